@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBCPR_SESSION_H
+#define LIBCPR_SESSION_H
+
+#if !defined(LIBCPR_INSIDE) && !defined(LIBCPR_H)
+#  error "include <libcpr/libcpr.h> and nothing else"
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * SECTION:session
+ * @title: Session
+ *
+ * A session is one VM's CPR life inside one process. Everything hangs off it and nothing is global: a process may have
+ * several sessions, but only one of them can take up a state, and an update in exec mode replaces the whole process.
+ */
+
+/**
+ * CprSession:
+ *
+ * One VM's CPR life in this process. Opaque.
+ */
+typedef struct _CprSession CprSession;
+
+/**
+ * CprSessionState:
+ * @CPR_SESSION_STATE_FRESH: nothing was taken up; the VMM builds its VM
+ * @CPR_SESSION_STATE_INCOMING: a state was taken up and verified; the VMM claims fds and RAM and builds its devices
+ * @CPR_SESSION_STATE_LOADED: every device has its state; cpr_session_start() is next
+ * @CPR_SESSION_STATE_ACTIVE: this process owns the guest, running or paused; updates are possible
+ * @CPR_SESSION_STATE_UPDATING: inside cpr_session_update(); seen by callbacks only
+ * @CPR_SESSION_STATE_LOST: another process owns the guest; it never runs here again
+ *
+ * Where a session is in its life. Which call is permitted in which state is one table, printed on every function's page.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_SESSION_STATE_FRESH = 0,
+  CPR_SESSION_STATE_INCOMING = 1,
+  CPR_SESSION_STATE_LOADED = 2,
+  CPR_SESSION_STATE_ACTIVE = 3,
+  CPR_SESSION_STATE_UPDATING = 4,
+  CPR_SESSION_STATE_LOST = 5
+} CprSessionState;
+
+/**
+ * CprRunState:
+ * @CPR_RUN_STATE_RUNNING: the vCPUs execute
+ * @CPR_RUN_STATE_PAUSED: the vCPUs are stopped, at the owner's wish
+ *
+ * What the guest does, as its owner asked for. It survives an update: a paused guest is paused afterwards.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_RUN_STATE_RUNNING = 0,
+  CPR_RUN_STATE_PAUSED = 1
+} CprRunState;
+
+/**
+ * CprLogLevel:
+ * @CPR_LOG_ERROR: something failed and somebody should know
+ * @CPR_LOG_WARNING: something was put right, or will matter later
+ * @CPR_LOG_INFO: a step of an update
+ *
+ * How much a log message matters.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_LOG_ERROR = 0,
+  CPR_LOG_WARNING = 1,
+  CPR_LOG_INFO = 2
+} CprLogLevel;
+
+/**
+ * CprUnclaimed:
+ * @CPR_UNCLAIMED_ERROR: cpr_session_load() fails and names them
+ * @CPR_UNCLAIMED_CLOSE: they are closed once the guest runs, with a warning in the log
+ *
+ * What becomes of fds that the old program handed over and the new one didn't take.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_UNCLAIMED_ERROR = 0,
+  CPR_UNCLAIMED_CLOSE = 1
+} CprUnclaimed;
+
+/**
+ * CprSessionConfig:
+ * @size: `sizeof (CprSessionConfig)`; fields added in later versions are taken as 0 where it is smaller
+ * @name: the VM's name, 1 to 255 bytes; a state is taken up by a session of the same name only; copied
+ * @stop: stops the guest: when it returns %TRUE no vCPU executes and nothing (I/O threads too) writes guest RAM or device
+ *     state. Called on the thread that called cpr_session_update() or cpr_session_pause(), with the guest running. On
+ *     failure it returns %FALSE with @error set and the guest runs as before
+ * @start: lets the vCPUs go and can't fail: whatever could fail belongs before cpr_session_start(). Called with the guest
+ *     stopped, on the thread that called cpr_session_start(), cpr_session_resume() or a cpr_session_update() that failed
+ * @log: takes the library's messages, or %NULL for none; may be called from a thread of the library
+ * @user_data: passed to the callbacks
+ * @unclaimed_fds: what becomes of fds that nobody took
+ *
+ * How a session is set up. Zero it, set @size, then the fields.
+ *
+ * Since: 0.1
+ */
+typedef struct
+{
+  size_t size;
+  const char *name;
+  bool (*stop) (void *user_data, GError **error);
+  void (*start) (void *user_data);
+  void (*log) (CprLogLevel level, const char *message, void *user_data);
+  void *user_data;
+  CprUnclaimed unclaimed_fds;
+} CprSessionConfig;
+
+/**
+ * cpr_session_new:
+ * @config: how to set it up; only read during the call; not %NULL
+ * @error: where an error goes, or %NULL
+ *
+ * Makes a session: a fresh one, or, where this process was started by an update, one that takes up the state it was handed.
+ * Call it first in main(), after the parsing of arguments and before anything with an effect outside the process.
+ *
+ * Whether there is a state is not a matter of trust: the environment variable `LIBCPR_STATE` is a hint that is verified,
+ * and where it was lost on the way (`env -i`, sudo, a login shell) the state is found among the open fds. A state that is
+ * there is taken up or refused, never ignored: a second, empty guest would run on the same disk. A refused state is also
+ * the answer in a process that a wrapper forked: only the process that the update was meant for may have the guest.
+ *
+ * Taking up means: the whole stream is verified (seals, owner, checksums, limits, VM name, boot, process, and that it was
+ * not taken up before), each fd is compared with what it was in the old program, all of them are close-on-exec again, the
+ * environment is cleaned, and, as the last act, the signal mask that the old program's thread had is restored.
+ *
+ * What is recorded here for the way back of a later update: the executable (held open), argv, the environment, the working
+ * directory, umask, resource limits and ignored signals of this process.
+ *
+ * Errors: %CPR_ERROR_INVALID (name, missing callbacks), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION, %CPR_ERROR_MISMATCH (not
+ * for this VM, user, boot or process, used before, or an fd isn't what it was), %CPR_ERROR_SYSTEM.
+ *
+ * After failure: where the state was meant for this process and is intact, the function doesn't return: the old program is
+ * executed again and the guest goes on there. Else it returns %NULL, and the VMM must end without running a guest.
+ *
+ * Handoff and fork: the session belongs to the calling process. Threads: call it before others are started. Permitted
+ * states: needs no session.
+ *
+ * Returns: (transfer full): a session in state %CPR_SESSION_STATE_FRESH or %CPR_SESSION_STATE_INCOMING, or %NULL
+ *
+ * Since: 0.1
+ */
+CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **error);
+
+/**
+ * cpr_session_load:
+ * @session: a session
+ * @error: where an error goes, or %NULL
+ *
+ * Gives every device the state it had in the old program; in a fresh session there is nothing to do. Call it when all fds,
+ * RAM blocks and devices are there: what the old program handed over and nobody claimed is an error, and so is a device
+ * that isn't in the state. All of the state is checked before any of it is applied.
+ *
+ * Errors: %CPR_ERROR_MISMATCH (unclaimed or missing objects, or a value that doesn't fit, by name), %CPR_ERROR_VERSION,
+ * %CPR_ERROR_CALLBACK or the device's own error, %CPR_ERROR_STATE.
+ *
+ * After failure: in a session that took up a state the function doesn't return: the old program is executed again, with
+ * this error as its reason. Only where that fails too (then @error says both) does it return.
+ *
+ * Permitted states: FRESH, INCOMING. Then LOADED.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_load (CprSession *session, GError **error);
+
+/**
+ * cpr_session_start:
+ * @session: a session
+ * @error: where an error goes, or %NULL
+ *
+ * Starts the guest; in a session that took up a state this is the commit point. The ownership of the guest is claimed with
+ * one compare-and-swap, then @start of the config is called, unless the guest was paused when the update began: it stays
+ * paused until cpr_session_resume(). From then on the old program can't have the guest back. What is left of it is torn
+ * down in the background.
+ *
+ * Errors: %CPR_ERROR_NOT_OWNER (another process took the guest; end without touching it), %CPR_ERROR_STATE.
+ *
+ * After failure: the guest doesn't run in this process and must not.
+ *
+ * Permitted states: LOADED. Then ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_start (CprSession *session, GError **error);
+
+/**
+ * cpr_session_abort:
+ * @session: a session that took up a state and hasn't started the guest
+ * @reason: why the VMM can't go on; stays the caller's; not %NULL
+ * @error: where an error goes, or %NULL
+ *
+ * Goes back to the old program because something of the VMM's own failed during its start-up. The reason reaches whoever
+ * asked for the update. cpr_session_free() before the commit does the same without a reason, so that a main() which simply
+ * returns its error loses nothing.
+ *
+ * fds that were handed over and have been closed since then are fetched back from the guardian.
+ *
+ * Errors: %CPR_ERROR_STATE, %CPR_ERROR_NOT_OWNER, %CPR_ERROR_SYSTEM: the old program couldn't be executed.
+ *
+ * After failure: the guest doesn't run here; the session can only be freed.
+ *
+ * Permitted states: INCOMING, LOADED (of a session that took up a state).
+ *
+ * Returns: only on failure, and %FALSE then
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_abort (CprSession *session, const GError *reason, GError **error);
+
+/**
+ * cpr_session_pause:
+ * @session: a session
+ * @error: where an error goes, or %NULL
+ *
+ * Pauses the guest at its owner's wish: calls @stop of the config and remembers it. Does nothing when it is paused already.
+ *
+ * Errors: what @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
+ *
+ * Permitted states: ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_pause (CprSession *session, GError **error);
+
+/**
+ * cpr_session_resume:
+ * @session: a session
+ * @error: where an error goes, or %NULL
+ *
+ * Lets a paused guest run: calls @start of the config. Does nothing when it runs already.
+ *
+ * Errors: %CPR_ERROR_STATE.
+ *
+ * Permitted states: ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_resume (CprSession *session, GError **error);
+
+/**
+ * cpr_session_get_state:
+ * @session: a session
+ *
+ * Where the session is in its life.
+ *
+ * Permitted states: all.
+ *
+ * Returns: the state
+ *
+ * Since: 0.1
+ */
+CPR_API CprSessionState cpr_session_get_state (const CprSession *session);
+
+/**
+ * cpr_session_get_run_state:
+ * @session: a session
+ *
+ * What the guest does or, before cpr_session_start(), will do once it is started.
+ *
+ * Permitted states: all.
+ *
+ * Returns: the run state
+ *
+ * Since: 0.1
+ */
+CPR_API CprRunState cpr_session_get_run_state (const CprSession *session);
+
+/**
+ * cpr_session_is_incoming:
+ * @session: a session
+ *
+ * Whether this session took up a state. Most VMMs never need to ask: cpr_fd_open() and cpr_ram_new() know.
+ *
+ * Permitted states: all.
+ *
+ * Returns: %TRUE if it took up a state, also after the commit
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_is_incoming (const CprSession *session);
+
+/**
+ * cpr_session_free:
+ * @session: (nullable): a session, or %NULL
+ *
+ * Frees a session: unmaps its RAM blocks and closes what the library opened. fds that were added or taken stay open: they
+ * are the caller's.
+ *
+ * In a session that took up a state and hasn't started the guest this is cpr_session_abort(): the old program is executed
+ * again, and the function returns only if that fails.
+ *
+ * Handoff and fork: the one call that is permitted in a forked child; there it only frees memory.
+ *
+ * Permitted states: all but UPDATING.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_session_free (CprSession *session);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprSession, cpr_session_free)
+
+G_END_DECLS
+
+#endif

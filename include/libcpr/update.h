@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBCPR_UPDATE_H
+#define LIBCPR_UPDATE_H
+
+#if !defined(LIBCPR_INSIDE) && !defined(LIBCPR_H)
+#  error "include <libcpr/libcpr.h> and nothing else"
+#endif
+
+#include <libcpr/session.h>
+
+G_BEGIN_DECLS
+
+/**
+ * SECTION:update
+ * @title: Update
+ *
+ * The update itself: what the old program calls, and what both can learn about the last one.
+ */
+
+/**
+ * CprMode:
+ * @CPR_MODE_EXEC: the new program replaces the old one in the same process, by execve: the PID stays
+ *
+ * How an update travels.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_MODE_EXEC = 1
+} CprMode;
+
+/**
+ * CprUpdateFlags:
+ * @CPR_UPDATE_NO_GUARDIAN: do without the guardian. Then the execve tears down the old address space on the pause (about
+ *     85 ms per touched GiB of 4 KiB pages), fds that the new program closed can't be fetched back, and nothing can rescue
+ *     the guest from outside. For tools that can't follow a clone that shares memory (valgrind, ThreadSanitizer)
+ *
+ * Flags of an update.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_UPDATE_NO_GUARDIAN = 1 << 0
+} CprUpdateFlags;
+
+/**
+ * CprUpdate:
+ * @size: `sizeof (CprUpdate)`
+ * @mode: how it travels
+ * @flags: or-ed #CprUpdateFlags
+ * @argv: the new program and its arguments, ended by %NULL; argv[0] without a slash is searched in PATH
+ * @envp: (nullable): its environment, ended by %NULL, or %NULL for this process's
+ *
+ * What to update to. Zero it, set @size, then the fields.
+ *
+ * Since: 0.1
+ */
+typedef struct
+{
+  size_t size;
+  CprMode mode;
+  unsigned flags;
+  char *const *argv;
+  char *const *envp;
+} CprUpdate;
+
+/**
+ * cpr_session_update:
+ * @session: a session
+ * @update: what to update to; only read during the call
+ * @error: where an error goes, or %NULL
+ *
+ * Replaces this program by another one under the guest. In exec mode the call returns only on failure: on success the next
+ * thing that happens is main() of the new program.
+ *
+ * The guest is stopped (with @stop of the config, unless it is paused), its state is saved and sealed, a guardian process
+ * is made that keeps this address space, and the new program is executed with the fds of the fd table, with all signals
+ * blocked until its cpr_session_new() has taken up the state.
+ *
+ * Call it from the thread that shall become the new program's main thread: CPU affinity, seccomp filters, capabilities and
+ * scheduling policy go along. Other threads end without being asked.
+ *
+ * Errors: %CPR_ERROR_INVALID (the mode, an empty argv), %CPR_ERROR_STATE, %CPR_ERROR_BLOCKED (private RAM),
+ * %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was), %CPR_ERROR_SYSTEM (the program isn't there,
+ * isn't executable or is a directory; no memory or space for the state; execve's errno), what @stop or a device's
+ * `pre_save` reported, %CPR_ERROR_CALLBACK.
+ *
+ * After failure: the guest is as it was, running or paused; every step was undone; the call can be made again at once. The
+ * error also stands in cpr_session_get_update_info().
+ *
+ * Permitted states: ACTIVE.
+ *
+ * Returns: only on failure, and %FALSE then
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_update (CprSession *session, const CprUpdate *update, GError **error);
+
+/**
+ * CprStep:
+ * @CPR_STEP_CHECK: is the update possible at all; the guest runs
+ * @CPR_STEP_STOP: the guest is stopped
+ * @CPR_STEP_SAVE: its state is saved and sealed
+ * @CPR_STEP_GUARDIAN: the guardian is made
+ * @CPR_STEP_EXEC: from the execve to the new program's cpr_session_new(), the dynamic linker's work included
+ * @CPR_STEP_TAKE_UP: the state and the fds are verified
+ * @CPR_STEP_CLAIM: the VMM's own start-up: RAM mapped, fds taken, devices built
+ * @CPR_STEP_LOAD: the devices get their state
+ * @CPR_STEP_COMMIT: from cpr_session_load()'s end to the guest's first instruction
+ * @CPR_STEP_FINISH: the old address space is torn down and page tables are filled; the guest runs
+ * @CPR_N_STEPS: the number of steps
+ *
+ * The steps of an update whose times are taken.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_STEP_CHECK = 0,
+  CPR_STEP_STOP = 1,
+  CPR_STEP_SAVE = 2,
+  CPR_STEP_GUARDIAN = 3,
+  CPR_STEP_EXEC = 4,
+  CPR_STEP_TAKE_UP = 5,
+  CPR_STEP_CLAIM = 6,
+  CPR_STEP_LOAD = 7,
+  CPR_STEP_COMMIT = 8,
+  CPR_STEP_FINISH = 9,
+  CPR_N_STEPS = 10
+} CprStep;
+
+/**
+ * cpr_step_get_name:
+ * @step: a step
+ *
+ * The name of a step, as in `take-up`. Threads: safe. Permitted states: needs no session.
+ *
+ * Returns: a constant string, or %NULL if there is no such step
+ *
+ * Since: 0.1
+ */
+CPR_API const char *cpr_step_get_name (CprStep step);
+
+/**
+ * CprUpdateStatus:
+ * @CPR_UPDATE_NONE: there was none yet
+ * @CPR_UPDATE_COMPLETED: this program owns the guest because of it
+ * @CPR_UPDATE_FAILED: it failed before the execve; everything was undone
+ * @CPR_UPDATE_ROLLED_BACK: the new program failed before the commit; this program has been executed again
+ *
+ * How the last update ended.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_UPDATE_NONE = 0,
+  CPR_UPDATE_COMPLETED = 1,
+  CPR_UPDATE_FAILED = 2,
+  CPR_UPDATE_ROLLED_BACK = 3
+} CprUpdateStatus;
+
+/**
+ * CprUpdateInfo:
+ * @size: `sizeof (CprUpdateInfo)`, set by the caller
+ * @status: how it ended
+ * @generation: how many updates this VM has been through, those rolled back not counted
+ * @guardian: whether there was a guardian
+ * @error: why it failed, or %NULL; the session's, valid until the next update
+ * @step_ns: how long each step took; 0 for those that weren't reached. After a rollback the steps from
+ *     %CPR_STEP_TAKE_UP on are those of the old program, executed again, and %CPR_STEP_EXEC includes the failed attempt
+ * @pause_ns: from the begin of the stop to the guest's first instruction allowed; 0 if the guest was paused all along
+ * @total_ns: from the call of cpr_session_update() to the end of the last step so far
+ *
+ * What is known about the last update.
+ *
+ * Since: 0.1
+ */
+typedef struct
+{
+  size_t size;
+  CprUpdateStatus status;
+  uint64_t generation;
+  bool guardian;
+  const char *error;
+  uint64_t step_ns[CPR_N_STEPS];
+  uint64_t pause_ns;
+  uint64_t total_ns;
+} CprUpdateInfo;
+
+/**
+ * cpr_session_get_update_info:
+ * @session: a session
+ * @info: where it goes; `size` must be set; fields beyond it aren't written
+ *
+ * Tells about the last update, in the program that made it (after failure) or in the one that came out of it.
+ *
+ * Permitted states: all.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info);
+
+G_END_DECLS
+
+#endif
