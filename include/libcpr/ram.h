@@ -27,10 +27,10 @@ typedef struct _CprRamBlock CprRamBlock;
 
 /**
  * CprRamBackend:
- * @CPR_RAM_MEMFD: a memfd, sealed against shrinking and growing; the default
+ * @CPR_RAM_MEMFD: a memfd, sealed against shrinking; the default
  * @CPR_RAM_HUGETLB: a memfd of huge pages of the system's default size; @size must be a multiple of it
  * @CPR_RAM_FILE: a file, on hugetlbfs and DAX too, by path; created with mode 0600 and grown to the size when it is shorter
- * @CPR_RAM_FD: an fd of the VMM's, at least as long as the size; borrowed: it must stay open as long as the session
+ * @CPR_RAM_FD: an fd of the VMM's, at least as long as the size; duplicated
  * @CPR_RAM_PRIVATE: anonymous private memory. It can't survive in exec mode: an update is refused with %CPR_ERROR_BLOCKED
  *
  * What a RAM block's contents live in.

@@ -75,8 +75,8 @@ typedef struct
  * Replaces this program by another one under the guest. In exec mode the call returns only on failure: on success the next
  * thing that happens is main() of the new program.
  *
- * The guest is stopped (with @stop of the config, unless it is paused), its state is saved and sealed, a guardian process
- * is made that keeps this address space, and the new program is executed with the fds of the fd table, with all signals
+ * A guardian process is made that keeps this address space, the guest is stopped (with @stop of the config, unless it is
+ * paused), its state is saved and sealed, and the new program is executed with the fds of the fd table, with all signals
  * blocked until its cpr_session_new() has taken up the state.
  *
  * Call it from the thread that shall become the new program's main thread: CPU affinity, seccomp filters, capabilities and
@@ -101,9 +101,9 @@ CPR_API bool cpr_session_update (CprSession *session, const CprUpdate *update, G
 /**
  * CprStep:
  * @CPR_STEP_CHECK: is the update possible at all; the guest runs
+ * @CPR_STEP_GUARDIAN: the guardian is made; the guest runs
  * @CPR_STEP_STOP: the guest is stopped
  * @CPR_STEP_SAVE: its state is saved and sealed
- * @CPR_STEP_GUARDIAN: the guardian is made
  * @CPR_STEP_EXEC: from the execve to the new program's cpr_session_new(), the dynamic linker's work included
  * @CPR_STEP_TAKE_UP: the state and the fds are verified
  * @CPR_STEP_CLAIM: the VMM's own start-up: RAM mapped, fds taken, devices built
@@ -119,9 +119,9 @@ CPR_API bool cpr_session_update (CprSession *session, const CprUpdate *update, G
 typedef enum
 {
   CPR_STEP_CHECK = 0,
-  CPR_STEP_STOP = 1,
-  CPR_STEP_SAVE = 2,
-  CPR_STEP_GUARDIAN = 3,
+  CPR_STEP_GUARDIAN = 1,
+  CPR_STEP_STOP = 2,
+  CPR_STEP_SAVE = 3,
   CPR_STEP_EXEC = 4,
   CPR_STEP_TAKE_UP = 5,
   CPR_STEP_CLAIM = 6,

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
+
+typedef struct
+{
+  int errnum;
+} CprErrorPrivate;
+
+static void
+cpr_error_private_init (CprErrorPrivate *priv)
+{
+  priv->errnum = 0;
+}
+
+static void
+cpr_error_private_copy (const CprErrorPrivate *from, CprErrorPrivate *to)
+{
+  *to = *from;
+}
+
+static void
+cpr_error_private_clear (CprErrorPrivate *priv G_GNUC_UNUSED)
+{
+}
+
+G_DEFINE_EXTENDED_ERROR (CprError, cpr_error)
+
+int
+cpr_error_get_errno (const GError *error)
+{
+  g_return_val_if_fail (error != NULL, 0);
+
+  return error->domain == CPR_ERROR ? cpr_error_get_private (error)->errnum : 0;
+}
+
+bool
+cpr_throw (GError **error, CprError code, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  if (error != NULL && *error == NULL)
+    *error = g_error_new_valist (CPR_ERROR, (int) code, format, args);
+  va_end (args);
+  return false;
+}
+
+bool
+cpr_throw_errno (GError **error, int errnum, const char *format, ...)
+{
+  g_autofree char *message = NULL;
+  GError *made;
+  va_list args;
+
+  if (error == NULL || *error != NULL)
+    return false;
+
+  va_start (args, format);
+  message = g_strdup_vprintf (format, args);
+  va_end (args);
+  made = g_error_new (CPR_ERROR, CPR_ERROR_SYSTEM, "%s: %s", message, g_strerror (errnum));
+  cpr_error_get_private (made)->errnum = errnum;
+  *error = made;
+  return false;
+}

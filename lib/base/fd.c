@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/sys.h"
+#include "base/uapi.h"
+
+static uint32_t
+socket_option (int fd, int option)
+{
+  int value = 0;
+  socklen_t len = sizeof value;
+
+  return getsockopt (fd, SOL_SOCKET, option, &value, &len) == 0 ? (uint32_t) value : 0;
+}
+
+bool
+cpr_fd_identify (int fd, CprFdIdentity *identity)
+{
+  struct stat st;
+  int flags;
+
+  if (cpr_sys->fstat (fd, &st) < 0)
+    return false;
+  flags = cpr_sys->fcntl (fd, F_GETFL, 0);
+  if (flags < 0)
+    return false;
+
+  *identity = (CprFdIdentity){
+    .type = st.st_mode & S_IFMT,
+    .access = (uint32_t) (flags & (O_ACCMODE | O_PATH)),
+    .device = st.st_dev,
+    .inode = st.st_ino,
+  };
+  if (S_ISSOCK (st.st_mode))
+    {
+      identity->socket_domain = socket_option (fd, SO_DOMAIN);
+      identity->socket_type = socket_option (fd, SO_TYPE);
+    }
+  return true;
+}
+
+bool
+cpr_fd_identity_equal (const CprFdIdentity *a, const CprFdIdentity *b)
+{
+  return a->type == b->type && a->access == b->access && a->device == b->device && a->inode == b->inode &&
+         a->socket_domain == b->socket_domain && a->socket_type == b->socket_type;
+}
+
+bool
+cpr_fd_identity_is_anonymous (const CprFdIdentity *identity)
+{
+  return identity->type == 0;
+}
+
+char *
+cpr_fd_identity_describe (const CprFdIdentity *identity)
+{
+  const char *type;
+
+  switch (identity->type)
+    {
+    case S_IFREG:
+      type = "file";
+      break;
+    case S_IFDIR:
+      type = "directory";
+      break;
+    case S_IFCHR:
+      type = "character device";
+      break;
+    case S_IFBLK:
+      type = "block device";
+      break;
+    case S_IFIFO:
+      type = "pipe";
+      break;
+    case S_IFSOCK:
+      type = "socket";
+      break;
+    default:
+      type = "anonymous inode";
+      break;
+    }
+  return g_strdup_printf ("%s %" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT " (access mode %o)", type,
+                          identity->device, identity->inode, identity->access);
+}
+
+bool
+cpr_fd_set_cloexec (int fd, bool cloexec)
+{
+  return cpr_sys->fcntl (fd, F_SETFD, cloexec ? FD_CLOEXEC : 0) == 0;
+}
+
+static int
+compare_ints (const void *a, const void *b)
+{
+  int x = *(const int *) a, y = *(const int *) b;
+
+  return (x > y) - (x < y);
+}
+
+GArray *
+cpr_fd_list (GError **error)
+{
+  GArray *fds;
+  DIR *folder = opendir ("/proc/self/fd");
+  struct dirent *entry;
+
+  if (folder == NULL)
+    {
+      cpr_throw_errno (error, errno, "/proc/self/fd");
+      return NULL;
+    }
+  fds = g_array_new (FALSE, FALSE, sizeof (int));
+  while ((entry = readdir (folder)) != NULL)
+    {
+      int fd = (int) g_ascii_strtoll (entry->d_name, NULL, 10);
+
+      if (g_ascii_isdigit (entry->d_name[0]) && fd > 2 && fd != dirfd (folder))
+        g_array_append_val (fds, fd);
+    }
+  closedir (folder);
+  g_array_sort (fds, compare_ints);
+  return fds;
+}
+
+void
+cpr_fd_clear (int *fd)
+{
+  int saved = errno;
+
+  if (*fd >= 0)
+    cpr_sys->close (*fd);
+  *fd = -1;
+  errno = saved;
+}
+
+int
+cpr_memfd_new (const char *name, unsigned flags)
+{
+  int fd;
+
+  flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  fd = cpr_sys->memfd_create (name, flags | MFD_NOEXEC_SEAL);
+  if (fd < 0 && errno == EINVAL) /* Linux < 6.3 */
+    fd = cpr_sys->memfd_create (name, flags);
+  return fd;
+}
+
+/* SIGXFSZ goes to the thread that made the call: blocked meanwhile and taken off again, unless the caller had
+ * one pending or blocks it anyway. */
+typedef struct
+{
+  sigset_t only, old;
+  bool was_pending;
+} XfszGuard;
+
+static void
+xfsz_block (XfszGuard *guard)
+{
+  sigset_t pending;
+
+  sigemptyset (&guard->only);
+  sigaddset (&guard->only, SIGXFSZ);
+  pthread_sigmask (SIG_BLOCK, &guard->only, &guard->old);
+  sigpending (&pending);
+  guard->was_pending = sigismember (&pending, SIGXFSZ) == 1;
+}
+
+static void
+xfsz_restore (XfszGuard *guard, bool passed_limit)
+{
+  static const struct timespec no_time = { 0, 0 };
+  int saved = errno;
+
+  if (passed_limit && !guard->was_pending)
+    sigtimedwait (&guard->only, NULL, &no_time);
+  pthread_sigmask (SIG_SETMASK, &guard->old, NULL);
+  errno = saved;
+}
+
+bool
+cpr_fd_truncate (int fd, uint64_t size)
+{
+  XfszGuard guard;
+  bool ok;
+
+  xfsz_block (&guard);
+  ok = cpr_sys->ftruncate (fd, (off_t) size) == 0;
+  xfsz_restore (&guard, !ok && errno == EFBIG);
+  return ok;
+}
+
+bool
+cpr_fd_write_all (int fd, const void *data, size_t len)
+{
+  const uint8_t *at = data;
+  XfszGuard guard;
+  bool ok = true;
+
+  xfsz_block (&guard);
+  while (ok && len > 0)
+    {
+      ssize_t written = cpr_sys->write (fd, at, len);
+
+      if (written > 0)
+        {
+          at += written;
+          len -= (size_t) written;
+        }
+      else if (written == 0)
+        {
+          errno = ENOSPC;
+          ok = false;
+        }
+      else
+        ok = errno == EINTR;
+    }
+  xfsz_restore (&guard, !ok && errno == EFBIG);
+  return ok;
+}

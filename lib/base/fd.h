@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_BASE_FD_H
+#define CPR_BASE_FD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+/* What an fd is, as far as fstat() and its like can tell. Anonymous inodes (eventfd, timerfd, epoll, KVM)
+ * share one inode: they are alike for this comparison, kcmp() tells them apart. */
+typedef struct
+{
+  uint32_t type;   /* st_mode & S_IFMT */
+  uint32_t access; /* O_ACCMODE and O_PATH of F_GETFL */
+  uint64_t device; /* st_dev */
+  uint64_t inode;  /* st_ino */
+  uint32_t socket_domain;
+  uint32_t socket_type;
+} CprFdIdentity;
+
+bool cpr_fd_identify (int fd, CprFdIdentity *identity); /* false with errno */
+bool cpr_fd_identity_equal (const CprFdIdentity *a, const CprFdIdentity *b);
+bool cpr_fd_identity_is_anonymous (const CprFdIdentity *identity);
+char *cpr_fd_identity_describe (const CprFdIdentity *identity);
+
+bool cpr_fd_set_cloexec (int fd, bool cloexec); /* false with errno */
+
+/* All open fds of this process from 3 up, ascending. */
+GArray *cpr_fd_list (GError **error);
+
+/* Closes *fd if it is open and sets it to -1; errno is kept. */
+void cpr_fd_clear (int *fd);
+
+/* A memfd that can be sealed; never executable where the kernel knows that. */
+int cpr_memfd_new (const char *name, unsigned flags);
+
+/* ftruncate() and write() of all of the data, where passing RLIMIT_FSIZE is EFBIG instead of a deadly
+ * SIGXFSZ. */
+bool cpr_fd_truncate (int fd, uint64_t size);
+bool cpr_fd_write_all (int fd, const void *data, size_t len);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/sys.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/kcmp.h>
+
+static int
+sys_open (const char *path, int flags, mode_t mode)
+{
+  return open (path, flags, mode);
+}
+
+static int
+sys_fcntl (int fd, int command, long argument)
+{
+  return fcntl (fd, command, argument);
+}
+
+static int
+sys_close_range (unsigned first, unsigned last, int flags)
+{
+  return (int) syscall (SYS_close_range, first, last, flags);
+}
+
+static int
+sys_pidfd_open (pid_t pid)
+{
+  return (int) syscall (SYS_pidfd_open, pid, 0);
+}
+
+static int
+sys_pidfd_getfd (int pidfd, int fd)
+{
+  return (int) syscall (SYS_pidfd_getfd, pidfd, fd, 0);
+}
+
+static int
+sys_kcmp_file (pid_t pid1, pid_t pid2, int fd1, int fd2)
+{
+  return (int) syscall (SYS_kcmp, pid1, pid2, KCMP_FILE, (unsigned long) fd1, (unsigned long) fd2);
+}
+
+static int
+sys_eventfd (unsigned initial, int flags)
+{
+  return eventfd (initial, flags);
+}
+
+static int
+sys_clone (int (*entry) (void *), void *stack_top, int flags, void *argument)
+{
+  return clone (entry, stack_top, flags, argument);
+}
+
+static int
+sys_execveat (int fd, char *const *argv, char *const *envp)
+{
+  return (int) syscall (SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH);
+}
+
+static int
+sys_setitimer (int which, const struct itimerval *value, struct itimerval *old)
+{
+  return setitimer (which, value, old);
+}
+
+static int
+sys_fstat (int fd, struct stat *st)
+{
+  return fstat (fd, st);
+}
+
+const CprSys cpr_sys_kernel = {
+  .memfd_create = memfd_create,
+  .ftruncate = ftruncate,
+  .fallocate = fallocate,
+  .write = write,
+  .open = sys_open,
+  .close = close,
+  .close_range = sys_close_range,
+  .dup3 = dup3,
+  .fstat = sys_fstat,
+  .fcntl = sys_fcntl,
+  .mmap = mmap,
+  .munmap = munmap,
+  .madvise = madvise,
+  .mlock2 = mlock2,
+  .eventfd = sys_eventfd,
+  .pidfd_open = sys_pidfd_open,
+  .pidfd_getfd = sys_pidfd_getfd,
+  .kcmp_file = sys_kcmp_file,
+  .clone = sys_clone,
+  .execve = execve,
+  .execveat = sys_execveat,
+  .waitpid = waitpid,
+  .setitimer = sys_setitimer,
+};
+
+const CprSys *cpr_sys = &cpr_sys_kernel;
+
+uint64_t
+cpr_now_ns (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_MONOTONIC, &now);
+  return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_BASE_SYS_H
+#define CPR_BASE_SYS_H
+
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/types.h>
+
+/* The one table of the system calls that can fail an update. Everything above calls the kernel through it, so
+ * that a test can script the answers or fail the n-th call. Each entry answers like its wrapper in libc: -1
+ * and errno.
+ *
+ * The guardian is the exception: its code runs without errno and calls the kernel directly (handoff/raw.h).
+ */
+typedef struct
+{
+  int (*memfd_create) (const char *name, unsigned flags);
+  int (*ftruncate) (int fd, off_t size);
+  int (*fallocate) (int fd, int mode, off_t offset, off_t len);
+  ssize_t (*write) (int fd, const void *data, size_t len);
+  int (*open) (const char *path, int flags, mode_t mode);
+  int (*close) (int fd);
+  int (*close_range) (unsigned first, unsigned last, int flags);
+  int (*dup3) (int from, int to, int flags);
+  int (*fstat) (int fd, struct stat *st);
+  int (*fcntl) (int fd, int command, long argument);
+  void *(*mmap) (void *address, size_t size, int protection, int flags, int fd, off_t offset);
+  int (*munmap) (void *address, size_t size);
+  int (*madvise) (void *address, size_t size, int advice);
+  int (*mlock2) (const void *address, size_t size, unsigned flags);
+  int (*eventfd) (unsigned initial, int flags);
+  int (*pidfd_open) (pid_t pid);
+  int (*pidfd_getfd) (int pidfd, int fd);
+  int (*kcmp_file) (pid_t pid1, pid_t pid2, int fd1, int fd2);
+  int (*clone) (int (*entry) (void *), void *stack_top, int flags, void *argument);
+  int (*execve) (const char *path, char *const *argv, char *const *envp);
+  int (*execveat) (int fd, char *const *argv, char *const *envp);
+  pid_t (*waitpid) (pid_t pid, int *status, int options);
+  int (*setitimer) (int which, const struct itimerval *value, struct itimerval *old);
+} CprSys;
+
+/* The one global of the library: the kernel is one for the process too. Only tests point it elsewhere. */
+extern const CprSys *cpr_sys;
+
+/* The real kernel. */
+extern const CprSys cpr_sys_kernel;
+
+/* CLOCK_MONOTONIC in ns. */
+uint64_t cpr_now_ns (void);
+
+#endif

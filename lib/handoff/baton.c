@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "handoff/baton.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+
+#define BATON_MAGIC UINT64_C (0x31544142525043) /* "CPRBAT1" */
+#define BATON_SIZE  4096
+#define BATON_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+G_STATIC_ASSERT (sizeof (CprBatonPage) <= BATON_SIZE);
+G_STATIC_ASSERT (ATOMIC_LLONG_LOCK_FREE == 2);
+
+static uint64_t
+pack (CprBatonWord word)
+{
+  return (uint64_t) word.state << 56 | (uint64_t) (word.attempt & 0xff) << 48 | (uint32_t) word.pid;
+}
+
+CprBatonWord
+cpr_baton_get (const CprBatonPage *page)
+{
+  uint64_t word = atomic_load (&page->word);
+
+  return (CprBatonWord){ .state = (CprBatonState) (word >> 56),
+                         .attempt = (unsigned) (word >> 48) & 0xff,
+                         .pid = (pid_t) (uint32_t) word };
+}
+
+/* All the transitions there are. `same_pid` and `attempt` say how the rest of the word changes. */
+static const struct
+{
+  CprBatonState from, to;
+  enum
+  {
+    ANY_PID,
+    SAME_PID
+  } pid;
+  unsigned attempt; /* added */
+} transitions[] = {
+  { CPR_BATON_OWNED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the owner, right before execve */
+  { CPR_BATON_OFFERED, CPR_BATON_OWNED, SAME_PID,
+    0 }, /* the candidate: the commit; or the owner whose execve failed */
+  { CPR_BATON_OFFERED, CPR_BATON_OFFERED, SAME_PID,
+    1 }, /* the candidate, before it executes the old program again */
+  { CPR_BATON_OFFERED, CPR_BATON_FENCED, ANY_PID, 0 }, /* the guardian: the candidate is dead, or has to be */
+  { CPR_BATON_FENCED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the guardian, before it executes the old program */
+  { CPR_BATON_OFFERED, CPR_BATON_PARKED, ANY_PID, 0 },  /* the last guardian: attempts used up */
+  { CPR_BATON_FENCED, CPR_BATON_PARKED, SAME_PID, 0 },
+};
+
+bool
+cpr_baton_is_legal (CprBatonWord from, CprBatonWord to)
+{
+  for (size_t i = 0; i < G_N_ELEMENTS (transitions); i++)
+    if (transitions[i].from == from.state && transitions[i].to == to.state &&
+        (transitions[i].pid == ANY_PID || from.pid == to.pid) &&
+        from.attempt + transitions[i].attempt == to.attempt)
+      return true;
+  return false;
+}
+
+bool
+cpr_baton_move (CprBatonPage *page, CprBatonWord from, CprBatonWord to)
+{
+  uint64_t expected = pack (from);
+
+  return cpr_baton_is_legal (from, to) && atomic_compare_exchange_strong (&page->word, &expected, pack (to));
+}
+
+bool
+cpr_baton_add_guardian (CprBatonPage *page, pid_t guardian)
+{
+  for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
+    {
+      int32_t none = 0;
+
+      if (atomic_compare_exchange_strong (&page->guardians[i], &none, guardian))
+        return true;
+    }
+  return false;
+}
+
+static bool
+map_page (CprBaton *baton, GError **error)
+{
+  void *page = cpr_sys->mmap (NULL, BATON_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, baton->fd, 0);
+
+  if (page == MAP_FAILED)
+    return cpr_throw_errno (error, errno, "baton: mapping it");
+  baton->page = page;
+  return true;
+}
+
+bool
+cpr_baton_new (CprBaton *baton, GError **error)
+{
+  *baton = (CprBaton){ .fd = cpr_memfd_new ("libcpr-baton", 0) };
+  if (baton->fd < 0)
+    return cpr_throw_errno (error, errno, "baton: memfd_create");
+  if (!cpr_fd_truncate (baton->fd, BATON_SIZE) || cpr_sys->fcntl (baton->fd, F_ADD_SEALS, BATON_SEALS) < 0)
+    cpr_throw_errno (error, errno, "baton: a memfd of %d bytes", BATON_SIZE);
+  else if (map_page (baton, error))
+    {
+      baton->page->magic = BATON_MAGIC;
+      atomic_store (&baton->page->word, pack ((CprBatonWord){ CPR_BATON_OWNED, 0, getpid () }));
+      return true;
+    }
+  cpr_baton_clear (baton);
+  return false;
+}
+
+bool
+cpr_baton_open (CprBaton *baton, int fd, GError **error)
+{
+  int seals = cpr_sys->fcntl (fd, F_GET_SEALS, 0);
+  struct stat st;
+
+  *baton = (CprBaton){ .fd = fd };
+  if (seals < 0 || (seals & BATON_SEALS) != BATON_SEALS || cpr_sys->fstat (fd, &st) < 0 ||
+      st.st_size != BATON_SIZE)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d isn't one", fd);
+  if (!map_page (baton, error))
+    return false;
+  if (baton->page->magic != BATON_MAGIC)
+    {
+      cpr_sys->munmap (baton->page, BATON_SIZE);
+      baton->page = NULL;
+      return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d isn't one", fd);
+    }
+  return true;
+}
+
+void
+cpr_baton_clear (CprBaton *baton)
+{
+  if (baton->page != NULL)
+    cpr_sys->munmap (baton->page, BATON_SIZE);
+  baton->page = NULL;
+  cpr_fd_clear (&baton->fd);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_HANDOFF_BATON_H
+#define CPR_HANDOFF_BATON_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <libcpr/libcpr.h>
+
+/* The baton: one word in a shared page that says who owns the guest. It is changed by compare-and-swap only;
+ * who loses one neither runs the guest nor executes anything. */
+typedef enum
+{
+  CPR_BATON_OWNED = 1,   /* pid owns the guest */
+  CPR_BATON_OFFERED = 2, /* pid, and nobody else, may take it */
+  CPR_BATON_FENCED = 3,  /* the guardian pid makes sure that the candidate is dead */
+  CPR_BATON_PARKED = 4   /* nobody runs the guest; the guardian pid holds everything */
+} CprBatonState;
+
+typedef struct
+{
+  CprBatonState state;
+  unsigned attempt;
+  pid_t pid;
+} CprBatonWord;
+
+#define CPR_BATON_REASON_SIZE 1024
+#define CPR_BATON_GUARDIANS   4
+
+/* The page. It is shared by the old program, the new one and the guardians, and outlives each of them. */
+typedef struct
+{
+  uint64_t magic;
+  _Atomic uint64_t word;
+  _Atomic uint64_t stamps[CPR_N_STEPS + 1]; /* begin of each step in ns, and the end of the last */
+  _Atomic int32_t guardians[CPR_BATON_GUARDIANS];
+  char reason[CPR_BATON_REASON_SIZE]; /* why the candidate gave up, written by it before it offers the baton
+                                         on */
+} CprBatonPage;
+
+typedef struct
+{
+  int fd;
+  CprBatonPage *page;
+} CprBaton;
+
+/* A page owned by this process. */
+bool cpr_baton_new (CprBaton *baton, GError **error);
+/* Maps the page behind @fd, which stays the caller's on failure. */
+bool cpr_baton_open (CprBaton *baton, int fd, GError **error);
+void cpr_baton_clear (CprBaton *baton);
+
+/* These use nothing but the page, so that a guardian may call them. */
+CprBatonWord cpr_baton_get (const CprBatonPage *page);
+/* Whether the one step from → to is among the legal ones. */
+bool cpr_baton_is_legal (CprBatonWord from, CprBatonWord to);
+/* Takes the step if the word still is @from; false if it isn't, or the step isn't legal. */
+bool cpr_baton_move (CprBatonPage *page, CprBatonWord from, CprBatonWord to);
+
+/* Puts a guardian into the page; false if there is no room. */
+bool cpr_baton_add_guardian (CprBatonPage *page, pid_t guardian);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "handoff/exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+#include "base/uapi.h"
+
+char *
+cpr_exec_find_program (const char *name, GError **error)
+{
+  g_autofree char *path = NULL;
+  struct stat st;
+
+  if (name[0] == '\0')
+    {
+      cpr_throw (error, CPR_ERROR_INVALID, "program: its name is empty");
+      return NULL;
+    }
+  path = strchr (name, '/') != NULL ? g_strdup (name) : g_find_program_in_path (name);
+  if (path == NULL)
+    cpr_throw_errno (error, ENOENT, "program '%s': not in PATH", name);
+  else if (stat (path, &st) < 0)
+    cpr_throw_errno (error, errno, "program '%s'", path);
+  else if (S_ISDIR (st.st_mode))
+    cpr_throw_errno (error, EISDIR, "program '%s'", path);
+  else if (faccessat (AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+    cpr_throw_errno (error, errno, "program '%s' can't be executed", path);
+  else
+    return g_steal_pointer (&path);
+  return NULL;
+}
+
+static int
+compare_ints (const void *a, const void *b)
+{
+  int x = *(const int *) a, y = *(const int *) b;
+
+  return (x > y) - (x < y);
+}
+
+GArray *
+cpr_exec_collect (const CprFdTable *fds, int more, GArray *held)
+{
+  GArray *all = g_array_new (FALSE, FALSE, sizeof (int));
+
+  for (guint i = 0; i < fds->entries->len; i++)
+    g_array_append_val (all, ((CprFdEntry *) fds->entries->pdata[i])->fd);
+  g_array_append_val (all, more);
+  if (held != NULL)
+    g_array_append_vals (all, held->data, held->len);
+  g_array_sort (all, compare_ints);
+  return all;
+}
+
+static GArray *
+list_inheritable (GError **error)
+{
+  GArray *open_fds = cpr_fd_list (error);
+  guint kept = 0;
+
+  if (open_fds == NULL)
+    return NULL;
+  for (guint i = 0; i < open_fds->len; i++)
+    {
+      int fd = g_array_index (open_fds, int, i);
+      int flags = cpr_sys->fcntl (fd, F_GETFD, 0);
+
+      if (flags >= 0 && (flags & FD_CLOEXEC) == 0)
+        g_array_index (open_fds, int, kept++) = fd;
+    }
+  g_array_set_size (open_fds, kept);
+  return open_fds;
+}
+
+/* The library's own fds go through the fd table like all others: named, recorded, verified. */
+static bool
+add_own (CprExec *exec, const CprProgram *self, GError **error)
+{
+  return cpr_fd_table_add (exec->fds, CPR_FD_BATON, 0, exec->baton.fd, error) &&
+         cpr_fd_table_add (exec->fds, CPR_FD_RELEASE, 0, exec->release_fd, error) &&
+         cpr_fd_table_add (exec->fds, CPR_FD_EXECUTABLE, 0, self->exe_fd, error);
+}
+
+static void
+remove_own (CprExec *exec)
+{
+  static const char *const names[] = { CPR_FD_BATON, CPR_FD_RELEASE, CPR_FD_EXECUTABLE };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      CprFdEntry *entry = cpr_fd_table_find (exec->fds, names[i], 0);
+
+      if (entry != NULL)
+        cpr_fd_table_remove (exec->fds, entry);
+    }
+}
+
+static bool
+make_guardian (CprExec *exec, GArray *held, GError **error)
+{
+  g_autoptr (GArray) keep = cpr_exec_collect (exec->fds, exec->state_fd, held);
+
+  exec->guardian = cpr_guardian_new (exec->baton.page, keep, exec->release_fd, error);
+  return exec->guardian != NULL;
+}
+
+static bool
+open_own (CprExec *exec, GError **error)
+{
+  exec->state_fd = cpr_memfd_new ("libcpr-state", 0);
+  if (exec->state_fd < 0)
+    return cpr_throw_errno (error, errno, "state: memfd_create");
+  exec->release_fd = cpr_sys->eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (exec->release_fd < 0)
+    return cpr_throw_errno (error, errno, "guardian: eventfd");
+  return cpr_baton_new (&exec->baton, error);
+}
+
+bool
+cpr_exec_prepare (CprExec *exec,
+                  char *const *argv,
+                  char *const *envp,
+                  const CprProgram *self,
+                  CprFdTable *fds,
+                  GArray *held,
+                  bool with_guardian,
+                  GError **error)
+{
+  *exec = (CprExec){ .fds = fds, .state_fd = -1, .release_fd = -1, .baton = { .fd = -1 } };
+  exec->path = cpr_exec_find_program (argv[0], error);
+  if (exec->path != NULL && cpr_fd_table_verify (fds, 0, error) && open_own (exec, error) &&
+      add_own (exec, self, error))
+    {
+      exec->argv = g_strdupv ((char **) argv);
+      exec->envp = cpr_program_make_envp (envp, exec->state_fd);
+      exec->carried = cpr_exec_collect (fds, exec->state_fd, NULL);
+      exec->inheritable = list_inheritable (error);
+      if (exec->inheritable != NULL && (!with_guardian || make_guardian (exec, held, error)))
+        return true;
+    }
+  cpr_exec_clear (exec);
+  return false;
+}
+
+void
+cpr_exec_clear (CprExec *exec)
+{
+  g_clear_pointer (&exec->guardian, cpr_guardian_free);
+  if (exec->fds != NULL)
+    remove_own (exec);
+  exec->fds = NULL;
+  cpr_baton_clear (&exec->baton);
+  cpr_fd_clear (&exec->release_fd);
+  cpr_fd_clear (&exec->state_fd);
+  g_clear_pointer (&exec->carried, g_array_unref);
+  g_clear_pointer (&exec->inheritable, g_array_unref);
+  g_clear_pointer (&exec->path, g_free);
+  g_clear_pointer (&exec->argv, g_strfreev);
+  g_clear_pointer (&exec->envp, g_strfreev);
+}
+
+bool
+cpr_exec_seal (CprExec *exec, const CprWriter *writer, GError **error)
+{
+  if (!cpr_fd_write_all (exec->state_fd, writer->data->data, writer->data->len))
+    return cpr_throw_errno (error, errno, "state: writing %u bytes", writer->data->len);
+  if (cpr_sys->fcntl (exec->state_fd, F_ADD_SEALS, CPR_STATE_SEALS) < 0)
+    return cpr_throw_errno (error, errno, "state: F_ADD_SEALS");
+  return true;
+}
+
+int
+cpr_exec_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp)
+{
+  static const struct itimerval off;
+
+  /* An armed interval timer would kill the new program by SIGALRM before it knows of it. */
+  cpr_sys->setitimer (ITIMER_REAL, &off, NULL);
+  if (cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+    return errno;
+  for (guint i = 0; i < carried->len; i++)
+    if (!cpr_fd_set_cloexec (g_array_index (carried, int, i), false))
+      return errno;
+  if (path != NULL)
+    cpr_sys->execve (path, argv, envp);
+  else
+    cpr_sys->execveat (exe_fd, argv, envp);
+  return errno;
+}
+
+/* The other way round than cpr_exec_image(), as far as that came. */
+static void
+restore_fds (CprExec *exec)
+{
+  cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+  for (guint i = 0; i < exec->inheritable->len; i++)
+    cpr_fd_set_cloexec (g_array_index (exec->inheritable, int, i), false);
+}
+
+bool
+cpr_exec_launch_guardian (CprExec *exec, GError **error)
+{
+  sigset_t all, old;
+  bool ok;
+
+  if (exec->guardian == NULL)
+    return true;
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &old); /* it inherits this; our handlers mustn't run there */
+  ok = cpr_guardian_launch (exec->guardian, error);
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  return ok;
+}
+
+static bool
+go_blocked (CprExec *exec, GError **error)
+{
+  const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () }, offered = { CPR_BATON_OFFERED, 1, getpid () },
+                     mine_again = { CPR_BATON_OWNED, 1, getpid () };
+  struct itimerval timer;
+  int errnum;
+
+  getitimer (ITIMER_REAL, &timer);
+  if (!cpr_baton_move (exec->baton.page, mine, offered))
+    return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
+
+  atomic_store (&exec->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
+  errnum = cpr_exec_image (exec->carried, exec->path, -1, exec->argv, exec->envp);
+
+  restore_fds (exec);
+  cpr_sys->setitimer (ITIMER_REAL, &timer, NULL);
+  if (!cpr_baton_move (exec->baton.page, offered, mine_again))
+    return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: another process took it while execve failed");
+  return cpr_throw_errno (error, errnum, "program '%s': execve", exec->path);
+}
+
+bool
+cpr_exec_go (CprExec *exec, GError **error)
+{
+  sigset_t all, old;
+  bool ok;
+
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &old);
+  ok = go_blocked (exec, error);
+  g_clear_pointer (&exec->guardian, cpr_guardian_free);
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  return ok;
+}

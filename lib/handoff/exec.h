@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_HANDOFF_EXEC_H
+#define CPR_HANDOFF_EXEC_H
+
+#include <signal.h>
+
+#include "handoff/baton.h"
+#include "handoff/guardian.h"
+#include "handoff/manifest.h"
+
+/* The library's own entries of the fd table while an update is under way. */
+#define CPR_FD_BATON      CPR_FD_INTERNAL "baton"
+#define CPR_FD_RELEASE    CPR_FD_INTERNAL "release"
+#define CPR_FD_EXECUTABLE CPR_FD_INTERNAL "executable"
+
+/* What a state is sealed with before it is handed over, so that what was verified can't change. */
+#define CPR_STATE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+/* One update in exec mode, in the old program. Everything it needs is made before the guest stops. */
+typedef struct
+{
+  char *path;
+  char **argv;
+  char **envp;
+  CprFdTable *fds; /* the session's; carries our entries while this exists */
+  int state_fd;
+  int release_fd;
+  CprBaton baton;
+  CprGuardian *guardian; /* NULL: do without */
+  GArray *carried;       /* int, ascending: what the new program gets */
+  GArray *inheritable;   /* int: what isn't close-on-exec and has to be so again after a failure */
+} CprExec;
+
+/* Finds @name in PATH, or as it is where it has a slash, and checks that it can be executed; NULL with an
+ * error. */
+char *cpr_exec_find_program (const char *name, GError **error);
+
+/* @held: fds for the guardian only. On failure nothing is left. */
+bool cpr_exec_prepare (CprExec *exec,
+                       char *const *argv,
+                       char *const *envp,
+                       const CprProgram *self,
+                       CprFdTable *fds,
+                       GArray *held,
+                       bool with_guardian,
+                       GError **error);
+void cpr_exec_clear (CprExec *exec);
+
+/* Writes the state and seals it. */
+bool cpr_exec_seal (CprExec *exec, const CprWriter *writer, GError **error);
+
+/* Launches the guardian, if there is to be one. The guest may still run: everything that is written to this
+ * address space afterwards is the guardian's too. */
+bool cpr_exec_launch_guardian (CprExec *exec, GError **error);
+
+/* Executes the new program. Returns only on failure, with the process as it was before and the guardian gone.
+ */
+bool cpr_exec_go (CprExec *exec, GError **error);
+
+/* The exchange of the process image itself, for the way there and the way back: the carried fds lose
+ * close-on-exec, all others get it, then @path or else @exe_fd is executed. Returns errno. The caller has
+ * blocked all signals. */
+int cpr_exec_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp);
+
+/* Every fd of @fds, and @more and @held if not NULL, ascending. */
+GArray *cpr_exec_collect (const CprFdTable *fds, int more, GArray *held);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_HANDOFF_GUARDIAN_H
+#define CPR_HANDOFF_GUARDIAN_H
+
+#include <glib.h>
+
+#include "handoff/baton.h"
+
+/* A guardian is a process that shares this program's address space over the execve, which makes the execve
+ * fast: what is slow about it is the teardown of the old address space, and that now happens when the
+ * guardian ends, after the guest runs again. It also holds copies of the carried fds and of those that are
+ * slow to close. */
+typedef struct _CprGuardian CprGuardian;
+
+/* Prepares everything but the process, while the guest still runs. @keep: the fds it shall hold, ascending,
+ * without duplicates (0, 1 and 2 are held anyway). @release: an eventfd of @keep; once it is readable the
+ * guardian ends. */
+CprGuardian *cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, GError **error);
+
+/* Makes the process and waits until it has closed what it must not hold. The caller has all signals blocked.
+ */
+bool cpr_guardian_launch (CprGuardian *guardian, GError **error);
+
+/* Ends the process, if there is one, and frees; for when the execve didn't come about. */
+void cpr_guardian_free (CprGuardian *guardian);
+
+/* Lets go the guardians of @page and waits until they have ended; what takes time about it is the teardown of
+ * the old address space. */
+void cpr_guardians_release (CprBatonPage *page, int release);
+
+/* A guardian of @page that is alive, or 0. */
+pid_t cpr_guardians_find (const CprBatonPage *page);
+
+/* Gives guardians (or 0s) more of the processor, as far as this process may: somebody waits for their end. */
+void cpr_guardians_hurry (const pid_t *guardians, int n);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "handoff/incoming.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+#include "base/uapi.h"
+
+#define N_SIGNALS 64
+
+static bool
+is_sealed_state (int fd)
+{
+  char magic[CPR_FORMAT_MAGIC_SIZE];
+  int seals = cpr_sys->fcntl (fd, F_GET_SEALS, 0); /* EINVAL for everything but a memfd: quick */
+
+  return seals >= 0 && (seals & CPR_STATE_SEALS) == CPR_STATE_SEALS &&
+         pread (fd, magic, sizeof magic, 0) == (ssize_t) sizeof magic &&
+         memcmp (magic, CPR_FORMAT_MAGIC, sizeof magic) == 0;
+}
+
+/* The hint of the environment, or else a search: a state that is there is never overlooked. -1: there is
+ * none. */
+static bool
+find_state (int *fd, GError **error)
+{
+  const char *hint = g_getenv (CPR_STATE_VARIABLE);
+  g_autoptr (GArray) open_fds = NULL;
+  gint64 number;
+
+  *fd = -1;
+  if (hint != NULL)
+    {
+      if (!g_ascii_string_to_signed (hint, 10, STDERR_FILENO + 1, G_MAXINT, &number, NULL) ||
+          !is_sealed_state ((int) number))
+        return cpr_throw (error, CPR_ERROR_MISMATCH,
+                          "state: %s=%s in the environment doesn't name one; unset it for a fresh start",
+                          CPR_STATE_VARIABLE, hint);
+      *fd = (int) number;
+      return true;
+    }
+  open_fds = cpr_fd_list (error);
+  if (open_fds == NULL)
+    return false;
+  for (guint i = 0; i < open_fds->len && *fd < 0; i++)
+    if (is_sealed_state (g_array_index (open_fds, int, i)))
+      *fd = g_array_index (open_fds, int, i);
+  return true;
+}
+
+static bool
+map_state (CprIncoming *incoming, GError **error)
+{
+  struct stat st;
+
+  if (cpr_sys->fstat (incoming->state_fd, &st) < 0)
+    return cpr_throw_errno (error, errno, "state: fstat");
+  if (st.st_uid != geteuid ())
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it belongs to user %u, this is user %u", st.st_uid,
+                      geteuid ());
+  if (st.st_size == 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is empty");
+  /* Private: a write-sealed memfd can be mapped shared from Linux 6.7 on only. */
+  incoming->data =
+      cpr_sys->mmap (NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, incoming->state_fd, 0);
+  if (incoming->data == MAP_FAILED)
+    {
+      incoming->data = NULL;
+      return cpr_throw_errno (error, errno, "state: mapping it");
+    }
+  incoming->len = (size_t) st.st_size;
+  return cpr_reader_open (&incoming->reader, incoming->data, incoming->len, error) &&
+         cpr_manifest_read (&incoming->manifest, &incoming->reader, error);
+}
+
+/* One of the library's own entries: verified, and then out of the table. */
+static bool
+take_own (CprIncoming *incoming, const char *name, int *fd, GError **error)
+{
+  CprFdEntry *entry = cpr_fd_table_find (&incoming->manifest.fds, name, 0);
+
+  if (entry == NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the fd '%s' isn't in it", name);
+  if (!cpr_fd_entry_verify (entry, 0, error))
+    return false;
+  *fd = entry->fd;
+  cpr_fd_table_remove (&incoming->manifest.fds, entry);
+  return true;
+}
+
+/* After this the way back is known. */
+static bool
+take_baton (CprIncoming *incoming, GError **error)
+{
+  CprBatonWord word;
+  int fd;
+
+  if (!take_own (incoming, CPR_FD_BATON, &fd, error) || !cpr_baton_open (&incoming->baton, fd, error) ||
+      !take_own (incoming, CPR_FD_RELEASE, &incoming->release_fd, error) ||
+      !take_own (incoming, CPR_FD_EXECUTABLE, &incoming->manifest.program.exe_fd, error))
+    return false;
+  word = cpr_baton_get (incoming->baton.page);
+  if (word.state == CPR_BATON_OWNED)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: process %d took it up before", word.pid);
+  incoming->attempt = word.attempt;
+  return cpr_incoming_check_owner (incoming, error);
+}
+
+bool
+cpr_incoming_check_owner (const CprIncoming *incoming, GError **error)
+{
+  CprBatonWord word = cpr_baton_get (incoming->baton.page);
+
+  if (word.state == CPR_BATON_OFFERED && word.pid == getpid () && word.attempt == incoming->attempt)
+    return true;
+  return cpr_throw (error, CPR_ERROR_NOT_OWNER, "state: it is meant for process %d, this is process %d",
+                    word.pid, getpid ());
+}
+
+static bool
+check_identity (const CprManifest *manifest, const char *vm_name, GError **error)
+{
+  char boot_id[CPR_BOOT_ID_SIZE + 1];
+
+  if (manifest->uid != geteuid ())
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: user %u saved it, this is user %u", manifest->uid,
+                      geteuid ());
+  if (!cpr_boot_id_get (boot_id, error))
+    return false;
+  if (strcmp (manifest->boot_id, boot_id) != 0)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is of boot %s, this is boot %s",
+                      manifest->boot_id, boot_id);
+  if (strcmp (manifest->vm_name, vm_name) != 0)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is of VM '%s', this is VM '%s'",
+                      manifest->vm_name, vm_name);
+  return true;
+}
+
+static bool
+take_up (CprIncoming *incoming, const char *vm_name, GError **error)
+{
+  GError *reason = NULL;
+
+  if (!map_state (incoming, error) || !take_baton (incoming, error))
+    return false;
+  if (cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+    cpr_throw_errno (&reason, errno, "close_range");
+  else if (check_identity (&incoming->manifest, vm_name, &reason) &&
+           cpr_fd_table_verify (&incoming->manifest.fds, cpr_guardians_find (incoming->baton.page), &reason))
+    return true;
+  return cpr_incoming_give_back (incoming, NULL, reason, error);
+}
+
+bool
+cpr_incoming_take_up (CprIncoming **incoming, const char *vm_name, GError **error)
+{
+  CprIncoming *made;
+  int fd;
+
+  *incoming = NULL;
+  if (!find_state (&fd, error))
+    return false;
+  if (fd < 0)
+    return true;
+
+  made = g_new0 (CprIncoming, 1);
+  made->state_fd = fd;
+  made->release_fd = -1;
+  made->baton.fd = -1;
+  cpr_manifest_init (&made->manifest);
+  if (!take_up (made, vm_name, error))
+    {
+      cpr_incoming_free (made);
+      return false;
+    }
+  g_unsetenv (CPR_STATE_VARIABLE);
+  if (made->attempt > 1) /* executed by its fd, it was named after that */
+    prctl (PR_SET_NAME, made->manifest.program.comm);
+  *incoming = made;
+  return true;
+}
+
+void
+cpr_incoming_free (CprIncoming *incoming)
+{
+  if (incoming == NULL)
+    return;
+  cpr_manifest_clear (&incoming->manifest);
+  cpr_baton_clear (&incoming->baton);
+  cpr_fd_clear (&incoming->release_fd);
+  if (incoming->data != NULL)
+    cpr_sys->munmap (incoming->data, incoming->len);
+  cpr_fd_clear (&incoming->state_fd);
+  g_free (incoming);
+}
+
+bool
+cpr_incoming_commit (CprIncoming *incoming, GError **error)
+{
+  const CprBatonWord offered = { CPR_BATON_OFFERED, incoming->attempt, getpid () },
+                     mine = { CPR_BATON_OWNED, incoming->attempt, getpid () };
+
+  if (cpr_baton_move (incoming->baton.page, offered, mine))
+    return true;
+  cpr_incoming_check_owner (incoming, error);
+  return false;
+}
+
+void
+cpr_incoming_restore_signals (const CprIncoming *incoming)
+{
+  sigset_t mask;
+
+  sigemptyset (&mask);
+  for (int number = 1; number <= N_SIGNALS; number++)
+    if ((incoming->manifest.signal_mask >> (number - 1) & 1) != 0)
+      sigaddset (&mask, number);
+  pthread_sigmask (SIG_SETMASK, &mask, NULL);
+}

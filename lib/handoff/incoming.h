@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_HANDOFF_INCOMING_H
+#define CPR_HANDOFF_INCOMING_H
+
+#include "handoff/baton.h"
+#include "handoff/exec.h"
+#include "handoff/manifest.h"
+
+/* A state that this process was handed, from its take-up to the commit. */
+typedef struct
+{
+  int state_fd;
+  void *data; /* the state, mapped */
+  size_t len;
+  CprReader reader;
+  CprManifest manifest; /* its tables move into the session */
+  CprBaton baton;
+  int release_fd;
+  unsigned attempt; /* 1: the way there; above: the way back */
+} CprIncoming;
+
+/* Finds out whether this process was handed a state: *incoming is NULL if not. A state that isn't for this
+ * VM, user, boot or process is an error; where the old program can be executed again, it is, and the function
+ * doesn't return. */
+bool cpr_incoming_take_up (CprIncoming **incoming, const char *vm_name, GError **error);
+void cpr_incoming_free (CprIncoming *incoming);
+
+/* Whether this process still is the one that the baton was offered to. */
+bool cpr_incoming_check_owner (const CprIncoming *incoming, GError **error);
+
+/* The commit: takes the baton. */
+bool cpr_incoming_commit (CprIncoming *incoming, GError **error);
+
+/* The way back: executes the old program again, from the same state, and tells it the reason. Returns only on
+ * failure, and false then, with an error that says both. @held: fds that are slow to close, or NULL; @reason
+ * is taken. */
+bool cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
+
+/* Restores the signal mask of the thread that asked for the update. */
+void cpr_incoming_restore_signals (const CprIncoming *incoming);
+
+#endif

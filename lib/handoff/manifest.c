@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "handoff/manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+
+#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
+
+bool
+cpr_boot_id_get (char boot_id[CPR_BOOT_ID_SIZE + 1], GError **error)
+{
+  int fd = cpr_sys->open (BOOT_ID_PATH, O_RDONLY | O_CLOEXEC, 0);
+  ssize_t len = fd >= 0 ? read (fd, boot_id, CPR_BOOT_ID_SIZE) : -1;
+  int errnum = errno;
+
+  cpr_fd_clear (&fd);
+  if (len != CPR_BOOT_ID_SIZE)
+    return cpr_throw_errno (error, len < 0 ? errnum : EIO, BOOT_ID_PATH);
+  boot_id[CPR_BOOT_ID_SIZE] = '\0';
+  return true;
+}
+
+void
+cpr_manifest_write_head (const CprManifest *head, const CprProgram *program, CprWriter *writer)
+{
+  cpr_writer_begin_chunk (writer, CPR_CHUNK_VM, 0);
+  cpr_writer_put_string (writer, head->vm_name);
+  cpr_writer_put_string (writer, head->boot_id);
+  cpr_writer_put_u32 (writer, head->uid);
+  cpr_writer_put_u32 (writer, head->pid);
+  cpr_writer_put_u64 (writer, head->generation);
+  cpr_writer_put_u32 (writer, head->run_state);
+  cpr_writer_put_u64 (writer, head->saved_ns);
+  cpr_writer_put_u64 (writer, head->signal_mask);
+  cpr_writer_end_chunk (writer);
+
+  cpr_writer_begin_chunk (writer, CPR_CHUNK_PROGRAM, 0);
+  cpr_program_write (program, writer);
+  cpr_writer_end_chunk (writer);
+}
+
+void
+cpr_manifest_write_tables (const CprFdTable *fds, const CprRamTable *ram, CprWriter *writer)
+{
+  cpr_writer_begin_chunk (writer, CPR_CHUNK_FDS, 0);
+  cpr_fd_table_write (fds, writer);
+  cpr_writer_end_chunk (writer);
+
+  cpr_writer_begin_chunk (writer, CPR_CHUNK_RAM, 0);
+  cpr_ram_table_write (ram, writer);
+  cpr_writer_end_chunk (writer);
+}
+
+static bool
+read_vm (CprManifest *manifest, CprCursor *cursor, GError **error)
+{
+  const char *boot_id;
+
+  manifest->vm_name = g_strdup (cpr_cursor_get_name (cursor));
+  boot_id = cpr_cursor_get_string (cursor);
+  manifest->uid = cpr_cursor_get_u32 (cursor);
+  manifest->pid = cpr_cursor_get_u32 (cursor);
+  manifest->generation = cpr_cursor_get_u64 (cursor);
+  manifest->run_state = cpr_cursor_get_u32 (cursor);
+  manifest->saved_ns = cpr_cursor_get_u64 (cursor);
+  manifest->signal_mask = cpr_cursor_get_u64 (cursor);
+  if (cursor->failed || cpr_cursor_left (cursor) != 0 || strlen (boot_id) != CPR_BOOT_ID_SIZE ||
+      manifest->run_state > CPR_RUN_STATE_PAUSED)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "VM: it can't be right");
+  memcpy (manifest->boot_id, boot_id, sizeof manifest->boot_id);
+  return true;
+}
+
+static bool
+read_chunk (CprManifest *manifest, CprChunk *chunk, GError **error)
+{
+  switch (chunk->type)
+    {
+    case CPR_CHUNK_VM:
+      return read_vm (manifest, &chunk->payload, error);
+    case CPR_CHUNK_PROGRAM:
+      return cpr_program_read (&manifest->program, &chunk->payload, error);
+    case CPR_CHUNK_FDS:
+      return cpr_fd_table_read (&manifest->fds, &chunk->payload, error);
+    case CPR_CHUNK_RAM: /* it looks up its fds: the order of chunks is part of the format */
+      return cpr_ram_table_read (&manifest->ram, &manifest->fds, &chunk->payload, error);
+    default:
+      return cpr_schema_read (&manifest->schema, &chunk->payload, error);
+    }
+}
+
+void
+cpr_manifest_init (CprManifest *manifest)
+{
+  *manifest = (CprManifest){ .program.exe_fd = -1 };
+  cpr_fd_table_init (&manifest->fds);
+  cpr_ram_table_init (&manifest->ram);
+}
+
+bool
+cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error)
+{
+  static const uint32_t order[] = { CPR_CHUNK_VM, CPR_CHUNK_PROGRAM, CPR_CHUNK_FDS, CPR_CHUNK_RAM,
+                                    CPR_CHUNK_SCHEMA };
+  size_t n = 0;
+  CprChunk chunk;
+
+  cpr_reader_rewind (reader);
+  while (cpr_reader_next (reader, &chunk))
+    {
+      if (chunk.type > CPR_CHUNK_SECTION) /* optional, or the reader had refused it */
+        continue;
+      if (n == G_N_ELEMENTS (order) && chunk.type == CPR_CHUNK_SECTION)
+        continue;
+      if (n == G_N_ELEMENTS (order) || chunk.type != order[n])
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "state: a chunk of type %u at offset %zu is out of order",
+                          chunk.type, chunk.offset);
+      n++;
+      if (!read_chunk (manifest, &chunk, error))
+        {
+          g_prefix_error (error, "state: chunk at offset %zu: ", chunk.offset);
+          return false;
+        }
+    }
+  if (n != G_N_ELEMENTS (order))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the manifest is incomplete");
+  return true;
+}
+
+void
+cpr_manifest_clear (CprManifest *manifest)
+{
+  g_clear_pointer (&manifest->vm_name, g_free);
+  cpr_program_clear (&manifest->program);
+  cpr_schema_clear (&manifest->schema);
+  cpr_ram_table_clear (&manifest->ram);
+  cpr_fd_table_clear (&manifest->fds);
+}

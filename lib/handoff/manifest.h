@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_HANDOFF_MANIFEST_H
+#define CPR_HANDOFF_MANIFEST_H
+
+#include "handoff/program.h"
+#include "registry/device.h"
+#include "registry/fd-table.h"
+#include "registry/ram.h"
+
+#define CPR_BOOT_ID_SIZE 36 /* a UUID as text, of /proc/sys/kernel/random/boot_id */
+
+/* The early part of the stream: everything that must be known before a device exists. */
+typedef struct
+{
+  char *vm_name;
+  char boot_id[CPR_BOOT_ID_SIZE + 1];
+  uint32_t uid;
+  uint32_t pid; /* who wrote it */
+  uint64_t generation;
+  uint32_t run_state; /* CprRunState */
+  uint64_t saved_ns;
+  uint64_t signal_mask; /* of the thread that asked for the update; bit n-1: signal n */
+  CprProgram program;
+  CprFdTable fds;
+  CprRamTable ram;
+  CprSchema schema;
+} CprManifest;
+
+/* The chunks VM and PROGRAM. */
+void cpr_manifest_write_head (const CprManifest *head, const CprProgram *program, CprWriter *writer);
+void cpr_manifest_write_tables (const CprFdTable *fds, const CprRamTable *ram, CprWriter *writer);
+
+/* Reads and checks the manifest of a verified stream. On failure @manifest can be cleared. */
+bool cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error);
+void cpr_manifest_init (CprManifest *manifest);
+void cpr_manifest_clear (CprManifest *manifest);
+
+bool cpr_boot_id_get (char boot_id[CPR_BOOT_ID_SIZE + 1], GError **error);
+
+#endif

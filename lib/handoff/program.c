@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "handoff/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+
+#define N_SIGNALS 64
+
+static char **
+read_command_line (GError **error)
+{
+  g_autoptr (GPtrArray) argv = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *text = NULL;
+  size_t len;
+
+  if (!g_file_get_contents ("/proc/self/cmdline", &text, &len, error))
+    return NULL;
+  for (size_t at = 0; at < len; at += strlen (text + at) + 1)
+    g_ptr_array_add (argv, g_strdup (text + at));
+  g_ptr_array_add (argv, NULL);
+  return (char **) g_ptr_array_free (g_steal_pointer (&argv), FALSE);
+}
+
+static uint64_t
+get_ignored_signals (void)
+{
+  uint64_t ignored = 0;
+
+  for (int number = 1; number <= N_SIGNALS; number++)
+    {
+      struct sigaction action;
+
+      if (sigaction (number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+        ignored |= UINT64_C (1) << (number - 1);
+    }
+  return ignored;
+}
+
+char **
+cpr_program_make_envp (char *const *envp, int state_fd)
+{
+  GPtrArray *made = g_ptr_array_new ();
+
+  for (; envp != NULL && *envp != NULL; envp++)
+    if (!g_str_has_prefix (*envp, CPR_STATE_VARIABLE "="))
+      g_ptr_array_add (made, g_strdup (*envp));
+  if (state_fd >= 0)
+    g_ptr_array_add (made, g_strdup_printf (CPR_STATE_VARIABLE "=%d", state_fd));
+  g_ptr_array_add (made, NULL);
+  return (char **) g_ptr_array_free (made, FALSE);
+}
+
+bool
+cpr_program_record (CprProgram *program, GError **error)
+{
+  *program = (CprProgram){ .exe_fd = -1 };
+  program->argv = read_command_line (error);
+  if (program->argv == NULL)
+    return false;
+  program->exe_fd = cpr_sys->open ("/proc/self/exe", O_PATH | O_CLOEXEC, 0);
+  if (program->exe_fd < 0)
+    return cpr_throw_errno (error, errno, "/proc/self/exe");
+  program->envp = cpr_program_make_envp (environ, -1);
+  program->cwd = g_get_current_dir ();
+  prctl (PR_GET_NAME, program->comm);
+  program->umask = umask (0);
+  umask (program->umask);
+  program->ignored_signals = get_ignored_signals ();
+  for (int i = 0; i < RLIM_NLIMITS; i++)
+    getrlimit ((__rlimit_resource_t) i, &program->limits[i]);
+  return true;
+}
+
+void
+cpr_program_clear (CprProgram *program)
+{
+  cpr_fd_clear (&program->exe_fd);
+  g_clear_pointer (&program->argv, g_strfreev);
+  g_clear_pointer (&program->envp, g_strfreev);
+  g_clear_pointer (&program->cwd, g_free);
+}
+
+static void
+put_text (CprWriter *writer, const char *text)
+{
+  size_t len = strlen (text);
+
+  cpr_writer_put_u32 (writer, (uint32_t) len);
+  cpr_writer_put (writer, text, len + 1);
+}
+
+static void
+put_list (CprWriter *writer, char **list)
+{
+  cpr_writer_put_u32 (writer, g_strv_length (list));
+  for (; *list != NULL; list++)
+    put_text (writer, *list);
+}
+
+void
+cpr_program_write (const CprProgram *program, CprWriter *writer)
+{
+  put_list (writer, program->argv);
+  put_list (writer, program->envp);
+  put_text (writer, program->cwd);
+  put_text (writer, program->comm);
+  cpr_writer_put_u32 (writer, program->umask);
+  cpr_writer_put_u64 (writer, program->ignored_signals);
+  cpr_writer_put_u32 (writer, RLIM_NLIMITS);
+  for (int i = 0; i < RLIM_NLIMITS; i++)
+    {
+      cpr_writer_put_u64 (writer, program->limits[i].rlim_cur);
+      cpr_writer_put_u64 (writer, program->limits[i].rlim_max);
+    }
+}
+
+static const char *
+get_text (CprCursor *cursor)
+{
+  size_t len = cpr_cursor_get_u32 (cursor);
+  const uint8_t *at = cpr_cursor_get (cursor, len + 1);
+
+  if (at != NULL && memchr (at, 0, len + 1) == at + len)
+    return (const char *) at;
+  cursor->failed = true;
+  return "";
+}
+
+static char **
+get_list (CprCursor *cursor)
+{
+  GPtrArray *list = g_ptr_array_new ();
+  uint32_t n = cpr_cursor_get_u32 (cursor);
+
+  for (uint32_t i = 0; i < n && !cursor->failed; i++)
+    g_ptr_array_add (list, g_strdup (get_text (cursor)));
+  g_ptr_array_add (list, NULL);
+  return (char **) g_ptr_array_free (list, FALSE);
+}
+
+bool
+cpr_program_read (CprProgram *program, CprCursor *cursor, GError **error)
+{
+  uint32_t n_limits;
+
+  *program = (CprProgram){ .exe_fd = -1 };
+  program->argv = get_list (cursor);
+  program->envp = get_list (cursor);
+  program->cwd = g_strdup (get_text (cursor));
+  g_strlcpy (program->comm, get_text (cursor), sizeof program->comm);
+  program->umask = cpr_cursor_get_u32 (cursor);
+  program->ignored_signals = cpr_cursor_get_u64 (cursor);
+  n_limits = cpr_cursor_get_u32 (cursor);
+  if (n_limits != RLIM_NLIMITS)
+    cursor->failed = true;
+  for (uint32_t i = 0; i < RLIM_NLIMITS; i++)
+    {
+      program->limits[i].rlim_cur = cpr_cursor_get_u64 (cursor);
+      program->limits[i].rlim_max = cpr_cursor_get_u64 (cursor);
+    }
+  if (cursor->failed || program->argv[0] == NULL || cpr_cursor_left (cursor) != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "program: cut off, without argv, or bytes after its end");
+  return true;
+}
+
+void
+cpr_program_restore (const CprProgram *program)
+{
+  if (chdir (program->cwd) < 0)
+    (void) chdir ("/"); /* gone; the old program's relative paths wouldn't work there either */
+  umask (program->umask);
+  for (int i = 0; i < RLIM_NLIMITS; i++)
+    setrlimit ((__rlimit_resource_t) i, &program->limits[i]);
+  for (int number = 1; number <= N_SIGNALS; number++)
+    if (number != SIGKILL && number != SIGSTOP)
+      {
+        bool ignored = (program->ignored_signals >> (number - 1) & 1) != 0;
+
+        signal (number, ignored ? SIG_IGN : SIG_DFL);
+      }
+}

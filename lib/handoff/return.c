@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+#include "handoff/incoming.h"
+
+/* The way there and one way back; a program that fails on its way back would only fail again. */
+#define MAX_ATTEMPTS 2
+
+/* A device's constructor that failed may have closed the fds it had taken. The guardian has copies. */
+static bool
+fetch_fd (const CprFdEntry *entry, int guardian, GError **error)
+{
+  int copy = cpr_sys->pidfd_getfd (guardian, entry->fd);
+  int placed;
+
+  if (copy < 0)
+    return cpr_throw_errno (error, errno, "fd '%s' %d: it is gone, and the guardian can't give it back",
+                            entry->name, entry->index);
+  if (copy == entry->fd)
+    return true;
+  placed = cpr_sys->dup3 (copy, entry->fd, O_CLOEXEC);
+  if (placed < 0)
+    cpr_throw_errno (error, errno, "fd '%s' %d: dup3", entry->name, entry->index);
+  cpr_fd_clear (&copy);
+  return placed >= 0;
+}
+
+/* A pidfd whose number isn't one that a carried fd has to get back. */
+static bool
+open_guardian (const CprFdTable *fds, pid_t guardian, int *pidfd, GError **error)
+{
+  int opened = cpr_sys->pidfd_open (guardian), highest = STDERR_FILENO;
+
+  for (guint i = 0; i < fds->entries->len; i++)
+    highest = MAX (highest, ((CprFdEntry *) fds->entries->pdata[i])->fd);
+  *pidfd = opened >= 0 ? cpr_sys->fcntl (opened, F_DUPFD_CLOEXEC, highest + 1) : -1;
+  if (*pidfd < 0)
+    cpr_throw_errno (error, errno, "guardian: pidfd_open");
+  cpr_fd_clear (&opened);
+  return *pidfd >= 0;
+}
+
+/* Every carried fd is what it was, or is so again. */
+static bool
+repair_fds (const CprFdTable *fds, pid_t guardian, GError **error)
+{
+  int pidfd = -1;
+  bool ok = true;
+
+  for (guint i = 0; ok && i < fds->entries->len; i++)
+    {
+      const CprFdEntry *entry = fds->entries->pdata[i];
+
+      if (cpr_fd_entry_verify (entry, guardian, guardian == 0 ? error : NULL))
+        continue;
+      if (guardian == 0)
+        ok = false;
+      else
+        ok = (pidfd >= 0 || open_guardian (fds, guardian, &pidfd, error)) && fetch_fd (entry, pidfd, error);
+    }
+  cpr_fd_clear (&pidfd);
+  return ok;
+}
+
+/* This program has an address space too, and devices that are slow to close. */
+static CprGuardian *
+leave_guardian (CprIncoming *incoming, const CprFdTable *fds, GArray *held)
+{
+  g_autoptr (GArray) keep = cpr_exec_collect (fds, incoming->state_fd, held);
+  CprGuardian *guardian;
+
+  if (cpr_guardians_find (incoming->baton.page) == 0)
+    return NULL; /* the update does without */
+  guardian = cpr_guardian_new (incoming->baton.page, keep, incoming->release_fd, NULL);
+  if (guardian != NULL && !cpr_guardian_launch (guardian, NULL))
+    g_clear_pointer (&guardian, cpr_guardian_free); /* slower, but still the way back */
+  return guardian;
+}
+
+static bool
+execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, GError **error)
+{
+  const CprBatonWord offered = { CPR_BATON_OFFERED, incoming->attempt, getpid () },
+                     again = { CPR_BATON_OFFERED, incoming->attempt + 1, getpid () };
+  g_autoptr (GArray) carried = cpr_exec_collect (&manifest->fds, incoming->state_fd, NULL);
+  g_auto (GStrv) envp = cpr_program_make_envp (manifest->program.envp, incoming->state_fd);
+  CprGuardian *guardian = leave_guardian (incoming, &manifest->fds, held);
+  int errnum;
+
+  if (!cpr_baton_move (incoming->baton.page, offered, again))
+    {
+      cpr_guardian_free (guardian);
+      return cpr_throw (error, CPR_ERROR_NOT_OWNER, "way back: the baton isn't this process's any more");
+    }
+  incoming->attempt++;
+  cpr_program_restore (&manifest->program);
+  errnum = cpr_exec_image (carried, NULL, incoming->manifest.program.exe_fd, manifest->program.argv, envp);
+  cpr_guardian_free (guardian);
+  return cpr_throw_errno (error, errnum, "way back: executing '%s' again", manifest->program.argv[0]);
+}
+
+static bool
+return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError **error)
+{
+  CprManifest manifest; /* as it was handed over: the session's tables have changed since */
+  sigset_t all, old;
+  bool ok;
+
+  if (!cpr_incoming_check_owner (incoming, error))
+    return false;
+  if (incoming->attempt >= MAX_ATTEMPTS)
+    return cpr_throw (error, CPR_ERROR_STATE, "way back: this is the way back already (%s)",
+                      incoming->baton.page->reason);
+  g_strlcpy (incoming->baton.page->reason, reason, CPR_BATON_REASON_SIZE);
+
+  cpr_manifest_init (&manifest);
+  ok = cpr_manifest_read (&manifest, &incoming->reader, error) &&
+       repair_fds (&manifest.fds, cpr_guardians_find (incoming->baton.page), error);
+  if (ok)
+    {
+      sigfillset (&all);
+      pthread_sigmask (SIG_SETMASK, &all, &old);
+      ok = execute_old (incoming, &manifest, held, error);
+      pthread_sigmask (SIG_SETMASK, &old, NULL);
+    }
+  cpr_manifest_clear (&manifest);
+  return ok;
+}
+
+bool
+cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
+{
+  GError *failure = NULL;
+
+  return_to_old (incoming, held, reason->message, &failure);
+  g_propagate_prefixed_error (error, reason, "%s; because of: ", failure->message);
+  g_error_free (failure);
+  return false;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_REGISTRY_FD_TABLE_H
+#define CPR_REGISTRY_FD_TABLE_H
+
+#include <libcpr/libcpr.h>
+
+#include "base/fd.h"
+#include "stream/wire.h"
+#include "stream/writer.h"
+
+/* The library's own entries begin with this; no user's name may. */
+#define CPR_FD_INTERNAL "libcpr:"
+
+typedef struct
+{
+  char *name;
+  int index;
+  int fd;
+  CprFdIdentity identity;
+  bool claimed;
+} CprFdEntry;
+
+typedef struct
+{
+  GPtrArray *entries; /* CprFdEntry, in the order of adding */
+  GHashTable *by_name;
+  GHashTable *by_fd;
+} CprFdTable;
+
+void cpr_fd_table_init (CprFdTable *table);
+void cpr_fd_table_clear (CprFdTable *table);
+
+bool cpr_fd_table_check_name (const char *name, int index, GError **error);
+
+/* Adds an fd as claimed. Names are not checked here: the library's own go in too. */
+bool cpr_fd_table_add (CprFdTable *table, const char *name, int index, int fd, GError **error);
+CprFdEntry *cpr_fd_table_find (const CprFdTable *table, const char *name, int index);
+bool cpr_fd_table_has_fd (const CprFdTable *table, int fd);
+void cpr_fd_table_remove (CprFdTable *table, CprFdEntry *entry);
+
+/* Claims an unclaimed entry. */
+int cpr_fd_table_take (CprFdTable *table, const char *name, int index, GError **error);
+
+/* FDS chunk: u32 number, then each: name; u32 index; u32 fd; u32 type; u32 access; u64 device; u64 inode;
+ * u32 socket domain; u32 socket type. */
+void cpr_fd_table_write (const CprFdTable *table, CprWriter *writer);
+bool cpr_fd_table_read (CprFdTable *table, CprCursor *cursor, GError **error); /* all unclaimed */
+
+/* Compares each fd with what it was. Where @peer isn't 0, anonymous inodes are compared by kcmp() with that
+ * process's fds of the same number. */
+bool cpr_fd_table_verify (const CprFdTable *table, pid_t peer, GError **error);
+/* One entry of it. */
+bool cpr_fd_entry_verify (const CprFdEntry *entry, pid_t peer, GError **error);
+
+/* The names of what nobody claimed, "a 0, b 1"; NULL if all is claimed. */
+char *cpr_fd_table_describe_unclaimed (const CprFdTable *table);
+
+#endif

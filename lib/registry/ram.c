@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "registry/ram.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/sys.h"
+#include "base/uapi.h"
+
+#define ALL_RAM_FLAGS \
+  (CPR_RAM_PREALLOC | CPR_RAM_HUGE_PAGES | CPR_RAM_DONT_DUMP | CPR_RAM_DONT_FORK | CPR_RAM_LOCKED)
+
+static void
+block_free (void *data)
+{
+  CprRamBlock *block = data;
+
+  if (block->vaddr != NULL)
+    cpr_sys->munmap (block->vaddr, block->size);
+  if (block->owned)
+    cpr_fd_clear (&block->fd);
+  g_free (block->name);
+  g_free (block);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprRamBlock, block_free)
+
+void
+cpr_ram_table_init (CprRamTable *table)
+{
+  table->blocks = g_ptr_array_new_with_free_func (block_free);
+  table->next_index = 0;
+}
+
+void
+cpr_ram_table_clear (CprRamTable *table)
+{
+  g_clear_pointer (&table->blocks, g_ptr_array_unref);
+}
+
+static CprRamBlock *
+find_block (const CprRamTable *table, const char *name)
+{
+  for (guint i = 0; i < table->blocks->len; i++)
+    {
+      CprRamBlock *block = table->blocks->pdata[i];
+
+      if (strcmp (block->name, name) == 0)
+        return block;
+    }
+  return NULL;
+}
+
+static bool
+check_request (const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  size_t len = strlen (name);
+
+  if (len == 0 || len > CPR_LIMIT_NAME)
+    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%.32s': a name has 1 to %d bytes, not %zu", name,
+                      CPR_LIMIT_NAME, len);
+  if (size == 0 || size % (size_t) sysconf (_SC_PAGESIZE) != 0 || size > G_MAXINT64)
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "RAM block '%s': size is %zu, not a multiple of the page size", name, size);
+  if (options->backend > CPR_RAM_PRIVATE || (options->flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
+    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': unknown backend %u or flags 0x%x", name,
+                      options->backend, options->flags);
+  if (options->backend == CPR_RAM_FILE && options->path == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': a file needs a path", name);
+  return true;
+}
+
+static bool
+open_memfd (CprRamBlock *block, unsigned flags, GError **error)
+{
+  g_autofree char *label = g_strdup_printf ("libcpr-ram:%.200s", block->name);
+
+  block->fd = cpr_memfd_new (label, flags);
+  if (block->fd < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': memfd_create", block->name);
+  if (!cpr_fd_truncate (block->fd, block->size))
+    return cpr_throw_errno (error, errno, "RAM block '%s': a memfd of %zu bytes", block->name, block->size);
+  if (cpr_sys->fcntl (block->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': F_ADD_SEALS", block->name);
+  return true;
+}
+
+/* A device (DAX) has a size of 0 here; mmap() will tell. */
+static bool
+check_size (const CprRamBlock *block, bool grow, GError **error)
+{
+  struct stat st;
+
+  if (cpr_sys->fstat (block->fd, &st) < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': fstat", block->name);
+  if (!S_ISREG (st.st_mode) || (size_t) st.st_size >= block->size)
+    return true;
+  if (!grow)
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "RAM block '%s': the fd has %" G_GINT64_FORMAT " bytes, %zu needed", block->name,
+                      (gint64) st.st_size, block->size);
+  if (!cpr_fd_truncate (block->fd, block->size))
+    return cpr_throw_errno (error, errno, "RAM block '%s': growing the file to %zu bytes", block->name,
+                            block->size);
+  return true;
+}
+
+static bool
+open_backing (CprRamBlock *block, const CprRamOptions *options, GError **error)
+{
+  switch (block->backend)
+    {
+    case CPR_RAM_MEMFD:
+      return open_memfd (block, 0, error);
+    case CPR_RAM_HUGETLB:
+      return open_memfd (block, MFD_HUGETLB, error);
+    case CPR_RAM_FILE:
+      block->fd = cpr_sys->open (options->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+      if (block->fd < 0)
+        return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, options->path);
+      return check_size (block, true, error);
+    case CPR_RAM_FD:
+      block->fd = cpr_sys->fcntl (options->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      if (block->fd < 0)
+        return cpr_throw_errno (error, errno, "RAM block '%s': fd %d", block->name, options->fd);
+      return check_size (block, false, error);
+    default:
+      return true;
+    }
+}
+
+static bool
+advise (const CprRamBlock *block, unsigned flag, int advice, const char *what, GError **error)
+{
+  if ((block->flags & flag) == 0 || cpr_sys->madvise (block->vaddr, block->size, advice) == 0)
+    return true;
+  return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, what);
+}
+
+static bool
+map_block (CprRamBlock *block, GError **error)
+{
+  int flags = block->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void *vaddr = cpr_sys->mmap (NULL, block->size, PROT_READ | PROT_WRITE, flags, block->fd, 0);
+
+  if (vaddr == MAP_FAILED)
+    return cpr_throw_errno (error, errno, "RAM block '%s': mapping %zu bytes", block->name, block->size);
+  block->vaddr = vaddr;
+  if (!advise (block, CPR_RAM_HUGE_PAGES, MADV_HUGEPAGE, "MADV_HUGEPAGE", error) ||
+      !advise (block, CPR_RAM_DONT_DUMP, MADV_DONTDUMP, "MADV_DONTDUMP", error) ||
+      !advise (block, CPR_RAM_DONT_FORK, MADV_DONTFORK, "MADV_DONTFORK", error))
+    return false;
+  if ((block->flags & CPR_RAM_LOCKED) != 0 && cpr_sys->mlock2 (block->vaddr, block->size, MLOCK_ONFAULT) < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': mlock2", block->name);
+  return true;
+}
+
+static bool
+populate_block (CprRamBlock *block, GError **error)
+{
+  if (cpr_sys->madvise (block->vaddr, block->size, MADV_POPULATE_WRITE) == 0)
+    return true;
+  if (errno == EINVAL && block->fd >= 0 && cpr_sys->fallocate (block->fd, 0, 0, (off_t) block->size) == 0)
+    return true; /* Linux < 5.14: the pages are there, the page tables fill by themselves */
+  return cpr_throw_errno (error, errno, "RAM block '%s': allocating %zu bytes", block->name, block->size);
+}
+
+CprRamBlock *
+cpr_ram_table_add (CprRamTable *table,
+                   CprFdTable *fds,
+                   const char *name,
+                   size_t size,
+                   const CprRamOptions *options,
+                   GError **error)
+{
+  g_autoptr (CprRamBlock) block = NULL;
+
+  if (!check_request (name, size, options, error))
+    return NULL;
+  if (find_block (table, name) != NULL)
+    {
+      cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': there is one of that name", name);
+      return NULL;
+    }
+
+  block = g_new0 (CprRamBlock, 1);
+  block->name = g_strdup (name);
+  block->size = size;
+  block->backend = options->backend;
+  block->flags = options->flags;
+  block->fd = -1;
+  block->owned = true;
+  if (!open_backing (block, options, error) || !map_block (block, error) ||
+      ((block->flags & CPR_RAM_PREALLOC) != 0 && !populate_block (block, error)))
+    return NULL;
+  if (block->fd >= 0)
+    {
+      block->fd_index = table->next_index;
+      if (!cpr_fd_table_add (fds, CPR_RAM_FD_NAME, block->fd_index, block->fd, error))
+        return NULL;
+      table->next_index++;
+    }
+  g_ptr_array_add (table->blocks, block);
+  return g_steal_pointer (&block);
+}
+
+CprRamBlock *
+cpr_ram_table_take (
+    CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  CprRamBlock *block;
+
+  if (!check_request (name, size, options, error))
+    return NULL;
+  block = find_block (table, name);
+  if (block == NULL)
+    cpr_throw (error, CPR_ERROR_NOT_FOUND, "RAM block '%s': it isn't in the state", name);
+  else if (block->vaddr != NULL)
+    cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': it was taken before", name);
+  else if (block->size != size)
+    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': size is %zu in the state, %zu here", name,
+               block->size, size);
+  else if (block->backend != options->backend)
+    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %u in the state, %u here", name,
+               block->backend, options->backend);
+  else
+    {
+      block->flags |= options->flags;
+      block->owned = true;
+      if (map_block (block, error))
+        return block;
+    }
+  return NULL;
+}
+
+bool
+cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, GError **error)
+{
+  CprFdEntry *entry;
+
+  if (!g_ptr_array_find (table->blocks, block, NULL))
+    return cpr_throw (error, CPR_ERROR_NOT_FOUND, "RAM block: it isn't one of this session");
+  entry = block->fd >= 0 ? cpr_fd_table_find (fds, CPR_RAM_FD_NAME, block->fd_index) : NULL;
+  if (entry != NULL)
+    cpr_fd_table_remove (fds, entry);
+  g_ptr_array_remove (table->blocks, block);
+  return true;
+}
+
+const CprRamBlock *
+cpr_ram_table_find_private (const CprRamTable *table)
+{
+  for (guint i = 0; i < table->blocks->len; i++)
+    {
+      const CprRamBlock *block = table->blocks->pdata[i];
+
+      if (block->fd < 0)
+        return block;
+    }
+  return NULL;
+}
+
+char *
+cpr_ram_table_describe_unclaimed (const CprRamTable *table)
+{
+  GString *names = NULL;
+
+  for (guint i = 0; i < table->blocks->len; i++)
+    {
+      const CprRamBlock *block = table->blocks->pdata[i];
+
+      if (block->vaddr != NULL)
+        continue;
+      if (names == NULL)
+        names = g_string_new (NULL);
+      g_string_append_printf (names, "%s'%s'", names->len > 0 ? ", " : "", block->name);
+    }
+  return names != NULL ? g_string_free (names, FALSE) : NULL;
+}
+
+void
+cpr_ram_table_write (const CprRamTable *table, CprWriter *writer)
+{
+  cpr_writer_put_u32 (writer, table->blocks->len);
+  for (guint i = 0; i < table->blocks->len; i++)
+    {
+      const CprRamBlock *block = table->blocks->pdata[i];
+
+      cpr_writer_put_string (writer, block->name);
+      cpr_writer_put_u64 (writer, block->size);
+      cpr_writer_put_u32 (writer, block->backend);
+      cpr_writer_put_u32 (writer, block->flags);
+      cpr_writer_put_u32 (writer, (uint32_t) block->fd_index);
+    }
+}
+
+static bool
+read_block (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **error)
+{
+  const char *name = cpr_cursor_get_name (cursor);
+  uint64_t size = cpr_cursor_get_u64 (cursor);
+  uint32_t backend = cpr_cursor_get_u32 (cursor);
+  uint32_t flags = cpr_cursor_get_u32 (cursor);
+  uint32_t fd_index = cpr_cursor_get_u32 (cursor);
+  CprRamBlock *block;
+  CprFdEntry *entry;
+
+  if (cursor->failed || size == 0 || size > SIZE_MAX / 2 || backend >= CPR_RAM_PRIVATE ||
+      (flags & ~(unsigned) ALL_RAM_FLAGS) != 0 || find_block (table, name) != NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
+  entry = fd_index <= G_MAXINT - 1 ? cpr_fd_table_find (fds, CPR_RAM_FD_NAME, (int) fd_index) : NULL;
+  if (entry == NULL || entry->claimed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has no fd", name);
+
+  entry->claimed = true;
+  block = g_new0 (CprRamBlock, 1);
+  block->name = g_strdup (name);
+  block->size = (size_t) size;
+  block->backend = (CprRamBackend) backend;
+  block->flags = flags;
+  block->fd = entry->fd;
+  block->fd_index = (int) fd_index;
+  table->next_index = MAX (table->next_index, block->fd_index + 1);
+  g_ptr_array_add (table->blocks, block);
+  return true;
+}
+
+bool
+cpr_ram_table_read (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **error)
+{
+  uint32_t n = cpr_cursor_get_u32 (cursor);
+
+  for (uint32_t i = 0; i < n; i++)
+    if (!read_block (table, fds, cursor, error))
+      return false;
+  if (cursor->failed || cpr_cursor_left (cursor) != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: cut off, or bytes after its end");
+  return true;
+}
+
+const char *
+cpr_ram_block_get_name (const CprRamBlock *block)
+{
+  g_return_val_if_fail (block != NULL, NULL);
+
+  return block->name;
+}
+
+void *
+cpr_ram_block_get_vaddr (const CprRamBlock *block)
+{
+  g_return_val_if_fail (block != NULL, NULL);
+
+  return block->vaddr;
+}
+
+size_t
+cpr_ram_block_get_size (const CprRamBlock *block)
+{
+  g_return_val_if_fail (block != NULL, 0);
+
+  return block->size;
+}
+
+int
+cpr_ram_block_get_fd (const CprRamBlock *block)
+{
+  g_return_val_if_fail (block != NULL, -1);
+
+  return block->fd;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_REGISTRY_RAM_H
+#define CPR_REGISTRY_RAM_H
+
+#include <libcpr/libcpr.h>
+
+#include "registry/fd-table.h"
+
+/* The fds behind RAM blocks are entries of the fd table, under this name and the number of the block. */
+#define CPR_RAM_FD_NAME CPR_FD_INTERNAL "ram"
+
+struct _CprRamBlock
+{
+  char *name;
+  size_t size;
+  CprRamBackend backend;
+  unsigned flags;
+  int fd;       /* -1: private */
+  int fd_index; /* in the fd table */
+  bool owned;   /* whether fd is this block's to close; one that was handed over is once it is claimed */
+  void *vaddr;  /* NULL: handed over, not claimed */
+};
+
+typedef struct
+{
+  GPtrArray *blocks; /* CprRamBlock */
+  int next_index;
+} CprRamTable;
+
+void cpr_ram_table_init (CprRamTable *table);
+void cpr_ram_table_clear (CprRamTable *table); /* unmaps and closes */
+
+/* Creates a block. */
+CprRamBlock *cpr_ram_table_add (CprRamTable *table,
+                                CprFdTable *fds,
+                                const char *name,
+                                size_t size,
+                                const CprRamOptions *options,
+                                GError **error);
+/* Maps a block that was handed over. */
+CprRamBlock *cpr_ram_table_take (
+    CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error);
+bool cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, GError **error);
+
+/* A block that can't survive an execve, or NULL. */
+const CprRamBlock *cpr_ram_table_find_private (const CprRamTable *table);
+char *cpr_ram_table_describe_unclaimed (const CprRamTable *table);
+
+/* RAM chunk: u32 number, then each: name; u64 size; u32 backend; u32 flags; u32 index in the fd table. */
+void cpr_ram_table_write (const CprRamTable *table, CprWriter *writer);
+bool cpr_ram_table_read (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **error);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session/finish.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "base/uapi.h"
+
+/* Small enough that a waiting update breaks it off at once. */
+#define FILL_STEP (4u * 1024 * 1024)
+
+typedef struct
+{
+  uint8_t *vaddr;
+  size_t size;
+} Area;
+
+struct _CprFinish
+{
+  GThread *thread; /* NULL: it was done at once */
+  CprIncoming *incoming;
+  pid_t guardians[CPR_BATON_GUARDIANS];
+  GArray *areas; /* Area */
+  GArray *leftovers;
+  _Atomic bool cancelled;
+  _Atomic uint64_t end_ns;
+};
+
+static void
+fill_page_tables (CprFinish *finish)
+{
+  for (guint i = 0; i < finish->areas->len; i++)
+    {
+      const Area *area = &g_array_index (finish->areas, Area, i);
+
+      for (size_t at = 0; at < area->size && !finish->cancelled; at += FILL_STEP)
+        if (cpr_sys->madvise (area->vaddr + at, MIN (FILL_STEP, area->size - at), MADV_POPULATE_WRITE) < 0)
+          return; /* an optimisation; the pages are there */
+    }
+}
+
+static void
+let_go (CprFinish *finish)
+{
+  CprIncoming *incoming = finish->incoming;
+
+  /* The guardians first: what they hold is busy until they have closed it. */
+  cpr_guardians_release (incoming->baton.page, incoming->release_fd);
+  g_clear_pointer (&finish->incoming, cpr_incoming_free);
+  for (guint i = 0; finish->leftovers != NULL && i < finish->leftovers->len; i++)
+    cpr_fd_clear (&g_array_index (finish->leftovers, int, i));
+}
+
+static void *
+finish_thread (void *data)
+{
+  static const struct sched_param param = { .sched_priority = 0 };
+  CprFinish *finish = data;
+
+  let_go (finish);
+  sched_setscheduler (0, SCHED_IDLE, &param);
+  fill_page_tables (finish);
+  finish->end_ns = cpr_now_ns ();
+  return NULL;
+}
+
+static GArray *
+collect_areas (const CprRamTable *ram)
+{
+  GArray *areas = g_array_new (FALSE, FALSE, sizeof (Area));
+
+  for (guint i = 0; i < ram->blocks->len; i++)
+    {
+      const CprRamBlock *block = ram->blocks->pdata[i];
+      Area area = { block->vaddr, block->size };
+
+      if ((block->flags & CPR_RAM_PREALLOC) != 0)
+        g_array_append_val (areas, area);
+    }
+  return areas;
+}
+
+CprFinish *
+cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftovers)
+{
+  CprFinish *finish = g_new0 (CprFinish, 1);
+  sigset_t all, old;
+
+  finish->incoming = incoming;
+  for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
+    finish->guardians[i] = incoming->baton.page->guardians[i];
+  finish->areas = collect_areas (ram);
+  finish->leftovers = leftovers;
+
+  /* The VMM's signals are for the VMM's threads. */
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &old);
+  finish->thread = g_thread_try_new ("cpr-finish", finish_thread, finish, NULL);
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  if (finish->thread == NULL)
+    {
+      let_go (finish);
+      finish->end_ns = cpr_now_ns ();
+    }
+  return finish;
+}
+
+uint64_t
+cpr_finish_get_end (const CprFinish *finish)
+{
+  return finish->end_ns;
+}
+
+uint64_t
+cpr_finish_wait (CprFinish *finish)
+{
+  uint64_t end_ns;
+
+  finish->cancelled = true;
+  cpr_guardians_hurry (finish->guardians, CPR_BATON_GUARDIANS);
+  if (finish->thread != NULL)
+    g_thread_join (finish->thread);
+  end_ns = finish->end_ns;
+  g_array_unref (finish->areas);
+  if (finish->leftovers != NULL)
+    g_array_unref (finish->leftovers);
+  g_free (finish);
+  return end_ns;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_SESSION_FINISH_H
+#define CPR_SESSION_FINISH_H
+
+#include "handoff/incoming.h"
+
+/* What remains to be done once the guest runs: the guardians are let go and reaped, page tables are filled,
+ * leftovers are closed. A thread at idle priority does it. */
+typedef struct _CprFinish CprFinish;
+
+/* Takes @incoming. @leftovers: fds to close, taken, or NULL. RAM blocks that are preallocated get their page
+ * tables filled. */
+CprFinish *cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftovers);
+
+/* When it was done, in ns of CLOCK_MONOTONIC; 0 if it isn't yet. */
+uint64_t cpr_finish_get_end (const CprFinish *finish);
+
+/* Waits for the guardians' end; the filling of page tables is broken off. Frees @finish and returns when it
+ * was done. */
+uint64_t cpr_finish_wait (CprFinish *finish);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_SESSION_PRIVATE_H
+#define CPR_SESSION_PRIVATE_H
+
+#include <sys/types.h>
+
+#include "handoff/incoming.h"
+#include "session/finish.h"
+#include "session/states.h"
+
+struct _CprSession
+{
+  pid_t pid; /* the process it belongs to; another one is a forked child */
+  CprSessionConfig config;
+  char *name;
+  CprSessionState state;
+  CprRunState run_state;
+  CprProgram program; /* this one, for the way back of a later update */
+  CprFdTable fds;
+  CprRamTable ram;
+  CprDeviceTable devices;
+  GArray *held; /* int */
+  bool was_incoming;
+  CprIncoming *incoming; /* from the take-up to the commit */
+  CprFinish *finish;     /* from the commit to the next update */
+
+  /* The last update. */
+  CprUpdateStatus status;
+  uint64_t generation;
+  bool had_guardian;
+  char *error;
+  bool was_running;
+  uint64_t stamps[CPR_N_STEPS + 1];
+};
+
+void cpr_session_log (const CprSession *session, CprLogLevel level, const char *format, ...)
+    G_GNUC_PRINTF (3, 4);
+
+/* Waits for the end of what the last update left to be done in the background. */
+void cpr_session_settle (CprSession *session);
+
+/* Calls the VMM's stop callback. */
+bool cpr_session_call_stop (CprSession *session, GError **error);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The public functions that register what must survive: each checks the state and hands on to its table. */
+#include <errno.h>
+
+#include "base/error.h"
+#include "base/sys.h"
+#include "session/private.h"
+
+bool
+cpr_fd_add (CprSession *session, const char *name, int index, int fd, GError **error)
+{
+  g_return_val_if_fail (session != NULL && name != NULL, false);
+
+  return cpr_call_check (CPR_CALL_FD_ADD, session->state, error) &&
+         cpr_fd_table_check_name (name, index, error) &&
+         cpr_fd_table_add (&session->fds, name, index, fd, error);
+}
+
+int
+cpr_fd_take (CprSession *session, const char *name, int index, GError **error)
+{
+  g_return_val_if_fail (session != NULL && name != NULL, -1);
+
+  if (!cpr_call_check (CPR_CALL_FD_TAKE, session->state, error) ||
+      !cpr_fd_table_check_name (name, index, error))
+    return -1;
+  return cpr_fd_table_take (&session->fds, name, index, error);
+}
+
+static int
+open_and_add (
+    CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
+{
+  GError *reason = NULL;
+  int fd = open (name, index, user_data, &reason);
+
+  if (fd < 0)
+    {
+      if (reason == NULL)
+        cpr_throw (error, CPR_ERROR_CALLBACK, "fd '%s' %d: its open callback failed without a reason", name,
+                   index);
+      else
+        g_propagate_error (error, reason);
+      return -1;
+    }
+  if (!cpr_fd_table_add (&session->fds, name, index, fd, error))
+    cpr_fd_clear (&fd);
+  return fd;
+}
+
+int
+cpr_fd_open (
+    CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
+{
+  const CprFdEntry *entry;
+
+  g_return_val_if_fail (session != NULL && name != NULL && open != NULL, -1);
+
+  if (!cpr_call_check (CPR_CALL_FD_OPEN, session->state, error) ||
+      !cpr_fd_table_check_name (name, index, error))
+    return -1;
+  entry = cpr_fd_table_find (&session->fds, name, index);
+  if (entry != NULL && !entry->claimed)
+    return cpr_fd_table_take (&session->fds, name, index, error);
+  if (entry != NULL) /* before the callback has any effect */
+    return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it is in the table already", name, index) - 1;
+  return open_and_add (session, name, index, open, user_data, error);
+}
+
+int
+cpr_fd_get (const CprSession *session, const char *name, int index)
+{
+  const CprFdEntry *entry;
+
+  g_return_val_if_fail (session != NULL && name != NULL, -1);
+
+  entry = g_str_has_prefix (name, CPR_FD_INTERNAL) ? NULL : cpr_fd_table_find (&session->fds, name, index);
+  return entry != NULL && entry->claimed ? entry->fd : -1;
+}
+
+bool
+cpr_fd_remove (CprSession *session, const char *name, int index, GError **error)
+{
+  CprFdEntry *entry;
+
+  g_return_val_if_fail (session != NULL && name != NULL, false);
+
+  if (!cpr_call_check (CPR_CALL_FD_REMOVE, session->state, error) ||
+      !cpr_fd_table_check_name (name, index, error))
+    return false;
+  entry = cpr_fd_table_find (&session->fds, name, index);
+  if (entry == NULL)
+    return cpr_throw (error, CPR_ERROR_NOT_FOUND, "fd '%s' %d: it isn't in the table", name, index);
+  cpr_fd_table_remove (&session->fds, entry);
+  return true;
+}
+
+void
+cpr_fd_foreach (const CprSession *session, CprFdFunc func, void *user_data)
+{
+  g_return_if_fail (session != NULL && func != NULL);
+
+  for (guint i = 0; i < session->fds.entries->len; i++)
+    {
+      const CprFdEntry *entry = session->fds.entries->pdata[i];
+
+      if (!g_str_has_prefix (entry->name, CPR_FD_INTERNAL))
+        func (entry->name, entry->index, entry->fd, entry->claimed, user_data);
+    }
+}
+
+static bool
+find_held (const CprSession *session, int fd, guint *at)
+{
+  for (*at = 0; *at < session->held->len; (*at)++)
+    if (g_array_index (session->held, int, *at) == fd)
+      return true;
+  return false;
+}
+
+bool
+cpr_session_hold_fd (CprSession *session, int fd, GError **error)
+{
+  guint at;
+
+  g_return_val_if_fail (session != NULL, false);
+
+  if (!cpr_call_check (CPR_CALL_HOLD_FD, session->state, error))
+    return false;
+  if (fd <= 2)
+    return cpr_throw (error, CPR_ERROR_INVALID, "held fd %d: 0, 1 and 2 go along by themselves", fd);
+  if (find_held (session, fd, &at) || cpr_fd_table_has_fd (&session->fds, fd))
+    return cpr_throw (error, CPR_ERROR_EXISTS, "held fd %d: it is held, or in the fd table", fd);
+  if (!cpr_fd_set_cloexec (fd, true))
+    return cpr_throw_errno (error, errno, "held fd %d", fd);
+  g_array_append_val (session->held, fd);
+  return true;
+}
+
+bool
+cpr_session_release_fd (CprSession *session, int fd, GError **error)
+{
+  guint at;
+
+  g_return_val_if_fail (session != NULL, false);
+
+  if (!cpr_call_check (CPR_CALL_RELEASE_FD, session->state, error))
+    return false;
+  if (!find_held (session, fd, &at))
+    return cpr_throw (error, CPR_ERROR_NOT_FOUND, "held fd %d: it isn't held", fd);
+  g_array_remove_index (session->held, at);
+  return true;
+}
+
+CprRamBlock *
+cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  CprRamOptions own = { .size = sizeof own };
+
+  g_return_val_if_fail (session != NULL && name != NULL, NULL);
+
+  if (!cpr_call_check (CPR_CALL_RAM_NEW, session->state, error))
+    return NULL;
+  if (options != NULL)
+    memcpy (&own, options, MIN (options->size, sizeof own));
+  if (session->state == CPR_SESSION_STATE_INCOMING)
+    return cpr_ram_table_take (&session->ram, name, size, &own, error);
+  return cpr_ram_table_add (&session->ram, &session->fds, name, size, &own, error);
+}
+
+bool
+cpr_ram_remove (CprSession *session, CprRamBlock *block, GError **error)
+{
+  g_return_val_if_fail (session != NULL && block != NULL, false);
+
+  if (!cpr_call_check (CPR_CALL_RAM_REMOVE, session->state, error))
+    return false;
+  cpr_session_settle (session); /* its page tables may be being filled */
+  return cpr_ram_table_remove (&session->ram, &session->fds, block, error);
+}
+
+bool
+cpr_device_add (
+    CprSession *session, const char *name, const CprDeviceType *type, void *device, GError **error)
+{
+  g_return_val_if_fail (session != NULL && name != NULL && type != NULL && device != NULL, false);
+  g_return_val_if_fail (type->size >= sizeof (CprDeviceType), false);
+
+  return cpr_call_check (CPR_CALL_DEVICE_ADD, session->state, error) &&
+         cpr_device_table_add (&session->devices, name, type, device, error);
+}
+
+bool
+cpr_device_remove (CprSession *session, const char *name, GError **error)
+{
+  g_return_val_if_fail (session != NULL && name != NULL, false);
+
+  return cpr_call_check (CPR_CALL_DEVICE_REMOVE, session->state, error) &&
+         cpr_device_table_remove (&session->devices, name, error);
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/sys.h"
+#include "session/private.h"
+
+void
+cpr_session_log (const CprSession *session, CprLogLevel level, const char *format, ...)
+{
+  g_autofree char *message = NULL;
+  va_list args;
+
+  if (session->config.log == NULL)
+    return;
+  va_start (args, format);
+  message = g_strdup_vprintf (format, args);
+  va_end (args);
+  session->config.log (level, message, session->config.user_data);
+}
+
+static bool
+check_config (const CprSessionConfig *config, GError **error)
+{
+  size_t len = config->name != NULL ? strlen (config->name) : 0;
+
+  if (len == 0 || len > CPR_LIMIT_NAME)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%.32s': a name has 1 to %d bytes, not %zu",
+                      config->name != NULL ? config->name : "", CPR_LIMIT_NAME, len);
+  if (config->stop == NULL || config->start == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': the stop and start callbacks are needed",
+                      config->name);
+  if (config->unclaimed_fds > CPR_UNCLAIMED_CLOSE)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': unknown policy %u for unclaimed fds", config->name,
+                      config->unclaimed_fds);
+  return true;
+}
+
+/* The state's tables become the session's. */
+static void
+adopt (CprSession *session, CprIncoming *incoming)
+{
+  CprManifest *manifest = &incoming->manifest;
+
+  session->fds = manifest->fds;
+  session->ram = manifest->ram;
+  manifest->fds = (CprFdTable){ .entries = NULL };
+  manifest->ram = (CprRamTable){ .blocks = NULL };
+  session->incoming = incoming;
+  session->was_incoming = true;
+  session->state = CPR_SESSION_STATE_INCOMING;
+  session->run_state = (CprRunState) manifest->run_state;
+  session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
+  session->generation = manifest->generation;
+  session->had_guardian = cpr_guardians_find (incoming->baton.page) != 0;
+  if (incoming->attempt > 1)
+    {
+      session->status = CPR_UPDATE_ROLLED_BACK;
+      session->error = g_strndup (incoming->baton.page->reason, CPR_BATON_REASON_SIZE - 1);
+    }
+  else
+    {
+      session->status = CPR_UPDATE_COMPLETED;
+      session->generation++;
+    }
+}
+
+static void
+stamp (CprSession *session, CprStep step)
+{
+  if (session->incoming != NULL)
+    atomic_store (&session->incoming->baton.page->stamps[step], cpr_now_ns ());
+}
+
+CprSession *
+cpr_session_new (const CprSessionConfig *config, GError **error)
+{
+  uint64_t now = cpr_now_ns ();
+  g_autofree CprSession *session = NULL;
+  CprIncoming *incoming;
+
+  g_return_val_if_fail (config != NULL && config->size >= G_STRUCT_OFFSET (CprSessionConfig, unclaimed_fds),
+                        NULL);
+
+  session = g_new0 (CprSession, 1);
+  memcpy (&session->config, config, MIN (config->size, sizeof session->config));
+  if (!check_config (&session->config, error) || !cpr_incoming_take_up (&incoming, config->name, error))
+    return NULL;
+  if (!cpr_program_record (&session->program, error))
+    {
+      GError *reason =
+          error != NULL ? g_error_copy (*error) : g_error_new_literal (CPR_ERROR, CPR_ERROR_SYSTEM, "/proc");
+
+      g_clear_error (error);
+      if (incoming == NULL)
+        g_propagate_error (error, reason);
+      else
+        cpr_incoming_give_back (incoming, NULL, reason, error);
+      cpr_program_clear (&session->program);
+      cpr_incoming_free (incoming);
+      return NULL;
+    }
+
+  session->pid = getpid ();
+  session->name = g_strdup (config->name);
+  session->config.name = session->name;
+  session->held = g_array_new (FALSE, FALSE, sizeof (int));
+  cpr_device_table_init (&session->devices);
+  if (incoming != NULL)
+    {
+      adopt (session, incoming);
+      incoming->baton.page->stamps[CPR_STEP_TAKE_UP] = now;
+      stamp (session, CPR_STEP_CLAIM);
+      cpr_incoming_restore_signals (incoming);
+    }
+  else
+    {
+      cpr_fd_table_init (&session->fds);
+      cpr_ram_table_init (&session->ram);
+    }
+  return g_steal_pointer (&session);
+}
+
+/* Names what the old program handed over and nobody wants. */
+static bool
+check_claims (CprSession *session, GError **error)
+{
+  g_autofree char *ram = cpr_ram_table_describe_unclaimed (&session->ram);
+  g_autofree char *fds = cpr_fd_table_describe_unclaimed (&session->fds);
+
+  if (ram != NULL)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block %s: in the state, and nobody took it", ram);
+  if (fds == NULL)
+    return true;
+  if (session->config.unclaimed_fds == CPR_UNCLAIMED_ERROR)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "fd %s: handed over, and nobody took it", fds);
+  cpr_session_log (session, CPR_LOG_WARNING, "fd %s: handed over, nobody took it, will be closed", fds);
+  return true;
+}
+
+bool
+cpr_session_load (CprSession *session, GError **error)
+{
+  CprIncoming *incoming;
+  GError *reason = NULL;
+
+  g_return_val_if_fail (session != NULL, false);
+  if (!cpr_call_check (CPR_CALL_LOAD, session->state, error))
+    return false;
+
+  incoming = session->incoming;
+  stamp (session, CPR_STEP_LOAD);
+  if (incoming != NULL &&
+      (!check_claims (session, &reason) ||
+       !cpr_device_table_load (&session->devices, &incoming->manifest.schema, &incoming->reader, &reason)))
+    {
+      session->state = CPR_SESSION_STATE_LOST;
+      return cpr_incoming_give_back (incoming, session->held, reason, error);
+    }
+  session->state = CPR_SESSION_STATE_LOADED;
+  stamp (session, CPR_STEP_COMMIT);
+  return true;
+}
+
+/* Takes the unclaimed fds out of the table; they are closed once the guest runs. */
+static GArray *
+steal_unclaimed (CprSession *session)
+{
+  GArray *stolen = NULL;
+
+  for (guint i = session->fds.entries->len; i-- > 0;)
+    {
+      CprFdEntry *entry = session->fds.entries->pdata[i];
+
+      if (entry->claimed)
+        continue;
+      if (stolen == NULL)
+        stolen = g_array_new (FALSE, FALSE, sizeof (int));
+      g_array_append_val (stolen, entry->fd);
+      cpr_fd_table_remove (&session->fds, entry);
+    }
+  return stolen;
+}
+
+static void
+finish (CprSession *session)
+{
+  CprIncoming *incoming = g_steal_pointer (&session->incoming);
+
+  for (int i = 0; i <= CPR_N_STEPS; i++)
+    session->stamps[i] = incoming->baton.page->stamps[i];
+  session->finish = cpr_finish_start (incoming, &session->ram, steal_unclaimed (session));
+  if (session->status == CPR_UPDATE_ROLLED_BACK)
+    cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest is back in the old program: %s",
+                     session->error);
+  else
+    cpr_session_log (session, CPR_LOG_INFO, "update %" G_GUINT64_FORMAT " completed", session->generation);
+}
+
+bool
+cpr_session_start (CprSession *session, GError **error)
+{
+  g_return_val_if_fail (session != NULL, false);
+  if (!cpr_call_check (CPR_CALL_START, session->state, error))
+    return false;
+
+  if (session->incoming != NULL && !cpr_incoming_commit (session->incoming, error))
+    {
+      session->state = CPR_SESSION_STATE_LOST;
+      return false;
+    }
+  session->state = CPR_SESSION_STATE_ACTIVE;
+  if (session->run_state == CPR_RUN_STATE_RUNNING)
+    session->config.start (session->config.user_data);
+  stamp (session, CPR_STEP_FINISH);
+  if (session->incoming != NULL)
+    finish (session);
+  return true;
+}
+
+bool
+cpr_session_abort (CprSession *session, const GError *reason, GError **error)
+{
+  g_return_val_if_fail (session != NULL && reason != NULL, false);
+  if (!cpr_call_check (CPR_CALL_ABORT, session->state, error))
+    return false;
+  if (session->incoming == NULL)
+    return cpr_throw (error, CPR_ERROR_STATE, "cpr_session_abort: the session didn't take up a state");
+  session->state = CPR_SESSION_STATE_LOST;
+  return cpr_incoming_give_back (session->incoming, session->held, g_error_copy (reason), error);
+}
+
+bool
+cpr_session_call_stop (CprSession *session, GError **error)
+{
+  GError *reason = NULL;
+
+  if (session->config.stop (session->config.user_data, &reason))
+    return true;
+  if (reason == NULL)
+    return cpr_throw (error, CPR_ERROR_CALLBACK, "VM '%s': its stop callback failed without a reason",
+                      session->name);
+  g_propagate_error (error, reason);
+  return false;
+}
+
+bool
+cpr_session_pause (CprSession *session, GError **error)
+{
+  g_return_val_if_fail (session != NULL, false);
+  if (!cpr_call_check (CPR_CALL_PAUSE, session->state, error))
+    return false;
+  if (session->run_state == CPR_RUN_STATE_RUNNING)
+    {
+      if (!cpr_session_call_stop (session, error))
+        return false;
+      session->run_state = CPR_RUN_STATE_PAUSED;
+    }
+  return true;
+}
+
+bool
+cpr_session_resume (CprSession *session, GError **error)
+{
+  g_return_val_if_fail (session != NULL, false);
+  if (!cpr_call_check (CPR_CALL_RESUME, session->state, error))
+    return false;
+  if (session->run_state == CPR_RUN_STATE_PAUSED)
+    {
+      session->run_state = CPR_RUN_STATE_RUNNING;
+      session->config.start (session->config.user_data);
+    }
+  return true;
+}
+
+CprSessionState
+cpr_session_get_state (const CprSession *session)
+{
+  g_return_val_if_fail (session != NULL, CPR_SESSION_STATE_LOST);
+
+  return session->state;
+}
+
+CprRunState
+cpr_session_get_run_state (const CprSession *session)
+{
+  g_return_val_if_fail (session != NULL, CPR_RUN_STATE_PAUSED);
+
+  return session->run_state;
+}
+
+bool
+cpr_session_is_incoming (const CprSession *session)
+{
+  g_return_val_if_fail (session != NULL, false);
+
+  return session->was_incoming;
+}
+
+/* Before the commit, ending is going back. */
+static void
+go_back (CprSession *session)
+{
+  GError *failure = NULL;
+
+  cpr_incoming_give_back (session->incoming, session->held,
+                          g_error_new_literal (CPR_ERROR, CPR_ERROR_ROLLED_BACK,
+                                               "the new program ended before it started the guest"),
+                          &failure);
+  cpr_session_log (session, CPR_LOG_ERROR, "%s", failure->message);
+  g_error_free (failure);
+}
+
+void
+cpr_session_free (CprSession *session)
+{
+  bool mine;
+
+  if (session == NULL)
+    return;
+  g_return_if_fail (session->state != CPR_SESSION_STATE_UPDATING);
+
+  mine = session->pid == getpid ();
+  if (mine && session->incoming != NULL && session->state != CPR_SESSION_STATE_LOST)
+    go_back (session);
+  if (mine && session->finish != NULL)
+    cpr_finish_wait (session->finish);
+  cpr_incoming_free (session->incoming);
+  cpr_device_table_clear (&session->devices);
+  cpr_ram_table_clear (&session->ram);
+  cpr_fd_table_clear (&session->fds);
+  cpr_program_clear (&session->program);
+  g_array_unref (session->held);
+  g_free (session->error);
+  g_free (session->name);
+  g_free (session);
+}

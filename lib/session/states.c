@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session/states.h"
+
+#include "base/error.h"
+
+#define FRESH    (1u << CPR_SESSION_STATE_FRESH)
+#define INCOMING (1u << CPR_SESSION_STATE_INCOMING)
+#define LOADED   (1u << CPR_SESSION_STATE_LOADED)
+#define ACTIVE   (1u << CPR_SESSION_STATE_ACTIVE)
+#define LOST     (1u << CPR_SESSION_STATE_LOST)
+
+/* The table state × call. The public headers print its rows. */
+static const struct
+{
+  const char *name;
+  unsigned states;
+} calls[CPR_N_CALLS] = {
+  [CPR_CALL_FD_ADD] = { "cpr_fd_add", FRESH | INCOMING | LOADED | ACTIVE },
+  [CPR_CALL_FD_TAKE] = { "cpr_fd_take", FRESH | INCOMING },
+  [CPR_CALL_FD_OPEN] = { "cpr_fd_open", FRESH | INCOMING | LOADED | ACTIVE },
+  [CPR_CALL_FD_REMOVE] = { "cpr_fd_remove", FRESH | INCOMING | LOADED | ACTIVE },
+  [CPR_CALL_HOLD_FD] = { "cpr_session_hold_fd", FRESH | INCOMING | LOADED | ACTIVE },
+  [CPR_CALL_RELEASE_FD] = { "cpr_session_release_fd", FRESH | INCOMING | LOADED | ACTIVE },
+  [CPR_CALL_RAM_NEW] = { "cpr_ram_new", FRESH | INCOMING | ACTIVE },
+  [CPR_CALL_RAM_REMOVE] = { "cpr_ram_remove", FRESH | ACTIVE },
+  [CPR_CALL_DEVICE_ADD] = { "cpr_device_add", FRESH | INCOMING | ACTIVE },
+  [CPR_CALL_DEVICE_REMOVE] = { "cpr_device_remove", FRESH | INCOMING | ACTIVE },
+  [CPR_CALL_LOAD] = { "cpr_session_load", FRESH | INCOMING },
+  [CPR_CALL_START] = { "cpr_session_start", LOADED },
+  [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED },
+  [CPR_CALL_PAUSE] = { "cpr_session_pause", ACTIVE },
+  [CPR_CALL_RESUME] = { "cpr_session_resume", ACTIVE },
+  [CPR_CALL_UPDATE] = { "cpr_session_update", ACTIVE },
+  [CPR_CALL_FREE] = { "cpr_session_free", FRESH | INCOMING | LOADED | ACTIVE | LOST },
+};
+
+static const char *const state_names[] = { "fresh", "incoming", "loaded", "active", "updating", "lost" };
+
+const char *
+cpr_call_get_name (CprCall call)
+{
+  return calls[call].name;
+}
+
+const char *
+cpr_state_get_name (CprSessionState state)
+{
+  return state_names[state];
+}
+
+bool
+cpr_call_is_permitted (CprCall call, CprSessionState state)
+{
+  return (calls[call].states >> state & 1) != 0;
+}
+
+bool
+cpr_call_check (CprCall call, CprSessionState state, GError **error)
+{
+  if (cpr_call_is_permitted (call, state))
+    return true;
+  return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a session that is %s", calls[call].name,
+                    state_names[state]);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_SESSION_STATES_H
+#define CPR_SESSION_STATES_H
+
+#include <libcpr/libcpr.h>
+
+/* The public functions whose use depends on the session's state; all others may be called in every state. */
+typedef enum
+{
+  CPR_CALL_FD_ADD,
+  CPR_CALL_FD_TAKE,
+  CPR_CALL_FD_OPEN,
+  CPR_CALL_FD_REMOVE,
+  CPR_CALL_HOLD_FD,
+  CPR_CALL_RELEASE_FD,
+  CPR_CALL_RAM_NEW,
+  CPR_CALL_RAM_REMOVE,
+  CPR_CALL_DEVICE_ADD,
+  CPR_CALL_DEVICE_REMOVE,
+  CPR_CALL_LOAD,
+  CPR_CALL_START,
+  CPR_CALL_ABORT,
+  CPR_CALL_PAUSE,
+  CPR_CALL_RESUME,
+  CPR_CALL_UPDATE,
+  CPR_CALL_FREE,
+  CPR_N_CALLS
+} CprCall;
+
+const char *cpr_call_get_name (CprCall call);
+const char *cpr_state_get_name (CprSessionState state);
+bool cpr_call_is_permitted (CprCall call, CprSessionState state);
+
+/* CPR_ERROR_STATE with both names where the call isn't permitted. */
+bool cpr_call_check (CprCall call, CprSessionState state, GError **error);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/sys.h"
+#include "session/private.h"
+
+static const char *const step_names[CPR_N_STEPS] = { "check",   "guardian", "stop", "save",   "exec",
+                                                     "take-up", "claim",    "load", "commit", "finish" };
+
+const char *
+cpr_step_get_name (CprStep step)
+{
+  return (unsigned) step < CPR_N_STEPS ? step_names[step] : NULL;
+}
+
+void
+cpr_session_settle (CprSession *session)
+{
+  if (session->finish != NULL)
+    session->stamps[CPR_N_STEPS] = cpr_finish_wait (g_steal_pointer (&session->finish));
+}
+
+static bool
+check_update (CprSession *session, const CprUpdate *update, GError **error)
+{
+  const CprRamBlock *block = cpr_ram_table_find_private (&session->ram);
+
+  if (update->mode != CPR_MODE_EXEC || (update->flags & ~(unsigned) CPR_UPDATE_NO_GUARDIAN) != 0)
+    return cpr_throw (error, CPR_ERROR_INVALID, "update: unknown mode %u or flags 0x%x", update->mode,
+                      update->flags);
+  if (update->argv == NULL || update->argv[0] == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
+  if (block != NULL)
+    return cpr_throw (error, CPR_ERROR_BLOCKED, "RAM block '%s': private memory doesn't survive in exec mode",
+                      block->name);
+  return true;
+}
+
+static uint64_t
+get_signal_mask (void)
+{
+  uint64_t bits = 0;
+  sigset_t mask;
+
+  pthread_sigmask (SIG_BLOCK, NULL, &mask);
+  for (int number = 1; number <= 64; number++)
+    if (sigismember (&mask, number) == 1)
+      bits |= UINT64_C (1) << (number - 1);
+  return bits;
+}
+
+static bool
+write_state (CprSession *session, const CprManifest *head, CprWriter *writer, GError **error)
+{
+  cpr_manifest_write_head (head, &session->program, writer);
+  cpr_manifest_write_tables (&session->fds, &session->ram, writer);
+  cpr_device_table_write_schema (&session->devices, writer);
+  if (!cpr_device_table_write_sections (&session->devices, writer, error))
+    return false;
+  cpr_writer_finish (writer);
+  return true;
+}
+
+static void
+stamp (CprSession *session, CprExec *exec, CprStep step)
+{
+  session->stamps[step] = cpr_now_ns ();
+  exec->baton.page->stamps[step] = session->stamps[step];
+}
+
+/* With the guest stopped. Returns only on failure, with nothing left to undo but the stop. */
+static bool
+save_and_go (CprSession *session, CprExec *exec, CprWriter *writer, CprManifest *head, GError **error)
+{
+  stamp (session, exec, CPR_STEP_SAVE);
+  head->saved_ns = session->stamps[CPR_STEP_SAVE];
+  return write_state (session, head, writer, error) && cpr_exec_seal (exec, writer, error) &&
+         cpr_exec_go (exec, error);
+}
+
+/* Returns only on failure, with the guest as it was. */
+static bool
+stop_and_go (CprSession *session, CprExec *exec, GError **error)
+{
+  CprManifest head = { .vm_name = session->name,
+                       .uid = geteuid (),
+                       .pid = (uint32_t) getpid (),
+                       .generation = session->generation,
+                       .run_state = session->run_state,
+                       .signal_mask = get_signal_mask () };
+  GError *reason = NULL;
+  CprWriter writer;
+
+  if (!cpr_boot_id_get (head.boot_id, error))
+    return false;
+  cpr_writer_init (&writer);
+  stamp (session, exec, CPR_STEP_STOP);
+  if (!session->was_running || cpr_session_call_stop (session, &reason))
+    {
+      save_and_go (session, exec, &writer, &head, &reason);
+      if (g_error_matches (reason, CPR_ERROR, CPR_ERROR_NOT_OWNER))
+        session->state = CPR_SESSION_STATE_LOST;
+      else if (session->was_running)
+        session->config.start (session->config.user_data);
+    }
+  cpr_writer_clear (&writer);
+  g_propagate_error (error, reason);
+  return false;
+}
+
+static bool
+run_update (CprSession *session, const CprUpdate *update, GError **error)
+{
+  bool with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
+  CprExec exec;
+
+  if (!check_update (session, update, error))
+    return false;
+  cpr_session_settle (session);
+  memset (session->stamps, 0, sizeof session->stamps);
+  session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
+  session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
+  session->had_guardian = with_guardian;
+  if (!cpr_exec_prepare (&exec, update->argv, update->envp != NULL ? update->envp : environ,
+                         &session->program, &session->fds, session->held, with_guardian, error))
+    return false;
+  session->state = CPR_SESSION_STATE_UPDATING;
+  exec.baton.page->stamps[CPR_STEP_CHECK] = session->stamps[CPR_STEP_CHECK];
+  stamp (session, &exec, CPR_STEP_GUARDIAN);
+  if (cpr_exec_launch_guardian (&exec, error))
+    stop_and_go (session, &exec, error);
+  if (session->state == CPR_SESSION_STATE_UPDATING)
+    session->state = CPR_SESSION_STATE_ACTIVE;
+  cpr_exec_clear (&exec);
+  return false;
+}
+
+bool
+cpr_session_update (CprSession *session, const CprUpdate *update, GError **error)
+{
+  CprUpdate own = { .size = sizeof own };
+  GError *reason = NULL;
+
+  g_return_val_if_fail (session != NULL && update != NULL, false);
+  if (!cpr_call_check (CPR_CALL_UPDATE, session->state, error))
+    return false;
+
+  memcpy (&own, update, MIN (update->size, sizeof own));
+  run_update (session, &own, &reason);
+  session->status = CPR_UPDATE_FAILED;
+  g_free (session->error);
+  session->error = g_strdup (reason->message);
+  cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest goes on here: %s", reason->message);
+  g_propagate_error (error, reason);
+  return false;
+}
+
+/* The begin of the first step after @step that was reached, or 0. */
+static uint64_t
+end_of_step (const uint64_t *stamps, int step)
+{
+  for (int i = step + 1; i <= CPR_N_STEPS; i++)
+    if (stamps[i] != 0)
+      return stamps[i];
+  return 0;
+}
+
+static void
+fill_times (const CprSession *session, CprUpdateInfo *info)
+{
+  uint64_t stamps[CPR_N_STEPS + 1], last = 0;
+
+  memcpy (stamps, session->stamps, sizeof stamps);
+  if (session->finish != NULL)
+    stamps[CPR_N_STEPS] = cpr_finish_get_end (session->finish);
+  for (int i = 0; i < CPR_N_STEPS; i++)
+    {
+      uint64_t end = end_of_step (stamps, i);
+
+      if (stamps[i] != 0 && end > stamps[i])
+        info->step_ns[i] = end - stamps[i];
+      last = MAX (last, end);
+    }
+  if (stamps[CPR_STEP_CHECK] != 0 && last > stamps[CPR_STEP_CHECK])
+    info->total_ns = last - stamps[CPR_STEP_CHECK];
+  if (session->was_running && stamps[CPR_STEP_STOP] != 0 && stamps[CPR_STEP_FINISH] > stamps[CPR_STEP_STOP])
+    info->pause_ns = stamps[CPR_STEP_FINISH] - stamps[CPR_STEP_STOP];
+}
+
+void
+cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info)
+{
+  CprUpdateInfo own = { .size = sizeof own };
+  size_t size;
+
+  g_return_if_fail (session != NULL && info != NULL);
+
+  size = info->size;
+  own.status = session->status;
+  own.generation = session->generation;
+  own.guardian = session->had_guardian;
+  own.error = session->error;
+  fill_times (session, &own);
+  memcpy (info, &own, MIN (size, sizeof own));
+  info->size = size;
+}
