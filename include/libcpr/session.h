@@ -110,6 +110,8 @@ typedef enum
  *     stopped, on the thread that called cpr_session_start(), cpr_session_resume() or a cpr_session_update() that failed
  * @log: takes the library's messages, or %NULL for none; may be called from a thread of the library
  * @user_data: passed to the callbacks
+ * @argv: (nullable): the command line as main() got it, for the way back of a later update; copied. %NULL: it is read from
+ *     /proc/self/cmdline, which takes longer
  * @unclaimed_fds: what becomes of fds that nobody took
  *
  * How a session is set up. Zero it, set @size, then the fields.
@@ -124,6 +126,7 @@ typedef struct
   void (*start) (void *user_data);
   void (*log) (CprLogLevel level, const char *message, void *user_data);
   void *user_data;
+  char *const *argv;
   CprUnclaimed unclaimed_fds;
 } CprSessionConfig;
 

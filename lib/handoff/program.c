@@ -60,10 +60,10 @@ cpr_program_make_envp (char *const *envp, int state_fd)
 }
 
 bool
-cpr_program_record (CprProgram *program, GError **error)
+cpr_program_record (CprProgram *program, char *const *argv, GError **error)
 {
   *program = (CprProgram){ .exe_fd = -1 };
-  program->argv = read_command_line (error);
+  program->argv = argv != NULL ? g_strdupv ((char **) argv) : read_command_line (error);
   if (program->argv == NULL)
     return false;
   program->exe_fd = cpr_sys->open ("/proc/self/exe", O_PATH | O_CLOEXEC, 0);

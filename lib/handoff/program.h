@@ -28,7 +28,8 @@ typedef struct
 /* The variable that tells a new program which fd the state is; a hint, verified. */
 #define CPR_STATE_VARIABLE "LIBCPR_STATE"
 
-bool cpr_program_record (CprProgram *program, GError **error);
+/* @argv: as main() got it, or NULL: /proc knows it too. */
+bool cpr_program_record (CprProgram *program, char *const *argv, GError **error);
 void cpr_program_clear (CprProgram *program); /* closes exe_fd */
 
 /* A copy of @envp with the state's variable set, or removed where @state_fd is -1. */

@@ -80,14 +80,13 @@ cpr_session_new (const CprSessionConfig *config, GError **error)
   g_autofree CprSession *session = NULL;
   CprIncoming *incoming;
 
-  g_return_val_if_fail (config != NULL && config->size >= G_STRUCT_OFFSET (CprSessionConfig, unclaimed_fds),
-                        NULL);
+  g_return_val_if_fail (config != NULL && config->size >= G_STRUCT_OFFSET (CprSessionConfig, argv), NULL);
 
   session = g_new0 (CprSession, 1);
   memcpy (&session->config, config, MIN (config->size, sizeof session->config));
   if (!check_config (&session->config, error) || !cpr_incoming_take_up (&incoming, config->name, error))
     return NULL;
-  if (!cpr_program_record (&session->program, error))
+  if (!cpr_program_record (&session->program, session->config.argv, error))
     {
       GError *reason =
           error != NULL ? g_error_copy (*error) : g_error_new_literal (CPR_ERROR, CPR_ERROR_SYSTEM, "/proc");
@@ -105,6 +104,7 @@ cpr_session_new (const CprSessionConfig *config, GError **error)
   session->pid = getpid ();
   session->name = g_strdup (config->name);
   session->config.name = session->name;
+  session->config.argv = NULL;
   session->held = g_array_new (FALSE, FALSE, sizeof (int));
   cpr_device_table_init (&session->devices);
   if (incoming != NULL)
