@@ -133,6 +133,8 @@ struct _CprField
 
 #ifndef __cplusplus
 
+/* clang-format off */
+
 /* The kind of a C expression; other types (pointers, arrays, structs) don't compile. */
 #define CPR_KIND_OF(expression)                                                                                        \
   _Generic ((expression),                                                                                              \
@@ -165,6 +167,12 @@ struct _CprField
               #member " is not an array")
 #define CPR_CHECK_STRUCT_(expression, Nested)                                                                          \
   CPR_CHECK_ (__builtin_types_compatible_p (__typeof__ (expression), Nested), "the member is not a " #Nested)
+
+/* An optional field: a number that isn't floating point, and a default that it can hold. */
+#define CPR_FIELD_DEFAULT_(Struct, member, value)                                                                      \
+  .default_value = (uint64_t) (int64_t) (value) +                                                                      \
+                   CPR_CHECK_ (CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) != CPR_KIND_FLOAT, #member " is floating point") + \
+                   CPR_CHECK_ ((__typeof__ (CPR_MEMBER_ (Struct, member))) (value) == (value), "the default doesn't fit " #member)
 
 #define CPR_FIELD_BASE_(Struct, member)                                                                                \
   .name = #member, .offset = offsetof (Struct, member)
@@ -202,7 +210,7 @@ struct _CprField
   {                                                                                                                    \
     CPR_FIELD_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)),                              \
     .width = sizeof (CPR_MEMBER_ (Struct, member)), .count = 1, .flags = CPR_FIELD_FLAG_OPTIONAL,                      \
-    .default_value = (uint64_t) (int64_t) (value)                                                                      \
+    CPR_FIELD_DEFAULT_ (Struct, member, value)                                                                         \
   }
 
 /**
@@ -217,7 +225,8 @@ struct _CprField
   {                                                                                                                    \
     CPR_FIELD_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)),                              \
     .width = sizeof (CPR_MEMBER_ (Struct, member)), .count = 1,                                                        \
-    .flags = CPR_FIELD_FLAG_OPTIONAL | CPR_FIELD_FLAG_IGNORABLE, .default_value = (uint64_t) (int64_t) (value)         \
+    .flags = CPR_FIELD_FLAG_OPTIONAL | CPR_FIELD_FLAG_IGNORABLE,                                                       \
+    CPR_FIELD_DEFAULT_ (Struct, member, value)                                                                         \
   }
 
 /**
@@ -318,6 +327,8 @@ struct _CprField
   {                                                                                                                    \
     .name = NULL                                                                                                       \
   }
+
+/* clang-format on */
 
 #endif
 

@@ -112,11 +112,8 @@ typedef struct
  *
  * Since: 0.1
  */
-CPR_API CprRamBlock *cpr_ram_new (CprSession *session,
-                                  const char *name,
-                                  size_t size,
-                                  const CprRamOptions *options,
-                                  GError **error);
+CPR_API CprRamBlock *
+cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error);
 
 /**
  * cpr_ram_remove:

@@ -94,8 +94,8 @@ cpr_fd_identity_describe (const CprFdIdentity *identity)
       type = "anonymous inode";
       break;
     }
-  return g_strdup_printf ("%s %" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT " (access mode %o)", type,
-                          identity->device, identity->inode, identity->access);
+  return g_strdup_printf ("%s %" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT " (access mode %o)", type, identity->device,
+                          identity->inode, identity->access);
 }
 
 bool

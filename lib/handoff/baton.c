@@ -46,13 +46,11 @@ static const struct
   unsigned attempt; /* added */
 } transitions[] = {
   { CPR_BATON_OWNED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the owner, right before execve */
-  { CPR_BATON_OFFERED, CPR_BATON_OWNED, SAME_PID,
-    0 }, /* the candidate: the commit; or the owner whose execve failed */
-  { CPR_BATON_OFFERED, CPR_BATON_OFFERED, SAME_PID,
-    1 }, /* the candidate, before it executes the old program again */
-  { CPR_BATON_OFFERED, CPR_BATON_FENCED, ANY_PID, 0 }, /* the guardian: the candidate is dead, or has to be */
-  { CPR_BATON_FENCED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the guardian, before it executes the old program */
-  { CPR_BATON_OFFERED, CPR_BATON_PARKED, ANY_PID, 0 },  /* the last guardian: attempts used up */
+  { CPR_BATON_OFFERED, CPR_BATON_OWNED, SAME_PID, 0 }, /* the candidate: the commit; or the owner whose execve failed */
+  { CPR_BATON_OFFERED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the candidate, before it executes the old program again */
+  { CPR_BATON_OFFERED, CPR_BATON_FENCED, ANY_PID, 0 },   /* the guardian: the candidate is dead, or has to be */
+  { CPR_BATON_FENCED, CPR_BATON_OFFERED, SAME_PID, 1 },  /* the guardian, before it executes the old program */
+  { CPR_BATON_OFFERED, CPR_BATON_PARKED, ANY_PID, 0 },   /* the last guardian: attempts used up */
   { CPR_BATON_FENCED, CPR_BATON_PARKED, SAME_PID, 0 },
 };
 
@@ -61,8 +59,7 @@ cpr_baton_is_legal (CprBatonWord from, CprBatonWord to)
 {
   for (size_t i = 0; i < G_N_ELEMENTS (transitions); i++)
     if (transitions[i].from == from.state && transitions[i].to == to.state &&
-        (transitions[i].pid == ANY_PID || from.pid == to.pid) &&
-        from.attempt + transitions[i].attempt == to.attempt)
+        (transitions[i].pid == ANY_PID || from.pid == to.pid) && from.attempt + transitions[i].attempt == to.attempt)
       return true;
   return false;
 }
@@ -124,8 +121,7 @@ cpr_baton_open (CprBaton *baton, int fd, GError **error)
   struct stat st;
 
   *baton = (CprBaton){ .fd = fd };
-  if (seals < 0 || (seals & BATON_SEALS) != BATON_SEALS || cpr_sys->fstat (fd, &st) < 0 ||
-      st.st_size != BATON_SIZE)
+  if (seals < 0 || (seals & BATON_SEALS) != BATON_SEALS || cpr_sys->fstat (fd, &st) < 0 || st.st_size != BATON_SIZE)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d isn't one", fd);
   if (!map_page (baton, error))
     return false;

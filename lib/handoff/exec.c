@@ -14,7 +14,7 @@
 #include "base/uapi.h"
 
 char *
-cpr_exec_find_program (const char *name, GError **error)
+cpr_execve_find_program (const char *name, GError **error)
 {
   g_autofree char *path = NULL;
   struct stat st;
@@ -47,7 +47,7 @@ compare_ints (const void *a, const void *b)
 }
 
 GArray *
-cpr_exec_collect (const CprFdTable *fds, int more, GArray *held)
+cpr_execve_collect (const CprFdTable *fds, int more, GArray *held)
 {
   GArray *all = g_array_new (FALSE, FALSE, sizeof (int));
 
@@ -82,7 +82,7 @@ list_inheritable (GError **error)
 
 /* The library's own fds go through the fd table like all others: named, recorded, verified. */
 static bool
-add_own (CprExec *exec, const CprProgram *self, GError **error)
+add_own (CprExecve *exec, const CprProgram *self, GError **error)
 {
   return cpr_fd_table_add (exec->fds, CPR_FD_BATON, 0, exec->baton.fd, error) &&
          cpr_fd_table_add (exec->fds, CPR_FD_RELEASE, 0, exec->release_fd, error) &&
@@ -90,7 +90,7 @@ add_own (CprExec *exec, const CprProgram *self, GError **error)
 }
 
 static void
-remove_own (CprExec *exec)
+remove_own (CprExecve *exec)
 {
   static const char *const names[] = { CPR_FD_BATON, CPR_FD_RELEASE, CPR_FD_EXECUTABLE };
 
@@ -104,16 +104,16 @@ remove_own (CprExec *exec)
 }
 
 static bool
-make_guardian (CprExec *exec, GArray *held, GError **error)
+make_guardian (CprExecve *exec, GArray *held, GError **error)
 {
-  g_autoptr (GArray) keep = cpr_exec_collect (exec->fds, exec->state_fd, held);
+  g_autoptr (GArray) keep = cpr_execve_collect (exec->fds, exec->state_fd, held);
 
   exec->guardian = cpr_guardian_new (exec->baton.page, keep, exec->release_fd, error);
   return exec->guardian != NULL;
 }
 
 static bool
-open_own (CprExec *exec, GError **error)
+open_own (CprExecve *exec, GError **error)
 {
   exec->state_fd = cpr_memfd_new ("libcpr-state", 0);
   if (exec->state_fd < 0)
@@ -125,33 +125,33 @@ open_own (CprExec *exec, GError **error)
 }
 
 bool
-cpr_exec_prepare (CprExec *exec,
-                  char *const *argv,
-                  char *const *envp,
-                  const CprProgram *self,
-                  CprFdTable *fds,
-                  GArray *held,
-                  bool with_guardian,
-                  GError **error)
+cpr_execve_prepare (CprExecve *exec,
+                    char *const *argv,
+                    char *const *envp,
+                    const CprProgram *self,
+                    CprFdTable *fds,
+                    GArray *held,
+                    bool with_guardian,
+                    GError **error)
 {
-  *exec = (CprExec){ .fds = fds, .state_fd = -1, .release_fd = -1, .baton = { .fd = -1 } };
-  exec->path = cpr_exec_find_program (argv[0], error);
+  *exec = (CprExecve){ .fds = fds, .state_fd = -1, .release_fd = -1, .baton = { .fd = -1 } };
+  exec->path = cpr_execve_find_program (argv[0], error);
   if (exec->path != NULL && cpr_fd_table_verify (fds, 0, error) && open_own (exec, error) &&
       add_own (exec, self, error))
     {
       exec->argv = g_strdupv ((char **) argv);
       exec->envp = cpr_program_make_envp (envp, exec->state_fd);
-      exec->carried = cpr_exec_collect (fds, exec->state_fd, NULL);
+      exec->carried = cpr_execve_collect (fds, exec->state_fd, NULL);
       exec->inheritable = list_inheritable (error);
       if (exec->inheritable != NULL && (!with_guardian || make_guardian (exec, held, error)))
         return true;
     }
-  cpr_exec_clear (exec);
+  cpr_execve_clear (exec);
   return false;
 }
 
 void
-cpr_exec_clear (CprExec *exec)
+cpr_execve_clear (CprExecve *exec)
 {
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
   if (exec->fds != NULL)
@@ -168,7 +168,7 @@ cpr_exec_clear (CprExec *exec)
 }
 
 bool
-cpr_exec_seal (CprExec *exec, const CprWriter *writer, GError **error)
+cpr_execve_seal (CprExecve *exec, const CprWriter *writer, GError **error)
 {
   if (!cpr_fd_write_all (exec->state_fd, writer->data->data, writer->data->len))
     return cpr_throw_errno (error, errno, "state: writing %u bytes", writer->data->len);
@@ -178,7 +178,7 @@ cpr_exec_seal (CprExec *exec, const CprWriter *writer, GError **error)
 }
 
 int
-cpr_exec_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp)
+cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp)
 {
   static const struct itimerval off;
 
@@ -196,9 +196,9 @@ cpr_exec_image (GArray *carried, const char *path, int exe_fd, char *const *argv
   return errno;
 }
 
-/* The other way round than cpr_exec_image(), as far as that came. */
+/* The other way round than cpr_execve_image(), as far as that came. */
 static void
-restore_fds (CprExec *exec)
+restore_fds (CprExecve *exec)
 {
   cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   for (guint i = 0; i < exec->inheritable->len; i++)
@@ -206,7 +206,7 @@ restore_fds (CprExec *exec)
 }
 
 bool
-cpr_exec_launch_guardian (CprExec *exec, GError **error)
+cpr_execve_launch_guardian (CprExecve *exec, GError **error)
 {
   sigset_t all, old;
   bool ok;
@@ -221,7 +221,7 @@ cpr_exec_launch_guardian (CprExec *exec, GError **error)
 }
 
 static bool
-go_blocked (CprExec *exec, GError **error)
+go_blocked (CprExecve *exec, GError **error)
 {
   const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () }, offered = { CPR_BATON_OFFERED, 1, getpid () },
                      mine_again = { CPR_BATON_OWNED, 1, getpid () };
@@ -233,7 +233,7 @@ go_blocked (CprExec *exec, GError **error)
     return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
 
   atomic_store (&exec->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
-  errnum = cpr_exec_image (exec->carried, exec->path, -1, exec->argv, exec->envp);
+  errnum = cpr_execve_image (exec->carried, exec->path, -1, exec->argv, exec->envp);
 
   restore_fds (exec);
   cpr_sys->setitimer (ITIMER_REAL, &timer, NULL);
@@ -243,7 +243,7 @@ go_blocked (CprExec *exec, GError **error)
 }
 
 bool
-cpr_exec_go (CprExec *exec, GError **error)
+cpr_execve_go (CprExecve *exec, GError **error)
 {
   sigset_t all, old;
   bool ok;

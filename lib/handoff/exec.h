@@ -29,40 +29,40 @@ typedef struct
   CprGuardian *guardian; /* NULL: do without */
   GArray *carried;       /* int, ascending: what the new program gets */
   GArray *inheritable;   /* int: what isn't close-on-exec and has to be so again after a failure */
-} CprExec;
+} CprExecve;
 
 /* Finds @name in PATH, or as it is where it has a slash, and checks that it can be executed; NULL with an
  * error. */
-char *cpr_exec_find_program (const char *name, GError **error);
+char *cpr_execve_find_program (const char *name, GError **error);
 
 /* @held: fds for the guardian only. On failure nothing is left. */
-bool cpr_exec_prepare (CprExec *exec,
-                       char *const *argv,
-                       char *const *envp,
-                       const CprProgram *self,
-                       CprFdTable *fds,
-                       GArray *held,
-                       bool with_guardian,
-                       GError **error);
-void cpr_exec_clear (CprExec *exec);
+bool cpr_execve_prepare (CprExecve *exec,
+                         char *const *argv,
+                         char *const *envp,
+                         const CprProgram *self,
+                         CprFdTable *fds,
+                         GArray *held,
+                         bool with_guardian,
+                         GError **error);
+void cpr_execve_clear (CprExecve *exec);
 
 /* Writes the state and seals it. */
-bool cpr_exec_seal (CprExec *exec, const CprWriter *writer, GError **error);
+bool cpr_execve_seal (CprExecve *exec, const CprWriter *writer, GError **error);
 
 /* Launches the guardian, if there is to be one. The guest may still run: everything that is written to this
  * address space afterwards is the guardian's too. */
-bool cpr_exec_launch_guardian (CprExec *exec, GError **error);
+bool cpr_execve_launch_guardian (CprExecve *exec, GError **error);
 
 /* Executes the new program. Returns only on failure, with the process as it was before and the guardian gone.
  */
-bool cpr_exec_go (CprExec *exec, GError **error);
+bool cpr_execve_go (CprExecve *exec, GError **error);
 
 /* The exchange of the process image itself, for the way there and the way back: the carried fds lose
  * close-on-exec, all others get it, then @path or else @exe_fd is executed. Returns errno. The caller has
  * blocked all signals. */
-int cpr_exec_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp);
+int cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp);
 
 /* Every fd of @fds, and @more and @held if not NULL, ascending. */
-GArray *cpr_exec_collect (const CprFdTable *fds, int more, GArray *held);
+GArray *cpr_execve_collect (const CprFdTable *fds, int more, GArray *held);
 
 #endif

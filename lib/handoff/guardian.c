@@ -43,13 +43,11 @@ struct _CprGuardian
 #define GUARDIAN_CODE __attribute__ ((noinline, optimize ("no-stack-protector")))
 #if defined(__clang__)
 #  undef GUARDIAN_CODE
-#  define GUARDIAN_CODE \
-    __attribute__ ((noinline, no_stack_protector, no_sanitize ("address", "undefined", "thread")))
+#  define GUARDIAN_CODE __attribute__ ((noinline, no_stack_protector, no_sanitize ("address", "undefined", "thread")))
 #elif defined(__SANITIZE_ADDRESS__)
 #  undef GUARDIAN_CODE
-#  define GUARDIAN_CODE                                        \
-    __attribute__ ((noinline, optimize ("no-stack-protector"), \
-                    no_sanitize ("address", "undefined", "thread")))
+#  define GUARDIAN_CODE \
+    __attribute__ ((noinline, optimize ("no-stack-protector"), no_sanitize ("address", "undefined", "thread")))
 #endif
 
 /* Closes first, so that a device held here isn't busy longer than it has to be. What remains, the old address
@@ -159,8 +157,7 @@ cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, GError **error)
       cpr_guardian_free (guardian);
       return NULL;
     }
-  stack = cpr_sys->mmap (NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
-                         -1, 0);
+  stack = cpr_sys->mmap (NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED)
     {
       cpr_throw_errno (error, errno, "guardian: %d bytes of stack", STACK_SIZE);
@@ -249,8 +246,7 @@ cpr_guardians_find (const CprBatonPage *page)
       pid_t pid = page->guardians[i];
 
       /* Our child that hasn't ended: waitid() answers with nothing. */
-      if (pid > 0 && waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 &&
-          info.si_pid == 0)
+      if (pid > 0 && waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && info.si_pid == 0)
         return pid;
     }
   return 0;

@@ -120,8 +120,8 @@ cpr_incoming_check_owner (const CprIncoming *incoming, GError **error)
 
   if (word.state == CPR_BATON_OFFERED && word.pid == getpid () && word.attempt == incoming->attempt)
     return true;
-  return cpr_throw (error, CPR_ERROR_NOT_OWNER, "state: it is meant for process %d, this is process %d",
-                    word.pid, getpid ());
+  return cpr_throw (error, CPR_ERROR_NOT_OWNER, "state: it is meant for process %d, this is process %d", word.pid,
+                    getpid ());
 }
 
 static bool
@@ -130,16 +130,15 @@ check_identity (const CprManifest *manifest, const char *vm_name, GError **error
   char boot_id[CPR_BOOT_ID_SIZE + 1];
 
   if (manifest->uid != geteuid ())
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: user %u saved it, this is user %u", manifest->uid,
-                      geteuid ());
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: user %u saved it, this is user %u", manifest->uid, geteuid ());
   if (!cpr_boot_id_get (boot_id, error))
     return false;
   if (strcmp (manifest->boot_id, boot_id) != 0)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is of boot %s, this is boot %s",
-                      manifest->boot_id, boot_id);
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is of boot %s, this is boot %s", manifest->boot_id,
+                      boot_id);
   if (strcmp (manifest->vm_name, vm_name) != 0)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is of VM '%s', this is VM '%s'",
-                      manifest->vm_name, vm_name);
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is of VM '%s', this is VM '%s'", manifest->vm_name,
+                      vm_name);
   return true;
 }
 

@@ -105,8 +105,7 @@ cpr_manifest_init (CprManifest *manifest)
 bool
 cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error)
 {
-  static const uint32_t order[] = { CPR_CHUNK_VM, CPR_CHUNK_PROGRAM, CPR_CHUNK_FDS, CPR_CHUNK_RAM,
-                                    CPR_CHUNK_SCHEMA };
+  static const uint32_t order[] = { CPR_CHUNK_VM, CPR_CHUNK_PROGRAM, CPR_CHUNK_FDS, CPR_CHUNK_RAM, CPR_CHUNK_SCHEMA };
   size_t n = 0;
   CprChunk chunk;
 

@@ -20,8 +20,8 @@ fetch_fd (const CprFdEntry *entry, int guardian, GError **error)
   int placed;
 
   if (copy < 0)
-    return cpr_throw_errno (error, errno, "fd '%s' %d: it is gone, and the guardian can't give it back",
-                            entry->name, entry->index);
+    return cpr_throw_errno (error, errno, "fd '%s' %d: it is gone, and the guardian can't give it back", entry->name,
+                            entry->index);
   if (copy == entry->fd)
     return true;
   placed = cpr_sys->dup3 (copy, entry->fd, O_CLOEXEC);
@@ -72,7 +72,7 @@ repair_fds (const CprFdTable *fds, pid_t guardian, GError **error)
 static CprGuardian *
 leave_guardian (CprIncoming *incoming, const CprFdTable *fds, GArray *held)
 {
-  g_autoptr (GArray) keep = cpr_exec_collect (fds, incoming->state_fd, held);
+  g_autoptr (GArray) keep = cpr_execve_collect (fds, incoming->state_fd, held);
   CprGuardian *guardian;
 
   if (cpr_guardians_find (incoming->baton.page) == 0)
@@ -88,7 +88,7 @@ execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, G
 {
   const CprBatonWord offered = { CPR_BATON_OFFERED, incoming->attempt, getpid () },
                      again = { CPR_BATON_OFFERED, incoming->attempt + 1, getpid () };
-  g_autoptr (GArray) carried = cpr_exec_collect (&manifest->fds, incoming->state_fd, NULL);
+  g_autoptr (GArray) carried = cpr_execve_collect (&manifest->fds, incoming->state_fd, NULL);
   g_auto (GStrv) envp = cpr_program_make_envp (manifest->program.envp, incoming->state_fd);
   CprGuardian *guardian = leave_guardian (incoming, &manifest->fds, held);
   int errnum;
@@ -100,7 +100,7 @@ execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, G
     }
   incoming->attempt++;
   cpr_program_restore (&manifest->program);
-  errnum = cpr_exec_image (carried, NULL, incoming->manifest.program.exe_fd, manifest->program.argv, envp);
+  errnum = cpr_execve_image (carried, NULL, incoming->manifest.program.exe_fd, manifest->program.argv, envp);
   cpr_guardian_free (guardian);
   return cpr_throw_errno (error, errnum, "way back: executing '%s' again", manifest->program.argv[0]);
 }

@@ -44,8 +44,8 @@ check_type (const CprDeviceTable *table, const CprDeviceType *type, GError **err
   if (type->name == NULL || type->name[0] == '\0' || strlen (type->name) > CPR_LIMIT_NAME)
     return cpr_throw (error, CPR_ERROR_INVALID, "its type has no name of 1 to %d bytes", CPR_LIMIT_NAME);
   if (type->minimum_version > type->version)
-    return cpr_throw (error, CPR_ERROR_INVALID, "type '%s': minimum version %u is above version %u",
-                      type->name, type->minimum_version, type->version);
+    return cpr_throw (error, CPR_ERROR_INVALID, "type '%s': minimum version %u is above version %u", type->name,
+                      type->minimum_version, type->version);
   for (guint i = 0; i < table->devices->len; i++)
     {
       const CprDeviceType *other = ((CprDevice *) table->devices->pdata[i])->type;
@@ -59,8 +59,7 @@ check_type (const CprDeviceTable *table, const CprDeviceType *type, GError **err
 }
 
 bool
-cpr_device_table_add (
-    CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state, GError **error)
+cpr_device_table_add (CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state, GError **error)
 {
   size_t len = strlen (name);
   CprDevice *device;
@@ -196,16 +195,14 @@ read_sections (const CprSchema *schema, CprReader *reader, GError **error)
 }
 
 static bool
-check_section (
-    const CprDevice *device, const CprSchema *schema, GHashTable *plans, Section *section, GError **error)
+check_section (const CprDevice *device, const CprSchema *schema, GHashTable *plans, Section *section, GError **error)
 {
   CprCursor cursor = section->cursor;
 
   if (strcmp (section->type->name, device->type->name) != 0)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "type is '%s' in the state, '%s' here", section->type->name,
                       device->type->name);
-  if (section->type->version > device->type->version ||
-      section->type->version < device->type->minimum_version)
+  if (section->type->version > device->type->version || section->type->version < device->type->minimum_version)
     return cpr_throw (error, CPR_ERROR_VERSION, "version is %u in the state, this program loads %u to %u",
                       section->type->version, device->type->minimum_version, device->type->version);
   section->plan = g_hash_table_lookup (plans, device->type);
@@ -225,11 +222,8 @@ check_section (
 
 /* Every device has a section that fits, and every section a device. */
 static bool
-check_sections (const CprDeviceTable *table,
-                const CprSchema *schema,
-                GHashTable *plans,
-                GHashTable *sections,
-                GError **error)
+check_sections (
+    const CprDeviceTable *table, const CprSchema *schema, GHashTable *plans, GHashTable *sections, GError **error)
 {
   GHashTableIter iter;
   void *name, *section;
@@ -256,10 +250,7 @@ check_sections (const CprDeviceTable *table,
 }
 
 bool
-cpr_device_table_load (const CprDeviceTable *table,
-                       const CprSchema *schema,
-                       CprReader *reader,
-                       GError **error)
+cpr_device_table_load (const CprDeviceTable *table, const CprSchema *schema, CprReader *reader, GError **error)
 {
   g_autoptr (GHashTable) plans = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) cpr_plan_free);
   g_autoptr (GHashTable) sections = read_sections (schema, reader, error);
@@ -276,8 +267,7 @@ cpr_device_table_load (const CprDeviceTable *table,
           g_prefix_error (error, "device '%s': ", device->name);
           return false;
         }
-      if (device->type->post_load != NULL &&
-          !device->type->post_load (device->state, section->type->version, error))
+      if (device->type->post_load != NULL && !device->type->post_load (device->state, section->type->version, error))
         return callback_failed (device, "post_load", error);
     }
   return true;

@@ -22,8 +22,8 @@ typedef struct
 void cpr_device_table_init (CprDeviceTable *table);
 void cpr_device_table_clear (CprDeviceTable *table);
 
-bool cpr_device_table_add (
-    CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state, GError **error);
+bool
+cpr_device_table_add (CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state, GError **error);
 bool cpr_device_table_remove (CprDeviceTable *table, const char *name, GError **error);
 
 /* The SCHEMA chunk. */
@@ -34,9 +34,6 @@ bool cpr_device_table_write_sections (const CprDeviceTable *table, CprWriter *wr
 
 /* Applies the sections of a verified stream: first all of them are checked, then applied, each followed by
  * post_load. */
-bool cpr_device_table_load (const CprDeviceTable *table,
-                            const CprSchema *schema,
-                            CprReader *reader,
-                            GError **error);
+bool cpr_device_table_load (const CprDeviceTable *table, const CprSchema *schema, CprReader *reader, GError **error);
 
 #endif

@@ -54,8 +54,8 @@ cpr_fd_table_check_name (const char *name, int index, GError **error)
   size_t len = strlen (name);
 
   if (len == 0 || len > CPR_LIMIT_NAME)
-    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%.32s': a name has 1 to %d bytes, not %zu", name,
-                      CPR_LIMIT_NAME, len);
+    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%.32s': a name has 1 to %d bytes, not %zu", name, CPR_LIMIT_NAME,
+                      len);
   if (g_str_has_prefix (name, CPR_FD_INTERNAL))
     return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s': names that begin with '%s' are the library's", name,
                       CPR_FD_INTERNAL);
@@ -94,14 +94,14 @@ cpr_fd_table_add (CprFdTable *table, const char *name, int index, int fd, GError
   CprFdEntry *entry;
 
   if (fd <= STDERR_FILENO)
-    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s' %d: fd is %d; 0, 1 and 2 go along by themselves",
-                      name, index, fd);
+    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s' %d: fd is %d; 0, 1 and 2 go along by themselves", name, index,
+                      fd);
   if (cpr_fd_table_find (table, name, index) != NULL)
     return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it is in the table already", name, index);
   other = g_hash_table_lookup (table->by_fd, GINT_TO_POINTER (fd));
   if (other != NULL)
-    return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: fd %d is in the table as '%s' %d", name, index,
-                      fd, other->name, other->index);
+    return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: fd %d is in the table as '%s' %d", name, index, fd,
+                      other->name, other->index);
   if (!cpr_fd_identify (fd, &identity) || !cpr_fd_set_cloexec (fd, true))
     return cpr_throw_errno (error, errno, "fd '%s' %d: fd %d", name, index, fd);
 
@@ -129,9 +129,7 @@ cpr_fd_table_take (CprFdTable *table, const char *name, int index, GError **erro
   CprFdEntry *entry = cpr_fd_table_find (table, name, index);
 
   if (entry == NULL)
-    return cpr_throw (error, CPR_ERROR_NOT_FOUND, "fd '%s' %d: none of that name was handed over", name,
-                      index) -
-           1;
+    return cpr_throw (error, CPR_ERROR_NOT_FOUND, "fd '%s' %d: none of that name was handed over", name, index) - 1;
   if (entry->claimed)
     return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it was taken before", name, index) - 1;
   entry->claimed = true;
@@ -178,8 +176,8 @@ read_entry (CprFdTable *table, CprCursor *cursor, GError **error)
   if (cursor->failed || index > G_MAXINT || fd > G_MAXINT || fd <= STDERR_FILENO)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: entry %u can't be right", table->entries->len);
   if (cpr_fd_table_find (table, read.name, read.index) != NULL || cpr_fd_table_has_fd (table, read.fd))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: '%s' %d, fd %d, is there twice", read.name,
-                      read.index, read.fd);
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: '%s' %d, fd %d, is there twice", read.name, read.index,
+                      read.fd);
   entry = g_memdup2 (&read, sizeof read);
   entry->name = g_strdup (read.name);
   insert (table, entry);
@@ -206,14 +204,13 @@ cpr_fd_entry_verify (const CprFdEntry *entry, pid_t peer, GError **error)
   CprFdIdentity identity;
 
   if (!cpr_fd_identify (entry->fd, &identity))
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "fd '%s' %d: fd %d isn't open", entry->name, entry->index,
-                      entry->fd);
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "fd '%s' %d: fd %d isn't open", entry->name, entry->index, entry->fd);
   if (!cpr_fd_identity_equal (&identity, &entry->identity))
     {
       was = cpr_fd_identity_describe (&entry->identity);
       is = cpr_fd_identity_describe (&identity);
-      return cpr_throw (error, CPR_ERROR_MISMATCH, "fd '%s' %d: fd %d was %s, is %s", entry->name,
-                        entry->index, entry->fd, was, is);
+      return cpr_throw (error, CPR_ERROR_MISMATCH, "fd '%s' %d: fd %d was %s, is %s", entry->name, entry->index,
+                        entry->fd, was, is);
     }
   /* A kernel that denies kcmp() answers -1: then the type is all that is known. */
   if (peer != 0 && cpr_fd_identity_is_anonymous (&identity) &&

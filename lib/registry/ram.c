@@ -10,8 +10,7 @@
 #include "base/sys.h"
 #include "base/uapi.h"
 
-#define ALL_RAM_FLAGS \
-  (CPR_RAM_PREALLOC | CPR_RAM_HUGE_PAGES | CPR_RAM_DONT_DUMP | CPR_RAM_DONT_FORK | CPR_RAM_LOCKED)
+#define ALL_RAM_FLAGS (CPR_RAM_PREALLOC | CPR_RAM_HUGE_PAGES | CPR_RAM_DONT_DUMP | CPR_RAM_DONT_FORK | CPR_RAM_LOCKED)
 
 static void
 block_free (void *data)
@@ -63,8 +62,8 @@ check_request (const char *name, size_t size, const CprRamOptions *options, GErr
     return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%.32s': a name has 1 to %d bytes, not %zu", name,
                       CPR_LIMIT_NAME, len);
   if (size == 0 || size % (size_t) sysconf (_SC_PAGESIZE) != 0 || size > G_MAXINT64)
-    return cpr_throw (error, CPR_ERROR_INVALID,
-                      "RAM block '%s': size is %zu, not a multiple of the page size", name, size);
+    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': size is %zu, not a multiple of the page size", name,
+                      size);
   if (options->backend > CPR_RAM_PRIVATE || (options->flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': unknown backend %u or flags 0x%x", name,
                       options->backend, options->flags);
@@ -99,12 +98,10 @@ check_size (const CprRamBlock *block, bool grow, GError **error)
   if (!S_ISREG (st.st_mode) || (size_t) st.st_size >= block->size)
     return true;
   if (!grow)
-    return cpr_throw (error, CPR_ERROR_INVALID,
-                      "RAM block '%s': the fd has %" G_GINT64_FORMAT " bytes, %zu needed", block->name,
-                      (gint64) st.st_size, block->size);
+    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': the fd has %" G_GINT64_FORMAT " bytes, %zu needed",
+                      block->name, (gint64) st.st_size, block->size);
   if (!cpr_fd_truncate (block->fd, block->size))
-    return cpr_throw_errno (error, errno, "RAM block '%s': growing the file to %zu bytes", block->name,
-                            block->size);
+    return cpr_throw_errno (error, errno, "RAM block '%s': growing the file to %zu bytes", block->name, block->size);
   return true;
 }
 
@@ -169,12 +166,8 @@ populate_block (CprRamBlock *block, GError **error)
 }
 
 CprRamBlock *
-cpr_ram_table_add (CprRamTable *table,
-                   CprFdTable *fds,
-                   const char *name,
-                   size_t size,
-                   const CprRamOptions *options,
-                   GError **error)
+cpr_ram_table_add (
+    CprRamTable *table, CprFdTable *fds, const char *name, size_t size, const CprRamOptions *options, GError **error)
 {
   g_autoptr (CprRamBlock) block = NULL;
 
@@ -208,8 +201,7 @@ cpr_ram_table_add (CprRamTable *table,
 }
 
 CprRamBlock *
-cpr_ram_table_take (
-    CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error)
+cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error)
 {
   CprRamBlock *block;
 
@@ -221,11 +213,11 @@ cpr_ram_table_take (
   else if (block->vaddr != NULL)
     cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': it was taken before", name);
   else if (block->size != size)
-    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': size is %zu in the state, %zu here", name,
-               block->size, size);
+    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': size is %zu in the state, %zu here", name, block->size,
+               size);
   else if (block->backend != options->backend)
-    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %u in the state, %u here", name,
-               block->backend, options->backend);
+    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %u in the state, %u here", name, block->backend,
+               options->backend);
   else
     {
       block->flags |= options->flags;

@@ -31,15 +31,11 @@ void cpr_ram_table_init (CprRamTable *table);
 void cpr_ram_table_clear (CprRamTable *table); /* unmaps and closes */
 
 /* Creates a block. */
-CprRamBlock *cpr_ram_table_add (CprRamTable *table,
-                                CprFdTable *fds,
-                                const char *name,
-                                size_t size,
-                                const CprRamOptions *options,
-                                GError **error);
+CprRamBlock *cpr_ram_table_add (
+    CprRamTable *table, CprFdTable *fds, const char *name, size_t size, const CprRamOptions *options, GError **error);
 /* Maps a block that was handed over. */
-CprRamBlock *cpr_ram_table_take (
-    CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error);
+CprRamBlock *
+cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error);
 bool cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, GError **error);
 
 /* A block that can't survive an execve, or NULL. */

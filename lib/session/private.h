@@ -33,8 +33,7 @@ struct _CprSession
   uint64_t stamps[CPR_N_STEPS + 1];
 };
 
-void cpr_session_log (const CprSession *session, CprLogLevel level, const char *format, ...)
-    G_GNUC_PRINTF (3, 4);
+void cpr_session_log (const CprSession *session, CprLogLevel level, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 /* Waits for the end of what the last update left to be done in the background. */
 void cpr_session_settle (CprSession *session);

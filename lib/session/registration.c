@@ -11,8 +11,7 @@ cpr_fd_add (CprSession *session, const char *name, int index, int fd, GError **e
 {
   g_return_val_if_fail (session != NULL && name != NULL, false);
 
-  return cpr_call_check (CPR_CALL_FD_ADD, session->state, error) &&
-         cpr_fd_table_check_name (name, index, error) &&
+  return cpr_call_check (CPR_CALL_FD_ADD, session->state, error) && cpr_fd_table_check_name (name, index, error) &&
          cpr_fd_table_add (&session->fds, name, index, fd, error);
 }
 
@@ -21,15 +20,13 @@ cpr_fd_take (CprSession *session, const char *name, int index, GError **error)
 {
   g_return_val_if_fail (session != NULL && name != NULL, -1);
 
-  if (!cpr_call_check (CPR_CALL_FD_TAKE, session->state, error) ||
-      !cpr_fd_table_check_name (name, index, error))
+  if (!cpr_call_check (CPR_CALL_FD_TAKE, session->state, error) || !cpr_fd_table_check_name (name, index, error))
     return -1;
   return cpr_fd_table_take (&session->fds, name, index, error);
 }
 
 static int
-open_and_add (
-    CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
+open_and_add (CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
 {
   GError *reason = NULL;
   int fd = open (name, index, user_data, &reason);
@@ -37,8 +34,7 @@ open_and_add (
   if (fd < 0)
     {
       if (reason == NULL)
-        cpr_throw (error, CPR_ERROR_CALLBACK, "fd '%s' %d: its open callback failed without a reason", name,
-                   index);
+        cpr_throw (error, CPR_ERROR_CALLBACK, "fd '%s' %d: its open callback failed without a reason", name, index);
       else
         g_propagate_error (error, reason);
       return -1;
@@ -49,15 +45,13 @@ open_and_add (
 }
 
 int
-cpr_fd_open (
-    CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
+cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
 {
   const CprFdEntry *entry;
 
   g_return_val_if_fail (session != NULL && name != NULL && open != NULL, -1);
 
-  if (!cpr_call_check (CPR_CALL_FD_OPEN, session->state, error) ||
-      !cpr_fd_table_check_name (name, index, error))
+  if (!cpr_call_check (CPR_CALL_FD_OPEN, session->state, error) || !cpr_fd_table_check_name (name, index, error))
     return -1;
   entry = cpr_fd_table_find (&session->fds, name, index);
   if (entry != NULL && !entry->claimed)
@@ -85,8 +79,7 @@ cpr_fd_remove (CprSession *session, const char *name, int index, GError **error)
 
   g_return_val_if_fail (session != NULL && name != NULL, false);
 
-  if (!cpr_call_check (CPR_CALL_FD_REMOVE, session->state, error) ||
-      !cpr_fd_table_check_name (name, index, error))
+  if (!cpr_call_check (CPR_CALL_FD_REMOVE, session->state, error) || !cpr_fd_table_check_name (name, index, error))
     return false;
   entry = cpr_fd_table_find (&session->fds, name, index);
   if (entry == NULL)
@@ -180,8 +173,7 @@ cpr_ram_remove (CprSession *session, CprRamBlock *block, GError **error)
 }
 
 bool
-cpr_device_add (
-    CprSession *session, const char *name, const CprDeviceType *type, void *device, GError **error)
+cpr_device_add (CprSession *session, const char *name, const CprDeviceType *type, void *device, GError **error)
 {
   g_return_val_if_fail (session != NULL && name != NULL && type != NULL && device != NULL, false);
   g_return_val_if_fail (type->size >= sizeof (CprDeviceType), false);

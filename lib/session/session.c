@@ -29,8 +29,7 @@ check_config (const CprSessionConfig *config, GError **error)
     return cpr_throw (error, CPR_ERROR_INVALID, "VM '%.32s': a name has 1 to %d bytes, not %zu",
                       config->name != NULL ? config->name : "", CPR_LIMIT_NAME, len);
   if (config->stop == NULL || config->start == NULL)
-    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': the stop and start callbacks are needed",
-                      config->name);
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': the stop and start callbacks are needed", config->name);
   if (config->unclaimed_fds > CPR_UNCLAIMED_CLOSE)
     return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': unknown policy %u for unclaimed fds", config->name,
                       config->unclaimed_fds);
@@ -192,8 +191,7 @@ finish (CprSession *session)
     session->stamps[i] = incoming->baton.page->stamps[i];
   session->finish = cpr_finish_start (incoming, &session->ram, steal_unclaimed (session));
   if (session->status == CPR_UPDATE_ROLLED_BACK)
-    cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest is back in the old program: %s",
-                     session->error);
+    cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest is back in the old program: %s", session->error);
   else
     cpr_session_log (session, CPR_LOG_INFO, "update %" G_GUINT64_FORMAT " completed", session->generation);
 }
@@ -239,8 +237,7 @@ cpr_session_call_stop (CprSession *session, GError **error)
   if (session->config.stop (session->config.user_data, &reason))
     return true;
   if (reason == NULL)
-    return cpr_throw (error, CPR_ERROR_CALLBACK, "VM '%s': its stop callback failed without a reason",
-                      session->name);
+    return cpr_throw (error, CPR_ERROR_CALLBACK, "VM '%s': its stop callback failed without a reason", session->name);
   g_propagate_error (error, reason);
   return false;
 }
@@ -304,10 +301,10 @@ go_back (CprSession *session)
 {
   GError *failure = NULL;
 
-  cpr_incoming_give_back (session->incoming, session->held,
-                          g_error_new_literal (CPR_ERROR, CPR_ERROR_ROLLED_BACK,
-                                               "the new program ended before it started the guest"),
-                          &failure);
+  cpr_incoming_give_back (
+      session->incoming, session->held,
+      g_error_new_literal (CPR_ERROR, CPR_ERROR_ROLLED_BACK, "the new program ended before it started the guest"),
+      &failure);
   cpr_session_log (session, CPR_LOG_ERROR, "%s", failure->message);
   g_error_free (failure);
 }

@@ -43,7 +43,7 @@ cpr_call_get_name (CprCall call)
 }
 
 const char *
-cpr_state_get_name (CprSessionState state)
+cpr_session_state_get_name (CprSessionState state)
 {
   return state_names[state];
 }

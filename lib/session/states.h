@@ -28,7 +28,7 @@ typedef enum
 } CprCall;
 
 const char *cpr_call_get_name (CprCall call);
-const char *cpr_state_get_name (CprSessionState state);
+const char *cpr_session_state_get_name (CprSessionState state);
 bool cpr_call_is_permitted (CprCall call, CprSessionState state);
 
 /* CPR_ERROR_STATE with both names where the call isn't permitted. */

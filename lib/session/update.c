@@ -29,8 +29,7 @@ check_update (CprSession *session, const CprUpdate *update, GError **error)
   const CprRamBlock *block = cpr_ram_table_find_private (&session->ram);
 
   if (update->mode != CPR_MODE_EXEC || (update->flags & ~(unsigned) CPR_UPDATE_NO_GUARDIAN) != 0)
-    return cpr_throw (error, CPR_ERROR_INVALID, "update: unknown mode %u or flags 0x%x", update->mode,
-                      update->flags);
+    return cpr_throw (error, CPR_ERROR_INVALID, "update: unknown mode %u or flags 0x%x", update->mode, update->flags);
   if (update->argv == NULL || update->argv[0] == NULL)
     return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
   if (block != NULL)
@@ -65,7 +64,7 @@ write_state (CprSession *session, const CprManifest *head, CprWriter *writer, GE
 }
 
 static void
-stamp (CprSession *session, CprExec *exec, CprStep step)
+stamp (CprSession *session, CprExecve *exec, CprStep step)
 {
   session->stamps[step] = cpr_now_ns ();
   exec->baton.page->stamps[step] = session->stamps[step];
@@ -73,17 +72,17 @@ stamp (CprSession *session, CprExec *exec, CprStep step)
 
 /* With the guest stopped. Returns only on failure, with nothing left to undo but the stop. */
 static bool
-save_and_go (CprSession *session, CprExec *exec, CprWriter *writer, CprManifest *head, GError **error)
+save_and_go (CprSession *session, CprExecve *exec, CprWriter *writer, CprManifest *head, GError **error)
 {
   stamp (session, exec, CPR_STEP_SAVE);
   head->saved_ns = session->stamps[CPR_STEP_SAVE];
-  return write_state (session, head, writer, error) && cpr_exec_seal (exec, writer, error) &&
-         cpr_exec_go (exec, error);
+  return write_state (session, head, writer, error) && cpr_execve_seal (exec, writer, error) &&
+         cpr_execve_go (exec, error);
 }
 
 /* Returns only on failure, with the guest as it was. */
 static bool
-stop_and_go (CprSession *session, CprExec *exec, GError **error)
+stop_and_go (CprSession *session, CprExecve *exec, GError **error)
 {
   CprManifest head = { .vm_name = session->name,
                        .uid = geteuid (),
@@ -115,7 +114,7 @@ static bool
 run_update (CprSession *session, const CprUpdate *update, GError **error)
 {
   bool with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
-  CprExec exec;
+  CprExecve exec;
 
   if (!check_update (session, update, error))
     return false;
@@ -124,17 +123,17 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
   session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
   session->had_guardian = with_guardian;
-  if (!cpr_exec_prepare (&exec, update->argv, update->envp != NULL ? update->envp : environ,
-                         &session->program, &session->fds, session->held, with_guardian, error))
+  if (!cpr_execve_prepare (&exec, update->argv, update->envp != NULL ? update->envp : environ, &session->program,
+                           &session->fds, session->held, with_guardian, error))
     return false;
   session->state = CPR_SESSION_STATE_UPDATING;
   exec.baton.page->stamps[CPR_STEP_CHECK] = session->stamps[CPR_STEP_CHECK];
   stamp (session, &exec, CPR_STEP_GUARDIAN);
-  if (cpr_exec_launch_guardian (&exec, error))
+  if (cpr_execve_launch_guardian (&exec, error))
     stop_and_go (session, &exec, error);
   if (session->state == CPR_SESSION_STATE_UPDATING)
     session->state = CPR_SESSION_STATE_ACTIVE;
-  cpr_exec_clear (&exec);
+  cpr_execve_clear (&exec);
   return false;
 }
 

@@ -61,31 +61,28 @@ check_pair (const CprPlan *plan, const CprSchemaField *from, const CprField *to,
 
   if (!alike && !(is_number (from->kind) && is_number (to->kind)))
     return cpr_throw (error, CPR_ERROR_MISMATCH,
-                      "field '%s' of struct '%s' is %s of %u bytes in the state, %s of %zu here", to->name,
-                      plan->name, kind_name (from->kind), from->width, kind_name (to->kind), to->width);
+                      "field '%s' of struct '%s' is %s of %u bytes in the state, %s of %zu here", to->name, plan->name,
+                      kind_name (from->kind), from->width, kind_name (to->kind), to->width);
   if ((from->flags & shape) != (to->flags & shape) ||
       ((from->flags & CPR_FIELD_FLAG_COUNTED) == 0 && from->count != to->count))
-    return cpr_throw (error, CPR_ERROR_MISMATCH,
-                      "field '%s' of struct '%s' has %u elements%s in the state, %zu%s here", to->name,
-                      plan->name, from->count, (from->flags & CPR_FIELD_FLAG_COUNTED) != 0 ? " at most" : "",
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' of struct '%s' has %u elements%s in the state, %zu%s here",
+                      to->name, plan->name, from->count, (from->flags & CPR_FIELD_FLAG_COUNTED) != 0 ? " at most" : "",
                       to->count, (to->flags & CPR_FIELD_FLAG_COUNTED) != 0 ? " at most" : "");
   return true;
 }
 
-static CprPlan *
-plan_new (const CprSchema *schema, uint32_t struct_index, const CprStruct *to, GError **error);
+static CprPlan *plan_new (const CprSchema *schema, uint32_t struct_index, const CprStruct *to, GError **error);
 
 static bool
-add_step (
-    CprPlan *plan, const CprSchema *schema, const CprSchemaField *from, const CprField *to, GError **error)
+add_step (CprPlan *plan, const CprSchema *schema, const CprSchemaField *from, const CprField *to, GError **error)
 {
   CprPlanStep step = { .from = from, .to = to };
 
   if (to != NULL && !check_pair (plan, from, to, error))
     return false;
   if (to == NULL && (from->flags & CPR_FIELD_FLAG_OPTIONAL) == 0)
-    return cpr_throw (error, CPR_ERROR_MISMATCH,
-                      "field '%s' of struct '%s' is in the state and not known here", from->name, plan->name);
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' of struct '%s' is in the state and not known here",
+                      from->name, plan->name);
   if (from->kind == CPR_KIND_STRUCT)
     {
       step.nested = plan_new (schema, from->struct_index, to->type, error);
@@ -104,8 +101,8 @@ add_missing (CprPlan *plan, const CprStruct *to, GHashTable *found, GError **err
       {
         if ((field->flags & CPR_FIELD_FLAG_OPTIONAL) == 0)
           return cpr_throw (error, CPR_ERROR_MISMATCH,
-                            "field '%s' of struct '%s' isn't in the state and has no default here",
-                            field->name, to->name);
+                            "field '%s' of struct '%s' isn't in the state and has no default here", field->name,
+                            to->name);
         g_ptr_array_add (plan->missing, (void *) field);
       }
   return true;
@@ -163,8 +160,7 @@ cpr_plan_free (CprPlan *plan)
 static bool
 throw_cut_off (const CprPlan *plan, const CprPlanStep *step, GError **error)
 {
-  return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s' is cut off", step->from->name,
-                    plan->name);
+  return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s' is cut off", step->from->name, plan->name);
 }
 
 static bool
@@ -199,13 +195,13 @@ apply_optional (
   if (cursor->failed)
     return throw_cut_off (plan, step, error);
   if (present > 1)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s': its presence is %u",
-                      step->from->name, plan->name, present);
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s': its presence is %u", step->from->name,
+                      plan->name, present);
   *done = present == 0 || step->to == NULL;
   if (present == 0)
     return step->to == NULL ||
-           store (plan, step, at,
-                  cpr_number_load (step->from->kind, step->from->width, &step->from->default_value), error);
+           store (plan, step, at, cpr_number_load (step->from->kind, step->from->width, &step->from->default_value),
+                  error);
   if (step->to != NULL)
     return true;
   if ((step->from->flags & CPR_FIELD_FLAG_IGNORABLE) == 0)
@@ -216,37 +212,27 @@ apply_optional (
 }
 
 static bool
-apply_count (const CprPlan *plan,
-             const CprPlanStep *step,
-             CprCursor *cursor,
-             uint8_t *to,
-             uint64_t *count,
-             GError **error)
+apply_count (
+    const CprPlan *plan, const CprPlanStep *step, CprCursor *cursor, uint8_t *to, uint64_t *count, GError **error)
 {
   *count = cpr_cursor_get_u32 (cursor);
   if (cursor->failed)
     return throw_cut_off (plan, step, error);
   if (*count > step->from->count)
-    return cpr_throw (error, CPR_ERROR_CORRUPT,
-                      "field '%s' of struct '%s' has %" G_GUINT64_FORMAT " of %u elements", step->from->name,
-                      plan->name, *count, step->from->count);
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s' has %" G_GUINT64_FORMAT " of %u elements",
+                      step->from->name, plan->name, *count, step->from->count);
   if (*count > step->to->count ||
-      !cpr_number_store (CPR_KIND_UINT, step->to->count_width,
-                         to != NULL ? to + step->to->count_offset : NULL, CPR_KIND_UINT, *count))
+      !cpr_number_store (CPR_KIND_UINT, step->to->count_width, to != NULL ? to + step->to->count_offset : NULL,
+                         CPR_KIND_UINT, *count))
     return cpr_throw (error, CPR_ERROR_MISMATCH,
-                      "field '%s' of struct '%s' has %" G_GUINT64_FORMAT
-                      " elements in the state, at most %zu here",
+                      "field '%s' of struct '%s' has %" G_GUINT64_FORMAT " elements in the state, at most %zu here",
                       step->to->name, plan->name, *count, step->to->count);
   return true;
 }
 
 static bool
-apply_values (const CprPlan *plan,
-              const CprPlanStep *step,
-              CprCursor *cursor,
-              uint8_t *at,
-              size_t count,
-              GError **error)
+apply_values (
+    const CprPlan *plan, const CprPlanStep *step, CprCursor *cursor, uint8_t *at, size_t count, GError **error)
 {
   const CprSchemaField *from = step->from;
   const CprField *to = step->to;
@@ -255,8 +241,8 @@ apply_values (const CprPlan *plan,
   if (data == NULL)
     return throw_cut_off (plan, step, error);
   if (from->kind == CPR_KIND_BOOL && !bools_are_sane (data, count))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s': a bool is neither 0 nor 1",
-                      from->name, plan->name);
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s': a bool is neither 0 nor 1", from->name,
+                      plan->name);
   if (from->kind == to->kind && from->width == to->width)
     {
       if (at != NULL)
@@ -284,8 +270,7 @@ apply_step (const CprPlan *plan, const CprPlanStep *step, CprCursor *cursor, uin
       if (done)
         return true;
     }
-  if ((step->from->flags & CPR_FIELD_FLAG_COUNTED) != 0 &&
-      !apply_count (plan, step, cursor, to, &count, error))
+  if ((step->from->flags & CPR_FIELD_FLAG_COUNTED) != 0 && !apply_count (plan, step, cursor, to, &count, error))
     return false;
   if (step->from->kind != CPR_KIND_STRUCT)
     return apply_values (plan, step, cursor, at, (size_t) count, error);

@@ -40,8 +40,7 @@ has_default (const CprField *field, const void *at)
 }
 
 static bool
-encode_field (
-    const CprStruct *type, const CprField *field, const uint8_t *source, CprWriter *writer, GError **error)
+encode_field (const CprStruct *type, const CprField *field, const uint8_t *source, CprWriter *writer, GError **error)
 {
   const uint8_t *at = source + field->offset;
   uint64_t count = field->count;
@@ -59,8 +58,7 @@ encode_field (
       count = cpr_number_load (CPR_KIND_UINT, field->count_width, source + field->count_offset);
       if (count > field->count)
         return cpr_throw (error, CPR_ERROR_INVALID,
-                          "field '%s' of struct '%s': %" G_GUINT64_FORMAT
-                          " elements are counted, %zu is the most",
+                          "field '%s' of struct '%s': %" G_GUINT64_FORMAT " elements are counted, %zu is the most",
                           field->name, type->name, count, field->count);
       cpr_writer_put_u32 (writer, (uint32_t) count);
     }

@@ -22,8 +22,7 @@ check_header (const CprReader *reader, GError **error)
   if (magic == NULL || memcmp (magic, CPR_FORMAT_MAGIC, CPR_FORMAT_MAGIC_SIZE) != 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it doesn't begin like a libcpr state");
   if (cursor.failed)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the header, at %zu bytes",
-                      reader->len);
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the header, at %zu bytes", reader->len);
   if (checksum != XXH3_64bits (reader->data, CPR_FORMAT_HEADER_SIZE - CPR_FORMAT_CHECKSUM_SIZE))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the header's checksum is wrong");
   if (byte_order != CPR_FORMAT_BYTE_ORDER)
@@ -33,8 +32,7 @@ check_header (const CprReader *reader, GError **error)
     return cpr_throw (error, CPR_ERROR_VERSION, "state: format version is %u, this program reads %u", major,
                       CPR_FORMAT_MAJOR);
   if (flags != 0)
-    return cpr_throw (error, CPR_ERROR_VERSION,
-                      "state: unknown flags 0x%" G_GINT64_MODIFIER "x in the header", flags);
+    return cpr_throw (error, CPR_ERROR_VERSION, "state: unknown flags 0x%" G_GINT64_MODIFIER "x in the header", flags);
   return true;
 }
 
@@ -113,14 +111,13 @@ cpr_reader_open (CprReader *reader, const void *data, size_t len, GError **error
       if (chunk.type != CPR_CHUNK_END)
         n_chunks++;
       else if (chunk.payload.len != 8 || cpr_cursor_get_u64 (&chunk.payload) != n_chunks)
-        return cpr_throw (error, CPR_ERROR_CORRUPT,
-                          "state: the end at offset %zu counts other chunks than there are", chunk.offset);
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the end at offset %zu counts other chunks than there are",
+                          chunk.offset);
       else
         break;
     }
   if (pos != len)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: %zu bytes follow its end at offset %zu", len - pos,
-                      pos);
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: %zu bytes follow its end at offset %zu", len - pos, pos);
   cpr_reader_rewind (reader);
   return true;
 }

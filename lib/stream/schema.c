@@ -57,21 +57,19 @@ check_own_field (const CprStruct *type, const CprField *field, GHashTable *names
   bool counted = (field->flags & CPR_FIELD_FLAG_COUNTED) != 0;
 
   if (!name_is_sane (field->name) || !field_is_sane (field->kind, field->flags, field->width, field->count))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' can't be right", type->name,
-                      field->name);
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' can't be right", type->name, field->name);
   if (!g_hash_table_add (names, (char *) field->name))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': two fields are named '%s'", type->name,
-                      field->name);
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': two fields are named '%s'", type->name, field->name);
   if (field->offset > type->size || field->width > (type->size - field->offset) / field->count)
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' doesn't lie in its %zu bytes",
-                      type->name, field->name, type->size);
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' doesn't lie in its %zu bytes", type->name,
+                      field->name, type->size);
   if (counted && (field->count_width > 8 || field->count_offset > type->size ||
                   field->count_width > type->size - field->count_offset))
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the count of '%s' doesn't lie in its %zu bytes",
                       type->name, field->name, type->size);
   if (field->kind == CPR_KIND_STRUCT && (field->type == NULL || field->type->size != field->width))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' isn't of the struct it names",
-                      type->name, field->name);
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' isn't of the struct it names", type->name,
+                      field->name);
   return true;
 }
 
@@ -85,8 +83,7 @@ check_struct (const CprStruct *type, unsigned depth, GError **error)
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': it has no name or no fields",
                       type->name != NULL ? type->name : "");
   if (depth > CPR_LIMIT_DEPTH)
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': nested more than %d deep", type->name,
-                      CPR_LIMIT_DEPTH);
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': nested more than %d deep", type->name, CPR_LIMIT_DEPTH);
   for (; field->name != NULL; field++)
     {
       if (!check_own_field (type, field, names, error))
@@ -95,8 +92,7 @@ check_struct (const CprStruct *type, unsigned depth, GError **error)
         return false;
     }
   if (g_hash_table_size (names) > CPR_LIMIT_FIELDS)
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': more than %d fields", type->name,
-                      CPR_LIMIT_FIELDS);
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': more than %d fields", type->name, CPR_LIMIT_FIELDS);
   return true;
 }
 
@@ -226,9 +222,8 @@ read_field (const CprSchema *schema, CprSchemaStruct *owner, CprCursor *cursor, 
       unsigned depth;
 
       if (field.struct_index >= schema->structs->len)
-        return cpr_throw (error, CPR_ERROR_CORRUPT,
-                          "schema: struct '%s': field '%s' is of a struct not known yet", owner->name,
-                          field.name);
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: struct '%s': field '%s' is of a struct not known yet",
+                          owner->name, field.name);
       depth = g_array_index (schema->structs, CprSchemaStruct, field.struct_index).depth;
       owner->depth = MAX (owner->depth, depth + 1);
     }
@@ -251,8 +246,7 @@ read_struct (CprSchema *schema, CprCursor *cursor, GError **error)
     {
       ok = read_field (schema, &made, cursor, error);
       if (ok && !g_hash_table_add (names, (char *) g_array_index (made.fields, CprSchemaField, i).name))
-        ok =
-            cpr_throw (error, CPR_ERROR_CORRUPT, "schema: struct '%s' has two fields of one name", made.name);
+        ok = cpr_throw (error, CPR_ERROR_CORRUPT, "schema: struct '%s' has two fields of one name", made.name);
     }
   if (ok && made.depth > CPR_LIMIT_DEPTH)
     ok = cpr_throw (error, CPR_ERROR_CORRUPT, "schema: struct '%s' is nested more than %d deep", made.name,
@@ -274,8 +268,7 @@ read_types (CprSchema *schema, CprCursor *cursor, GError **error)
       type.version = cpr_cursor_get_u32 (cursor);
       type.struct_index = cpr_cursor_get_u32 (cursor);
       if (cursor->failed || type.struct_index >= schema->structs->len)
-        return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: device type %u of %u can't be right", i,
-                          n_types);
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: device type %u of %u can't be right", i, n_types);
       if (!g_hash_table_add (names, (char *) type.name))
         return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: two device types are named '%s'", type.name);
       g_array_append_val (schema->types, type);
