@@ -109,7 +109,7 @@ CPR_API bool cpr_session_update (CprSession *session, const CprUpdate *update, G
  * @CPR_STEP_CLAIM: the VMM's own start-up: RAM mapped, fds taken, devices built
  * @CPR_STEP_LOAD: the devices get their state
  * @CPR_STEP_COMMIT: from cpr_session_load()'s end to the guest's first instruction
- * @CPR_STEP_FINISH: the old address space is torn down and page tables are filled; the guest runs
+ * @CPR_STEP_FINISH: the old address space is torn down; the guest runs
  * @CPR_N_STEPS: the number of steps
  *
  * The steps of an update whose times are taken.

@@ -252,6 +252,14 @@ cpr_guardians_find (const CprBatonPage *page)
   return 0;
 }
 
+bool
+cpr_guardian_is_child (void)
+{
+  siginfo_t info;
+
+  return waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE) == 0;
+}
+
 void
 cpr_guardians_hurry (const pid_t *guardians, int n)
 {

@@ -31,6 +31,9 @@ void cpr_guardians_release (CprBatonPage *page, int release);
 /* A guardian of @page that is alive, or 0. */
 pid_t cpr_guardians_find (const CprBatonPage *page);
 
+/* Whether this process has a child that was cloned without an exit signal: an earlier program's guardian. */
+bool cpr_guardian_is_child (void);
+
 /* Gives guardians (or 0s) more of the processor, as far as this process may: somebody waits for their end. */
 void cpr_guardians_hurry (const pid_t *guardians, int n);
 

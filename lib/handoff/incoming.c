@@ -52,6 +52,9 @@ find_state (int *fd, GError **error)
   for (guint i = 0; i < open_fds->len && *fd < 0; i++)
     if (is_sealed_state (g_array_index (open_fds, int, i)))
       *fd = g_array_index (open_fds, int, i);
+  if (*fd < 0 && cpr_guardian_is_child ())
+    return cpr_throw (error, CPR_ERROR_MISMATCH,
+                      "state: an update is under way in this process, but its fds were closed on the way");
   return true;
 }
 

@@ -62,9 +62,9 @@ finish_thread (void *data)
   CprFinish *finish = data;
 
   let_go (finish);
+  finish->end_ns = cpr_now_ns ();
   sched_setscheduler (0, SCHED_IDLE, &param);
   fill_page_tables (finish);
-  finish->end_ns = cpr_now_ns ();
   return NULL;
 }
 

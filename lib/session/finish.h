@@ -12,7 +12,7 @@ typedef struct _CprFinish CprFinish;
  * tables filled. */
 CprFinish *cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftovers);
 
-/* When it was done, in ns of CLOCK_MONOTONIC; 0 if it isn't yet. */
+/* When the guardians were gone, in ns of CLOCK_MONOTONIC; 0 if they aren't yet. */
 uint64_t cpr_finish_get_end (const CprFinish *finish);
 
 /* Waits for the guardians' end; the filling of page tables is broken off. Frees @finish and returns when it

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Starts a minivmm and talks to its monitor. For the demo and the benchmark; standard library only."""
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+
+PROMPT = b"(minivmm) "
+
+
+class MonitorError(Exception):
+    pass
+
+
+class Minivmm:
+    """A running minivmm and one monitor connection, which stays the same over updates."""
+
+    def __init__(self, binary, *options, timeout=60):
+        self.folder = tempfile.TemporaryDirectory(prefix="minivmm-")
+        self.path = os.path.join(self.folder.name, "monitor")
+        self.options = [*options, "--monitor", self.path]
+        self.process = subprocess.Popen([binary, *self.options], stdin=subprocess.DEVNULL)
+        self.socket = self._connect(timeout)
+        self.socket.settimeout(timeout)
+        self._read_answer("connecting")  # the greeting
+
+    def _connect(self, timeout):
+        end = time.monotonic() + timeout
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.connect(self.path)
+                return connection
+            except OSError:
+                connection.close()
+                if self.process.poll() is not None or time.monotonic() > end:
+                    raise MonitorError("minivmm doesn't come up") from None
+                time.sleep(0.005)
+
+    def command(self, line):
+        """Sends one command and returns its answer without the prompt."""
+        self.socket.sendall(line.encode() + b"\n")
+        return self._read_answer(line)
+
+    def _read_answer(self, line):
+        answer = b""
+        while not answer.endswith(PROMPT):
+            got = self.socket.recv(65536)
+            if not got:
+                raise MonitorError(f"the connection ended after '{line}': {answer.decode()}")
+            answer += got
+        return answer[: -len(PROMPT)].decode()
+
+    def info(self, what):
+        """The `key: value` lines of an `info` command; numbers lose their unit."""
+        facts = {}
+        for line in self.command(f"info {what}").splitlines():
+            key, _, value = line.partition(": ")
+            number = re.fullmatch(r"(\d+)( us)?", value)
+            facts[key] = int(number.group(1)) if number else value
+        return facts
+
+    def set_next(self, binary):
+        """What the next updates execute; with the options of this one."""
+        self.command("migrate_set_parameter cpr-exec-command " + " ".join([binary, *self.options]))
+
+    def update(self):
+        """Updates and returns `info migrate` once all of it is done, the background work too."""
+        answer = self.command("migrate")
+        if "completed" not in answer:
+            raise MonitorError(answer.strip())
+        return self.wait_finished()
+
+    def wait_finished(self):
+        while True:
+            facts = self.info("migrate")
+            if facts.get("step finish", 1) > 0:
+                return facts
+            time.sleep(0.005)
+
+    def close(self):
+        try:
+            self.socket.sendall(b"quit\n")
+            self.process.wait(timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
+        self.socket.close()
+        self.folder.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
