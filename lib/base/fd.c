@@ -112,6 +112,24 @@ compare_ints (const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
+void
+cpr_fd_sort (GArray *fds)
+{
+  g_array_sort (fds, compare_ints);
+}
+
+int
+cpr_fd_above_std (int fd)
+{
+  int moved;
+
+  if (fd < 0 || fd > STDERR_FILENO)
+    return fd;
+  moved = cpr_sys->fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  cpr_fd_clear (&fd);
+  return moved;
+}
+
 /* What getdents64() answers with (Linux: man 2 getdents). Called directly: opendir() allocates 32 KiB, and a
  * fresh program looks for a state here on its way to main(). */
 typedef struct
@@ -154,7 +172,7 @@ cpr_fd_list (GError **error)
   while ((len = syscall (SYS_getdents64, folder, buffer, sizeof buffer)) > 0)
     append_numbers (fds, buffer, (size_t) len, folder);
   cpr_fd_clear (&folder);
-  g_array_sort (fds, compare_ints);
+  cpr_fd_sort (fds);
   return fds;
 }
 
@@ -178,7 +196,7 @@ cpr_memfd_new (const char *name, unsigned flags)
   fd = cpr_sys->memfd_create (name, flags | MFD_NOEXEC_SEAL);
   if (fd < 0 && errno == EINVAL) /* Linux < 6.3 */
     fd = cpr_sys->memfd_create (name, flags);
-  return fd;
+  return cpr_fd_above_std (fd);
 }
 
 /* SIGXFSZ goes to the thread that made the call: blocked meanwhile and taken off again, unless the caller had

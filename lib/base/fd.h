@@ -29,6 +29,11 @@ bool cpr_fd_set_cloexec (int fd, bool cloexec); /* false with errno */
 /* All open fds of this process from 3 up, ascending. */
 GArray *cpr_fd_list (GError **error);
 
+void cpr_fd_sort (GArray *fds);
+
+/* @fd, or where it is 0, 1 or 2, because those were closed, a duplicate above them in its place; -1 and errno go through. */
+int cpr_fd_above_std (int fd);
+
 /* Closes *fd if it is open and sets it to -1; errno is kept. */
 void cpr_fd_clear (int *fd);
 

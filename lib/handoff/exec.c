@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/signals.h"
 #include "base/sys.h"
 #include "base/uapi.h"
 
@@ -38,14 +38,6 @@ cpr_execve_find_program (const char *name, GError **error)
   return NULL;
 }
 
-static int
-compare_ints (const void *a, const void *b)
-{
-  int x = *(const int *) a, y = *(const int *) b;
-
-  return (x > y) - (x < y);
-}
-
 GArray *
 cpr_execve_collect (const CprFdTable *fds, int more, GArray *held)
 {
@@ -56,7 +48,7 @@ cpr_execve_collect (const CprFdTable *fds, int more, GArray *held)
   g_array_append_val (all, more);
   if (held != NULL)
     g_array_append_vals (all, held->data, held->len);
-  g_array_sort (all, compare_ints);
+  cpr_fd_sort (all);
   return all;
 }
 
@@ -118,7 +110,7 @@ open_own (CprExecve *exec, GError **error)
   exec->state_fd = cpr_memfd_new ("libcpr-state", 0);
   if (exec->state_fd < 0)
     return cpr_throw_errno (error, errno, "state: memfd_create");
-  exec->release_fd = cpr_sys->eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+  exec->release_fd = cpr_fd_above_std (cpr_sys->eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (exec->release_fd < 0)
     return cpr_throw_errno (error, errno, "guardian: eventfd");
   return cpr_baton_new (&exec->baton, error);
@@ -177,23 +169,23 @@ cpr_execve_seal (CprExecve *exec, const CprWriter *writer, GError **error)
   return true;
 }
 
-int
-cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp)
+bool
+cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp, GError **error)
 {
   static const struct itimerval off;
 
   /* An armed interval timer would kill the new program by SIGALRM before it knows of it. */
   cpr_sys->setitimer (ITIMER_REAL, &off, NULL);
   if (cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-    return errno;
+    return cpr_throw_errno (error, errno, "close_range");
   for (guint i = 0; i < carried->len; i++)
     if (!cpr_fd_set_cloexec (g_array_index (carried, int, i), false))
-      return errno;
+      return cpr_throw_errno (error, errno, "fd %d: F_SETFD", g_array_index (carried, int, i));
   if (path != NULL)
     cpr_sys->execve (path, argv, envp);
   else
     cpr_sys->execveat (exe_fd, argv, envp);
-  return errno;
+  return cpr_throw_errno (error, errno, "program '%s': execve", path != NULL ? path : argv[0]);
 }
 
 /* The other way round than cpr_execve_image(), as far as that came. */
@@ -208,15 +200,14 @@ restore_fds (CprExecve *exec)
 bool
 cpr_execve_launch_guardian (CprExecve *exec, GError **error)
 {
-  sigset_t all, old;
+  sigset_t old;
   bool ok;
 
   if (exec->guardian == NULL)
     return true;
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &old); /* it inherits this; our handlers mustn't run there */
+  cpr_signals_block_all (&old); /* it inherits this; our handlers mustn't run there */
   ok = cpr_guardian_launch (exec->guardian, error);
-  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  cpr_signals_restore (&old);
   return ok;
 }
 
@@ -226,32 +217,37 @@ go_blocked (CprExecve *exec, GError **error)
   const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () }, offered = { CPR_BATON_OFFERED, 1, getpid () },
                      mine_again = { CPR_BATON_OWNED, 1, getpid () };
   struct itimerval timer;
-  int errnum;
+  GError *reason = NULL;
 
   getitimer (ITIMER_REAL, &timer);
   if (!cpr_baton_move (exec->baton.page, mine, offered))
     return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
 
   atomic_store (&exec->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
-  errnum = cpr_execve_image (exec->carried, exec->path, -1, exec->argv, exec->envp);
+  cpr_execve_image (exec->carried, exec->path, -1, exec->argv, exec->envp, &reason);
 
   restore_fds (exec);
   cpr_sys->setitimer (ITIMER_REAL, &timer, NULL);
-  if (!cpr_baton_move (exec->baton.page, offered, mine_again))
-    return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: another process took it while execve failed");
-  return cpr_throw_errno (error, errnum, "program '%s': execve", exec->path);
+  if (cpr_baton_move (exec->baton.page, offered, mine_again))
+    g_propagate_error (error, reason);
+  else
+    {
+      cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: another process took it while this one failed: %s",
+                 reason->message);
+      g_error_free (reason);
+    }
+  return false;
 }
 
 bool
 cpr_execve_go (CprExecve *exec, GError **error)
 {
-  sigset_t all, old;
+  sigset_t old;
   bool ok;
 
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &old);
+  cpr_signals_block_all (&old);
   ok = go_blocked (exec, error);
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
-  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  cpr_signals_restore (&old);
   return ok;
 }

@@ -2,8 +2,6 @@
 #ifndef CPR_HANDOFF_EXEC_H
 #define CPR_HANDOFF_EXEC_H
 
-#include <signal.h>
-
 #include "handoff/baton.h"
 #include "handoff/guardian.h"
 #include "handoff/manifest.h"
@@ -57,10 +55,10 @@ bool cpr_execve_launch_guardian (CprExecve *exec, GError **error);
  */
 bool cpr_execve_go (CprExecve *exec, GError **error);
 
-/* The exchange of the process image itself, for the way there and the way back: the carried fds lose
- * close-on-exec, all others get it, then @path or else @exe_fd is executed. Returns errno. The caller has
- * blocked all signals. */
-int cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp);
+/* The exchange of the process image itself, for the way there and the way back: the carried fds lose close-on-exec, all
+ * others get it, then @path or else @exe_fd is executed. Returns only on failure. The caller has blocked all signals. */
+bool
+cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp, GError **error);
 
 /* Every fd of @fds, and @more and @held if not NULL, ascending. */
 GArray *cpr_execve_collect (const CprFdTable *fds, int more, GArray *held);

@@ -150,7 +150,7 @@ cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, GError **error)
   guardian->page = page;
   guardian->release = release;
   /* Opened here, before there is a guardian: it would find its parent gone already, now and then. */
-  guardian->pidfd = cpr_sys->pidfd_open (getpid ());
+  guardian->pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (getpid ()));
   if (guardian->pidfd < 0)
     {
       cpr_throw_errno (error, errno, "guardian: pidfd_open");

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -12,8 +11,6 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "base/uapi.h"
-
-#define N_SIGNALS 64
 
 static bool
 is_sealed_state (int fd)
@@ -213,16 +210,4 @@ cpr_incoming_commit (CprIncoming *incoming, GError **error)
     return true;
   cpr_incoming_check_owner (incoming, error);
   return false;
-}
-
-void
-cpr_incoming_restore_signals (const CprIncoming *incoming)
-{
-  sigset_t mask;
-
-  sigemptyset (&mask);
-  for (int number = 1; number <= N_SIGNALS; number++)
-    if ((incoming->manifest.signal_mask >> (number - 1) & 1) != 0)
-      sigaddset (&mask, number);
-  pthread_sigmask (SIG_SETMASK, &mask, NULL);
 }

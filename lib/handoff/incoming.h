@@ -36,7 +36,4 @@ bool cpr_incoming_commit (CprIncoming *incoming, GError **error);
  * is taken. */
 bool cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
 
-/* Restores the signal mask of the thread that asked for the update. */
-void cpr_incoming_restore_signals (const CprIncoming *incoming);
-
 #endif

@@ -4,16 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/signals.h"
 #include "base/sys.h"
-
-#define N_SIGNALS 64
 
 static char **
 read_command_line (GError **error)
@@ -28,21 +26,6 @@ read_command_line (GError **error)
     g_ptr_array_add (argv, g_strdup (text + at));
   g_ptr_array_add (argv, NULL);
   return (char **) g_ptr_array_free (g_steal_pointer (&argv), FALSE);
-}
-
-static uint64_t
-get_ignored_signals (void)
-{
-  uint64_t ignored = 0;
-
-  for (int number = 1; number <= N_SIGNALS; number++)
-    {
-      struct sigaction action;
-
-      if (sigaction (number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-        ignored |= UINT64_C (1) << (number - 1);
-    }
-  return ignored;
 }
 
 char **
@@ -66,7 +49,7 @@ cpr_program_record (CprProgram *program, char *const *argv, GError **error)
   program->argv = argv != NULL ? g_strdupv ((char **) argv) : read_command_line (error);
   if (program->argv == NULL)
     return false;
-  program->exe_fd = cpr_sys->open ("/proc/self/exe", O_PATH | O_CLOEXEC, 0);
+  program->exe_fd = cpr_fd_above_std (cpr_sys->open ("/proc/self/exe", O_PATH | O_CLOEXEC, 0));
   if (program->exe_fd < 0)
     return cpr_throw_errno (error, errno, "/proc/self/exe");
   program->envp = cpr_program_make_envp (environ, -1);
@@ -74,7 +57,7 @@ cpr_program_record (CprProgram *program, char *const *argv, GError **error)
   prctl (PR_GET_NAME, program->comm);
   program->umask = umask (0);
   umask (program->umask);
-  program->ignored_signals = get_ignored_signals ();
+  program->ignored_signals = cpr_signals_get_ignored ();
   for (int i = 0; i < RLIM_NLIMITS; i++)
     getrlimit ((__rlimit_resource_t) i, &program->limits[i]);
   return true;
@@ -180,11 +163,5 @@ cpr_program_restore (const CprProgram *program)
   umask (program->umask);
   for (int i = 0; i < RLIM_NLIMITS; i++)
     setrlimit ((__rlimit_resource_t) i, &program->limits[i]);
-  for (int number = 1; number <= N_SIGNALS; number++)
-    if (number != SIGKILL && number != SIGSTOP)
-      {
-        bool ignored = (program->ignored_signals >> (number - 1) & 1) != 0;
-
-        signal (number, ignored ? SIG_IGN : SIG_DFL);
-      }
+  cpr_signals_set_ignored (program->ignored_signals);
 }

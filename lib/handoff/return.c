@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/signals.h"
 #include "base/sys.h"
 #include "handoff/incoming.h"
 
@@ -91,7 +91,6 @@ execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, G
   g_autoptr (GArray) carried = cpr_execve_collect (&manifest->fds, incoming->state_fd, NULL);
   g_auto (GStrv) envp = cpr_program_make_envp (manifest->program.envp, incoming->state_fd);
   CprGuardian *guardian = leave_guardian (incoming, &manifest->fds, held);
-  int errnum;
 
   if (!cpr_baton_move (incoming->baton.page, offered, again))
     {
@@ -100,16 +99,17 @@ execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, G
     }
   incoming->attempt++;
   cpr_program_restore (&manifest->program);
-  errnum = cpr_execve_image (carried, NULL, incoming->manifest.program.exe_fd, manifest->program.argv, envp);
+  cpr_execve_image (carried, NULL, incoming->manifest.program.exe_fd, manifest->program.argv, envp, error);
   cpr_guardian_free (guardian);
-  return cpr_throw_errno (error, errnum, "way back: executing '%s' again", manifest->program.argv[0]);
+  g_prefix_error (error, "way back: ");
+  return false;
 }
 
 static bool
 return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError **error)
 {
   CprManifest manifest; /* as it was handed over: the session's tables have changed since */
-  sigset_t all, old;
+  sigset_t old;
   bool ok;
 
   if (!cpr_incoming_check_owner (incoming, error))
@@ -124,10 +124,9 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
        repair_fds (&manifest.fds, cpr_guardians_find (incoming->baton.page), error);
   if (ok)
     {
-      sigfillset (&all);
-      pthread_sigmask (SIG_SETMASK, &all, &old);
+      cpr_signals_block_all (&old);
       ok = execute_old (incoming, &manifest, held, error);
-      pthread_sigmask (SIG_SETMASK, &old, NULL);
+      cpr_signals_restore (&old);
     }
   cpr_manifest_clear (&manifest);
   return ok;

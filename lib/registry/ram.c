@@ -115,7 +115,7 @@ open_backing (CprRamBlock *block, const CprRamOptions *options, GError **error)
     case CPR_RAM_HUGETLB:
       return open_memfd (block, MFD_HUGETLB, error);
     case CPR_RAM_FILE:
-      block->fd = cpr_sys->open (options->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+      block->fd = cpr_fd_above_std (cpr_sys->open (options->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
       if (block->fd < 0)
         return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, options->path);
       return check_size (block, true, error);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session/finish.h"
 
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
 
 #include "base/fd.h"
+#include "base/signals.h"
 #include "base/sys.h"
 #include "base/uapi.h"
 
@@ -88,7 +87,7 @@ CprFinish *
 cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftovers)
 {
   CprFinish *finish = g_new0 (CprFinish, 1);
-  sigset_t all, old;
+  sigset_t old;
 
   finish->incoming = incoming;
   for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
@@ -97,10 +96,9 @@ cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftove
   finish->leftovers = leftovers;
 
   /* The VMM's signals are for the VMM's threads. */
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &old);
+  cpr_signals_block_all (&old);
   finish->thread = g_thread_try_new ("cpr-finish", finish_thread, finish, NULL);
-  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  cpr_signals_restore (&old);
   if (finish->thread == NULL)
     {
       let_go (finish);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/signals.h"
 #include "base/sys.h"
 #include "session/private.h"
 
@@ -111,7 +112,7 @@ cpr_session_new (const CprSessionConfig *config, GError **error)
       adopt (session, incoming);
       incoming->baton.page->stamps[CPR_STEP_TAKE_UP] = now;
       stamp (session, CPR_STEP_CLAIM);
-      cpr_incoming_restore_signals (incoming);
+      cpr_signals_set_mask (incoming->manifest.signal_mask);
     }
   else
     {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/signals.h"
 #include "base/sys.h"
 #include "session/private.h"
 
@@ -36,19 +36,6 @@ check_update (CprSession *session, const CprUpdate *update, GError **error)
     return cpr_throw (error, CPR_ERROR_BLOCKED, "RAM block '%s': private memory doesn't survive in exec mode",
                       block->name);
   return true;
-}
-
-static uint64_t
-get_signal_mask (void)
-{
-  uint64_t bits = 0;
-  sigset_t mask;
-
-  pthread_sigmask (SIG_BLOCK, NULL, &mask);
-  for (int number = 1; number <= 64; number++)
-    if (sigismember (&mask, number) == 1)
-      bits |= UINT64_C (1) << (number - 1);
-  return bits;
 }
 
 static bool
@@ -89,7 +76,7 @@ stop_and_go (CprSession *session, CprExecve *exec, GError **error)
                        .pid = (uint32_t) getpid (),
                        .generation = session->generation,
                        .run_state = session->run_state,
-                       .signal_mask = get_signal_mask () };
+                       .signal_mask = cpr_signals_get_mask () };
   GError *reason = NULL;
   CprWriter writer;
 

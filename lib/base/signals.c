@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/signals.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#define N_SIGNALS 64
+
+static uint64_t
+bit (int number)
+{
+  return UINT64_C (1) << (number - 1);
+}
+
+void
+cpr_signals_block_all (sigset_t *old)
+{
+  sigset_t all;
+
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, old);
+}
+
+void
+cpr_signals_restore (const sigset_t *old)
+{
+  pthread_sigmask (SIG_SETMASK, old, NULL);
+}
+
+uint64_t
+cpr_signals_get_mask (void)
+{
+  uint64_t bits = 0;
+  sigset_t mask;
+
+  pthread_sigmask (SIG_BLOCK, NULL, &mask);
+  for (int number = 1; number <= N_SIGNALS; number++)
+    if (sigismember (&mask, number) == 1)
+      bits |= bit (number);
+  return bits;
+}
+
+void
+cpr_signals_set_mask (uint64_t bits)
+{
+  sigset_t mask;
+
+  sigemptyset (&mask);
+  for (int number = 1; number <= N_SIGNALS; number++)
+    if ((bits & bit (number)) != 0)
+      sigaddset (&mask, number);
+  pthread_sigmask (SIG_SETMASK, &mask, NULL);
+}
+
+uint64_t
+cpr_signals_get_ignored (void)
+{
+  uint64_t bits = 0;
+
+  for (int number = 1; number <= N_SIGNALS; number++)
+    {
+      struct sigaction action;
+
+      if (sigaction (number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+        bits |= bit (number);
+    }
+  return bits;
+}
+
+void
+cpr_signals_set_ignored (uint64_t bits)
+{
+  for (int number = 1; number <= N_SIGNALS; number++)
+    if (number != SIGKILL && number != SIGSTOP)
+      signal (number, (bits & bit (number)) != 0 ? SIG_IGN : SIG_DFL);
+}

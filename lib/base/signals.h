@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_BASE_SIGNALS_H
+#define CPR_BASE_SIGNALS_H
+
+#include <signal.h>
+#include <stdint.h>
+
+/* Sets of signals as they stand in the state: bit n-1 is signal n. */
+
+/* Blocks all signals in this thread; @old is for cpr_signals_restore(). */
+void cpr_signals_block_all (sigset_t *old);
+void cpr_signals_restore (const sigset_t *old);
+
+/* This thread's mask. */
+uint64_t cpr_signals_get_mask (void);
+void cpr_signals_set_mask (uint64_t bits);
+
+/* The process's ignored signals. What isn't ignored gets its default action: for right before an execve. */
+uint64_t cpr_signals_get_ignored (void);
+void cpr_signals_set_ignored (uint64_t bits);
+
+#endif
