@@ -38,15 +38,23 @@ check_update (CprSession *session, const CprUpdate *update, GError **error)
   return true;
 }
 
+/* All of it is known before the guest stops: nothing can be registered while an update is under way. */
 static bool
-write_state (CprSession *session, const CprManifest *head, CprWriter *writer, GError **error)
+write_manifest (CprSession *session, CprWriter *writer, GError **error)
 {
-  cpr_manifest_write_head (head, &session->program, writer);
+  CprManifest head = { .vm_name = session->name,
+                       .uid = geteuid (),
+                       .pid = (uint32_t) getpid (),
+                       .generation = session->generation,
+                       .run_state = session->run_state,
+                       .saved_ns = cpr_now_ns (),
+                       .signal_mask = cpr_signals_get_mask () };
+
+  if (!cpr_boot_id_get (head.boot_id, error))
+    return false;
+  cpr_manifest_write_head (&head, &session->program, writer);
   cpr_manifest_write_tables (&session->fds, &session->ram, writer);
   cpr_device_table_write_schema (&session->devices, writer);
-  if (!cpr_device_table_write_sections (&session->devices, writer, error))
-    return false;
-  cpr_writer_finish (writer);
   return true;
 }
 
@@ -58,70 +66,74 @@ stamp (CprSession *session, CprExecve *exec, CprStep step)
 }
 
 /* With the guest stopped. Returns only on failure, with nothing left to undo but the stop. */
-static bool
-save_and_go (CprSession *session, CprExecve *exec, CprWriter *writer, CprManifest *head, GError **error)
+static void
+save_and_go (CprSession *session, CprExecve *exec, CprWriter *writer, GError **error)
 {
   stamp (session, exec, CPR_STEP_SAVE);
-  head->saved_ns = session->stamps[CPR_STEP_SAVE];
-  return write_state (session, head, writer, error) && cpr_execve_seal (exec, writer, error) &&
-         cpr_execve_go (exec, error);
+  if (!cpr_device_table_write_sections (&session->devices, writer, error))
+    return;
+  cpr_writer_finish (writer);
+  if (cpr_execve_seal (exec, writer, error))
+    cpr_execve_go (exec, error);
 }
 
 /* Returns only on failure, with the guest as it was. */
-static bool
-stop_and_go (CprSession *session, CprExecve *exec, GError **error)
+static void
+stop_and_go (CprSession *session, CprExecve *exec, CprWriter *writer, GError **error)
 {
-  CprManifest head = { .vm_name = session->name,
-                       .uid = geteuid (),
-                       .pid = (uint32_t) getpid (),
-                       .generation = session->generation,
-                       .run_state = session->run_state,
-                       .signal_mask = cpr_signals_get_mask () };
   GError *reason = NULL;
-  CprWriter writer;
 
-  if (!cpr_boot_id_get (head.boot_id, error))
-    return false;
-  cpr_writer_init (&writer);
   stamp (session, exec, CPR_STEP_STOP);
   if (!session->was_running || cpr_session_call_stop (session, &reason))
     {
-      save_and_go (session, exec, &writer, &head, &reason);
+      save_and_go (session, exec, writer, &reason);
       if (g_error_matches (reason, CPR_ERROR, CPR_ERROR_NOT_OWNER))
         session->state = CPR_SESSION_STATE_LOST;
       else if (session->was_running)
         session->config.start (session->config.user_data);
     }
-  cpr_writer_clear (&writer);
   g_propagate_error (error, reason);
-  return false;
 }
 
-static bool
+/* With the guest running; the undo of what it prepared is the caller's. */
+static void
+launch (CprSession *session, CprExecve *exec, GError **error)
+{
+  CprWriter writer;
+
+  session->state = CPR_SESSION_STATE_UPDATING;
+  exec->baton.page->stamps[CPR_STEP_CHECK] = session->stamps[CPR_STEP_CHECK];
+  cpr_writer_init (&writer);
+  if (write_manifest (session, &writer, error))
+    {
+      stamp (session, exec, CPR_STEP_GUARDIAN);
+      if (cpr_execve_launch_guardian (exec, error))
+        stop_and_go (session, exec, &writer, error);
+    }
+  cpr_writer_clear (&writer);
+  if (session->state == CPR_SESSION_STATE_UPDATING)
+    session->state = CPR_SESSION_STATE_ACTIVE;
+}
+
+static void
 run_update (CprSession *session, const CprUpdate *update, GError **error)
 {
   bool with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
   CprExecve exec;
 
   if (!check_update (session, update, error))
-    return false;
+    return;
   cpr_session_settle (session);
   memset (session->stamps, 0, sizeof session->stamps);
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
   session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
   session->had_guardian = with_guardian;
-  if (!cpr_execve_prepare (&exec, update->argv, update->envp != NULL ? update->envp : environ, &session->program,
-                           &session->fds, session->held, with_guardian, error))
-    return false;
-  session->state = CPR_SESSION_STATE_UPDATING;
-  exec.baton.page->stamps[CPR_STEP_CHECK] = session->stamps[CPR_STEP_CHECK];
-  stamp (session, &exec, CPR_STEP_GUARDIAN);
-  if (cpr_execve_launch_guardian (&exec, error))
-    stop_and_go (session, &exec, error);
-  if (session->state == CPR_SESSION_STATE_UPDATING)
-    session->state = CPR_SESSION_STATE_ACTIVE;
-  cpr_execve_clear (&exec);
-  return false;
+  if (cpr_execve_prepare (&exec, update->argv, update->envp != NULL ? update->envp : environ, &session->program,
+                          &session->fds, session->held, with_guardian, error))
+    {
+      launch (session, &exec, error);
+      cpr_execve_clear (&exec);
+    }
 }
 
 bool
