@@ -57,6 +57,9 @@ CPR_API bool cpr_fd_add (CprSession *session, const char *name, int index, int f
  *
  * Takes an fd that the old program handed over. It stays in the table, as if this program had added it.
  *
+ * A constructor that fails afterwards had better leave it open: the old program gets it back. What was closed is fetched from
+ * the guardian where there is one, see cpr_session_abort().
+ *
  * Errors: %CPR_ERROR_NOT_FOUND (none of that name was handed over), %CPR_ERROR_EXISTS (it was taken before),
  * %CPR_ERROR_STATE.
  *
@@ -133,7 +136,7 @@ CPR_API int cpr_fd_get (const CprSession *session, const char *name, int index);
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST.
  *
  * Returns: %TRUE on success
  *
@@ -202,7 +205,7 @@ CPR_API bool cpr_session_hold_fd (CprSession *session, int fd, GError **error);
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST.
  *
  * Returns: %TRUE on success
  *

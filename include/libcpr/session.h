@@ -220,7 +220,9 @@ CPR_API bool cpr_session_start (CprSession *session, GError **error);
  * asked for the update. cpr_session_free() before the commit does the same without a reason, so that a main() which simply
  * returns its error loses nothing.
  *
- * fds that were handed over and have been closed since then are fetched back from the guardian.
+ * fds that were handed over and have been closed, or replaced, since then are fetched back from the guardian with
+ * pidfd_getfd() (Linux 5.6; not where this process made itself undumpable and has no CAP_SYS_PTRACE). Without a guardian
+ * they are missing, and the way back fails.
  *
  * Errors: %CPR_ERROR_STATE, %CPR_ERROR_NOT_OWNER, %CPR_ERROR_SYSTEM: the old program couldn't be executed.
  *

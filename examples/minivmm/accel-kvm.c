@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "accel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "kvm-state.h"
+
+/* Three pages for the kernel's own use on some CPUs; its identity map is by default the page below. Far from RAM. */
+#define TSS_ADDRESS 0xfffbd000
+
+#define CR0_LONG_MODE  0x80000033 /* PG, NE, ET, MP, PE */
+#define CR4_LONG_MODE  0x00000620 /* OSXMMEXCPT, OSFXSR, PAE */
+#define EFER_LONG_MODE 0x00000500 /* LMA, LME */
+
+typedef struct
+{
+  struct kvm_run *run;
+  KvmVcpuState state;
+} KvmVcpu;
+
+typedef struct
+{
+  AccelConfig config;
+  int fd;
+  size_t run_size;
+  uint64_t tsc_khz;
+  KvmVmState state;
+  KvmVcpu vcpus[];
+} Kvm;
+
+bool
+accel_kvm_is_there (void)
+{
+  int fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
+  if (fd < 0)
+    return false;
+  close (fd);
+  return true;
+}
+
+static bool
+add_memory (Kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, GError **error)
+{
+  if (!size)
+    return true;
+  const struct kvm_userspace_memory_region region = {
+    .slot = slot,
+    .guest_phys_addr = gpa,
+    .memory_size = size,
+    .userspace_addr = (uintptr_t) guest_ram_at (kvm->config.ram, gpa, size),
+  };
+  if (ioctl (kvm->state.fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+    return throw_errno (error, "KVM VM: KVM_SET_USER_MEMORY_REGION %u", slot);
+  return true;
+}
+
+/* Memory comes before the irqchip: with an irqchip the kernel waits for a grace period, which takes milliseconds, at
+ * each change of memory. */
+static bool
+create_vm (Kvm *kvm, GError **error)
+{
+  const GuestRam *ram = kvm->config.ram;
+  const struct kvm_pit_config pit = { 0 };
+
+  kvm->fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
+  if (kvm->fd < 0)
+    return throw_errno (error, "/dev/kvm");
+  kvm->state.fd = ioctl (kvm->fd, KVM_CREATE_VM, 0);
+  if (kvm->state.fd < 0)
+    return throw_errno (error, "KVM_CREATE_VM");
+  /* Closing a VM is slow; this keeps it off the pause of the next update. */
+  if (!cpr_session_hold_fd (kvm->config.session, kvm->state.fd, error))
+    return false;
+
+  if (ioctl (kvm->state.fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
+    return throw_errno (error, "KVM VM: KVM_SET_TSS_ADDR");
+  if (!add_memory (kvm, 0, 0, ram->low_size, error) || !add_memory (kvm, 1, GUEST_RAM_HIGH, ram->high_size, error))
+    return false;
+  kvm->state.has_irqchip = ioctl (kvm->state.fd, KVM_CREATE_IRQCHIP, 0) == 0;
+  kvm->state.has_pit = kvm->state.has_irqchip && ioctl (kvm->state.fd, KVM_CREATE_PIT2, &pit) == 0;
+  return cpr_device_add (kvm->config.session, "kvm-vm", &kvm_vm_type, &kvm->state, error);
+}
+
+static bool
+create_vcpu (Kvm *kvm, unsigned index, GError **error)
+{
+  KvmVcpu *vcpu = &kvm->vcpus[index];
+  char name[32];
+
+  vcpu->state.index = index;
+  vcpu->state.has_lapic = kvm->state.has_irqchip;
+  vcpu->state.fd = ioctl (kvm->state.fd, KVM_CREATE_VCPU, index);
+  if (vcpu->state.fd < 0)
+    return throw_errno (error, "KVM_CREATE_VCPU %u", index);
+  vcpu->run = mmap (NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->state.fd, 0);
+  if (vcpu->run == MAP_FAILED)
+    return throw_errno (error, "vCPU %u: mmap", index);
+
+  g_snprintf (name, sizeof name, "kvm-vcpu/%u", index);
+  return cpr_session_hold_fd (kvm->config.session, vcpu->state.fd, error) &&
+         cpr_device_add (kvm->config.session, name, &kvm_vcpu_type, &vcpu->state, error);
+}
+
+static void
+close_fd (CprSession *session, int fd)
+{
+  if (fd < 0)
+    return;
+  cpr_session_release_fd (session, fd, NULL);
+  close (fd);
+}
+
+static void
+kvm_free (void *data)
+{
+  Kvm *kvm = data;
+  CprSession *session = kvm->config.session;
+
+  for (unsigned i = 0; i < kvm->config.n_vcpus; i++)
+    {
+      KvmVcpu *vcpu = &kvm->vcpus[i];
+      char name[32];
+      g_snprintf (name, sizeof name, "kvm-vcpu/%u", i);
+      cpr_device_remove (session, name, NULL);
+      if (vcpu->run != MAP_FAILED)
+        munmap (vcpu->run, kvm->run_size);
+      close_fd (session, vcpu->state.fd);
+    }
+  cpr_device_remove (session, "kvm-vm", NULL);
+  close_fd (session, kvm->state.fd);
+  if (kvm->fd >= 0)
+    close (kvm->fd);
+  g_free (kvm);
+}
+
+static void *
+kvm_new (const AccelConfig *config, GError **error)
+{
+  Kvm *kvm = g_malloc0 (sizeof *kvm + config->n_vcpus * sizeof *kvm->vcpus);
+  kvm->config = *config;
+  kvm->fd = kvm->state.fd = -1;
+  for (unsigned i = 0; i < config->n_vcpus; i++)
+    {
+      kvm->vcpus[i].state.fd = -1;
+      kvm->vcpus[i].run = MAP_FAILED;
+    }
+
+  bool ok = create_vm (kvm, error);
+  if (ok)
+    {
+      int size = ioctl (kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+      kvm->run_size = size > 0 ? size : 0;
+    }
+  for (unsigned i = 0; ok && i < config->n_vcpus; i++)
+    ok = create_vcpu (kvm, i, error);
+  if (!ok)
+    {
+      kvm_free (kvm);
+      return NULL;
+    }
+  /* Now, because a vCPU that runs doesn't answer. */
+  int khz = ioctl (kvm->vcpus[0].state.fd, KVM_GET_TSC_KHZ, 0);
+  kvm->tsc_khz = khz > 0 ? khz : 1000000;
+  return kvm;
+}
+
+/* What the kernel can do, less nested virtualization, whose state we don't save; with the vCPU's number in it. */
+static bool
+choose_cpuid (Kvm *kvm, KvmVcpuState *state, GError **error)
+{
+  KvmCpuid *cpuid = &state->cpuid;
+  cpuid->count = KVM_CPUID_MAX;
+  if (ioctl (kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
+    return throw_errno (error, "KVM_GET_SUPPORTED_CPUID");
+
+  for (unsigned i = 0; i < cpuid->count; i++)
+    {
+      struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+      if (entry->function == 1)
+        {
+          entry->ebx = (entry->ebx & 0x00ffffff) | state->index << 24;
+          entry->ecx &= ~(1U << 5); /* VMX */
+        }
+      else if (entry->function == 0xb || entry->function == 0x1f)
+        entry->edx = state->index;
+      else if (entry->function == 0x80000001)
+        entry->ecx &= ~(1U << 2); /* SVM */
+    }
+  if (ioctl (state->fd, KVM_SET_CPUID2, cpuid) < 0)
+    return throw_errno (error, "vCPU %u: KVM_SET_CPUID2", state->index);
+  return true;
+}
+
+/* 64-bit mode at once, with flat segments; the page tables and the GDT are in RAM already. */
+static bool
+enter_long_mode (KvmVcpuState *state, const GuestEntry *entry, GError **error)
+{
+  struct kvm_sregs sregs;
+  if (ioctl (state->fd, KVM_GET_SREGS, &sregs) < 0)
+    return throw_errno (error, "vCPU %u: KVM_GET_SREGS", state->index);
+
+  const struct kvm_segment data = {
+    .limit = 0xffffffff, .selector = 0x10, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1
+  };
+  sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
+  sregs.cs =
+      (struct kvm_segment){ .limit = 0xffffffff, .selector = 0x18, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1 };
+  sregs.gdt = (struct kvm_dtable){ .base = GUEST_GDT, .limit = 4 * 8 - 1 };
+  sregs.cr0 = CR0_LONG_MODE;
+  sregs.cr3 = GUEST_PML4;
+  sregs.cr4 = CR4_LONG_MODE;
+  sregs.efer = EFER_LONG_MODE;
+  if (ioctl (state->fd, KVM_SET_SREGS, &sregs) < 0)
+    return throw_errno (error, "vCPU %u: KVM_SET_SREGS", state->index);
+
+  const struct kvm_regs regs = {
+    .rip = entry->rip,
+    .rsp = entry->rsp,
+    .rdi = entry->rdi,
+    .rsi = entry->rsi,
+    .rdx = entry->rdx,
+    .rflags = 2,
+  };
+  if (ioctl (state->fd, KVM_SET_REGS, &regs) < 0)
+    return throw_errno (error, "vCPU %u: KVM_SET_REGS", state->index);
+  return true;
+}
+
+static bool
+kvm_reset (void *data, unsigned index, const GuestEntry *entry, GError **error)
+{
+  Kvm *kvm = data;
+  KvmVcpuState *state = &kvm->vcpus[index].state;
+  const struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
+
+  if (!choose_cpuid (kvm, state, error) || !enter_long_mode (state, entry, error))
+    return false;
+  /* All but the first would wait for a SIPI. */
+  if (state->has_lapic && ioctl (state->fd, KVM_SET_MP_STATE, &runnable) < 0)
+    return throw_errno (error, "vCPU %u: KVM_SET_MP_STATE", index);
+  return kvm_vcpu_state_probe (state, kvm->fd, error);
+}
+
+static void
+handle_io (Kvm *kvm, struct kvm_run *run)
+{
+  uint8_t *data = (uint8_t *) run + run->io.data_offset;
+  for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size)
+    if (run->io.direction == KVM_EXIT_IO_OUT)
+      serial_out (kvm->config.serial, run->io.port, data[0]);
+    else
+      {
+        memset (data, 0xff, run->io.size);
+        data[0] = serial_in (kvm->config.serial, run->io.port);
+      }
+}
+
+static bool
+throw_exit (const KvmVcpu *vcpu, GError **error)
+{
+  struct kvm_regs regs = { 0 };
+  ioctl (vcpu->state.fd, KVM_GET_REGS, &regs);
+  uint64_t rip = regs.rip;
+  switch (vcpu->run->exit_reason)
+    {
+    case KVM_EXIT_INTERNAL_ERROR:
+      return throw_error (error, "KVM internal error %u at %#" PRIx64, vcpu->run->internal.suberror, rip);
+    case KVM_EXIT_FAIL_ENTRY:
+      return throw_error (error, "the CPU refuses to enter the guest: %#llx",
+                          vcpu->run->fail_entry.hardware_entry_failure_reason);
+    case KVM_EXIT_SHUTDOWN:
+      return throw_error (error, "triple fault");
+    case KVM_EXIT_HLT:
+      return throw_error (error, "halted at %#" PRIx64, rip);
+    default:
+      return throw_error (error, "unexpected KVM exit %u at %#" PRIx64, vcpu->run->exit_reason, rip);
+    }
+}
+
+/* The way out is an interrupted KVM_RUN and nothing else: the kernel completes a port or memory access only in the
+ * next KVM_RUN, and the registers aren't right before that. It has to be done here on the vCPU's own thread: KVM_RUN
+ * on another one costs a grace period. */
+static bool
+kvm_run (void *data, unsigned index, GError **error)
+{
+  Kvm *kvm = data;
+  KvmVcpu *vcpu = &kvm->vcpus[index];
+  struct kvm_run *run = vcpu->run;
+
+  for (;;)
+    {
+      if (ioctl (vcpu->state.fd, KVM_RUN, 0) < 0)
+        {
+          if (errno != EINTR && errno != EAGAIN)
+            return throw_errno (error, "KVM_RUN");
+          if (__atomic_load_n (&run->immediate_exit, __ATOMIC_SEQ_CST))
+            return true;
+        }
+      else if (run->exit_reason == KVM_EXIT_IO)
+        handle_io (kvm, run);
+      else if (run->exit_reason == KVM_EXIT_MMIO)
+        memset (run->mmio.data, 0xff, sizeof run->mmio.data);
+      else
+        return throw_exit (vcpu, error);
+    }
+}
+
+static void
+kvm_set_stop (void *data, unsigned index, bool stop)
+{
+  Kvm *kvm = data;
+  __atomic_store_n (&kvm->vcpus[index].run->immediate_exit, stop, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t
+kvm_get_tsc_khz (void *data)
+{
+  const Kvm *kvm = data;
+  return kvm->tsc_khz;
+}
+
+const Accel accel_kvm = {
+  .name = "kvm",
+  .new = kvm_new,
+  .reset = kvm_reset,
+  .run = kvm_run,
+  .set_stop = kvm_set_stop,
+  .get_tsc_khz = kvm_get_tsc_khz,
+  .free = kvm_free,
+};

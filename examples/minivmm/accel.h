@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MINIVMM_ACCEL_H
+#define MINIVMM_ACCEL_H
+
+#include "guests.h"
+#include "ram.h"
+#include "serial.h"
+
+typedef struct
+{
+  CprSession *session;
+  const GuestRam *ram;
+  Serial *serial;
+  unsigned n_vcpus;
+} AccelConfig;
+
+/* What executes the guest. `run` is called on the vCPU's own thread, all others with the guest stopped. */
+typedef struct
+{
+  const char *name;
+  void *(*new) (const AccelConfig *config, GError **error); /* adds its state to the session as devices */
+  bool (*reset) (void *accel, unsigned vcpu, const GuestEntry *entry, GError **error); /* in a fresh VM only */
+  bool (*run) (void *accel, unsigned vcpu, GError **error); /* until it is told to stop, or can't go on */
+  void (*set_stop) (void *accel, unsigned vcpu, bool stop); /* true: any time; a signal to the thread follows */
+  uint64_t (*get_tsc_khz) (void *accel);
+  void (*free) (void *accel);
+} Accel;
+
+extern const Accel accel_kvm;
+extern const Accel accel_soft;
+
+/* Whether the kernel lets us. */
+bool accel_kvm_is_there (void);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "commands.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+
+typedef struct
+{
+  Machine *machine;
+  const char *arguments;
+  GString *answer;
+  GError **error;
+} Call;
+
+typedef struct
+{
+  const char *name;
+  const char *arguments;
+  const char *help;
+  bool (*run) (const Call *call);
+} Command;
+
+static bool
+is_paused (const Machine *machine)
+{
+  return cpr_session_get_run_state (machine->session) == CPR_RUN_STATE_PAUSED;
+}
+
+static bool
+info_status (const Call *call)
+{
+  g_string_append_printf (call->answer, "VM status: %s\n", is_paused (call->machine) ? "paused" : "running");
+  return true;
+}
+
+static bool
+info_guest (const Call *call)
+{
+  GuestReport report;
+  guest_get_report (&call->machine->ram, vm_get_n_vcpus (call->machine->vm), &report);
+  double gap_us = (double) report.longest_gap * 1000 / (double) vm_get_tsc_khz (call->machine->vm);
+
+  g_string_append_printf (call->answer, "reports: %" PRIu64 "\n", report.n_reports);
+  g_string_append_printf (call->answer, "ticks: %" PRIu64 "\n", report.ticks);
+  g_string_append_printf (call->answer, "passes: %" PRIu64 "\n", report.passes);
+  g_string_append_printf (call->answer, "progress: %" PRIu64 "\n", report.progress);
+  g_string_append_printf (call->answer, "memory errors: %" PRIu64 "\n", report.errors);
+  if (report.errors)
+    g_string_append_printf (call->answer, "first bad page: %#" PRIx64 "\n", report.first_bad);
+  g_string_append_printf (call->answer, "longest gap: %.0f us\n", gap_us);
+  return true;
+}
+
+static bool
+info_migrate (const Call *call)
+{
+  update_describe (call->machine->update, call->answer);
+  return true;
+}
+
+static bool
+info_version (const Call *call)
+{
+  g_string_append_printf (call->answer, "minivmm build %d, pid %d, accel %s\n", MINIVMM_BUILD, (int) getpid (),
+                          vm_get_accel_name (call->machine->vm));
+  return true;
+}
+
+static bool
+info_ram (const Call *call)
+{
+  if (!is_paused (call->machine))
+    return throw_error (call->error, "the guest must be paused");
+  g_string_append_printf (call->answer, "size: %" PRIu64 "\nhash: %016" PRIx64 "\n", call->machine->ram.size,
+                          ram_hash_compute (&call->machine->ram));
+  return true;
+}
+
+static bool
+info_serial (const Call *call)
+{
+  serial_describe (call->machine->serial, call->answer);
+  return true;
+}
+
+static void
+describe_fd (const char *name, int index, int fd, bool claimed, void *user_data)
+{
+  g_string_append_printf (user_data, "%s/%d: %d\n", name, index, fd);
+}
+
+static bool
+info_fds (const Call *call)
+{
+  cpr_fd_foreach (call->machine->session, describe_fd, call->answer);
+  return true;
+}
+
+static bool
+reset_gap (const Call *call)
+{
+  guest_reset_gaps (&call->machine->ram, vm_get_n_vcpus (call->machine->vm));
+  return true;
+}
+
+static bool
+set_parameter (const Call *call)
+{
+  static const char mode[] = "mode ", command[] = "cpr-exec-command ";
+  if (g_str_has_prefix (call->arguments, mode))
+    return update_set_mode (call->machine->update, call->arguments + strlen (mode), call->error);
+  if (g_str_has_prefix (call->arguments, command))
+    return update_set_command (call->machine->update, call->arguments + strlen (command), call->error);
+  return throw_error (call->error, "unknown parameter '%s'", call->arguments);
+}
+
+/* The answer to success comes from the new program: the monitor's state says who asked. */
+static bool
+migrate (const Call *call)
+{
+  return update_run (call->machine->update, call->error);
+}
+
+static bool
+stop (const Call *call)
+{
+  return cpr_session_pause (call->machine->session, call->error);
+}
+
+static bool
+cont (const Call *call)
+{
+  return cpr_session_resume (call->machine->session, call->error);
+}
+
+static bool
+quit (const Call *call)
+{
+  call->machine->quit = true;
+  return true;
+}
+
+static bool help (const Call *call);
+
+static const Command commands[] = {
+  { "info status", "", "running or paused", info_status },
+  { "info guest", "", "what the guest reports", info_guest },
+  { "info migrate", "", "how the last update went, with times", info_migrate },
+  { "info version", "", "build, process and accelerator", info_version },
+  { "info ram", "", "size and hash of guest RAM, while paused", info_ram },
+  { "info serial", "", "the serial port's registers", info_serial },
+  { "info fds", "", "the fds that survive an update", info_fds },
+  { "gap_reset", "", "forget the longest gap", reset_gap },
+  { "migrate_set_parameter", "mode cpr-exec | cpr-exec-command BINARY ARG...", "what to update to", set_parameter },
+  { "migrate", "[-d] [URI]", "update; by default to this very program", migrate },
+  { "stop", "", "pause the guest", stop },
+  { "cont", "", "let it run again", cont },
+  { "quit", "", "end the VM", quit },
+  { "help", "", "show this", help },
+};
+
+static bool
+help (const Call *call)
+{
+  for (size_t i = 0; i < G_N_ELEMENTS (commands); i++)
+    g_string_append_printf (call->answer, "%s%s%s -- %s\n", commands[i].name, *commands[i].arguments ? " " : "",
+                            commands[i].arguments, commands[i].help);
+  return true;
+}
+
+static const Command *
+find_command (const char *line, const char **arguments)
+{
+  for (size_t i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      size_t len = strlen (commands[i].name);
+      if (strncmp (line, commands[i].name, len) || (line[len] && line[len] != ' '))
+        continue;
+      *arguments = line + len + strspn (line + len, " ");
+      return &commands[i];
+    }
+  return NULL;
+}
+
+void
+command_execute (Machine *machine, const char *line, GString *answer)
+{
+  g_autofree char *stripped = g_strstrip (g_strdup (line));
+  g_autoptr (GError) error = NULL;
+  Call call = { .machine = machine, .answer = answer, .error = &error };
+
+  if (!*stripped)
+    return;
+  const Command *command = find_command (stripped, &call.arguments);
+  if (!command)
+    g_string_append_printf (answer, "unknown command: '%s'\n", stripped);
+  else if (!command->run (&call))
+    g_string_append_printf (answer, "Error: %s\n", error ? error->message : "no reason was given");
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MINIVMM_GUEST_ABI_H
+#define MINIVMM_GUEST_ABI_H
+
+/* What the VMM and a guest agree on. Read by the assembler too, so macros only.
+ *
+ * A guest is a flat binary, loaded and entered at GUEST_CODE on every vCPU, in 64-bit mode with all of RAM
+ * mapped one to one: rdi is the vCPU's number, rsi how many there are, rdx GUEST_BOOT_INFO, rsp a stack of
+ * GUEST_STACK_SIZE bytes. */
+
+#define GUEST_PML4       0x1000
+#define GUEST_PDPT       0x2000
+#define GUEST_GDT        0x3000
+#define GUEST_BOOT_INFO  0x4000
+#define GUEST_REPORTS    0x5000
+#define GUEST_STACKS_TOP 0x10000
+#define GUEST_STACK_SIZE 0x200
+#define GUEST_CODE       0x10000
+#define GUEST_CODE_MAX   0xf0000
+#define GUEST_PAGE_DIRS  0x100000
+
+#define GUEST_SERIAL_PORT 0x3f8
+
+/* The boot info: which RAM the guest may use, as [start, end) below 3 GiB and from 4 GiB on. */
+#define BOOT_INFO_LOW_START  0
+#define BOOT_INFO_LOW_END    8
+#define BOOT_INFO_HIGH_START 16
+#define BOOT_INFO_HIGH_END   24
+
+/* The reports, one for each vCPU, of a cache line each, so that vCPUs don't disturb each other. */
+#define REPORT_SHIFT     6
+#define REPORT_MAGIC     0
+#define REPORT_TICKS     8
+#define REPORT_ERRORS    16
+#define REPORT_PASSES    24
+#define REPORT_PROGRESS  32
+#define REPORT_GAP       40
+#define REPORT_FIRST_BAD 48
+
+#define REPORT_MAGIC_VALUE 0x54524f5045524d56
+
+/* Guests print at most once in 2 to the power of this many TSC units. */
+#define PRINT_SHIFT 30
+
+#endif

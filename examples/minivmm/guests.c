@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guests.h"
+
+#include <string.h>
+
+#include "error.h"
+
+extern const uint8_t guest_ticker_start[] __attribute__ ((visibility ("hidden")));
+extern const uint8_t guest_ticker_end[] __attribute__ ((visibility ("hidden")));
+extern const uint8_t guest_memcheck_start[] __attribute__ ((visibility ("hidden")));
+extern const uint8_t guest_memcheck_end[] __attribute__ ((visibility ("hidden")));
+
+static const struct
+{
+  const char *name;
+  const uint8_t *start;
+  const uint8_t *end;
+} built_in[] = {
+  { "ticker", guest_ticker_start, guest_ticker_end },
+  { "memcheck", guest_memcheck_start, guest_memcheck_end },
+};
+
+#define PTE_TABLE      0x003 /* present, writable */
+#define PTE_HUGE_PAGE  0x083
+#define GDT_DATA       0x00cf92000000ffffULL
+#define GDT_CODE_64BIT 0x00af9a000000ffffULL
+
+G_STATIC_ASSERT (GUEST_REPORTS + (MINIVMM_VCPUS_MAX << REPORT_SHIFT) <=
+                 GUEST_STACKS_TOP - MINIVMM_VCPUS_MAX * GUEST_STACK_SIZE);
+G_STATIC_ASSERT (GUEST_CODE + GUEST_CODE_MAX <= GUEST_PAGE_DIRS);
+
+static unsigned
+count_page_dirs (const GuestRam *ram)
+{
+  uint64_t end = ram->high_size ? GUEST_RAM_HIGH + ram->high_size : GUEST_RAM_HIGH;
+  return (unsigned) ((end + (1ULL << 30) - 1) >> 30);
+}
+
+static void
+build_page_tables (const GuestRam *ram)
+{
+  uint64_t *pml4 = guest_ram_at (ram, GUEST_PML4, 4096);
+  uint64_t *pdpt = guest_ram_at (ram, GUEST_PDPT, 4096);
+  unsigned n_dirs = count_page_dirs (ram);
+  uint64_t *pages = guest_ram_at (ram, GUEST_PAGE_DIRS, 4096ULL * n_dirs);
+
+  memset (pml4, 0, 4096);
+  memset (pdpt, 0, 4096);
+  pml4[0] = GUEST_PDPT | PTE_TABLE;
+  for (unsigned i = 0; i < n_dirs; i++)
+    pdpt[i] = (GUEST_PAGE_DIRS + 4096ULL * i) | PTE_TABLE;
+  for (unsigned i = 0; i < 512 * n_dirs; i++)
+    pages[i] = (uint64_t) i << 21 | PTE_HUGE_PAGE;
+
+  uint64_t *gdt = guest_ram_at (ram, GUEST_GDT, 4 * sizeof *gdt);
+  gdt[0] = gdt[1] = 0;
+  gdt[2] = GDT_DATA;
+  gdt[3] = GDT_CODE_64BIT;
+}
+
+static void
+build_boot_info (const GuestRam *ram)
+{
+  uint8_t *info = guest_ram_at (ram, GUEST_BOOT_INFO, 4096);
+  const struct
+  {
+    unsigned offset;
+    uint64_t value;
+  } fields[] = {
+    { BOOT_INFO_LOW_START, GUEST_PAGE_DIRS + 4096ULL * count_page_dirs (ram) },
+    { BOOT_INFO_LOW_END, ram->low_size },
+    { BOOT_INFO_HIGH_START, GUEST_RAM_HIGH },
+    { BOOT_INFO_HIGH_END, GUEST_RAM_HIGH + ram->high_size },
+  };
+  for (size_t i = 0; i < G_N_ELEMENTS (fields); i++)
+    memcpy (info + fields[i].offset, &fields[i].value, sizeof fields[i].value);
+
+  memset (guest_ram_at (ram, GUEST_REPORTS, MINIVMM_VCPUS_MAX << REPORT_SHIFT), 0, MINIVMM_VCPUS_MAX << REPORT_SHIFT);
+}
+
+static bool
+load_code (const GuestRam *ram, const char *name, GError **error)
+{
+  uint8_t *code = guest_ram_at (ram, GUEST_CODE, GUEST_CODE_MAX);
+  for (size_t i = 0; i < G_N_ELEMENTS (built_in); i++)
+    if (!strcmp (name, built_in[i].name))
+      {
+        memcpy (code, built_in[i].start, built_in[i].end - built_in[i].start);
+        return true;
+      }
+
+  g_autofree char *file = NULL;
+  gsize size;
+  if (!g_file_get_contents (name, &file, &size, error))
+    {
+      g_prefix_error (error, "guest: ");
+      return false;
+    }
+  if (size > GUEST_CODE_MAX)
+    return throw_error (error, "guest '%s': is %zu bytes, at most %d fit", name, size, GUEST_CODE_MAX);
+  memcpy (code, file, size);
+  return true;
+}
+
+bool
+guest_load (const GuestRam *ram, const char *name, GError **error)
+{
+  build_page_tables (ram);
+  build_boot_info (ram);
+  return load_code (ram, name, error);
+}
+
+GuestEntry
+guest_get_entry (unsigned vcpu, unsigned n_vcpus)
+{
+  return (GuestEntry){
+    .rip = GUEST_CODE,
+    .rsp = GUEST_STACKS_TOP - vcpu * GUEST_STACK_SIZE,
+    .rdi = vcpu,
+    .rsi = n_vcpus,
+    .rdx = GUEST_BOOT_INFO,
+  };
+}
+
+static uint64_t *
+report_word (const GuestRam *ram, unsigned vcpu, unsigned offset)
+{
+  return guest_ram_at (ram, GUEST_REPORTS + ((uint64_t) vcpu << REPORT_SHIFT) + offset, sizeof (uint64_t));
+}
+
+static uint64_t
+read_report (const GuestRam *ram, unsigned vcpu, unsigned offset)
+{
+  return __atomic_load_n (report_word (ram, vcpu, offset), __ATOMIC_RELAXED);
+}
+
+void
+guest_get_report (const GuestRam *ram, unsigned n_vcpus, GuestReport *report)
+{
+  memset (report, 0, sizeof *report);
+  for (unsigned i = 0; i < n_vcpus; i++)
+    {
+      if (read_report (ram, i, REPORT_MAGIC) != REPORT_MAGIC_VALUE)
+        continue;
+      report->n_reports++;
+      report->ticks += read_report (ram, i, REPORT_TICKS);
+      report->passes += read_report (ram, i, REPORT_PASSES);
+      report->progress += read_report (ram, i, REPORT_PROGRESS);
+      report->errors += read_report (ram, i, REPORT_ERRORS);
+      if (!report->first_bad)
+        report->first_bad = read_report (ram, i, REPORT_FIRST_BAD);
+      report->longest_gap = MAX (report->longest_gap, read_report (ram, i, REPORT_GAP));
+    }
+}
+
+void
+guest_reset_gaps (const GuestRam *ram, unsigned n_vcpus)
+{
+  for (unsigned i = 0; i < n_vcpus; i++)
+    __atomic_store_n (report_word (ram, i, REPORT_GAP), 0, __ATOMIC_RELAXED);
+}

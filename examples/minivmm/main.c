@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A virtual machine monitor that can be replaced under its guest. The start-up is the same for a fresh VM and for
+ * one that is taken over: session, RAM and fds, devices, load, start. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "error.h"
+#include "machine.h"
+
+static bool
+stop_guest (void *user_data, GError **error)
+{
+  Machine *machine = user_data;
+  vm_stop (machine->vm);
+  return true;
+}
+
+static void
+start_guest (void *user_data)
+{
+  Machine *machine = user_data;
+  vm_start (machine->vm);
+}
+
+static void
+log_message (CprLogLevel level, const char *message, void *user_data)
+{
+  if (level <= CPR_LOG_WARNING)
+    fprintf (stderr, "minivmm: %s\n", message);
+}
+
+/* For tests of the way back: --fail-at, where a guest is taken over. */
+static bool
+survives (Machine *machine, const char *step, GError **error)
+{
+  if (g_strcmp0 (machine->options.fail_at, step) != 0 || !cpr_session_is_incoming (machine->session))
+    return true;
+  return throw_error (error, "start-up fails at %s, as told to", step);
+}
+
+static bool
+open_session (Machine *machine, GError **error)
+{
+  const CprSessionConfig config = {
+    .size = sizeof config,
+    .name = machine->options.name,
+    .stop = stop_guest,
+    .start = start_guest,
+    .log = log_message,
+    .user_data = machine,
+  };
+  machine->session = cpr_session_new (&config, error);
+  return machine->session && survives (machine, "new", error);
+}
+
+static bool
+open_ram (Machine *machine, GError **error)
+{
+  return guest_ram_new (&machine->ram, machine->session, &machine->options, error) && survives (machine, "ram", error);
+}
+
+static bool
+open_fds (Machine *machine, GError **error)
+{
+  machine->serial = serial_new (machine->session, machine->options.serial, error);
+  if (!machine->serial)
+    return false;
+  machine->monitor = monitor_new (machine, machine->options.monitor, error);
+  return machine->monitor && survives (machine, "fds", error);
+}
+
+static bool
+create_devices (Machine *machine, GError **error)
+{
+  const Options *options = &machine->options;
+  const AccelConfig config = { machine->session, &machine->ram, machine->serial, options->n_vcpus };
+
+  machine->vm = vm_new (&config, options, error);
+  if (!machine->vm)
+    return false;
+  machine->update = update_new (machine->session, options, error);
+  if (!machine->update)
+    return false;
+  if (options->verify_ram && !(machine->ram_hash = ram_hash_new (machine->session, &machine->ram, error)))
+    return false;
+
+  /* A device that is taken over gets its state by cpr_session_load(). */
+  if (!cpr_session_is_incoming (machine->session) && !vm_reset (machine->vm, options->guest, error))
+    return false;
+  if (!survives (machine, "devices", error))
+    {
+      serial_close (machine->serial);
+      return false;
+    }
+  return true;
+}
+
+static bool
+run (Machine *machine, GError **error)
+{
+  return open_session (machine, error) && open_ram (machine, error) && open_fds (machine, error) &&
+         create_devices (machine, error) && cpr_session_load (machine->session, error) &&
+         survives (machine, "start", error) && cpr_session_start (machine->session, error) &&
+         monitor_run (machine->monitor, error);
+}
+
+static void
+clear (Machine *machine)
+{
+  ram_hash_free (machine->ram_hash);
+  update_free (machine->update);
+  vm_free (machine->vm);
+  monitor_free (machine->monitor);
+  serial_free (machine->serial);
+  cpr_session_free (machine->session);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  Machine machine = { 0 };
+
+  if (!options_parse (&machine.options, argc, argv, &error))
+    {
+      fprintf (stderr, "minivmm: %s\n", error->message);
+      return EXIT_FAILURE;
+    }
+  if (machine.options.help)
+    {
+      fputs (options_get_help (), stdout);
+      return EXIT_SUCCESS;
+    }
+
+  /* A reader of the serial port that goes away must not take the VM along. */
+  signal (SIGPIPE, SIG_IGN);
+  bool ok = run (&machine, &error);
+  if (!ok)
+    {
+      fprintf (stderr, "minivmm: %s\n", error->message);
+      /* Before the commit this goes back to the old program, which tells whoever asked. Else it does nothing. */
+      if (machine.session)
+        cpr_session_abort (machine.session, error, NULL);
+    }
+  clear (&machine);
+  return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "monitor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "error.h"
+
+#define CLIENTS_MAX 16
+#define INPUT_MAX   8192
+#define OUTPUT_MAX  16384
+#define NOBODY      (-1)
+
+#define FD_LISTEN "monitor-listen"
+#define FD_CLIENT "monitor-client" /* its index is the client's place in the table */
+
+typedef struct
+{
+  int fd; /* -1: a free place */
+  bool drop;
+
+  uint32_t input_len;
+  uint8_t input[INPUT_MAX];
+  uint32_t output_len;
+  uint8_t output[OUTPUT_MAX];
+} Client;
+
+struct _Monitor
+{
+  Machine *machine;
+  char *path;
+  int listen_fd;
+  int signal_fd;
+
+  int32_t asker; /* whose command is being executed */
+  Client clients[CLIENTS_MAX];
+};
+
+/* What a client has sent and not yet been served, and what it hasn't read yet, goes along with its connection. */
+static const CprField client_fields[] = {
+  CPR_FIELD_COUNTED (Client, input, input_len),
+  CPR_FIELD_COUNTED (Client, output, output_len),
+  CPR_FIELD_END,
+};
+static const CprStruct client_struct = { "Client", sizeof (Client), client_fields };
+
+static const CprField monitor_fields[] = {
+  CPR_FIELD (Monitor, asker),
+  CPR_FIELD_STRUCT_ARRAY (Monitor, clients, Client, client_struct),
+  CPR_FIELD_END,
+};
+
+static bool
+monitor_post_load (void *device, uint32_t version, GError **error)
+{
+  Monitor *monitor = device;
+  if (monitor->asker < NOBODY || monitor->asker >= CLIENTS_MAX)
+    return throw_error (error, "monitor: there is no client %d", monitor->asker);
+  return true;
+}
+
+static const CprDeviceType monitor_type = {
+  .size = sizeof (CprDeviceType),
+  .name = "monitor",
+  .version = 1,
+  .minimum_version = 1,
+  .state = { "Monitor", sizeof (Monitor), monitor_fields },
+  .post_load = monitor_post_load,
+};
+
+static int
+get_place (const Monitor *monitor, const Client *client)
+{
+  return (int) (client - monitor->clients);
+}
+
+/* What can't be sent now waits in the buffer. A client that reads nothing must not hold up the VM: it is dropped. */
+static void
+flush (Client *client)
+{
+  if (client->fd < 0 || client->drop || !client->output_len)
+    return;
+  ssize_t sent = send (client->fd, client->output, client->output_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0)
+    {
+      client->drop = errno != EAGAIN && errno != EINTR;
+      return;
+    }
+  client->output_len -= (uint32_t) sent;
+  memmove (client->output, client->output + sent, client->output_len);
+}
+
+static void
+say (Client *client, const char *text)
+{
+  for (size_t len = strlen (text); len && !client->drop;)
+    {
+      size_t fits = MIN (len, OUTPUT_MAX - client->output_len);
+      memcpy (client->output + client->output_len, text, fits);
+      client->output_len += (uint32_t) fits;
+      text += fits;
+      len -= fits;
+      flush (client);
+      if (len && client->output_len == OUTPUT_MAX)
+        client->drop = true;
+    }
+}
+
+static void
+answer (Client *client, const char *text)
+{
+  say (client, text);
+  say (client, "(minivmm) ");
+}
+
+/* Takes the first line out of the input before it is executed: a command that updates the program doesn't come back,
+ * and the new program goes on with the next line. */
+static char *
+take_line (Client *client)
+{
+  const uint8_t *end = memchr (client->input, '\n', client->input_len);
+  if (!end)
+    return NULL;
+  size_t len = (size_t) (end - client->input);
+  char *line = g_strndup ((const char *) client->input, len);
+  client->input_len -= (uint32_t) (len + 1);
+  memmove (client->input, end + 1, client->input_len);
+  return line;
+}
+
+static void
+execute_lines (Monitor *monitor, Client *client)
+{
+  while (client->fd >= 0 && !client->drop && !monitor->machine->quit)
+    {
+      g_autofree char *line = take_line (client);
+      if (!line)
+        return;
+      g_autoptr (GString) text = g_string_new (NULL);
+      monitor->asker = get_place (monitor, client);
+      command_execute (monitor->machine, line, text);
+      monitor->asker = NOBODY;
+      answer (client, text->str);
+    }
+}
+
+static void
+receive (Monitor *monitor, Client *client)
+{
+  ssize_t len = recv (client->fd, client->input + client->input_len, INPUT_MAX - client->input_len, MSG_DONTWAIT);
+  if (len < 0 && (errno == EAGAIN || errno == EINTR))
+    return;
+  if (len <= 0)
+    {
+      client->drop = true;
+      return;
+    }
+  client->input_len += (uint32_t) len;
+  execute_lines (monitor, client);
+  if (client->input_len == INPUT_MAX)
+    {
+      say (client, "Error: the line is too long\n");
+      client->drop = true;
+    }
+}
+
+static void
+close_client (Monitor *monitor, Client *client)
+{
+  cpr_fd_remove (monitor->machine->session, FD_CLIENT, get_place (monitor, client), NULL);
+  close (client->fd);
+  client->fd = -1;
+  client->drop = false;
+  client->input_len = client->output_len = 0;
+}
+
+static void
+drop_clients (Monitor *monitor)
+{
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    if (monitor->clients[i].fd >= 0 && monitor->clients[i].drop)
+      close_client (monitor, &monitor->clients[i]);
+}
+
+static void
+accept_client (Monitor *monitor)
+{
+  g_autoptr (GError) error = NULL;
+  int fd = accept4 (monitor->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0)
+    return;
+
+  int place = 0;
+  while (place < CLIENTS_MAX && monitor->clients[place].fd >= 0)
+    place++;
+  if (place == CLIENTS_MAX || !cpr_fd_add (monitor->machine->session, FD_CLIENT, place, fd, &error))
+    {
+      fprintf (stderr, "minivmm: monitor: %s\n", error ? error->message : "too many clients");
+      close (fd);
+      return;
+    }
+  monitor->clients[place].fd = fd;
+
+  g_autofree char *banner = g_strdup_printf ("minivmm build %d\n", MINIVMM_BUILD);
+  answer (&monitor->clients[place], banner);
+}
+
+/* A socket that nobody listens at is a dead VM's; any other file is none of our business. */
+static bool
+remove_stale_socket (const struct sockaddr_un *address, GError **error)
+{
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return throw_errno (error, "monitor: socket");
+  bool used = connect (fd, (const struct sockaddr *) address, sizeof *address) == 0;
+  bool stale = !used && errno == ECONNREFUSED;
+  close (fd);
+  if (used)
+    return throw_error (error, "monitor: %s is in use", address->sun_path);
+  if (stale)
+    unlink (address->sun_path);
+  return true;
+}
+
+static int
+open_listen_fd (const char *name, int index, void *user_data, GError **error)
+{
+  const char *path = user_data;
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
+    {
+      throw_error (error, "monitor: the path %s is too long", path);
+      return -1;
+    }
+  if (!remove_stale_socket (&address, error))
+    return -1;
+
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 || bind (fd, (const struct sockaddr *) &address, sizeof address) < 0 || listen (fd, CLIENTS_MAX) < 0)
+    {
+      throw_errno (error, "monitor: %s", path);
+      if (fd >= 0)
+        close (fd);
+      return -1;
+    }
+  return fd;
+}
+
+static void
+note_client (const char *name, int index, int fd, bool claimed, void *user_data)
+{
+  bool *there = user_data;
+  if (!strcmp (name, FD_CLIENT) && !claimed && index < CLIENTS_MAX)
+    there[index] = true;
+}
+
+/* In two rounds, because the fd table mustn't change while it is walked. */
+static bool
+take_clients (Monitor *monitor, GError **error)
+{
+  CprSession *session = monitor->machine->session;
+  bool there[CLIENTS_MAX] = { false };
+  cpr_fd_foreach (session, note_client, there);
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    if (there[i])
+      {
+        monitor->clients[i].fd = cpr_fd_take (session, FD_CLIENT, i, error);
+        if (monitor->clients[i].fd < 0)
+          return false;
+      }
+  return true;
+}
+
+/* With the signals blocked, one that comes in the middle of an update waits for the new program's main loop. */
+static bool
+open_signal_fd (Monitor *monitor, GError **error)
+{
+  sigset_t signals;
+  sigemptyset (&signals);
+  sigaddset (&signals, SIGINT);
+  sigaddset (&signals, SIGTERM);
+  pthread_sigmask (SIG_BLOCK, &signals, NULL);
+  monitor->signal_fd = signalfd (-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  return monitor->signal_fd >= 0 || throw_errno (error, "signalfd");
+}
+
+Monitor *
+monitor_new (Machine *machine, const char *path, GError **error)
+{
+  g_autoptr (Monitor) monitor = g_new0 (Monitor, 1);
+  monitor->machine = machine;
+  monitor->listen_fd = monitor->signal_fd = -1;
+  monitor->asker = NOBODY;
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    monitor->clients[i].fd = -1;
+
+  if (path)
+    {
+      monitor->listen_fd = cpr_fd_open (machine->session, FD_LISTEN, 0, open_listen_fd, (void *) path, error);
+      if (monitor->listen_fd < 0 || !take_clients (monitor, error))
+        return NULL;
+      monitor->path = g_strdup (path);
+    }
+  if (!open_signal_fd (monitor, error) || !cpr_device_add (machine->session, "monitor", &monitor_type, monitor, error))
+    return NULL;
+  return g_steal_pointer (&monitor);
+}
+
+static void
+pause_after_failure (Monitor *monitor)
+{
+  g_autoptr (GError) error = NULL;
+  vm_clear_failure (monitor->machine->vm);
+  if (!cpr_session_pause (monitor->machine->session, &error))
+    fprintf (stderr, "minivmm: %s\n", error->message);
+}
+
+static void
+begin (Monitor *monitor)
+{
+  if (monitor->asker != NOBODY && monitor->clients[monitor->asker].fd >= 0)
+    {
+      g_autoptr (GString) text = g_string_new (NULL);
+      update_describe_end (monitor->machine->update, text);
+      answer (&monitor->clients[monitor->asker], text->str);
+    }
+  monitor->asker = NOBODY;
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    execute_lines (monitor, &monitor->clients[i]);
+}
+
+bool
+monitor_run (Monitor *monitor, GError **error)
+{
+  enum
+  {
+    SIGNALS,
+    FAILURE,
+    LISTEN,
+    CLIENTS,
+    N_FDS = CLIENTS + CLIENTS_MAX
+  };
+  struct pollfd fds[N_FDS] = {
+    [SIGNALS] = { monitor->signal_fd, POLLIN, 0 },
+    [FAILURE] = { vm_get_failure_fd (monitor->machine->vm), POLLIN, 0 },
+    [LISTEN] = { monitor->listen_fd, POLLIN, 0 },
+  };
+
+  begin (monitor);
+  while (!monitor->machine->quit)
+    {
+      drop_clients (monitor);
+      for (int i = 0; i < CLIENTS_MAX; i++)
+        {
+          const Client *client = &monitor->clients[i];
+          fds[CLIENTS + i] = (struct pollfd){ client->fd, client->output_len ? POLLIN | POLLOUT : POLLIN, 0 };
+        }
+      if (poll (fds, N_FDS, -1) < 0 && errno != EINTR)
+        return throw_errno (error, "monitor: poll");
+
+      if (fds[SIGNALS].revents)
+        monitor->machine->quit = true;
+      if (fds[FAILURE].revents)
+        pause_after_failure (monitor);
+      for (int i = 0; i < CLIENTS_MAX; i++)
+        if (fds[CLIENTS + i].revents)
+          {
+            flush (&monitor->clients[i]);
+            receive (monitor, &monitor->clients[i]);
+          }
+      if (fds[LISTEN].revents)
+        accept_client (monitor);
+    }
+  return true;
+}
+
+/* Where the guest is another process's by now, so is the socket's path. */
+static bool
+owns_guest (const CprSession *session)
+{
+  CprSessionState state = cpr_session_get_state (session);
+  return state == CPR_SESSION_STATE_ACTIVE || (state != CPR_SESSION_STATE_LOST && !cpr_session_is_incoming (session));
+}
+
+void
+monitor_free (Monitor *monitor)
+{
+  if (!monitor)
+    return;
+  CprSession *session = monitor->machine->session;
+  cpr_device_remove (session, "monitor", NULL);
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    if (monitor->clients[i].fd >= 0)
+      close_client (monitor, &monitor->clients[i]);
+  if (monitor->listen_fd >= 0)
+    {
+      cpr_fd_remove (session, FD_LISTEN, 0, NULL);
+      close (monitor->listen_fd);
+    }
+  if (monitor->signal_fd >= 0)
+    close (monitor->signal_fd);
+  if (monitor->path && owns_guest (session))
+    unlink (monitor->path);
+  g_free (monitor->path);
+  g_free (monitor);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MINIVMM_MONITOR_H
+#define MINIVMM_MONITOR_H
+
+#include <libcpr/libcpr.h>
+
+typedef struct _Machine Machine;
+
+/* The monitor: a Unix socket with up to 16 clients that survive an update, and the program's main loop. */
+typedef struct _Monitor Monitor;
+
+/* @path may be NULL: then it only waits for signals. SIGINT and SIGTERM are blocked afterwards, for the main loop to
+ * read; so call it before threads are started. */
+Monitor *monitor_new (Machine *machine, const char *path, GError **error);
+void monitor_free (Monitor *monitor);
+
+/* Tells whoever asked for an update how it ended, then serves until the machine's `quit` is set. */
+bool monitor_run (Monitor *monitor, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Monitor, monitor_free)
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "options.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "error.h"
+#include "guests.h"
+
+static const char help_text[] =
+    "usage: minivmm [OPTION]...\n"
+    "  --ram SIZE[K|M|G]       guest RAM, a multiple of 2M (64M)\n"
+    "  --prealloc              allocate all of it at the start\n"
+    "  --ram-backend BACKEND   memfd (default), hugetlb, file:PATH or private\n"
+    "  --vcpus N               1 to 64 (1)\n"
+    "  --accel ACCEL           auto (default), kvm or soft\n"
+    "  --guest GUEST           ticker (default), memcheck or a flat 64-bit binary\n"
+    "  --serial WHERE          stdio, file:PATH or null (default)\n"
+    "  --monitor PATH          a Unix socket\n"
+    "  --name NAME             the VM's name (minivmm)\n"
+    "  --verify-ram            hash all of RAM before and after an update; makes the pause long\n"
+    "  --no-guardian           update without a guardian\n"
+    "  --fail-at STEP          a test aid: fail when taking over a guest, at new, ram, fds, devices, load or "
+    "start\n"
+    "  --help                  show this\n";
+
+const char *
+options_get_help (void)
+{
+  return help_text;
+}
+
+static bool
+is_one_of (const char *value, const char *const *choices)
+{
+  for (; *choices; choices++)
+    if (!strcmp (value, *choices))
+      return true;
+  return false;
+}
+
+static bool
+parse_choice (const char *option, const char *value, const char *const *choices, const char **out, GError **error)
+{
+  if (!is_one_of (value, choices))
+    return throw_error (error, "--%s: unknown value '%s'", option, value);
+  *out = value;
+  return true;
+}
+
+static bool
+parse_size (const char *value, uint64_t *size, GError **error)
+{
+  char *end;
+  uint64_t number = g_ascii_strtoull (value, &end, 10);
+  unsigned shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+  if (!g_ascii_isdigit (*value) || end[shift != 0] || number > (GUEST_RAM_MAX >> shift))
+    return throw_error (error, "--ram: '%s' isn't a size, or more than %lluG", value, GUEST_RAM_MAX >> 30);
+
+  *size = number << shift;
+  if (*size < GUEST_RAM_MIN || *size % GUEST_RAM_UNIT)
+    return throw_error (error, "--ram: '%s' isn't a multiple of 2M, or less than %lluM", value, GUEST_RAM_MIN >> 20);
+  return true;
+}
+
+static bool
+parse_backend (Options *options, const char *value, GError **error)
+{
+  if (!strcmp (value, "memfd"))
+    options->ram_backend = CPR_RAM_MEMFD;
+  else if (!strcmp (value, "hugetlb"))
+    options->ram_backend = CPR_RAM_HUGETLB;
+  else if (!strcmp (value, "private"))
+    options->ram_backend = CPR_RAM_PRIVATE;
+  else if (g_str_has_prefix (value, "file:"))
+    {
+      options->ram_backend = CPR_RAM_FILE;
+      options->ram_path = value + strlen ("file:");
+    }
+  else
+    return throw_error (error, "--ram-backend: unknown value '%s'", value);
+  return true;
+}
+
+static bool
+parse_vcpus (const char *value, unsigned *n_vcpus, GError **error)
+{
+  guint64 number;
+  if (!g_ascii_string_to_unsigned (value, 10, 1, MINIVMM_VCPUS_MAX, &number, NULL))
+    return throw_error (error, "--vcpus: '%s' isn't 1 to %d", value, MINIVMM_VCPUS_MAX);
+  *n_vcpus = (unsigned) number;
+  return true;
+}
+
+static bool
+parse_serial (const char *value, const char **serial, GError **error)
+{
+  static const char *const choices[] = { "stdio", "null", NULL };
+  *serial = value;
+  return g_str_has_prefix (value, "file:") || parse_choice ("serial", value, choices, serial, error);
+}
+
+static bool
+parse_option (Options *options, int letter, const char *value, GError **error)
+{
+  static const char *const accels[] = { "auto", "kvm", "soft", NULL };
+  static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", NULL };
+
+  switch (letter)
+    {
+    case 'r':
+      return parse_size (value, &options->ram_size, error);
+    case 'p':
+      options->prealloc = true;
+      return true;
+    case 'b':
+      return parse_backend (options, value, error);
+    case 'c':
+      return parse_vcpus (value, &options->n_vcpus, error);
+    case 'a':
+      return parse_choice ("accel", value, accels, &options->accel, error);
+    case 'g':
+      options->guest = value;
+      return true;
+    case 's':
+      return parse_serial (value, &options->serial, error);
+    case 'm':
+      options->monitor = value;
+      return true;
+    case 'n':
+      options->name = value;
+      return true;
+    case 'v':
+      options->verify_ram = true;
+      return true;
+    case 'G':
+      options->guardian = false;
+      return true;
+    case 'f':
+      return parse_choice ("fail-at", value, steps, &options->fail_at, error);
+    default:
+      options->help = true;
+      return true;
+    }
+}
+
+bool
+options_parse (Options *options, int argc, char **argv, GError **error)
+{
+  static const struct option table[] = {
+    { "ram", required_argument, NULL, 'r' },     { "prealloc", no_argument, NULL, 'p' },
+    { "vcpus", required_argument, NULL, 'c' },   { "ram-backend", required_argument, NULL, 'b' },
+    { "accel", required_argument, NULL, 'a' },   { "guest", required_argument, NULL, 'g' },
+    { "serial", required_argument, NULL, 's' },  { "monitor", required_argument, NULL, 'm' },
+    { "name", required_argument, NULL, 'n' },    { "verify-ram", no_argument, NULL, 'v' },
+    { "fail-at", required_argument, NULL, 'f' }, { "no-guardian", no_argument, NULL, 'G' },
+    { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+  };
+
+  *options = (Options){ .argv = argv,
+                        .name = "minivmm",
+                        .ram_size = 64 << 20,
+                        .n_vcpus = 1,
+                        .accel = "auto",
+                        .guest = "ticker",
+                        .serial = "null",
+                        .guardian = true };
+  opterr = 0;
+  int letter;
+  while ((letter = getopt_long (argc, argv, "+:", table, NULL)) != -1)
+    {
+      if (letter == ':')
+        return throw_error (error, "%s: needs a value", argv[optind - 1]);
+      if (letter == '?')
+        return throw_error (error, "%s: unknown option, or it takes no value", argv[optind - 1]);
+      if (!parse_option (options, letter, optarg, error))
+        return false;
+    }
+  if (optind < argc)
+    return throw_error (error, "'%s' isn't an option", argv[optind]);
+  return true;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "update.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "error.h"
+
+#define COMMAND_MAX 4096
+
+struct _Update
+{
+  CprSession *session;
+  const Options *options;
+
+  uint32_t command_len; /* 0: this program again, with its own arguments */
+  uint8_t command[COMMAND_MAX];
+};
+
+static const CprField update_fields[] = {
+  CPR_FIELD_COUNTED (Update, command, command_len),
+  CPR_FIELD_END,
+};
+
+/* There to fail: the last step in which a device can still turn an update down. */
+static bool
+update_post_load (void *device, uint32_t version, GError **error)
+{
+  const Update *update = device;
+  if (!g_strcmp0 (update->options->fail_at, "load"))
+    return throw_error (error, "start-up fails at load, as told to");
+  return true;
+}
+
+static const CprDeviceType update_type = {
+  .size = sizeof (CprDeviceType),
+  .name = "update",
+  .version = 1,
+  .minimum_version = 1,
+  .state = { "Update", sizeof (Update), update_fields },
+  .post_load = update_post_load,
+};
+
+Update *
+update_new (CprSession *session, const Options *options, GError **error)
+{
+  g_autoptr (Update) update = g_new0 (Update, 1);
+  update->session = session;
+  update->options = options;
+  if (!cpr_device_add (session, "update", &update_type, update, error))
+    return NULL;
+  return g_steal_pointer (&update);
+}
+
+void
+update_free (Update *update)
+{
+  if (!update)
+    return;
+  cpr_device_remove (update->session, "update", NULL);
+  g_free (update);
+}
+
+bool
+update_set_mode (Update *update, const char *mode, GError **error)
+{
+  if (strcmp (mode, "cpr-exec") != 0)
+    return throw_error (error, "mode '%s': only cpr-exec is there", mode);
+  return true;
+}
+
+bool
+update_set_command (Update *update, const char *command, GError **error)
+{
+  size_t len = strlen (command);
+  if (len > COMMAND_MAX)
+    return throw_error (error, "the command has %zu bytes, at most %d fit", len, COMMAND_MAX);
+  if (!g_shell_parse_argv (command, NULL, NULL, error))
+    return false;
+  memcpy (update->command, command, len);
+  update->command_len = (uint32_t) len;
+  return true;
+}
+
+/* Without a command: this very program, which /proc/self/exe is even when its file was replaced. */
+static char **
+get_argv (const Update *update, GError **error)
+{
+  char **argv = NULL;
+  if (update->command_len)
+    {
+      g_autofree char *command = g_strndup ((const char *) update->command, update->command_len);
+      g_shell_parse_argv (command, NULL, &argv, error);
+      return argv;
+    }
+  argv = g_strdupv (update->options->argv);
+  g_free (argv[0]);
+  argv[0] = g_strdup ("/proc/self/exe");
+  return argv;
+}
+
+bool
+update_run (Update *update, GError **error)
+{
+  g_auto (GStrv) argv = get_argv (update, error);
+  if (!argv)
+    return false;
+
+  const CprUpdate cpr_update = {
+    .size = sizeof cpr_update,
+    .mode = CPR_MODE_EXEC,
+    .flags = update->options->guardian ? 0 : CPR_UPDATE_NO_GUARDIAN,
+    .argv = argv,
+  };
+  return cpr_session_update (update->session, &cpr_update, error);
+}
+
+static const char *
+get_status_name (CprUpdateStatus status)
+{
+  switch (status)
+    {
+    case CPR_UPDATE_COMPLETED:
+      return "completed";
+    case CPR_UPDATE_FAILED:
+      return "failed";
+    case CPR_UPDATE_ROLLED_BACK:
+      return "rolled-back";
+    default:
+      return "none";
+    }
+}
+
+static uint64_t
+to_us (uint64_t ns)
+{
+  return (ns + 500) / 1000;
+}
+
+void
+update_describe (const Update *update, GString *text)
+{
+  CprUpdateInfo info = { .size = sizeof info };
+  cpr_session_get_update_info (update->session, &info);
+
+  g_string_append_printf (text, "status: %s\n", get_status_name (info.status));
+  if (info.error)
+    g_string_append_printf (text, "error: %s\n", info.error);
+  g_string_append_printf (text, "generation: %" PRIu64 "\nguardian: %s\nmode: cpr-exec\n", info.generation,
+                          info.guardian ? "yes" : "no");
+  if (update->command_len)
+    g_string_append_printf (text, "command: %.*s\n", (int) update->command_len, (const char *) update->command);
+  for (CprStep step = 0; step < CPR_N_STEPS; step++)
+    g_string_append_printf (text, "step %s: %" PRIu64 " us\n", cpr_step_get_name (step), to_us (info.step_ns[step]));
+  g_string_append_printf (text, "pause: %" PRIu64 " us\ntotal: %" PRIu64 " us\n", to_us (info.pause_ns),
+                          to_us (info.total_ns));
+}
+
+void
+update_describe_end (const Update *update, GString *text)
+{
+  CprUpdateInfo info = { .size = sizeof info };
+  cpr_session_get_update_info (update->session, &info);
+
+  g_string_append_printf (text, "Migration status: %s\n", get_status_name (info.status));
+  if (info.status == CPR_UPDATE_COMPLETED)
+    g_string_append_printf (text, "pause: %" PRIu64 " us\n", to_us (info.pause_ns));
+  else if (info.error)
+    g_string_append_printf (text, "Error: %s\n", info.error);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MINIVMM_UPDATE_H
+#define MINIVMM_UPDATE_H
+
+#include "options.h"
+
+/* The update: what to update to, which is a device's state, and doing it. Only update.c knows libcpr's update API. */
+typedef struct _Update Update;
+
+/* @options must outlive it. */
+Update *update_new (CprSession *session, const Options *options, GError **error);
+void update_free (Update *update);
+
+/* @command is a command line with the shell's quoting. */
+bool update_set_command (Update *update, const char *command, GError **error);
+bool update_set_mode (Update *update, const char *mode, GError **error);
+
+/* Updates. Returns only if it failed; the guest then is as it was. On success main() of the new program is next. */
+bool update_run (Update *update, GError **error);
+
+/* How the last update ended: in full for `info migrate`, and in brief for whoever asked for it. */
+void update_describe (const Update *update, GString *text);
+void update_describe_end (const Update *update, GString *text);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Update, update_free)
+
+#endif

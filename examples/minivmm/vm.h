@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MINIVMM_VM_H
+#define MINIVMM_VM_H
+
+#include "accel.h"
+
+/* The vCPUs and what executes them, one thread for each vCPU. */
+typedef struct _Vm Vm;
+
+/* @ram and @serial must outlive it. The threads are there afterwards, parked until vm_start(). */
+Vm *vm_new (const AccelConfig *config, const Options *options, GError **error);
+
+/* Makes a fresh VM's first state. One that was taken over gets its state by cpr_session_load(). */
+bool vm_reset (Vm *vm, const char *guest, GError **error);
+
+/* Lets the vCPUs go. Can't fail, and is quick: it ends the pause of an update. */
+void vm_start (Vm *vm);
+
+/* Stops the vCPUs; no thread of the VM is in the guest or in a device afterwards. */
+void vm_stop (Vm *vm);
+
+/* Readable when a vCPU couldn't go on; the guest should then be paused. vm_clear_failure() makes it unreadable. */
+int vm_get_failure_fd (const Vm *vm);
+void vm_clear_failure (Vm *vm);
+
+const char *vm_get_accel_name (const Vm *vm);
+uint64_t vm_get_tsc_khz (const Vm *vm);
+unsigned vm_get_n_vcpus (const Vm *vm);
+
+void vm_free (Vm *vm);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Vm, vm_free)
+
+#endif
