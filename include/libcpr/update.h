@@ -80,7 +80,8 @@ typedef struct
  * blocked until its cpr_session_new() has taken up the state.
  *
  * Call it from the thread that shall become the new program's main thread: CPU affinity, seccomp filters, capabilities and
- * scheduling policy go along. Other threads end without being asked.
+ * scheduling policy go along. Other threads end without being asked, and what stdio or the VMM itself has buffered is lost:
+ * flush it in @stop. No thread may fork while the call is under way.
  *
  * Errors: %CPR_ERROR_INVALID (the mode, an empty argv), %CPR_ERROR_STATE, %CPR_ERROR_BLOCKED (private RAM),
  * %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was), %CPR_ERROR_SYSTEM (the program isn't there,
