@@ -53,7 +53,9 @@ cpr_program_record (CprProgram *program, char *const *argv, GError **error)
   if (program->exe_fd < 0)
     return cpr_throw_errno (error, errno, "/proc/self/exe");
   program->envp = cpr_program_make_envp (environ, -1);
-  program->cwd = g_get_current_dir ();
+  program->cwd = getcwd (NULL, 0);
+  if (program->cwd == NULL)
+    program->cwd = g_strdup ("/"); /* it was removed, or can't be named from here */
   prctl (PR_GET_NAME, program->comm);
   program->umask = umask (0);
   umask (program->umask);
