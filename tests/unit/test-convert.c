@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Encoding and conversion: what one program's tables wrote, another program's tables read. */
+#include "helpers.h"
+
+#include "stream/convert.h"
+#include "stream/schema.h"
+
+static GError *error;
+
+static void
+setup (void)
+{
+  error = NULL;
+}
+
+/* Writes @source by @from, with its schema, and reads it by @to into @target. */
+static bool
+carry (const CprStruct *from, const void *source, const CprStruct *to, void *target)
+{
+  const CprDeviceType type = { .size = sizeof type, .name = "t", .version = 1, .state = *from };
+  CprSchema schema = { NULL, NULL };
+  g_autoptr (CprPlan) plan = NULL;
+  CprSchemaBuilder builder;
+  CprWriter writer;
+  CprCursor cursor;
+  size_t start;
+  bool ok;
+
+  ck_assert (cpr_struct_check (from, NULL) && cpr_struct_check (to, NULL));
+  cpr_writer_init (&writer);
+  cpr_schema_builder_init (&builder);
+  cpr_schema_builder_add (&builder, &type);
+  cpr_schema_builder_write (&builder, &writer);
+  cpr_schema_builder_clear (&builder);
+  start = writer.data->len;
+  ok = cpr_struct_encode (from, source, &writer, &error);
+
+  cursor = (CprCursor){ .data = writer.data->data + CPR_FORMAT_HEADER_SIZE, .len = start - CPR_FORMAT_HEADER_SIZE };
+  ck_assert (cpr_schema_read (&schema, &cursor, NULL));
+  cursor = (CprCursor){ .data = writer.data->data + start, .len = writer.data->len - start };
+  plan = ok ? cpr_plan_new (&schema, g_array_index (schema.types, CprSchemaType, 0).struct_index, to, &error) : NULL;
+  ok = plan != NULL;
+  for (int pass = 0; ok && pass < 2; pass++) /* first the check, as loading does it */
+    {
+      CprCursor again = cursor;
+
+      ok = cpr_plan_apply (plan, &again, pass == 0 ? NULL : target, &error);
+      ck_assert (!ok || cpr_cursor_left (&again) == 0);
+    }
+  cpr_schema_clear (&schema);
+  cpr_writer_clear (&writer);
+  return ok;
+}
+
+/* One struct with one field, of several layouts. */
+#define LAYOUT(Name, type)                                                            \
+  typedef struct                                                                      \
+  {                                                                                   \
+    type value;                                                                       \
+  } Name;                                                                             \
+  static const CprField Name##_fields[] = { CPR_FIELD (Name, value), CPR_FIELD_END }; \
+  static const CprStruct Name##_struct = { "One", sizeof (Name), Name##_fields }
+
+LAYOUT (U8, uint8_t);
+LAYOUT (U16, uint16_t);
+LAYOUT (U32, uint32_t);
+LAYOUT (U64, uint64_t);
+LAYOUT (I8, int8_t);
+LAYOUT (I16, int16_t);
+LAYOUT (I32, int32_t);
+LAYOUT (I64, int64_t);
+LAYOUT (F32, float);
+LAYOUT (F64, double);
+LAYOUT (Bool, bool);
+
+static const struct
+{
+  const CprStruct *type;
+  int bits; /* negative: signed */
+} integers[] = {
+  { &U8_struct, 8 },  { &U16_struct, 16 },  { &U32_struct, 32 },  { &U64_struct, 64 },
+  { &I8_struct, -8 }, { &I16_struct, -16 }, { &I32_struct, -32 }, { &I64_struct, -64 },
+};
+
+/* A number of 128 bits has room for what an integer of either kind can be. */
+static __int128
+number_of (const uint64_t *memory, int bits)
+{
+  uint64_t mask = UINT64_MAX >> (64 - ABS (bits)), value = *memory & mask;
+
+  if (bits < 0 && (value >> (-bits - 1) & 1) != 0)
+    return (__int128) value - ((__int128) mask + 1);
+  return (__int128) value;
+}
+
+static bool
+holds (int bits, __int128 number)
+{
+  __int128 most = ((__int128) 1 << (bits < 0 ? -bits - 1 : bits)) - 1, least = bits < 0 ? -most - 1 : 0;
+
+  return number >= least && number <= most;
+}
+
+static const uint64_t samples[] = { 0,
+                                    1,
+                                    0x7f,
+                                    0x80,
+                                    0xff,
+                                    0x100,
+                                    0x7fff,
+                                    0x8000,
+                                    0xffff,
+                                    0x10000,
+                                    0x7fffffff,
+                                    0x80000000,
+                                    0xffffffff,
+                                    INT64_MAX,
+                                    INT64_MIN,
+                                    UINT64_MAX,
+                                    UINT64_MAX - 127,
+                                    UINT64_MAX - 128,
+                                    UINT64_MAX - 32768,
+                                    UINT64_MAX - 0x80000000,
+                                    UINT64_C (0x100000000) };
+
+START_TEST (an_integer_arrives_in_every_width_that_holds_it_and_in_no_other)
+{
+  unsigned fitted = 0, refused = 0;
+
+  for (size_t from = 0; from < G_N_ELEMENTS (integers); from++)
+    for (size_t to = 0; to < G_N_ELEMENTS (integers); to++)
+      for (size_t i = 0; i < G_N_ELEMENTS (samples); i++)
+        {
+          uint64_t source = samples[i], target = UINT64_C (0x1111111111111111);
+          __int128 number = number_of (&source, integers[from].bits);
+          bool fits = holds (integers[to].bits, number);
+
+          ck_assert (carry (integers[from].type, &source, integers[to].type, &target) == fits);
+          if (fits)
+            ck_assert (number_of (&target, integers[to].bits) == number);
+          else
+            {
+              ck_assert_uint_eq (target, UINT64_C (0x1111111111111111));
+              assert_error (&error, CPR_ERROR_MISMATCH, "field 'value' of struct 'One'");
+            }
+          fitted += fits;
+          refused += !fits;
+        }
+  ck_assert_uint_gt (fitted, 0);
+  ck_assert_uint_gt (refused, 0);
+}
+END_TEST
+
+START_TEST (a_value_that_does_not_fit_is_named_with_its_sign)
+{
+  I64 negative = { -5 };
+  U64 large = { 300 };
+  U8 target = { 1 };
+
+  ck_assert (!carry (&I64_struct, &negative, &U8_struct, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH, "field 'value' of struct 'One': -5 doesn't fit into uint of 1 bytes");
+  ck_assert (!carry (&U64_struct, &large, &U8_struct, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH, "300 doesn't fit into uint of 1 bytes");
+  ck_assert_uint_eq (target.value, 1);
+}
+END_TEST
+
+START_TEST (floating_point_arrives_bit_by_bit)
+{
+  static const double values[] = {
+    0.0, -0.0, 0.1, G_MAXDOUBLE, G_MINDOUBLE / 2, __builtin_inf (), __builtin_nan ("7")
+  };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (values); i++)
+    {
+      F64 wide = { values[i] }, wide_target = { 1 };
+      F32 narrow = { (float) values[i] }, narrow_target = { 1 };
+
+      ck_assert (carry (&F64_struct, &wide, &F64_struct, &wide_target));
+      ck_assert_mem_eq (&wide, &wide_target, sizeof wide);
+      ck_assert (carry (&F32_struct, &narrow, &F32_struct, &narrow_target));
+      ck_assert_mem_eq (&narrow, &narrow_target, sizeof narrow);
+    }
+}
+END_TEST
+
+START_TEST (kinds_do_not_mix_except_integers)
+{
+  static const CprStruct *const types[] = { &U8_struct, &Bool_struct, &F32_struct, &F64_struct, &I32_struct };
+  uint64_t source = 1, target = 77;
+
+  for (size_t from = 0; from < G_N_ELEMENTS (types); from++)
+    for (size_t to = 0; to < G_N_ELEMENTS (types); to++)
+      {
+        bool integer = (types[from] == &U8_struct || types[from] == &I32_struct) &&
+                       (types[to] == &U8_struct || types[to] == &I32_struct);
+
+        if (from == to || integer)
+          continue;
+        ck_assert (!carry (types[from], &source, types[to], &target));
+        assert_error (&error, CPR_ERROR_MISMATCH, "field 'value' of struct 'One' is ");
+        ck_assert_uint_eq (target, 77);
+      }
+}
+END_TEST
+
+START_TEST (a_bool_is_written_as_0_or_1)
+{
+  for (unsigned byte = 0; byte < 256; byte += 51)
+    {
+      uint8_t source = (uint8_t) byte, target = 9;
+
+      ck_assert (carry (&Bool_struct, &source, &Bool_struct, &target));
+      ck_assert_uint_eq (target, byte != 0);
+    }
+}
+END_TEST
+
+START_TEST (all_kinds_of_fields_round_trip)
+{
+  Serial target;
+
+  memset (&target, 0xee, sizeof target);
+  ck_assert (carry (&serial_type.state, &serial_example, &serial_type.state, &target));
+  assert_serial_eq (&target, &serial_example);
+}
+END_TEST
+
+/* ---- Fields that only one side knows, and their order. */
+
+typedef struct
+{
+  uint32_t a, b;
+  int8_t c;
+  bool d;
+} Abc;
+
+#define TABLE(name, ...)                                                  \
+  static const CprField name##_fields[] = { __VA_ARGS__, CPR_FIELD_END }; \
+  static const CprStruct name = { "Abc", sizeof (Abc), name##_fields }
+
+TABLE (ab, CPR_FIELD (Abc, a), CPR_FIELD (Abc, b));
+TABLE (ba, CPR_FIELD (Abc, b), CPR_FIELD (Abc, a));
+TABLE (abc, CPR_FIELD (Abc, a), CPR_FIELD (Abc, b), CPR_FIELD (Abc, c));
+TABLE (cab_optional, CPR_FIELD_OPTIONAL (Abc, c, -7), CPR_FIELD (Abc, a), CPR_FIELD (Abc, b));
+TABLE (abc_other_default, CPR_FIELD (Abc, a), CPR_FIELD (Abc, b), CPR_FIELD_OPTIONAL (Abc, c, 3));
+TABLE (abc_ignorable, CPR_FIELD (Abc, a), CPR_FIELD (Abc, b), CPR_FIELD_IGNORABLE (Abc, c, -7));
+TABLE (abd_optional, CPR_FIELD (Abc, a), CPR_FIELD (Abc, b), CPR_FIELD_OPTIONAL (Abc, d, true));
+
+static const Abc source_abc = { 1, 2, 5, false };
+
+START_TEST (fields_are_matched_by_name_in_any_order)
+{
+  Abc target = { 0, 0, 0, false };
+
+  ck_assert (carry (&ab, &source_abc, &ba, &target));
+  ck_assert_uint_eq (target.a, 1);
+  ck_assert_uint_eq (target.b, 2);
+}
+END_TEST
+
+START_TEST (a_field_that_the_state_lacks_is_refused_by_name)
+{
+  Abc target = { 9, 9, 9, false };
+
+  ck_assert (!carry (&ab, &source_abc, &abc, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH, "field 'c' of struct 'Abc' isn't in the state");
+  ck_assert_uint_eq (target.a, 9);
+}
+END_TEST
+
+START_TEST (a_field_that_the_reader_lacks_is_refused_by_name)
+{
+  Abc target = { 9, 9, 9, false };
+
+  ck_assert (!carry (&abc, &source_abc, &ab, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH, "field 'c' of struct 'Abc' is in the state and not known here");
+  ck_assert_uint_eq (target.a, 9);
+}
+END_TEST
+
+START_TEST (an_optional_field_that_the_state_lacks_gets_the_reader_s_default)
+{
+  Abc target = { 0, 0, 0, false };
+
+  ck_assert (carry (&ab, &source_abc, &cab_optional, &target));
+  ck_assert_int_eq (target.c, -7);
+  ck_assert_uint_eq (target.b, 2);
+  ck_assert (carry (&ab, &source_abc, &abd_optional, &target));
+  ck_assert (target.d);
+  target.c = 0;
+  ck_assert (carry (&ab, &source_abc, &abc_ignorable, &target));
+  ck_assert_int_eq (target.c, -7);
+}
+END_TEST
+
+START_TEST (an_optional_field_at_its_default_may_be_unknown)
+{
+  const Abc at_default = { 1, 2, -7, true };
+  Abc target = { 0, 0, 9, false };
+
+  ck_assert (carry (&cab_optional, &at_default, &ab, &target));
+  ck_assert_uint_eq (target.b, 2);
+  ck_assert_int_eq (target.c, 9);
+  ck_assert (carry (&abd_optional, &at_default, &ab, &target));
+}
+END_TEST
+
+START_TEST (an_optional_field_with_a_value_must_be_known)
+{
+  Abc target = { 9, 9, 9, false };
+
+  ck_assert (!carry (&cab_optional, &source_abc, &ab, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH, "field 'c' of struct 'Abc' isn't at its default in the state");
+  ck_assert_uint_eq (target.a, 9);
+  ck_assert (carry (&cab_optional, &source_abc, &abc, &target));
+  ck_assert_int_eq (target.c, 5);
+}
+END_TEST
+
+START_TEST (an_ignorable_field_may_be_dropped_whatever_its_value)
+{
+  Abc target = { 0, 0, 9, false };
+
+  ck_assert (carry (&abc_ignorable, &source_abc, &ab, &target));
+  ck_assert_uint_eq (target.a, 1);
+  ck_assert_int_eq (target.c, 9);
+}
+END_TEST
+
+START_TEST (the_writer_s_default_wins)
+{
+  const Abc at_default = { 1, 2, -7, false };
+  Abc target = { 0, 0, 0, false };
+
+  ck_assert (carry (&cab_optional, &at_default, &abc_other_default, &target));
+  ck_assert_int_eq (target.c, -7);
+  target.c = 0;
+  ck_assert (carry (&cab_optional, &at_default, &abc, &target));
+  ck_assert_int_eq (target.c, -7);
+}
+END_TEST
+
+/* ---- Arrays. */
+
+typedef struct
+{
+  uint8_t n;
+  uint16_t items[4];
+} Counted;
+
+typedef struct
+{
+  uint16_t n;
+  int32_t items[6];
+} Longer;
+
+static const CprField counted_fields[] = { CPR_FIELD_COUNTED (Counted, items, n), CPR_FIELD_END };
+static const CprStruct counted_struct = { "List", sizeof (Counted), counted_fields };
+static const CprField longer_fields[] = { CPR_FIELD_COUNTED (Longer, items, n), CPR_FIELD_END };
+static const CprStruct longer_struct = { "List", sizeof (Longer), longer_fields };
+static const CprField fixed_fields[] = { CPR_FIELD_ARRAY (Counted, items), CPR_FIELD_END };
+static const CprStruct fixed_struct = { "List", sizeof (Counted), fixed_fields };
+static const CprField fixed6_fields[] = { CPR_FIELD_ARRAY (Longer, items), CPR_FIELD_END };
+static const CprStruct fixed6_struct = { "List", sizeof (Longer), fixed6_fields };
+
+START_TEST (a_counted_array_carries_what_is_in_use)
+{
+  for (uint8_t n = 0; n <= 4; n++)
+    {
+      const Counted source = { n, { 11, 12, 13, 14 } };
+      Counted target = { 77, { 0, 0, 0, 0 } };
+      Longer longer = { 77, { 0 } };
+
+      ck_assert (carry (&counted_struct, &source, &counted_struct, &target));
+      ck_assert_uint_eq (target.n, n);
+      ck_assert (carry (&counted_struct, &source, &longer_struct, &longer));
+      ck_assert_uint_eq (longer.n, n);
+      for (unsigned i = 0; i < 4; i++)
+        {
+          ck_assert_uint_eq (target.items[i], i < n ? 11 + i : 0);
+          ck_assert_int_eq (longer.items[i], i < n ? (int) (11 + i) : 0);
+        }
+    }
+}
+END_TEST
+
+START_TEST (more_elements_than_there_are_cannot_be_saved)
+{
+  const Counted source = { 5, { 0 } };
+  Counted target = { 77, { 0 } };
+
+  ck_assert (!carry (&counted_struct, &source, &counted_struct, &target));
+  assert_error (&error, CPR_ERROR_INVALID, "field 'items' of struct 'List': 5 elements are counted, 4 is the most");
+}
+END_TEST
+
+START_TEST (more_elements_than_fit_here_are_refused)
+{
+  Longer source = { 4, { 1, 2, 3, 4, 5, 6 } };
+  Counted target = { 77, { 0 } };
+
+  ck_assert (carry (&longer_struct, &source, &counted_struct, &target));
+  ck_assert_uint_eq (target.n, 4);
+  source.n = 5;
+  target.n = 77;
+  ck_assert (!carry (&longer_struct, &source, &counted_struct, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH,
+                "field 'items' of struct 'List' has 5 elements in the state, at most 4 here");
+  ck_assert_uint_eq (target.n, 77);
+  source = (Longer){ 1, { 70000 } };
+  ck_assert (!carry (&longer_struct, &source, &counted_struct, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH, "70000 doesn't fit");
+}
+END_TEST
+
+/* A count that no writer of this schema writes; the reader would have the room. */
+START_TEST (more_elements_than_the_state_s_own_maximum_are_refused)
+{
+  const uint8_t bytes[] = { 5, 0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0 };
+  CprSchemaField field = { .name = "items",
+                           .kind = CPR_KIND_UINT,
+                           .width = 2,
+                           .count = 4,
+                           .flags = CPR_FIELD_FLAG_ARRAY | CPR_FIELD_FLAG_COUNTED };
+  CprSchemaStruct list = { .name = "List", .fields = g_array_new (FALSE, FALSE, sizeof field), .depth = 1 };
+  CprSchema schema = { .structs = g_array_new (FALSE, FALSE, sizeof list) };
+  CprCursor cursor = { .data = bytes, .len = sizeof bytes };
+  CprPlan *plan;
+
+  g_array_append_val (list.fields, field);
+  g_array_append_val (schema.structs, list);
+  plan = cpr_plan_new (&schema, 0, &longer_struct, &error);
+  ck_assert_ptr_nonnull (plan);
+  ck_assert (!cpr_plan_apply (plan, &cursor, NULL, &error));
+  assert_error (&error, CPR_ERROR_CORRUPT, "field 'items' of struct 'List' has 5 of 4 elements");
+  cpr_plan_free (plan);
+  g_array_unref (list.fields);
+  g_array_unref (schema.structs);
+}
+END_TEST
+
+START_TEST (fixed_arrays_have_one_length_and_are_not_counted_ones)
+{
+  const Counted source = { 2, { 1, 2, 3, 4 } };
+  Counted target = { 77, { 0 } };
+  Longer longer = { 77, { 0 } };
+
+  ck_assert (carry (&fixed_struct, &source, &fixed_struct, &target));
+  ck_assert_mem_eq (target.items, source.items, sizeof source.items);
+  ck_assert (!carry (&fixed_struct, &source, &fixed6_struct, &longer));
+  assert_error (&error, CPR_ERROR_MISMATCH, "field 'items' of struct 'List' has 4 elements in the state, 6 here");
+  ck_assert (!carry (&counted_struct, &source, &fixed_struct, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH, "has 4 elements at most in the state, 4 here");
+  ck_assert (!carry (&fixed_struct, &source, &counted_struct, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH, "has 4 elements in the state, 4 at most here");
+}
+END_TEST
+
+START_TEST (a_fixed_array_is_widened_element_by_element)
+{
+  typedef struct
+  {
+    int64_t items[4];
+  } Wide;
+  const CprField wide_fields[] = { CPR_FIELD_ARRAY (Wide, items), CPR_FIELD_END };
+  const CprStruct wide_struct = { "List", sizeof (Wide), wide_fields };
+  const Counted source = { 2, { 1, 2, 3, 65535 } };
+  Wide target = { { 0 } };
+
+  ck_assert (carry (&fixed_struct, &source, &wide_struct, &target));
+  for (unsigned i = 0; i < 4; i++)
+    ck_assert_int_eq (target.items[i], source.items[i]);
+}
+END_TEST
+
+/* ---- Structs in structs. */
+
+typedef struct
+{
+  Timer timers[2];
+  uint32_t n;
+  Timer more[3];
+} Board;
+
+static const CprField board_fields[] = { CPR_FIELD_STRUCT_ARRAY (Board, timers, Timer, timer_struct),
+                                         CPR_FIELD_STRUCT_COUNTED (Board, more, n, Timer, timer_struct),
+                                         CPR_FIELD_END };
+static const CprStruct board_struct = { "Board", sizeof (Board), board_fields };
+
+START_TEST (arrays_of_structs_round_trip)
+{
+  const Board source = { { { 1, -1 }, { 2, -2 } }, 2, { { 3, -3 }, { 4, -4 }, { 5, -5 } } };
+  Board target = { .n = 0 };
+
+  ck_assert (carry (&board_struct, &source, &board_struct, &target));
+  for (unsigned i = 0; i < 2; i++)
+    {
+      ck_assert_uint_eq (target.timers[i].period, source.timers[i].period);
+      ck_assert_int_eq (target.timers[i].drift, source.timers[i].drift);
+    }
+  ck_assert_uint_eq (target.n, 2);
+  ck_assert_uint_eq (target.more[1].period, 4);
+  ck_assert_int_eq (target.more[1].drift, -4);
+  ck_assert_uint_eq (target.more[2].period, 0);
+}
+END_TEST
+
+/* The same struct as another program lays it out: narrower, in another order, with one field more. */
+typedef struct
+{
+  int64_t drift;
+  bool armed;
+  uint16_t period;
+} OtherTimer;
+
+typedef struct
+{
+  uint8_t n;
+  OtherTimer more[2];
+  OtherTimer timers[2];
+} OtherBoard;
+
+static const CprField other_timer_fields[] = { CPR_FIELD (OtherTimer, drift),
+                                               CPR_FIELD_OPTIONAL (OtherTimer, armed, true),
+                                               CPR_FIELD (OtherTimer, period), CPR_FIELD_END };
+static const CprStruct other_timer_struct = { "Timer", sizeof (OtherTimer), other_timer_fields };
+static const CprField other_board_fields[] = {
+  CPR_FIELD_STRUCT_COUNTED (OtherBoard, more, n, OtherTimer, other_timer_struct),
+  CPR_FIELD_STRUCT_ARRAY (OtherBoard, timers, OtherTimer, other_timer_struct), CPR_FIELD_END
+};
+static const CprStruct other_board_struct = { "Board", sizeof (OtherBoard), other_board_fields };
+
+START_TEST (nested_structs_are_converted_too)
+{
+  Board source = { { { 1, -1 }, { 2, -2 } }, 2, { { 3, -3 }, { 65535, -4 }, { 5, -5 } } };
+  OtherBoard target = { .n = 0 };
+
+  ck_assert (carry (&board_struct, &source, &other_board_struct, &target));
+  ck_assert_uint_eq (target.n, 2);
+  ck_assert_uint_eq (target.timers[1].period, 2);
+  ck_assert_int_eq (target.timers[1].drift, -2);
+  ck_assert (target.timers[0].armed && target.more[1].armed);
+  ck_assert_uint_eq (target.more[1].period, 65535);
+  source.more[1].period = 65536;
+  ck_assert (!carry (&board_struct, &source, &other_board_struct, &target));
+  assert_error (&error, CPR_ERROR_MISMATCH, "field 'period' of struct 'Timer': 65536 doesn't fit");
+}
+END_TEST
+
+START_TEST (structs_nested_16_deep_round_trip)
+{
+  const uint32_t source = 0xabcdef;
+  uint32_t target = 0;
+  Nest nested;
+
+  for (unsigned depth = 1; depth <= CPR_LIMIT_DEPTH; depth++)
+    {
+      target = 0;
+      ck_assert (carry (nest (&nested, depth), &source, nest (&nested, depth), &target));
+      ck_assert_uint_eq (target, 0xabcdef);
+    }
+}
+END_TEST
+
+int
+main (void)
+{
+  BEGIN_SUITE ("convert");
+
+  tcase_add_checked_fixture (tests, setup, NULL);
+  tcase_add_test (tests, an_integer_arrives_in_every_width_that_holds_it_and_in_no_other);
+  tcase_add_test (tests, a_value_that_does_not_fit_is_named_with_its_sign);
+  tcase_add_test (tests, floating_point_arrives_bit_by_bit);
+  tcase_add_test (tests, kinds_do_not_mix_except_integers);
+  tcase_add_test (tests, a_bool_is_written_as_0_or_1);
+  tcase_add_test (tests, all_kinds_of_fields_round_trip);
+  tcase_add_test (tests, fields_are_matched_by_name_in_any_order);
+  tcase_add_test (tests, a_field_that_the_state_lacks_is_refused_by_name);
+  tcase_add_test (tests, a_field_that_the_reader_lacks_is_refused_by_name);
+  tcase_add_test (tests, an_optional_field_that_the_state_lacks_gets_the_reader_s_default);
+  tcase_add_test (tests, an_optional_field_at_its_default_may_be_unknown);
+  tcase_add_test (tests, an_optional_field_with_a_value_must_be_known);
+  tcase_add_test (tests, an_ignorable_field_may_be_dropped_whatever_its_value);
+  tcase_add_test (tests, the_writer_s_default_wins);
+  tcase_add_test (tests, a_counted_array_carries_what_is_in_use);
+  tcase_add_test (tests, more_elements_than_there_are_cannot_be_saved);
+  tcase_add_test (tests, more_elements_than_fit_here_are_refused);
+  tcase_add_test (tests, more_elements_than_the_state_s_own_maximum_are_refused);
+  tcase_add_test (tests, fixed_arrays_have_one_length_and_are_not_counted_ones);
+  tcase_add_test (tests, a_fixed_array_is_widened_element_by_element);
+  tcase_add_test (tests, arrays_of_structs_round_trip);
+  tcase_add_test (tests, nested_structs_are_converted_too);
+  tcase_add_test (tests, structs_nested_16_deep_round_trip);
+  return run_suite (suite);
+}

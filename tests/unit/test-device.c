@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "helpers.h"
+
+static CprDeviceTable saved, loaded;
+static CprWriter writer;
+static GError *error;
+static GString *calls;
+
+static void
+setup (void)
+{
+  cpr_device_table_init (&saved);
+  cpr_device_table_init (&loaded);
+  writer = (CprWriter){ NULL, 0, 0 };
+  error = NULL;
+  calls = g_string_new (NULL);
+}
+
+static void
+teardown (void)
+{
+  if (writer.data != NULL)
+    cpr_writer_clear (&writer);
+  cpr_device_table_clear (&saved);
+  cpr_device_table_clear (&loaded);
+  g_string_free (calls, TRUE);
+}
+
+static bool
+save (void)
+{
+  if (writer.data != NULL)
+    cpr_writer_clear (&writer);
+  cpr_writer_init (&writer);
+  cpr_device_table_write_schema (&saved, &writer);
+  if (!cpr_device_table_write_sections (&saved, &writer, &error))
+    return false;
+  cpr_writer_finish (&writer);
+  return true;
+}
+
+static bool
+load (void)
+{
+  CprSchema schema = { NULL, NULL };
+  CprReader reader;
+  CprChunk chunk;
+  bool ok;
+
+  ck_assert (cpr_reader_open (&reader, writer.data->data, writer.data->len, &error));
+  ck_assert (cpr_reader_next (&reader, &chunk));
+  ck_assert (cpr_schema_read (&schema, &chunk.payload, &error));
+  ok = cpr_device_table_load (&loaded, &schema, &reader, &error);
+  cpr_schema_clear (&schema);
+  return ok;
+}
+
+static void
+add (CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state)
+{
+  ck_assert (cpr_device_table_add (table, name, type, state, &error));
+  assert_no_error (error);
+}
+
+/* Devices that tell when they are called, and fail when they are told to. */
+typedef struct
+{
+  uint32_t number;
+  enum
+  {
+    WORKS,
+    FAILS,
+    FAILS_SILENTLY
+  } pre_save, post_load;
+} Probe;
+
+static bool
+answer (int how, const char *text)
+{
+  if (how == FAILS)
+    g_set_error (&error, g_quark_from_static_string ("probe"), 5, "%s", text);
+  return how == WORKS;
+}
+
+static bool
+probe_pre_save (void *device, GError **to)
+{
+  Probe *probe = device;
+
+  ck_assert_ptr_eq (to, &error);
+  g_string_append_printf (calls, "save %u\n", probe->number);
+  return answer (probe->pre_save, "KVM_GET_REGS");
+}
+
+static bool
+probe_post_load (void *device, uint32_t version, GError **to)
+{
+  Probe *probe = device;
+
+  ck_assert_ptr_eq (to, &error);
+  g_string_append_printf (calls, "load %u of version %u\n", probe->number, version);
+  return answer (probe->post_load, "KVM_SET_REGS");
+}
+
+static const CprField probe_fields[] = { CPR_FIELD (Probe, number), CPR_FIELD_END };
+static const CprDeviceType probe_type = {
+  .size = sizeof (CprDeviceType),
+  .name = "probe",
+  .version = 4,
+  .minimum_version = 2,
+  .state = { "Probe", sizeof (Probe), probe_fields },
+  .pre_save = probe_pre_save,
+  .post_load = probe_post_load,
+};
+
+START_TEST (add_refuses_names_of_no_and_of_256_bytes)
+{
+  g_autofree char *longest = name_of (255), *too_long = name_of (256);
+  Disk disk;
+
+  ck_assert (!cpr_device_table_add (&saved, "", &disk_type, &disk, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "device '': a name has 1 to 255 bytes, not 0");
+  ck_assert (!cpr_device_table_add (&saved, too_long, &disk_type, &disk, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "not 256");
+  add (&saved, longest, &disk_type, &disk);
+  ck_assert_uint_eq (saved.devices->len, 1);
+}
+END_TEST
+
+START_TEST (add_refuses_a_duplicate_name)
+{
+  Serial serial;
+  Disk disk;
+
+  add (&saved, "com1", &serial_type, &serial);
+  ck_assert (!cpr_device_table_add (&saved, "com1", &disk_type, &disk, &error));
+  assert_error (&error, CPR_ERROR_EXISTS, "device 'com1'");
+}
+END_TEST
+
+START_TEST (add_refuses_two_types_of_one_name)
+{
+  const CprDeviceType copy = serial_type;
+  Serial serial;
+
+  add (&saved, "com1", &serial_type, &serial);
+  ck_assert (!cpr_device_table_add (&saved, "com2", &copy, &serial, &error));
+  assert_error (&error, CPR_ERROR_EXISTS, "device 'com2': there is another type named 'serial'");
+}
+END_TEST
+
+START_TEST (add_refuses_a_type_that_cannot_be_right)
+{
+  g_autofree char *too_long = name_of (256);
+  CprDeviceType type = serial_type;
+  Serial serial;
+
+  type.name = NULL;
+  ck_assert (!cpr_device_table_add (&saved, "com1", &type, &serial, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "device 'com1': ");
+  type.name = too_long;
+  ck_assert (!cpr_device_table_add (&saved, "com1", &type, &serial, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "device 'com1': ");
+  type = serial_type;
+  type.minimum_version = type.version + 1;
+  ck_assert (!cpr_device_table_add (&saved, "com1", &type, &serial, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "device 'com1': type 'serial': minimum version 4 is above version 3");
+  type = serial_type;
+  type.state.size = 3;
+  ck_assert (!cpr_device_table_add (&saved, "com1", &type, &serial, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "device 'com1': struct 'Serial': field");
+  ck_assert_uint_eq (saved.devices->len, 0);
+}
+END_TEST
+
+START_TEST (remove_knows_names_only_once)
+{
+  Disk disk;
+
+  add (&saved, "sda", &disk_type, &disk);
+  ck_assert (cpr_device_table_remove (&saved, "sda", &error));
+  ck_assert (!cpr_device_table_remove (&saved, "sda", &error));
+  assert_error (&error, CPR_ERROR_NOT_FOUND, "device 'sda'");
+  add (&saved, "sda", &disk_type, &disk);
+}
+END_TEST
+
+START_TEST (devices_are_matched_by_name_in_any_order)
+{
+  Serial com1 = serial_example, com2 = serial_example, to1 = { .ier = 0 }, to2 = { .ier = 0 };
+  Disk sda = disk_example, to = { .sector = 0 };
+
+  com2.ier = 2;
+  add (&saved, "com1", &serial_type, &com1);
+  add (&saved, "sda", &disk_type, &sda);
+  add (&saved, "com2", &serial_type, &com2);
+  add (&loaded, "sda", &disk_type, &to);
+  add (&loaded, "com2", &serial_type, &to2);
+  add (&loaded, "com1", &serial_type, &to1);
+  ck_assert (save ());
+  ck_assert (load ());
+  assert_serial_eq (&to1, &com1);
+  assert_serial_eq (&to2, &com2);
+  ck_assert_uint_eq (to.sector, sda.sector);
+}
+END_TEST
+
+START_TEST (a_state_without_devices_loads_where_there_are_none)
+{
+  ck_assert (save ());
+  ck_assert (load ());
+}
+END_TEST
+
+START_TEST (a_device_that_the_state_lacks_is_named_and_nothing_applied)
+{
+  Disk sda = disk_example, to = { .sector = 9 }, extra = { .sector = 9 };
+
+  add (&saved, "sda", &disk_type, &sda);
+  add (&loaded, "sda", &disk_type, &to);
+  add (&loaded, "sdb", &disk_type, &extra);
+  ck_assert (save ());
+  ck_assert (!load ());
+  assert_error (&error, CPR_ERROR_MISMATCH, "device 'sdb': it isn't in the state");
+  ck_assert_uint_eq (to.sector, 9);
+}
+END_TEST
+
+START_TEST (a_device_that_is_only_in_the_state_is_named_and_nothing_applied)
+{
+  Disk sda = disk_example, sdb = disk_example, to = { .sector = 9 };
+
+  add (&saved, "sda", &disk_type, &sda);
+  add (&saved, "sdb", &disk_type, &sdb);
+  add (&loaded, "sda", &disk_type, &to);
+  ck_assert (save ());
+  ck_assert (!load ());
+  assert_error (&error, CPR_ERROR_MISMATCH, "device 'sdb' of type 'disk' is in the state and not here");
+  ck_assert_uint_eq (to.sector, 9);
+}
+END_TEST
+
+START_TEST (a_device_of_another_type_is_named)
+{
+  Disk sda = disk_example;
+  Serial to = { .ier = 9 };
+
+  add (&saved, "sda", &disk_type, &sda);
+  add (&loaded, "sda", &serial_type, &to);
+  ck_assert (save ());
+  ck_assert (!load ());
+  assert_error (&error, CPR_ERROR_MISMATCH, "device 'sda': type is 'disk' in the state, 'serial' here");
+  ck_assert_uint_eq (to.ier, 9);
+}
+END_TEST
+
+START_TEST (versions_outside_the_loadable_range_are_refused)
+{
+  for (uint32_t version = 1; version <= 6; version++)
+    {
+      CprDeviceType type = probe_type;
+      Probe from = { .number = 7 }, to = { .number = 9 };
+
+      type.version = version;
+      type.minimum_version = 0;
+      add (&saved, "cpu0", &type, &from);
+      add (&loaded, "cpu0", &probe_type, &to);
+      ck_assert (save ());
+      ck_assert (load () == (version >= 2 && version <= 4));
+      ck_assert_uint_eq (to.number, version >= 2 && version <= 4 ? 7 : 9);
+      if (error != NULL)
+        assert_error (&error, CPR_ERROR_VERSION, "device 'cpu0': version is ");
+      ck_assert (cpr_device_table_remove (&saved, "cpu0", NULL) && cpr_device_table_remove (&loaded, "cpu0", NULL));
+    }
+  ck_assert_ptr_nonnull (strstr (calls->str, "load 7 of version 3"));
+}
+END_TEST
+
+START_TEST (pre_save_is_called_of_all_devices_before_any_is_read)
+{
+  Probe a = { .number = 1 }, b = { .number = 2, .pre_save = FAILS };
+
+  add (&saved, "cpu0", &probe_type, &a);
+  add (&saved, "cpu1", &probe_type, &b);
+  ck_assert (!save ());
+  ck_assert_str_eq (calls->str, "save 1\nsave 2\n");
+  ck_assert_str_eq (error->message, "device 'cpu1': KVM_GET_REGS");
+  ck_assert (g_error_matches (error, g_quark_from_static_string ("probe"), 5));
+  g_clear_error (&error);
+
+  b.pre_save = FAILS_SILENTLY;
+  ck_assert (!save ());
+  assert_error (&error, CPR_ERROR_CALLBACK, "device 'cpu1': pre_save failed without a reason");
+}
+END_TEST
+
+START_TEST (post_load_is_called_in_the_order_of_adding_after_the_fields_are_set)
+{
+  Probe from[3] = { { .number = 1 }, { .number = 2 }, { .number = 3 } }, to[3] = { { .number = 0 } };
+  static const char *const names[] = { "cpu0", "cpu1", "bus" };
+  static const int order[] = { 2, 0, 1 };
+
+  for (int i = 0; i < 3; i++)
+    add (&saved, names[i], &probe_type, &from[i]);
+  for (int i = 0; i < 3; i++)
+    add (&loaded, names[order[i]], &probe_type, &to[order[i]]);
+  ck_assert (save ());
+  g_string_truncate (calls, 0);
+  ck_assert (load ());
+  ck_assert_str_eq (calls->str, "load 3 of version 4\nload 1 of version 4\nload 2 of version 4\n");
+}
+END_TEST
+
+START_TEST (post_load_that_fails_ends_the_loading)
+{
+  Probe from[3] = { { .number = 1 }, { .number = 2 }, { .number = 3 } },
+        to[3] = { { .number = 0 }, { .post_load = FAILS }, { .number = 0 } };
+  static const char *const names[] = { "cpu0", "cpu1", "cpu2" };
+
+  for (int i = 0; i < 3; i++)
+    {
+      add (&saved, names[i], &probe_type, &from[i]);
+      add (&loaded, names[i], &probe_type, &to[i]);
+    }
+  ck_assert (save ());
+  g_string_truncate (calls, 0);
+  ck_assert (!load ());
+  ck_assert_str_eq (calls->str, "load 1 of version 4\nload 2 of version 4\n");
+  ck_assert_str_eq (error->message, "device 'cpu1': KVM_SET_REGS");
+  g_clear_error (&error);
+  to[1].post_load = FAILS_SILENTLY;
+  ck_assert (!load ());
+  assert_error (&error, CPR_ERROR_CALLBACK, "device 'cpu1': post_load failed without a reason");
+}
+END_TEST
+
+/* A program whose disk knows 32 bits of the sector only. */
+typedef struct
+{
+  uint32_t sector;
+  bool dirty;
+} SmallDisk;
+
+static const CprField small_disk_fields[] = { CPR_FIELD (SmallDisk, sector), CPR_FIELD (SmallDisk, dirty),
+                                              CPR_FIELD_END };
+static const CprDeviceType small_disk_type = {
+  .size = sizeof (CprDeviceType),
+  .name = "disk",
+  .version = 1,
+  .minimum_version = 1,
+  .state = { "Disk", sizeof (SmallDisk), small_disk_fields },
+};
+
+START_TEST (a_value_that_does_not_fit_one_device_is_applied_to_none)
+{
+  Probe cpu = { .number = 1 }, cpu_to = { .number = 9 };
+  Disk sda = { .sector = 5 }, sdb = disk_example;
+  SmallDisk sda_to = { .sector = 9 }, sdb_to = { .sector = 9 };
+
+  add (&saved, "cpu0", &probe_type, &cpu);
+  add (&saved, "sda", &disk_type, &sda);
+  add (&saved, "sdb", &disk_type, &sdb);
+  add (&loaded, "cpu0", &probe_type, &cpu_to);
+  add (&loaded, "sda", &small_disk_type, &sda_to);
+  add (&loaded, "sdb", &small_disk_type, &sdb_to);
+  ck_assert (save ());
+  g_string_truncate (calls, 0);
+  ck_assert (!load ());
+  assert_error (&error, CPR_ERROR_MISMATCH, "device 'sdb': field 'sector' of struct 'Disk': 18364758544493064720");
+  ck_assert_str_eq (calls->str, "");
+  ck_assert_uint_eq (cpu_to.number, 9);
+  ck_assert_uint_eq (sda_to.sector, 9);
+  ck_assert_uint_eq (sdb_to.sector, 9);
+  sdb.sector = 6;
+  ck_assert (save ());
+  ck_assert (load ());
+  ck_assert_uint_eq (sdb_to.sector, 6);
+}
+END_TEST
+
+START_TEST (a_count_that_cannot_be_saved_names_device_and_field)
+{
+  Serial com1 = serial_example;
+
+  com1.n_queue = SERIAL_QUEUE + 1;
+  add (&saved, "com1", &serial_type, &com1);
+  ck_assert (!save ());
+  assert_error (&error, CPR_ERROR_INVALID, "device 'com1': field 'queue' of struct 'Serial'");
+}
+END_TEST
+
+/* Sections that a writer wouldn't write. */
+static void
+assert_section_refused (const char *first, const char *second, uint32_t type, uint32_t reserved, const char *text)
+{
+  const char *const names[] = { first, second };
+  Disk to = { .sector = 9 };
+
+  cpr_writer_init (&writer);
+  cpr_device_table_write_schema (&saved, &writer);
+  for (int i = 0; i < 2; i++)
+    {
+      cpr_writer_begin_chunk (&writer, CPR_CHUNK_SECTION, 0);
+      cpr_writer_put_string (&writer, names[i]);
+      cpr_writer_put_u32 (&writer, i == 0 ? 0 : type);
+      cpr_writer_put_u32 (&writer, i == 0 ? 0 : reserved);
+      cpr_writer_put (&writer, "12345678\1", 9);
+      cpr_writer_end_chunk (&writer);
+    }
+  cpr_writer_finish (&writer);
+  add (&loaded, "sda", &disk_type, &to);
+  ck_assert (!load ());
+  assert_error (&error, CPR_ERROR_CORRUPT, text);
+  ck_assert_uint_eq (to.sector, 9);
+  cpr_device_table_remove (&loaded, "sda", NULL);
+  cpr_writer_clear (&writer);
+}
+
+START_TEST (sections_that_cannot_be_right_are_refused)
+{
+  Disk sda = disk_example;
+
+  add (&saved, "sda", &disk_type, &sda);
+  assert_section_refused ("sda", "sda", 0, 0, "section at offset");
+  assert_section_refused ("sda", "", 0, 0, "section at offset");
+  assert_section_refused ("sda", "sdb", 1, 0, "section at offset");
+  assert_section_refused ("sda", "sdb", UINT32_MAX, 0, "section at offset");
+  assert_section_refused ("sda", "sdb", 0, 1, "section at offset");
+}
+END_TEST
+
+START_TEST (bytes_after_or_missing_from_the_last_field_are_refused)
+{
+  static const char data[] = "12345678\1\0";
+  Disk sda = disk_example, to = { .sector = 9 };
+
+  add (&saved, "sda", &disk_type, &sda);
+  add (&loaded, "sda", &disk_type, &to);
+  for (size_t len = 0; len <= 10; len++)
+    {
+      cpr_writer_init (&writer);
+      cpr_device_table_write_schema (&saved, &writer);
+      cpr_writer_begin_chunk (&writer, CPR_CHUNK_SECTION, 0);
+      cpr_writer_put_string (&writer, "sda");
+      cpr_writer_put_u32 (&writer, 0);
+      cpr_writer_put_u32 (&writer, 0);
+      cpr_writer_put (&writer, data, len);
+      cpr_writer_end_chunk (&writer);
+      cpr_writer_finish (&writer);
+      ck_assert (load () == (len == 9));
+      if (len != 9)
+        assert_error (&error, CPR_ERROR_CORRUPT, "device 'sda': ");
+      if (len < 9)
+        ck_assert_uint_eq (to.sector, 9);
+      cpr_writer_clear (&writer);
+    }
+}
+END_TEST
+
+START_TEST (a_bool_that_is_neither_0_nor_1_is_refused)
+{
+  Disk sda = disk_example, to = { .sector = 9 };
+
+  add (&saved, "sda", &disk_type, &sda);
+  add (&loaded, "sda", &disk_type, &to);
+  cpr_writer_init (&writer);
+  cpr_device_table_write_schema (&saved, &writer);
+  cpr_writer_begin_chunk (&writer, CPR_CHUNK_SECTION, 0);
+  cpr_writer_put_string (&writer, "sda");
+  cpr_writer_put_u64 (&writer, 0);
+  cpr_writer_put (&writer, "12345678\2", 9);
+  cpr_writer_end_chunk (&writer);
+  cpr_writer_finish (&writer);
+  ck_assert (!load ());
+  assert_error (&error, CPR_ERROR_CORRUPT, "device 'sda': field 'dirty' of struct 'Disk': a bool is neither 0 nor 1");
+  ck_assert_uint_eq (to.sector, 9);
+}
+END_TEST
+
+int
+main (void)
+{
+  BEGIN_SUITE ("device");
+
+  tcase_add_checked_fixture (tests, setup, teardown);
+  tcase_add_test (tests, add_refuses_names_of_no_and_of_256_bytes);
+  tcase_add_test (tests, add_refuses_a_duplicate_name);
+  tcase_add_test (tests, add_refuses_two_types_of_one_name);
+  tcase_add_test (tests, add_refuses_a_type_that_cannot_be_right);
+  tcase_add_test (tests, remove_knows_names_only_once);
+  tcase_add_test (tests, devices_are_matched_by_name_in_any_order);
+  tcase_add_test (tests, a_state_without_devices_loads_where_there_are_none);
+  tcase_add_test (tests, a_device_that_the_state_lacks_is_named_and_nothing_applied);
+  tcase_add_test (tests, a_device_that_is_only_in_the_state_is_named_and_nothing_applied);
+  tcase_add_test (tests, a_device_of_another_type_is_named);
+  tcase_add_test (tests, versions_outside_the_loadable_range_are_refused);
+  tcase_add_test (tests, pre_save_is_called_of_all_devices_before_any_is_read);
+  tcase_add_test (tests, post_load_is_called_in_the_order_of_adding_after_the_fields_are_set);
+  tcase_add_test (tests, post_load_that_fails_ends_the_loading);
+  tcase_add_test (tests, a_value_that_does_not_fit_one_device_is_applied_to_none);
+  tcase_add_test (tests, a_count_that_cannot_be_saved_names_device_and_field);
+  tcase_add_test (tests, sections_that_cannot_be_right_are_refused);
+  tcase_add_test (tests, bytes_after_or_missing_from_the_last_field_are_refused);
+  tcase_add_test (tests, a_bool_that_is_neither_0_nor_1_is_refused);
+  return run_suite (suite);
+}

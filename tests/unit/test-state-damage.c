@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A real state, cut off and changed everywhere: refused, or loaded into values that are well-formed. */
+#include "helpers.h"
+
+#include <xxhash.h>
+
+static Machine machine;
+static GByteArray *state;
+
+/* Of every how many bytes one is tried where trying all takes too long. */
+static size_t
+stride (size_t otherwise)
+{
+  return under_valgrind () ? otherwise * 37 : otherwise;
+}
+
+static void
+setup (void)
+{
+  CprManifest head;
+  CprWriter writer;
+
+  machine_init (&machine);
+  machine_head (&head);
+  machine_write (&machine, &head, &writer);
+  state = g_byte_array_ref (writer.data);
+  cpr_writer_clear (&writer);
+}
+
+static void
+teardown (void)
+{
+  g_byte_array_unref (state);
+  machine_clear (&machine);
+}
+
+static void
+assert_well_formed (const Serial *serial, const Disk *disk)
+{
+  uint8_t enabled, dirty;
+
+  memcpy (&enabled, &serial->enabled, 1); /* as a byte: a bool that is 2 is what is looked for */
+  memcpy (&dirty, &disk->dirty, 1);
+  ck_assert_uint_le (enabled, 1);
+  ck_assert_uint_le (dirty, 1);
+  ck_assert_uint_le (serial->n_queue, SERIAL_QUEUE);
+}
+
+/* Everything that a new program does with a state before it trusts it. */
+static bool
+load (const uint8_t *data, size_t len, Serial *serial, Disk *disk, GError **error)
+{
+  CprDeviceTable devices;
+  CprManifest manifest;
+  CprReader reader;
+  bool ok;
+
+  cpr_device_table_init (&devices);
+  ck_assert (cpr_device_table_add (&devices, "com1", &serial_type, serial, NULL));
+  ck_assert (cpr_device_table_add (&devices, "sda", &disk_type, disk, NULL));
+  cpr_manifest_init (&manifest);
+  ok = cpr_reader_open (&reader, data, len, error) && cpr_manifest_read (&manifest, &reader, error) &&
+       cpr_device_table_load (&devices, &manifest.schema, &reader, error);
+  cpr_manifest_clear (&manifest);
+  cpr_device_table_clear (&devices);
+  return ok;
+}
+
+/* Refused for a reason that an operator can read; nothing was applied. */
+static void
+assert_refused (const uint8_t *data, size_t len)
+{
+  Serial serial = { .n_queue = 99 };
+  Disk disk = { .sector = 99 };
+  GError *error = NULL;
+
+  ck_assert (!load (data, len, &serial, &disk, &error));
+  ck_assert_uint_eq (serial.n_queue, 99);
+  ck_assert_uint_eq (disk.sector, 99);
+  ck_assert (error != NULL && error->domain == CPR_ERROR && error->message[0] != '\0');
+  ck_assert (error->code == CPR_ERROR_CORRUPT || error->code == CPR_ERROR_VERSION);
+  g_error_free (error);
+}
+
+START_TEST (the_undamaged_state_loads)
+{
+  Serial serial = { .n_queue = 0 };
+  Disk disk = { .sector = 0 };
+  GError *error = NULL;
+
+  ck_assert (load (state->data, state->len, &serial, &disk, &error));
+  assert_serial_eq (&serial, &serial_example);
+  ck_assert_uint_eq (disk.sector, disk_example.sector);
+  ck_assert (disk.dirty);
+}
+END_TEST
+
+/* A copy of its own size, so that a tool sees every read beyond it. */
+START_TEST (every_prefix_is_refused)
+{
+  for (size_t len = 0; len < state->len; len += stride (1))
+    {
+      g_autofree uint8_t *prefix = g_memdup2 (state->data, len);
+
+      assert_refused (prefix != NULL ? prefix : state->data, len);
+    }
+}
+END_TEST
+
+START_TEST (every_flipped_byte_is_refused)
+{
+  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+
+  for (size_t at = 0; at < state->len; at += stride (1))
+    {
+      copy[at] ^= (uint8_t) (1u << at % 8);
+      assert_refused (copy, state->len);
+      copy[at] = (uint8_t) ~state->data[at];
+      assert_refused (copy, state->len);
+      copy[at] = state->data[at];
+    }
+}
+END_TEST
+
+START_TEST (every_other_value_of_a_byte_is_refused)
+{
+  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+
+  for (size_t at = 0; at < state->len; at += at < 96 ? stride (1) : stride (61))
+    {
+      for (unsigned value = 0; value < 256; value++)
+        if (value != state->data[at])
+          {
+            copy[at] = (uint8_t) value;
+            assert_refused (copy, state->len);
+          }
+      copy[at] = state->data[at];
+    }
+}
+END_TEST
+
+START_TEST (a_byte_more_or_less_within_is_refused)
+{
+  for (size_t at = 0; at < state->len; at += stride (3))
+    {
+      g_autofree uint8_t *more = g_malloc (state->len + 1), *less = g_malloc (state->len);
+
+      memcpy (more, state->data, at);
+      more[at] = 0;
+      memcpy (more + at + 1, state->data + at, state->len - at);
+      assert_refused (more, state->len + 1);
+      memcpy (less, state->data, at);
+      memcpy (less + at, state->data + at + 1, state->len - at - 1);
+      assert_refused (less, state->len - 1);
+    }
+}
+END_TEST
+
+/* The checksummed piece that @at lies in: the header or a chunk; *end is where its checksum is. */
+static void
+find_frame (size_t at, size_t *start, size_t *end)
+{
+  CprReader reader;
+  CprChunk chunk;
+
+  *start = 0;
+  *end = CPR_FORMAT_HEADER_SIZE - CPR_FORMAT_CHECKSUM_SIZE;
+  ck_assert (cpr_reader_open (&reader, state->data, state->len, NULL));
+  while (at >= *end + CPR_FORMAT_CHECKSUM_SIZE)
+    {
+      bool more = cpr_reader_next (&reader, &chunk);
+
+      *start = *end + CPR_FORMAT_CHECKSUM_SIZE;
+      *end = more ? reader.pos - CPR_FORMAT_CHECKSUM_SIZE : state->len - CPR_FORMAT_CHECKSUM_SIZE;
+    }
+}
+
+/* Changes one byte, makes the checksum right and loads: whatever comes of it, it is well-formed. */
+static bool
+try_with_checksum (uint8_t *copy, size_t at, uint8_t value)
+{
+  Serial serial = { .n_queue = 0 };
+  Disk disk = { .sector = 0 };
+  GError *error = NULL;
+  XXH64_hash_t checksum;
+  size_t start, end;
+  bool ok;
+
+  find_frame (at, &start, &end);
+  if (at >= end)
+    return false; /* the checksum itself */
+  copy[at] = value;
+  checksum = XXH3_64bits (copy + start, end - start);
+  memcpy (copy + end, &checksum, sizeof checksum);
+  ok = load (copy, state->len, &serial, &disk, &error);
+  ck_assert (ok == (error == NULL));
+  if (ok)
+    assert_well_formed (&serial, &disk);
+  else
+    ck_assert (error->domain == CPR_ERROR && error->message[0] != '\0');
+  g_clear_error (&error);
+  memcpy (copy + start, state->data + start, end + CPR_FORMAT_CHECKSUM_SIZE - start);
+  return ok;
+}
+
+START_TEST (damage_with_a_right_checksum_never_crashes)
+{
+  static const uint8_t flips[] = { 0x01, 0x02, 0x10, 0x80, 0xff };
+  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+  unsigned loaded = 0, refused = 0;
+
+  for (size_t at = 0; at < state->len; at += stride (1))
+    for (size_t i = 0; i < G_N_ELEMENTS (flips); i++)
+      if (try_with_checksum (copy, at, state->data[at] ^ flips[i]))
+        loaded++;
+      else
+        refused++;
+  ck_assert_uint_gt (loaded, 0); /* values of devices */
+  ck_assert_uint_gt (refused, 0);
+}
+END_TEST
+
+static size_t
+offset_of_chunk (uint32_t type)
+{
+  CprReader reader;
+  CprChunk chunk;
+
+  ck_assert (cpr_reader_open (&reader, state->data, state->len, NULL));
+  while (cpr_reader_next (&reader, &chunk))
+    if (chunk.type == type)
+      return chunk.offset;
+  ck_abort_msg ("no chunk of type %u", type);
+  return 0;
+}
+
+START_TEST (every_value_in_schema_and_sections_never_crashes)
+{
+  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+  unsigned loaded = 0;
+
+  for (size_t at = offset_of_chunk (CPR_CHUNK_SCHEMA); at < state->len; at += stride (7))
+    for (unsigned value = 0; value < 256; value++)
+      loaded += try_with_checksum (copy, at, (uint8_t) value);
+  ck_assert_uint_gt (loaded, 0);
+}
+END_TEST
+
+/* Two bytes of one chunk at once, where lengths and counts would have to agree; the same ones in every run. */
+START_TEST (two_changes_with_a_right_checksum_never_crash)
+{
+  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+  g_autoptr (GRand) random = g_rand_new_with_seed (20);
+  size_t first = offset_of_chunk (CPR_CHUNK_SCHEMA);
+
+  for (int i = 0; i < (under_valgrind () ? 200 : 20000); i++)
+    {
+      size_t at = first + g_rand_int (random) % (state->len - first), start, end, other;
+
+      find_frame (at, &start, &end);
+      other = start + g_rand_int (random) % (end - start);
+      copy[other] = (uint8_t) g_rand_int (random);
+      try_with_checksum (copy, at, (uint8_t) g_rand_int (random));
+      copy[other] = state->data[other];
+    }
+}
+END_TEST
+
+int
+main (void)
+{
+  BEGIN_SUITE ("state-damage");
+
+  tcase_add_checked_fixture (tests, setup, teardown);
+  tcase_add_test (tests, the_undamaged_state_loads);
+  tcase_add_test (tests, every_prefix_is_refused);
+  tcase_add_test (tests, every_flipped_byte_is_refused);
+  tcase_add_test (tests, every_other_value_of_a_byte_is_refused);
+  tcase_add_test (tests, a_byte_more_or_less_within_is_refused);
+  tcase_add_test (tests, damage_with_a_right_checksum_never_crashes);
+  tcase_add_test (tests, every_value_in_schema_and_sections_never_crashes);
+  tcase_add_test (tests, two_changes_with_a_right_checksum_never_crash);
+  return run_suite (suite);
+}
