@@ -98,7 +98,8 @@ typedef int (*CprFdOpen) (const char *name, int index, void *user_data, GError *
  * Takes the fd if the old program handed it over; else opens it and adds it. This is the call that makes start-up code the
  * same for a fresh start and for an update.
  *
- * Errors: as cpr_fd_add(), and what @open reports. An fd that @open returned and that can't be added is closed.
+ * Errors: as cpr_fd_add(), and what @open reports. An fd that @open returned and that can't be added, because it is in the
+ * table already, stays open.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
  *

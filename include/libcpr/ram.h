@@ -29,7 +29,8 @@ typedef struct _CprRamBlock CprRamBlock;
  * CprRamBackend:
  * @CPR_RAM_MEMFD: a memfd, sealed against shrinking; the default
  * @CPR_RAM_HUGETLB: a memfd of huge pages of the system's default size; @size must be a multiple of it
- * @CPR_RAM_FILE: a file, on hugetlbfs and DAX too, by path; created with mode 0600 and grown to the size when it is shorter
+ * @CPR_RAM_FILE: a file, on hugetlbfs and DAX too, by path, which may be a symbolic link; created with mode 0600 and grown to the size when it
+ *     is shorter, and left so if the call fails later
  * @CPR_RAM_FD: an fd of the VMM's, at least as long as the size; duplicated
  * @CPR_RAM_PRIVATE: anonymous private memory. It can't survive in exec mode: an update is refused with %CPR_ERROR_BLOCKED
  *
@@ -121,7 +122,8 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
  * @block: a block of @session; not valid afterwards
  * @error: where an error goes, or %NULL
  *
- * Unmaps a RAM block and gives its memory back, unless the backing is an fd of the VMM's or a file.
+ * Unmaps a RAM block and gives its memory back, unless the backing is an fd of the VMM's or a file. Shortly after an update it
+ * waits until the old address space is torn down.
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *

@@ -18,8 +18,8 @@ G_BEGIN_DECLS
  * SECTION:session
  * @title: Session
  *
- * A session is one VM's CPR life inside one process. Everything hangs off it and nothing is global: a process may have
- * several sessions, but only one of them can take up a state, and an update in exec mode replaces the whole process.
+ * A session is one VM's CPR life inside one process. Everything hangs off it and nothing is global. A process has one session:
+ * an update in exec mode replaces the whole process, and a state that it was handed belongs to one VM.
  */
 
 /**
@@ -111,7 +111,8 @@ typedef enum
  * @log: takes the library's messages, or %NULL for none; may be called from a thread of the library
  * @user_data: passed to the callbacks
  * @argv: (nullable): the command line as main() got it, for the way back of a later update; copied. %NULL: it is read from
- *     /proc/self/cmdline, which takes longer
+ *     /proc/self/cmdline, which takes longer, but is right also where main()'s isn't: after g_option_context_parse() took
+ *     options out of it, or where the program was started by naming the dynamic linker
  * @unclaimed_fds: what becomes of fds that nobody took
  *
  * How a session is set up. Zero it, set @size, then the fields.
@@ -139,24 +140,29 @@ typedef struct
  * Call it first in main(), after the parsing of arguments and before anything with an effect outside the process.
  *
  * Whether there is a state is not a matter of trust: the environment variable `LIBCPR_STATE` is a hint that is verified,
- * and where it was lost on the way (`env -i`, sudo, a login shell) the state is found among the open fds. A state that is
+ * and where it was lost on the way (`env -i`, a login shell) the state is found among the open fds. A state that is
  * there is taken up or refused, never ignored: a second, empty guest would run on the same disk. A refused state is also
- * the answer in a process that a wrapper forked: only the process that the update was meant for may have the guest.
+ * the answer in a process that a wrapper forked: only the process that the update was meant for may have the guest. The limit
+ * of this: a wrapper that forks, closes all fds and clears the environment too, as sudo does, leaves nothing to be found;
+ * don't update through one.
  *
  * Taking up means: the whole stream is verified (seals, owner, checksums, limits, VM name, boot, process, and that it was
  * not taken up before), each fd is compared with what it was in the old program, all of them are close-on-exec again, the
- * environment is cleaned, and, as the last act, the signal mask that the old program's thread had is restored.
+ * environment is cleaned, and, as the last act, the signal mask that the old program's thread had is restored: signals
+ * that came since the stop are delivered then, so install handlers before this call, or block what must wait.
  *
  * What is recorded here for the way back of a later update: the executable (held open), argv, the environment, the working
  * directory, umask, resource limits and ignored signals of this process.
  *
- * Errors: %CPR_ERROR_INVALID (name, missing callbacks), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION, %CPR_ERROR_MISMATCH (not
- * for this VM, user, boot or process, used before, or an fd isn't what it was), %CPR_ERROR_SYSTEM.
+ * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION,
+ * %CPR_ERROR_MISMATCH (not for this VM, user or boot, used before, or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (meant
+ * for another process), %CPR_ERROR_SYSTEM, and #GFileError where /proc can't be read.
  *
  * After failure: where the state was meant for this process and is intact, the function doesn't return: the old program is
- * executed again and the guest goes on there. Else it returns %NULL, and the VMM must end without running a guest.
+ * executed again and the guest goes on there. Else it returns %NULL, and the VMM must end without running a guest; a refused
+ * state stays open, so that a second call is refused too.
  *
- * Handoff and fork: the session belongs to the calling process. Threads: call it before others are started. Permitted
+ * Handoff and fork: the session belongs to the calling process; a VMM that turns itself into a daemon does so before. Threads: call it before others are started. Permitted
  * states: needs no session.
  *
  * Returns: (transfer full): a session in state %CPR_SESSION_STATE_FRESH or %CPR_SESSION_STATE_INCOMING, or %NULL
@@ -175,7 +181,7 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  * that isn't in the state. All of the state is checked before any of it is applied.
  *
  * Errors: %CPR_ERROR_MISMATCH (unclaimed or missing objects, or a value that doesn't fit, by name), %CPR_ERROR_VERSION,
- * %CPR_ERROR_CALLBACK or the device's own error, %CPR_ERROR_STATE.
+ * %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error, %CPR_ERROR_STATE.
  *
  * After failure: in a session that took up a state the function doesn't return: the old program is executed again, with
  * this error as its reason. Only where that fails too (then @error says both) does it return.
@@ -224,7 +230,7 @@ CPR_API bool cpr_session_start (CprSession *session, GError **error);
  * pidfd_getfd() (Linux 5.6; not where this process made itself undumpable and has no CAP_SYS_PTRACE). Without a guardian
  * they are missing, and the way back fails.
  *
- * Errors: %CPR_ERROR_STATE, %CPR_ERROR_NOT_OWNER, %CPR_ERROR_SYSTEM: the old program couldn't be executed.
+ * Errors: %CPR_ERROR_STATE, or, where the way back failed, @reason's own code with a message that says both.
  *
  * After failure: the guest doesn't run here; the session can only be freed.
  *
@@ -320,7 +326,8 @@ CPR_API bool cpr_session_is_incoming (const CprSession *session);
  * are the caller's.
  *
  * In a session that took up a state and hasn't started the guest this is cpr_session_abort(): the old program is executed
- * again, and the function returns only if that fails.
+ * again, and the function returns only if that fails. After a recent update it waits until the old address space is torn
+ * down.
  *
  * Handoff and fork: the one call that is permitted in a forked child; there it only frees memory.
  *

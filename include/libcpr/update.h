@@ -88,8 +88,12 @@ typedef struct
  * isn't executable or is a directory; no memory or space for the state; execve's errno), what @stop or a device's
  * `pre_save` reported, %CPR_ERROR_CALLBACK.
  *
+ * The call first waits, with the guest running, for the teardown that an update shortly before has left: that is done at idle
+ * priority, which it raises if it may (RLIMIT_NICE of 20, or CAP_SYS_NICE; else a busy machine may take long).
+ *
  * After failure: the guest is as it was, running or paused; every step was undone; the call can be made again at once. The
- * error also stands in cpr_session_get_update_info().
+ * error also stands in cpr_session_get_update_info(). Only where %CPR_ERROR_NOT_OWNER says that another process has taken the
+ * guest is the session LOST. fds that were opened without close-on-exec while the call was under way have it afterwards.
  *
  * Permitted states: ACTIVE.
  *

@@ -171,8 +171,14 @@ cpr_fd_list (GError **error)
   fds = g_array_new (FALSE, FALSE, sizeof (int));
   while ((len = syscall (SYS_getdents64, folder, buffer, sizeof buffer)) > 0)
     append_numbers (fds, buffer, (size_t) len, folder);
+  if (len < 0)
+    {
+      cpr_throw_errno (error, errno, "/proc/self/fd: getdents64");
+      g_clear_pointer (&fds, g_array_unref);
+    }
   cpr_fd_clear (&folder);
-  cpr_fd_sort (fds);
+  if (fds != NULL)
+    cpr_fd_sort (fds);
   return fds;
 }
 

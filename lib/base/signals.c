@@ -67,10 +67,20 @@ cpr_signals_get_ignored (void)
   return bits;
 }
 
+static void
+drop_signal (int number)
+{
+  (void) number;
+}
+
+/* Other threads still take signals: what isn't to be ignored any more gets a handler that does nothing instead of the
+ * default action, which may be deadly; the execve turns it into the default. */
 void
 cpr_signals_set_ignored (uint64_t bits)
 {
+  uint64_t differing = bits ^ cpr_signals_get_ignored ();
+
   for (int number = 1; number <= N_SIGNALS; number++)
-    if (number != SIGKILL && number != SIGSTOP)
-      signal (number, (bits & bit (number)) != 0 ? SIG_IGN : SIG_DFL);
+    if ((differing & bit (number)) != 0)
+      signal (number, (bits & bit (number)) != 0 ? SIG_IGN : drop_signal);
 }

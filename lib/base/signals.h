@@ -15,7 +15,7 @@ void cpr_signals_restore (const sigset_t *old);
 uint64_t cpr_signals_get_mask (void);
 void cpr_signals_set_mask (uint64_t bits);
 
-/* The process's ignored signals. What isn't ignored gets its default action: for right before an execve. */
+/* The process's ignored signals; setting them is for right before an execve. */
 uint64_t cpr_signals_get_ignored (void);
 void cpr_signals_set_ignored (uint64_t bits);
 

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -169,13 +171,24 @@ cpr_execve_seal (CprExecve *exec, const CprWriter *writer, GError **error)
   return true;
 }
 
-bool
-cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp, GError **error)
+/* An armed interval timer, or its signal when it ran out since signals were blocked, would kill the new program before it
+ * knows of it. */
+static bool
+disarm_alarm (void)
 {
+  static const struct timespec no_time = { 0, 0 };
   static const struct itimerval off;
+  sigset_t alarm;
 
-  /* An armed interval timer would kill the new program by SIGALRM before it knows of it. */
   cpr_sys->setitimer (ITIMER_REAL, &off, NULL);
+  sigemptyset (&alarm);
+  sigaddset (&alarm, SIGALRM);
+  return sigtimedwait (&alarm, NULL, &no_time) == SIGALRM;
+}
+
+static bool
+execute (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp, GError **error)
+{
   if (cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
     return cpr_throw_errno (error, errno, "close_range");
   for (guint i = 0; i < carried->len; i++)
@@ -186,6 +199,17 @@ cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *ar
   else
     cpr_sys->execveat (exe_fd, argv, envp);
   return cpr_throw_errno (error, errno, "program '%s': execve", path != NULL ? path : argv[0]);
+}
+
+bool
+cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp, GError **error)
+{
+  bool alarmed = disarm_alarm ();
+
+  execute (carried, path, exe_fd, argv, envp, error);
+  if (alarmed)
+    kill (getpid (), SIGALRM);
+  return false;
 }
 
 /* The other way round than cpr_execve_image(), as far as that came. */
@@ -221,7 +245,10 @@ go_blocked (CprExecve *exec, GError **error)
 
   getitimer (ITIMER_REAL, &timer);
   if (!cpr_baton_move (exec->baton.page, mine, offered))
-    return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
+    {
+      exec->lost = true;
+      return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
+    }
 
   atomic_store (&exec->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
   cpr_execve_image (exec->carried, exec->path, -1, exec->argv, exec->envp, &reason);
@@ -232,6 +259,7 @@ go_blocked (CprExecve *exec, GError **error)
     g_propagate_error (error, reason);
   else
     {
+      exec->lost = true;
       cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: another process took it while this one failed: %s",
                  reason->message);
       g_error_free (reason);

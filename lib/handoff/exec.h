@@ -25,6 +25,7 @@ typedef struct
   int release_fd;
   CprBaton baton;
   CprGuardian *guardian; /* NULL: do without */
+  bool lost;             /* the baton was taken while execve failed: the guest mustn't run here again */
   GArray *carried;       /* int, ascending: what the new program gets */
   GArray *inheritable;   /* int: what isn't close-on-exec and has to be so again after a failure */
 } CprExecve;

@@ -40,37 +40,29 @@ struct _CprGuardian
 /* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc; its memory is the
  * old program's, its thread-local storage a dead thread's. All signals are blocked. */
 
-#define GUARDIAN_CODE __attribute__ ((noinline, optimize ("no-stack-protector")))
-#if defined(__clang__)
-#  undef GUARDIAN_CODE
-#  define GUARDIAN_CODE __attribute__ ((noinline, no_stack_protector, no_sanitize ("address", "undefined", "thread")))
-#elif defined(__SANITIZE_ADDRESS__)
-#  undef GUARDIAN_CODE
-#  define GUARDIAN_CODE \
-    __attribute__ ((noinline, optimize ("no-stack-protector"), no_sanitize ("address", "undefined", "thread")))
-#endif
+#define GUARDIAN_CODE __attribute__ ((noinline, no_stack_protector, no_sanitize ("address", "undefined", "thread")))
 
-/* Closes first, so that a device held here isn't busy longer than it has to be. What remains, the old address
- * space, goes at idle priority: the guest runs. */
+/* Closes first, so that a device held here isn't busy longer than it has to be. What remains, the old address space, goes
+ * at idle priority, because the guest runs; unless somebody waits for it, see cpr_guardian_hurry(). */
 GUARDIAN_CODE static void
-let_go (void)
+let_go (CprGuardian *guardian)
 {
   struct sched_param param;
 
   param.sched_priority = 0;
   cpr_raw (SYS_close_range, 0, (long) ~0U, 0, 0);
   cpr_raw (SYS_sched_setscheduler, 0, SCHED_IDLE, (long) &param, 0);
+  if (atomic_load (&guardian->page->hurry) != 0)
+    cpr_raw (SYS_sched_setscheduler, 0, SCHED_OTHER, (long) &param, 0);
   cpr_raw (SYS_exit_group, 0, 0, 0, 0);
 }
 
-/* The candidate died with the baton in its hand. Taking the guest back from here is the rescue; without one
- * the guardian ends like the VMM did, so that a supervisor that starts the VM again finds disks and devices
- * free. */
+/* The candidate died with the baton in its hand. Taking the guest back from here is the rescue; without one the guardian ends
+ * like the VMM did, so that a supervisor that starts the VM again finds disks and devices free. */
 GUARDIAN_CODE static void
 candidate_died (CprGuardian *guardian)
 {
-  (void) guardian;
-  let_go ();
+  let_go (guardian);
 }
 
 GUARDIAN_CODE static int
@@ -94,7 +86,7 @@ guardian_main (void *data)
       fds[0].revents = fds[1].revents = 0;
       cpr_raw (SYS_ppoll, (long) fds, 2, 0, 0);
       if ((fds[0].revents & POLLIN) != 0)
-        let_go ();
+        let_go (guardian);
       if ((fds[1].revents & POLLIN) != 0)
         candidate_died (guardian);
     }
@@ -169,15 +161,17 @@ cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, GError **error)
   return guardian;
 }
 
-static pid_t
-reap (pid_t pid, int options)
+/* Waits until a guardian has ended; with WNOHANG and WNOWAIT as options. False with WNOHANG if it hasn't. */
+static bool
+await (pid_t pid, int options)
 {
-  pid_t reaped;
+  siginfo_t info = { .si_pid = 0 };
+  int result;
 
   do
-    reaped = cpr_sys->waitpid (pid, NULL, options | __WALL);
-  while (reaped < 0 && errno == EINTR);
-  return reaped;
+    result = waitid (P_PID, (id_t) pid, &info, WEXITED | __WALL | options);
+  while (result < 0 && errno == EINTR);
+  return result < 0 || info.si_pid != 0; /* ECHILD: somebody else reaped it */
 }
 
 bool
@@ -193,7 +187,7 @@ cpr_guardian_launch (CprGuardian *guardian, GError **error)
   guardian->pid = pid;
   while (atomic_load (&guardian->ready) == 0)
     if (syscall (SYS_futex, &guardian->ready, FUTEX_WAIT, 0, &patience, NULL, 0) < 0 && errno == ETIMEDOUT &&
-        reap (pid, WNOHANG) == pid)
+        await (pid, WNOHANG))
       {
         guardian->pid = 0;
         return cpr_throw (error, CPR_ERROR_SYSTEM, "guardian: it died at its start");
@@ -211,7 +205,7 @@ cpr_guardian_free (CprGuardian *guardian)
   if (guardian->pid > 0)
     {
       kill (guardian->pid, SIGKILL);
-      reap (guardian->pid, 0);
+      await (guardian->pid, 0);
     }
   cpr_fd_clear (&guardian->pidfd);
   if (guardian->stack != NULL)
@@ -224,31 +218,31 @@ void
 cpr_guardians_release (CprBatonPage *page, int release)
 {
   static const uint64_t one = 1;
+  bool told = cpr_sys->write (release, &one, sizeof one) > 0 || errno == EAGAIN;
 
-  if (cpr_sys->write (release, &one, sizeof one) < 0 && errno != EAGAIN)
-    for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
-      if (page->guardians[i] > 0)
-        kill (page->guardians[i], SIGKILL);
   for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
     if (page->guardians[i] > 0)
-      {
-        reap (page->guardians[i], 0);
-        page->guardians[i] = 0;
-      }
+      kill (page->guardians[i], told ? SIGCONT : SIGKILL); /* one that was stopped would never see it */
+}
+
+void
+cpr_guardian_await (pid_t guardian)
+{
+  await (guardian, WNOWAIT);
+}
+
+void
+cpr_guardian_reap (pid_t guardian)
+{
+  await (guardian, 0);
 }
 
 pid_t
 cpr_guardians_find (const CprBatonPage *page)
 {
   for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
-    {
-      siginfo_t info = { .si_pid = 0 };
-      pid_t pid = page->guardians[i];
-
-      /* Our child that hasn't ended: waitid() answers with nothing. */
-      if (pid > 0 && waitid (P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && info.si_pid == 0)
-        return pid;
-    }
+    if (page->guardians[i] > 0 && !await (page->guardians[i], WNOHANG | WNOWAIT))
+      return page->guardians[i];
   return 0;
 }
 
@@ -261,11 +255,9 @@ cpr_guardian_is_child (void)
 }
 
 void
-cpr_guardians_hurry (const pid_t *guardians, int n)
+cpr_guardian_hurry (pid_t guardian)
 {
   static const struct sched_param param = { .sched_priority = 0 };
 
-  for (int i = 0; i < n; i++)
-    if (guardians[i] > 0)
-      sched_setscheduler (guardians[i], SCHED_OTHER, &param);
+  sched_setscheduler (guardian, SCHED_OTHER, &param);
 }

@@ -24,17 +24,22 @@ bool cpr_guardian_launch (CprGuardian *guardian, GError **error);
 /* Ends the process, if there is one, and frees; for when the execve didn't come about. */
 void cpr_guardian_free (CprGuardian *guardian);
 
-/* Lets go the guardians of @page and waits until they have ended; what takes time about it is the teardown of
- * the old address space. */
+/* Tells the guardians of @page to go. They end at idle priority; what takes time about it is the teardown of the old address
+ * space. */
 void cpr_guardians_release (CprBatonPage *page, int release);
+
+/* Waits until a guardian has ended; until cpr_guardian_reap() its pid stays its own. */
+void cpr_guardian_await (pid_t guardian);
+void cpr_guardian_reap (pid_t guardian);
+
+/* Gives a guardian that wasn't reaped more of the processor, as far as this process may (RLIMIT_NICE or CAP_SYS_NICE):
+ * somebody waits for its end. One that hasn't gone idle yet sees `hurry` in its page. */
+void cpr_guardian_hurry (pid_t guardian);
 
 /* A guardian of @page that is alive, or 0. */
 pid_t cpr_guardians_find (const CprBatonPage *page);
 
 /* Whether this process has a child that was cloned without an exit signal: an earlier program's guardian. */
 bool cpr_guardian_is_child (void);
-
-/* Gives guardians (or 0s) more of the processor, as far as this process may: somebody waits for their end. */
-void cpr_guardians_hurry (const pid_t *guardians, int n);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/signals.h"
 #include "base/sys.h"
 #include "base/uapi.h"
 
@@ -76,6 +77,8 @@ map_state (CprIncoming *incoming, GError **error)
       return cpr_throw_errno (error, errno, "state: mapping it");
     }
   incoming->len = (size_t) st.st_size;
+  incoming->state_entry = (CprFdEntry){ .name = (char *) CPR_FD_INTERNAL "state", .fd = incoming->state_fd };
+  cpr_fd_identify (incoming->state_fd, &incoming->state_entry.identity);
   return cpr_reader_open (&incoming->reader, incoming->data, incoming->len, error) &&
          cpr_manifest_read (&incoming->manifest, &incoming->reader, error);
 }
@@ -136,9 +139,9 @@ check_identity (const CprManifest *manifest, const char *vm_name, GError **error
   if (strcmp (manifest->boot_id, boot_id) != 0)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is of boot %s, this is boot %s", manifest->boot_id,
                       boot_id);
-  if (strcmp (manifest->vm_name, vm_name) != 0)
+  if (g_strcmp0 (manifest->vm_name, vm_name) != 0)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is of VM '%s', this is VM '%s'", manifest->vm_name,
-                      vm_name);
+                      vm_name != NULL ? vm_name : "");
   return true;
 }
 
@@ -176,6 +179,9 @@ cpr_incoming_take_up (CprIncoming **incoming, const char *vm_name, GError **erro
   cpr_manifest_init (&made->manifest);
   if (!take_up (made, vm_name, error))
     {
+      if (made->manifest.vm_name != NULL)
+        cpr_signals_set_mask (made->manifest.signal_mask); /* it ends by itself, or by a signal */
+      made->state_fd = -1;                                 /* stays open, so that this process goes on being refused */
       cpr_incoming_free (made);
       return false;
     }

@@ -16,7 +16,8 @@ typedef struct
   CprManifest manifest; /* its tables move into the session */
   CprBaton baton;
   int release_fd;
-  unsigned attempt; /* 1: the way there; above: the way back */
+  CprFdEntry state_entry; /* state_fd as it was when it was verified */
+  unsigned attempt;       /* 1: the way there; above: the way back */
 } CprIncoming;
 
 /* Finds out whether this process was handed a state: *incoming is NULL if not. A state that isn't for this

@@ -49,6 +49,8 @@ cpr_program_record (CprProgram *program, char *const *argv, GError **error)
   program->argv = argv != NULL ? g_strdupv ((char **) argv) : read_command_line (error);
   if (program->argv == NULL)
     return false;
+  if (program->argv[0] == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "program: its argv is empty, it could never be executed again");
   program->exe_fd = cpr_fd_above_std (cpr_sys->open ("/proc/self/exe", O_PATH | O_CLOEXEC, 0));
   if (program->exe_fd < 0)
     return cpr_throw_errno (error, errno, "/proc/self/exe");

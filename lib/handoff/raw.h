@@ -9,7 +9,7 @@
  * gone. They answer like the kernel: a negative errno on failure. */
 #if defined(__x86_64__)
 
-static inline long
+static inline __attribute__ ((always_inline)) long
 cpr_raw (long number, long a, long b, long c, long d)
 {
   register long r10 __asm__("r10") = d;
@@ -21,7 +21,7 @@ cpr_raw (long number, long a, long b, long c, long d)
 
 #elif defined(__aarch64__)
 
-static inline long
+static inline __attribute__ ((always_inline)) long
 cpr_raw (long number, long a, long b, long c, long d)
 {
   register long x8 __asm__("x8") = number;

@@ -33,9 +33,9 @@ fetch_fd (const CprFdEntry *entry, int guardian, GError **error)
 
 /* A pidfd whose number isn't one that a carried fd has to get back. */
 static bool
-open_guardian (const CprFdTable *fds, pid_t guardian, int *pidfd, GError **error)
+open_guardian (const CprIncoming *incoming, const CprFdTable *fds, pid_t guardian, int *pidfd, GError **error)
 {
-  int opened = cpr_sys->pidfd_open (guardian), highest = STDERR_FILENO;
+  int opened = cpr_sys->pidfd_open (guardian), highest = incoming->state_fd;
 
   for (guint i = 0; i < fds->entries->len; i++)
     highest = MAX (highest, ((CprFdEntry *) fds->entries->pdata[i])->fd);
@@ -46,23 +46,23 @@ open_guardian (const CprFdTable *fds, pid_t guardian, int *pidfd, GError **error
   return *pidfd >= 0;
 }
 
-/* Every carried fd is what it was, or is so again. */
+/* Every carried fd, and the state itself, is what it was, or is so again. */
 static bool
-repair_fds (const CprFdTable *fds, pid_t guardian, GError **error)
+repair_fds (const CprIncoming *incoming, const CprFdTable *fds, pid_t guardian, GError **error)
 {
   int pidfd = -1;
   bool ok = true;
 
-  for (guint i = 0; ok && i < fds->entries->len; i++)
+  for (guint i = 0; ok && i <= fds->entries->len; i++)
     {
-      const CprFdEntry *entry = fds->entries->pdata[i];
+      const CprFdEntry *entry = i < fds->entries->len ? fds->entries->pdata[i] : &incoming->state_entry;
 
       if (cpr_fd_entry_verify (entry, guardian, guardian == 0 ? error : NULL))
         continue;
       if (guardian == 0)
         ok = false;
       else
-        ok = (pidfd >= 0 || open_guardian (fds, guardian, &pidfd, error)) && fetch_fd (entry, pidfd, error);
+        ok = (pidfd >= 0 || open_guardian (incoming, fds, guardian, &pidfd, error)) && fetch_fd (entry, pidfd, error);
     }
   cpr_fd_clear (&pidfd);
   return ok;
@@ -105,6 +105,19 @@ execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, G
   return false;
 }
 
+/* Having run out of fds is a common reason to go back, and the repair takes two. The old program's limits are restored later. */
+static void
+lift_fd_limit (void)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) == 0)
+    {
+      limit.rlim_cur = limit.rlim_max;
+      setrlimit (RLIMIT_NOFILE, &limit);
+    }
+}
+
 static bool
 return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError **error)
 {
@@ -119,9 +132,10 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
                       incoming->baton.page->reason);
   g_strlcpy (incoming->baton.page->reason, reason, CPR_BATON_REASON_SIZE);
 
+  lift_fd_limit ();
   cpr_manifest_init (&manifest);
   ok = cpr_manifest_read (&manifest, &incoming->reader, error) &&
-       repair_fds (&manifest.fds, cpr_guardians_find (incoming->baton.page), error);
+       repair_fds (incoming, &manifest.fds, cpr_guardians_find (incoming->baton.page), error);
   if (ok)
     {
       cpr_signals_block_all (&old);

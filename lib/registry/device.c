@@ -4,6 +4,9 @@
 #include "base/error.h"
 #include "stream/convert.h"
 
+/* A device of the largest size more, and the writer's 32-bit length would still hold it. */
+#define MAX_STATE (1u << 31)
+
 static void
 device_free (void *data)
 {
@@ -41,8 +44,8 @@ find_device (const CprDeviceTable *table, const char *name)
 static bool
 check_type (const CprDeviceTable *table, const CprDeviceType *type, GError **error)
 {
-  if (type->name == NULL || type->name[0] == '\0' || strlen (type->name) > CPR_LIMIT_NAME)
-    return cpr_throw (error, CPR_ERROR_INVALID, "its type has no name of 1 to %d bytes", CPR_LIMIT_NAME);
+  if (!cpr_name_check ("type", type->name, error))
+    return false;
   if (type->minimum_version > type->version)
     return cpr_throw (error, CPR_ERROR_INVALID, "type '%s': minimum version %u is above version %u", type->name,
                       type->minimum_version, type->version);
@@ -61,12 +64,10 @@ check_type (const CprDeviceTable *table, const CprDeviceType *type, GError **err
 bool
 cpr_device_table_add (CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state, GError **error)
 {
-  size_t len = strlen (name);
   CprDevice *device;
 
-  if (len == 0 || len > CPR_LIMIT_NAME)
-    return cpr_throw (error, CPR_ERROR_INVALID, "device '%.32s': a name has 1 to %d bytes, not %zu", name,
-                      CPR_LIMIT_NAME, len);
+  if (!cpr_name_check ("device", name, error))
+    return false;
   if (find_device (table, name) != NULL)
     return cpr_throw (error, CPR_ERROR_EXISTS, "device '%s': there is one of that name", name);
   if (!check_type (table, type, error))
@@ -130,6 +131,9 @@ write_section (const CprDevice *device, CprSchemaBuilder *builder, CprWriter *wr
       g_prefix_error (error, "device '%s': ", device->name);
       return false;
     }
+  if (writer->data->len > MAX_STATE)
+    return cpr_throw (error, CPR_ERROR_INVALID, "device '%s': with it the state has more than %u bytes", device->name,
+                      MAX_STATE);
   cpr_writer_end_chunk (writer);
   return true;
 }

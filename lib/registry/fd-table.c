@@ -51,11 +51,8 @@ cpr_fd_table_clear (CprFdTable *table)
 bool
 cpr_fd_table_check_name (const char *name, int index, GError **error)
 {
-  size_t len = strlen (name);
-
-  if (len == 0 || len > CPR_LIMIT_NAME)
-    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%.32s': a name has 1 to %d bytes, not %zu", name, CPR_LIMIT_NAME,
-                      len);
+  if (!cpr_name_check ("fd", name, error))
+    return false;
   if (g_str_has_prefix (name, CPR_FD_INTERNAL))
     return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s': names that begin with '%s' are the library's", name,
                       CPR_FD_INTERNAL);
@@ -156,10 +153,19 @@ cpr_fd_table_write (const CprFdTable *table, CprWriter *writer)
     }
 }
 
+/* The library's own names put a prefix before one of the VMM's. */
+static bool
+name_is_sane (const char *name)
+{
+  size_t most = g_str_has_prefix (name, CPR_FD_INTERNAL) ? 2 * CPR_NAME_MAX : CPR_NAME_MAX;
+
+  return name[0] != '\0' && strlen (name) <= most;
+}
+
 static bool
 read_entry (CprFdTable *table, CprCursor *cursor, GError **error)
 {
-  CprFdEntry read = { .name = (char *) cpr_cursor_get_name (cursor) };
+  CprFdEntry read = { .name = (char *) cpr_cursor_get_string (cursor) };
   uint32_t index = cpr_cursor_get_u32 (cursor);
   uint32_t fd = cpr_cursor_get_u32 (cursor);
   CprFdEntry *entry;
@@ -173,7 +179,7 @@ read_entry (CprFdTable *table, CprCursor *cursor, GError **error)
   read.index = (int) index;
   read.fd = (int) fd;
 
-  if (cursor->failed || index > G_MAXINT || fd > G_MAXINT || fd <= STDERR_FILENO)
+  if (cursor->failed || !name_is_sane (read.name) || index > G_MAXINT || fd > G_MAXINT || fd <= STDERR_FILENO)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: entry %u can't be right", table->entries->len);
   if (cpr_fd_table_find (table, read.name, read.index) != NULL || cpr_fd_table_has_fd (table, read.fd))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: '%s' %d, fd %d, is there twice", read.name, read.index,

@@ -31,7 +31,6 @@ void
 cpr_ram_table_init (CprRamTable *table)
 {
   table->blocks = g_ptr_array_new_with_free_func (block_free);
-  table->next_index = 0;
 }
 
 void
@@ -53,14 +52,20 @@ find_block (const CprRamTable *table, const char *name)
   return NULL;
 }
 
+/* The fd of the block @name in the table, or NULL. */
+static CprFdEntry *
+find_fd (const CprFdTable *fds, const char *name)
+{
+  g_autofree char *fd_name = g_strconcat (CPR_RAM_FD_PREFIX, name, NULL);
+
+  return cpr_fd_table_find (fds, fd_name, 0);
+}
+
 static bool
 check_request (const char *name, size_t size, const CprRamOptions *options, GError **error)
 {
-  size_t len = strlen (name);
-
-  if (len == 0 || len > CPR_LIMIT_NAME)
-    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%.32s': a name has 1 to %d bytes, not %zu", name,
-                      CPR_LIMIT_NAME, len);
+  if (!cpr_name_check ("RAM block", name, error))
+    return false;
   if (size == 0 || size % (size_t) sysconf (_SC_PAGESIZE) != 0 || size > G_MAXINT64)
     return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': size is %zu, not a multiple of the page size", name,
                       size);
@@ -98,8 +103,9 @@ check_size (const CprRamBlock *block, bool grow, GError **error)
   if (!S_ISREG (st.st_mode) || (size_t) st.st_size >= block->size)
     return true;
   if (!grow)
-    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': the fd has %" G_GINT64_FORMAT " bytes, %zu needed",
-                      block->name, (gint64) st.st_size, block->size);
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "RAM block '%s': its backing has %" G_GINT64_FORMAT " bytes, %zu needed", block->name,
+                      (gint64) st.st_size, block->size);
   if (!cpr_fd_truncate (block->fd, block->size))
     return cpr_throw_errno (error, errno, "RAM block '%s': growing the file to %zu bytes", block->name, block->size);
   return true;
@@ -138,6 +144,18 @@ advise (const CprRamBlock *block, unsigned flag, int advice, const char *what, G
 }
 
 static bool
+set_attributes (const CprRamBlock *block, GError **error)
+{
+  if (!advise (block, CPR_RAM_HUGE_PAGES, MADV_HUGEPAGE, "MADV_HUGEPAGE", error) ||
+      !advise (block, CPR_RAM_DONT_DUMP, MADV_DONTDUMP, "MADV_DONTDUMP", error) ||
+      !advise (block, CPR_RAM_DONT_FORK, MADV_DONTFORK, "MADV_DONTFORK", error))
+    return false;
+  if ((block->flags & CPR_RAM_LOCKED) != 0 && cpr_sys->mlock2 (block->vaddr, block->size, MLOCK_ONFAULT) < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': mlock2", block->name);
+  return true;
+}
+
+static bool
 map_block (CprRamBlock *block, GError **error)
 {
   int flags = block->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -146,13 +164,11 @@ map_block (CprRamBlock *block, GError **error)
   if (vaddr == MAP_FAILED)
     return cpr_throw_errno (error, errno, "RAM block '%s': mapping %zu bytes", block->name, block->size);
   block->vaddr = vaddr;
-  if (!advise (block, CPR_RAM_HUGE_PAGES, MADV_HUGEPAGE, "MADV_HUGEPAGE", error) ||
-      !advise (block, CPR_RAM_DONT_DUMP, MADV_DONTDUMP, "MADV_DONTDUMP", error) ||
-      !advise (block, CPR_RAM_DONT_FORK, MADV_DONTFORK, "MADV_DONTFORK", error))
-    return false;
-  if ((block->flags & CPR_RAM_LOCKED) != 0 && cpr_sys->mlock2 (block->vaddr, block->size, MLOCK_ONFAULT) < 0)
-    return cpr_throw_errno (error, errno, "RAM block '%s': mlock2", block->name);
-  return true;
+  if (set_attributes (block, error))
+    return true;
+  cpr_sys->munmap (vaddr, block->size);
+  block->vaddr = NULL;
+  return false;
 }
 
 static bool
@@ -191,13 +207,28 @@ cpr_ram_table_add (
     return NULL;
   if (block->fd >= 0)
     {
-      block->fd_index = table->next_index;
-      if (!cpr_fd_table_add (fds, CPR_RAM_FD_NAME, block->fd_index, block->fd, error))
+      g_autofree char *fd_name = g_strconcat (CPR_RAM_FD_PREFIX, name, NULL);
+
+      if (!cpr_fd_table_add (fds, fd_name, 0, block->fd, error))
         return NULL;
-      table->next_index++;
     }
   g_ptr_array_add (table->blocks, block);
   return g_steal_pointer (&block);
+}
+
+static bool
+claim_block (CprRamBlock *block, unsigned flags, GError **error)
+{
+  unsigned recorded = block->flags;
+
+  block->flags |= flags;
+  if (map_block (block, error))
+    {
+      block->owned = true;
+      return true;
+    }
+  block->flags = recorded;
+  return false;
 }
 
 CprRamBlock *
@@ -218,13 +249,8 @@ cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const Cpr
   else if (block->backend != options->backend)
     cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %u in the state, %u here", name, block->backend,
                options->backend);
-  else
-    {
-      block->flags |= options->flags;
-      block->owned = true;
-      if (map_block (block, error))
-        return block;
-    }
+  else if (check_size (block, false, error) && claim_block (block, options->flags, error))
+    return block;
   return NULL;
 }
 
@@ -235,7 +261,7 @@ cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, G
 
   if (!g_ptr_array_find (table->blocks, block, NULL))
     return cpr_throw (error, CPR_ERROR_NOT_FOUND, "RAM block: it isn't one of this session");
-  entry = block->fd >= 0 ? cpr_fd_table_find (fds, CPR_RAM_FD_NAME, block->fd_index) : NULL;
+  entry = block->fd >= 0 ? find_fd (fds, block->name) : NULL;
   if (entry != NULL)
     cpr_fd_table_remove (fds, entry);
   g_ptr_array_remove (table->blocks, block);
@@ -285,7 +311,6 @@ cpr_ram_table_write (const CprRamTable *table, CprWriter *writer)
       cpr_writer_put_u64 (writer, block->size);
       cpr_writer_put_u32 (writer, block->backend);
       cpr_writer_put_u32 (writer, block->flags);
-      cpr_writer_put_u32 (writer, (uint32_t) block->fd_index);
     }
 }
 
@@ -296,14 +321,13 @@ read_block (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **err
   uint64_t size = cpr_cursor_get_u64 (cursor);
   uint32_t backend = cpr_cursor_get_u32 (cursor);
   uint32_t flags = cpr_cursor_get_u32 (cursor);
-  uint32_t fd_index = cpr_cursor_get_u32 (cursor);
   CprRamBlock *block;
   CprFdEntry *entry;
 
   if (cursor->failed || size == 0 || size > SIZE_MAX / 2 || backend >= CPR_RAM_PRIVATE ||
       (flags & ~(unsigned) ALL_RAM_FLAGS) != 0 || find_block (table, name) != NULL)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
-  entry = fd_index <= G_MAXINT - 1 ? cpr_fd_table_find (fds, CPR_RAM_FD_NAME, (int) fd_index) : NULL;
+  entry = find_fd (fds, name);
   if (entry == NULL || entry->claimed)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has no fd", name);
 
@@ -314,8 +338,6 @@ read_block (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **err
   block->backend = (CprRamBackend) backend;
   block->flags = flags;
   block->fd = entry->fd;
-  block->fd_index = (int) fd_index;
-  table->next_index = MAX (table->next_index, block->fd_index + 1);
   g_ptr_array_add (table->blocks, block);
   return true;
 }

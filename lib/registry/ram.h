@@ -6,8 +6,8 @@
 
 #include "registry/fd-table.h"
 
-/* The fds behind RAM blocks are entries of the fd table, under this name and the number of the block. */
-#define CPR_RAM_FD_NAME CPR_FD_INTERNAL "ram"
+/* The fds behind RAM blocks are entries of the fd table: this and the block's name, index 0. */
+#define CPR_RAM_FD_PREFIX CPR_FD_INTERNAL "ram:"
 
 struct _CprRamBlock
 {
@@ -15,16 +15,14 @@ struct _CprRamBlock
   size_t size;
   CprRamBackend backend;
   unsigned flags;
-  int fd;       /* -1: private */
-  int fd_index; /* in the fd table */
-  bool owned;   /* whether fd is this block's to close; one that was handed over is once it is claimed */
-  void *vaddr;  /* NULL: handed over, not claimed */
+  int fd;      /* -1: private */
+  bool owned;  /* whether fd is this block's to close; one that was handed over is once it is claimed */
+  void *vaddr; /* NULL: handed over, not claimed */
 };
 
 typedef struct
 {
   GPtrArray *blocks; /* CprRamBlock */
-  int next_index;
 } CprRamTable;
 
 void cpr_ram_table_init (CprRamTable *table);
@@ -42,7 +40,7 @@ bool cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *blo
 const CprRamBlock *cpr_ram_table_find_private (const CprRamTable *table);
 char *cpr_ram_table_describe_unclaimed (const CprRamTable *table);
 
-/* RAM chunk: u32 number, then each: name; u64 size; u32 backend; u32 flags; u32 index in the fd table. */
+/* RAM chunk: u32 number, then each: name; u64 size; u32 backend; u32 flags. */
 void cpr_ram_table_write (const CprRamTable *table, CprWriter *writer);
 bool cpr_ram_table_read (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **error);
 

@@ -22,8 +22,10 @@ struct _CprFinish
 {
   GThread *thread; /* NULL: it was done at once */
   CprIncoming *incoming;
-  pid_t guardians[CPR_BATON_GUARDIANS];
-  GArray *areas; /* Area */
+  GMutex lock;                          /* of what follows */
+  pid_t guardians[CPR_BATON_GUARDIANS]; /* 0: reaped, or none */
+  CprBatonPage *page;                   /* NULL once they all are */
+  GArray *areas;                        /* Area */
   GArray *leftovers;
   _Atomic bool cancelled;
   _Atomic uint64_t end_ns;
@@ -42,16 +44,46 @@ fill_page_tables (CprFinish *finish)
     }
 }
 
+/* A pid is its guardian's until it is reaped: nobody may signal it afterwards. */
 static void
-let_go (CprFinish *finish)
+reap_guardians (CprFinish *finish)
 {
-  CprIncoming *incoming = finish->incoming;
+  for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
+    if (finish->guardians[i] > 0)
+      {
+        cpr_guardian_await (finish->guardians[i]);
+        g_mutex_lock (&finish->lock);
+        cpr_guardian_reap (finish->guardians[i]);
+        finish->guardians[i] = 0;
+        g_mutex_unlock (&finish->lock);
+      }
+}
 
+static void
+hurry_guardians (CprFinish *finish)
+{
+  g_mutex_lock (&finish->lock);
+  if (finish->page != NULL)
+    finish->page->hurry = 1;
+  for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
+    if (finish->guardians[i] > 0)
+      cpr_guardian_hurry (finish->guardians[i]);
+  g_mutex_unlock (&finish->lock);
+}
+
+static void
+clear_away (CprFinish *finish)
+{
   /* The guardians first: what they hold is busy until they have closed it. */
-  cpr_guardians_release (incoming->baton.page, incoming->release_fd);
-  g_clear_pointer (&finish->incoming, cpr_incoming_free);
+  cpr_guardians_release (finish->page, finish->incoming->release_fd);
   for (guint i = 0; finish->leftovers != NULL && i < finish->leftovers->len; i++)
     cpr_fd_clear (&g_array_index (finish->leftovers, int, i));
+  reap_guardians (finish);
+  g_mutex_lock (&finish->lock);
+  finish->page = NULL;
+  g_mutex_unlock (&finish->lock);
+  g_clear_pointer (&finish->incoming, cpr_incoming_free);
+  finish->end_ns = cpr_now_ns ();
 }
 
 static void *
@@ -60,8 +92,7 @@ finish_thread (void *data)
   static const struct sched_param param = { .sched_priority = 0 };
   CprFinish *finish = data;
 
-  let_go (finish);
-  finish->end_ns = cpr_now_ns ();
+  clear_away (finish);
   sched_setscheduler (0, SCHED_IDLE, &param);
   fill_page_tables (finish);
   return NULL;
@@ -90,6 +121,8 @@ cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftove
   sigset_t old;
 
   finish->incoming = incoming;
+  finish->page = incoming->baton.page;
+  g_mutex_init (&finish->lock);
   for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
     finish->guardians[i] = incoming->baton.page->guardians[i];
   finish->areas = collect_areas (ram);
@@ -100,10 +133,7 @@ cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftove
   finish->thread = g_thread_try_new ("cpr-finish", finish_thread, finish, NULL);
   cpr_signals_restore (&old);
   if (finish->thread == NULL)
-    {
-      let_go (finish);
-      finish->end_ns = cpr_now_ns ();
-    }
+    clear_away (finish);
   return finish;
 }
 
@@ -119,10 +149,11 @@ cpr_finish_wait (CprFinish *finish)
   uint64_t end_ns;
 
   finish->cancelled = true;
-  cpr_guardians_hurry (finish->guardians, CPR_BATON_GUARDIANS);
+  hurry_guardians (finish);
   if (finish->thread != NULL)
     g_thread_join (finish->thread);
   end_ns = finish->end_ns;
+  g_mutex_clear (&finish->lock);
   g_array_unref (finish->areas);
   if (finish->leftovers != NULL)
     g_array_unref (finish->leftovers);

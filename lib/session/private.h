@@ -35,6 +35,9 @@ struct _CprSession
 
 void cpr_session_log (const CprSession *session, CprLogLevel level, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
+/* cpr_call_check(), and that this is the process that the session belongs to: a forked child would run the guest twice. */
+bool cpr_session_check_call (const CprSession *session, CprCall call, GError **error);
+
 /* Waits for the end of what the last update left to be done in the background. */
 void cpr_session_settle (CprSession *session);
 

@@ -6,13 +6,32 @@
 #include "base/sys.h"
 #include "session/private.h"
 
+static bool
+find_held (const CprSession *session, int fd, guint *at)
+{
+  for (*at = 0; *at < session->held->len; (*at)++)
+    if (g_array_index (session->held, int, *at) == fd)
+      return true;
+  return false;
+}
+
+static bool
+add_fd (CprSession *session, const char *name, int index, int fd, GError **error)
+{
+  guint at;
+
+  if (find_held (session, fd, &at))
+    return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: fd %d is held for the guardian", name, index, fd);
+  return cpr_fd_table_add (&session->fds, name, index, fd, error);
+}
+
 bool
 cpr_fd_add (CprSession *session, const char *name, int index, int fd, GError **error)
 {
   g_return_val_if_fail (session != NULL && name != NULL, false);
 
   return cpr_call_check (CPR_CALL_FD_ADD, session->state, error) && cpr_fd_table_check_name (name, index, error) &&
-         cpr_fd_table_add (&session->fds, name, index, fd, error);
+         add_fd (session, name, index, fd, error);
 }
 
 int
@@ -39,9 +58,7 @@ open_and_add (CprSession *session, const char *name, int index, CprFdOpen open, 
         g_propagate_error (error, reason);
       return -1;
     }
-  if (!cpr_fd_table_add (&session->fds, name, index, fd, error))
-    cpr_fd_clear (&fd);
-  return fd;
+  return add_fd (session, name, index, fd, error) ? fd : -1; /* one that can't be added belongs to somebody else */
 }
 
 int
@@ -102,15 +119,6 @@ cpr_fd_foreach (const CprSession *session, CprFdFunc func, void *user_data)
     }
 }
 
-static bool
-find_held (const CprSession *session, int fd, guint *at)
-{
-  for (*at = 0; *at < session->held->len; (*at)++)
-    if (g_array_index (session->held, int, *at) == fd)
-      return true;
-  return false;
-}
-
 bool
 cpr_session_hold_fd (CprSession *session, int fd, GError **error)
 {
@@ -151,11 +159,12 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
   CprRamOptions own = { .size = sizeof own };
 
   g_return_val_if_fail (session != NULL && name != NULL, NULL);
+  g_return_val_if_fail (options == NULL || options->size >= sizeof own, NULL);
 
   if (!cpr_call_check (CPR_CALL_RAM_NEW, session->state, error))
     return NULL;
   if (options != NULL)
-    memcpy (&own, options, MIN (options->size, sizeof own));
+    memcpy (&own, options, sizeof own);
   if (session->state == CPR_SESSION_STATE_INCOMING)
     return cpr_ram_table_take (&session->ram, name, size, &own, error);
   return cpr_ram_table_add (&session->ram, &session->fds, name, size, &own, error);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/name.h"
 #include "base/signals.h"
 #include "base/sys.h"
 #include "session/private.h"
@@ -21,14 +22,20 @@ cpr_session_log (const CprSession *session, CprLogLevel level, const char *forma
   session->config.log (level, message, session->config.user_data);
 }
 
+bool
+cpr_session_check_call (const CprSession *session, CprCall call, GError **error)
+{
+  if (session->pid != getpid ())
+    return cpr_throw (error, CPR_ERROR_STATE, "%s: the session belongs to process %d, this is process %d",
+                      cpr_call_get_name (call), session->pid, getpid ());
+  return cpr_call_check (call, session->state, error);
+}
+
 static bool
 check_config (const CprSessionConfig *config, GError **error)
 {
-  size_t len = config->name != NULL ? strlen (config->name) : 0;
-
-  if (len == 0 || len > CPR_LIMIT_NAME)
-    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%.32s': a name has 1 to %d bytes, not %zu",
-                      config->name != NULL ? config->name : "", CPR_LIMIT_NAME, len);
+  if (!cpr_name_check ("VM", config->name, error))
+    return false;
   if (config->stop == NULL || config->start == NULL)
     return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': the stop and start callbacks are needed", config->name);
   if (config->unclaimed_fds > CPR_UNCLAIMED_CLOSE)
@@ -73,40 +80,54 @@ stamp (CprSession *session, CprStep step)
     atomic_store (&session->incoming->baton.page->stamps[step], cpr_now_ns ());
 }
 
+/* What else can fail before there is a session; the state, if there is one, has been taken up. */
+static bool
+prepare (CprSession *session, GError **error)
+{
+  return check_config (&session->config, error) && cpr_program_record (&session->program, session->config.argv, error);
+}
+
+static void
+set_up (CprSession *session)
+{
+  session->pid = getpid ();
+  session->name = g_strdup (session->config.name);
+  session->config.name = session->name;
+  session->config.argv = NULL; /* recorded */
+  session->held = g_array_new (FALSE, FALSE, sizeof (int));
+  cpr_device_table_init (&session->devices);
+}
+
 CprSession *
 cpr_session_new (const CprSessionConfig *config, GError **error)
 {
   uint64_t now = cpr_now_ns ();
   g_autofree CprSession *session = NULL;
   CprIncoming *incoming;
+  GError *reason = NULL;
 
   g_return_val_if_fail (config != NULL && config->size >= G_STRUCT_OFFSET (CprSessionConfig, argv), NULL);
 
   session = g_new0 (CprSession, 1);
   memcpy (&session->config, config, MIN (config->size, sizeof session->config));
-  if (!check_config (&session->config, error) || !cpr_incoming_take_up (&incoming, config->name, error))
+  session->program.exe_fd = -1;
+  if (!cpr_incoming_take_up (&incoming, config->name, error))
     return NULL;
-  if (!cpr_program_record (&session->program, session->config.argv, error))
+  if (!prepare (session, &reason))
     {
-      GError *reason =
-          error != NULL ? g_error_copy (*error) : g_error_new_literal (CPR_ERROR, CPR_ERROR_SYSTEM, "/proc");
-
-      g_clear_error (error);
+      cpr_program_clear (&session->program);
       if (incoming == NULL)
         g_propagate_error (error, reason);
       else
-        cpr_incoming_give_back (incoming, NULL, reason, error);
-      cpr_program_clear (&session->program);
+        {
+          cpr_incoming_give_back (incoming, NULL, reason, error);
+          cpr_signals_set_mask (incoming->manifest.signal_mask);
+        }
       cpr_incoming_free (incoming);
       return NULL;
     }
 
-  session->pid = getpid ();
-  session->name = g_strdup (config->name);
-  session->config.name = session->name;
-  session->config.argv = NULL;
-  session->held = g_array_new (FALSE, FALSE, sizeof (int));
-  cpr_device_table_init (&session->devices);
+  set_up (session);
   if (incoming != NULL)
     {
       adopt (session, incoming);
@@ -146,7 +167,7 @@ cpr_session_load (CprSession *session, GError **error)
   GError *reason = NULL;
 
   g_return_val_if_fail (session != NULL, false);
-  if (!cpr_call_check (CPR_CALL_LOAD, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_LOAD, error))
     return false;
 
   incoming = session->incoming;
@@ -201,7 +222,7 @@ bool
 cpr_session_start (CprSession *session, GError **error)
 {
   g_return_val_if_fail (session != NULL, false);
-  if (!cpr_call_check (CPR_CALL_START, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_START, error))
     return false;
 
   if (session->incoming != NULL && !cpr_incoming_commit (session->incoming, error))
@@ -222,7 +243,7 @@ bool
 cpr_session_abort (CprSession *session, const GError *reason, GError **error)
 {
   g_return_val_if_fail (session != NULL && reason != NULL, false);
-  if (!cpr_call_check (CPR_CALL_ABORT, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_ABORT, error))
     return false;
   if (session->incoming == NULL)
     return cpr_throw (error, CPR_ERROR_STATE, "cpr_session_abort: the session didn't take up a state");
@@ -247,7 +268,7 @@ bool
 cpr_session_pause (CprSession *session, GError **error)
 {
   g_return_val_if_fail (session != NULL, false);
-  if (!cpr_call_check (CPR_CALL_PAUSE, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_PAUSE, error))
     return false;
   if (session->run_state == CPR_RUN_STATE_RUNNING)
     {
@@ -262,7 +283,7 @@ bool
 cpr_session_resume (CprSession *session, GError **error)
 {
   g_return_val_if_fail (session != NULL, false);
-  if (!cpr_call_check (CPR_CALL_RESUME, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_RESUME, error))
     return false;
   if (session->run_state == CPR_RUN_STATE_PAUSED)
     {
@@ -317,7 +338,7 @@ cpr_session_free (CprSession *session)
 
   if (session == NULL)
     return;
-  g_return_if_fail (session->state != CPR_SESSION_STATE_UPDATING);
+  g_return_if_fail (cpr_call_is_permitted (CPR_CALL_FREE, session->state));
 
   mine = session->pid == getpid ();
   if (mine && session->incoming != NULL && session->state != CPR_SESSION_STATE_LOST)

@@ -87,7 +87,7 @@ stop_and_go (CprSession *session, CprExecve *exec, CprWriter *writer, GError **e
   if (!session->was_running || cpr_session_call_stop (session, &reason))
     {
       save_and_go (session, exec, writer, &reason);
-      if (g_error_matches (reason, CPR_ERROR, CPR_ERROR_NOT_OWNER))
+      if (exec->lost)
         session->state = CPR_SESSION_STATE_LOST;
       else if (session->was_running)
         session->config.start (session->config.user_data);
@@ -143,7 +143,7 @@ cpr_session_update (CprSession *session, const CprUpdate *update, GError **error
   GError *reason = NULL;
 
   g_return_val_if_fail (session != NULL && update != NULL, false);
-  if (!cpr_call_check (CPR_CALL_UPDATE, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_UPDATE, error))
     return false;
 
   memcpy (&own, update, MIN (update->size, sizeof own));
@@ -151,7 +151,8 @@ cpr_session_update (CprSession *session, const CprUpdate *update, GError **error
   session->status = CPR_UPDATE_FAILED;
   g_free (session->error);
   session->error = g_strdup (reason->message);
-  cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest goes on here: %s", reason->message);
+  cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest %s: %s",
+                   session->state == CPR_SESSION_STATE_LOST ? "is another process's" : "goes on here", reason->message);
   g_propagate_error (error, reason);
   return false;
 }

@@ -52,9 +52,9 @@ enum
 };
 
 /* Limits of what a stream may name; a reader refuses more. */
-#define CPR_LIMIT_NAME   255  /* bytes of a name */
-#define CPR_LIMIT_FIELDS 4096 /* fields of a struct */
-#define CPR_LIMIT_DEPTH  16   /* structs in structs */
+#define CPR_LIMIT_FIELDS 4096      /* fields of a struct */
+#define CPR_LIMIT_STRUCT (1 << 30) /* bytes of a struct in memory */
+#define CPR_LIMIT_DEPTH  16        /* structs in structs */
 
 #define CPR_SCHEMA_NO_STRUCT UINT32_MAX
 

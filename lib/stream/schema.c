@@ -48,7 +48,17 @@ field_is_sane (CprKind kind, unsigned flags, size_t width, size_t count)
 static bool
 name_is_sane (const char *name)
 {
-  return name != NULL && name[0] != '\0' && strlen (name) <= CPR_LIMIT_NAME;
+  return name != NULL && name[0] != '\0' && strlen (name) <= CPR_NAME_MAX;
+}
+
+/* A count apart from its array: else the array's elements could change it after it was checked. */
+static bool
+count_is_sane (const CprStruct *type, const CprField *field)
+{
+  size_t width = field->count_width, at = field->count_offset;
+
+  return (width == 1 || width == 2 || width == 4 || width == 8) && at <= type->size && width <= type->size - at &&
+         (at + width <= field->offset || at >= field->offset + field->width * field->count);
 }
 
 static bool
@@ -63,9 +73,8 @@ check_own_field (const CprStruct *type, const CprField *field, GHashTable *names
   if (field->offset > type->size || field->width > (type->size - field->offset) / field->count)
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' doesn't lie in its %zu bytes", type->name,
                       field->name, type->size);
-  if (counted && (field->count_width > 8 || field->count_offset > type->size ||
-                  field->count_width > type->size - field->count_offset))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the count of '%s' doesn't lie in its %zu bytes",
+  if (counted && !count_is_sane (type, field))
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the count of '%s' can't be right in %zu bytes",
                       type->name, field->name, type->size);
   if (field->kind == CPR_KIND_STRUCT && (field->type == NULL || field->type->size != field->width))
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' isn't of the struct it names", type->name,
@@ -82,6 +91,9 @@ check_struct (const CprStruct *type, unsigned depth, GError **error)
   if (!name_is_sane (type->name) || field == NULL || field->name == NULL)
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': it has no name or no fields",
                       type->name != NULL ? type->name : "");
+  if (type->size > CPR_LIMIT_STRUCT)
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': %zu bytes are more than %d", type->name, type->size,
+                      CPR_LIMIT_STRUCT);
   if (depth > CPR_LIMIT_DEPTH)
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': nested more than %d deep", type->name, CPR_LIMIT_DEPTH);
   for (; field->name != NULL; field++)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/name.h"
 #include "stream/format.h"
 
 /* Reads a payload. Running over the end sets `failed`, which stays; what was read then is 0 or empty, so that
@@ -94,7 +95,7 @@ cpr_cursor_get_name (CprCursor *cursor)
   const char *name = cpr_cursor_get_string (cursor);
   size_t len = strlen (name);
 
-  if (len == 0 || len > CPR_LIMIT_NAME)
+  if (len == 0 || len > CPR_NAME_MAX)
     cursor->failed = true;
   return name;
 }

@@ -588,6 +588,23 @@ add_refusals (TCase *tests)
     tcase_add_test (tests, a_fresh_start_beside_a_waiting_guardian_is_refused);
 }
 
+START_TEST (a_refused_state_without_the_variable_stays_refused)
+{
+  CprSessionConfig config;
+
+  offer_make (&offer, &machine, &head);
+  config = guest_config (&guest, "other");
+  for (int i = 0; i < 2; i++)
+    {
+      faults_begin (0, 0, EPERM);
+      ck_assert_ptr_null (cpr_session_new (&config, &error));
+      faults_end ();
+      ck_assert_ptr_nonnull (error);
+      g_clear_error (&error);
+    }
+}
+END_TEST
+
 int
 main (void)
 {
@@ -607,5 +624,6 @@ main (void)
   tcase_add_test (tests, the_old_program_on_its_way_back_knows_why);
   tcase_add_test (tests, a_forked_child_that_frees_the_session_only_frees_memory);
   tcase_add_test (tests, who_lost_the_baton_does_not_start);
+  tcase_add_test (tests, a_refused_state_without_the_variable_stays_refused);
   return run_suite (suite);
 }

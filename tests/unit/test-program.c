@@ -195,7 +195,7 @@ restore_in_child (void)
   if (action.sa_handler != SIG_IGN)
     return 5;
   sigaction (SIGUSR1, NULL, &action);
-  return action.sa_handler == SIG_DFL ? 0 : 6;
+  return action.sa_handler != SIG_IGN ? 0 : 6;
 }
 
 START_TEST (restore_gives_back_what_was_recorded)

@@ -122,7 +122,7 @@ START_TEST (check_refuses_a_count_outside_its_struct)
   ck_assert (cpr_struct_check (&right, &error));
   changed[0].count_offset = sizeof (Counted);
   ck_assert (!cpr_struct_check (&wrong, &error));
-  assert_error (&error, CPR_ERROR_INVALID, "struct 'List': the count of 'items' doesn't lie in");
+  assert_error (&error, CPR_ERROR_INVALID, "struct 'List': the count of 'items' can't be right");
   changed[0].count_offset = SIZE_MAX;
   ck_assert (!cpr_struct_check (&wrong, &error));
   assert_error (&error, CPR_ERROR_INVALID, "the count of 'items'");
@@ -217,6 +217,38 @@ START_TEST (a_state_that_nests_deeper_is_refused)
 }
 END_TEST
 
+typedef struct
+{
+  uint16_t items[4];
+  uint64_t n;
+} Items;
+
+START_TEST (check_refuses_a_count_of_a_width_that_is_none)
+{
+  static const size_t widths[] = { 0, 3, 5, 6, 7 };
+  CprField fields[] = { CPR_FIELD_COUNTED (Items, items, n), CPR_FIELD_END };
+  const CprStruct type = { "Items", sizeof (Items), fields };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (widths); i++)
+    {
+      fields[0].count_width = widths[i];
+      ck_assert_msg (!cpr_struct_check (&type, &error), "a count of %zu bytes", widths[i]);
+      assert_error (&error, CPR_ERROR_INVALID, "items");
+    }
+}
+END_TEST
+
+START_TEST (check_refuses_a_count_within_its_array)
+{
+  CprField fields[] = { CPR_FIELD_COUNTED (Items, items, n), CPR_FIELD_END };
+  const CprStruct type = { "Items", sizeof (Items), fields };
+
+  fields[0].count_offset = 0;
+  ck_assert (!cpr_struct_check (&type, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "items");
+}
+END_TEST
+
 int
 main (void)
 {
@@ -233,5 +265,7 @@ main (void)
   tcase_add_test (tests, check_refuses_a_struct_field_of_another_struct);
   tcase_add_test (tests, field_names_have_1_to_255_bytes);
   tcase_add_test (tests, a_struct_used_twice_is_in_the_schema_once);
+  tcase_add_test (tests, check_refuses_a_count_of_a_width_that_is_none);
+  tcase_add_test (tests, check_refuses_a_count_within_its_array);
   return run_suite (suite);
 }

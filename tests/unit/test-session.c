@@ -314,7 +314,7 @@ START_TEST (fd_open_reports_what_the_callback_reports)
 }
 END_TEST
 
-START_TEST (fd_open_closes_what_cannot_be_added)
+START_TEST (fd_open_leaves_open_what_is_another_s)
 {
   CprSession *session = session_new (&guest, "vm");
 
@@ -322,8 +322,9 @@ START_TEST (fd_open_closes_what_cannot_be_added)
   ck_assert (cpr_fd_add (session, "other", 0, opener_fd, &error));
   ck_assert_int_eq (cpr_fd_open (session, "irq", 4, opener, &guest, &error), -1);
   assert_error (&error, CPR_ERROR_EXISTS, "fd 'irq' 4");
-  ck_assert_int_lt (fcntl (opener_fd, F_GETFD), 0);
+  ck_assert_int_ge (fcntl (opener_fd, F_GETFD), 0);
   cpr_session_free (session);
+  close (opener_fd);
 }
 END_TEST
 
@@ -481,10 +482,36 @@ add_fds (TCase *tests)
   tcase_add_test (tests, fd_take_and_remove_find_only_what_is_there);
   tcase_add_test (tests, fd_open_opens_and_adds_in_a_fresh_session);
   tcase_add_test (tests, fd_open_reports_what_the_callback_reports);
-  tcase_add_test (tests, fd_open_closes_what_cannot_be_added);
+  tcase_add_test (tests, fd_open_leaves_open_what_is_another_s);
   tcase_add_test (tests, fd_foreach_shows_the_vmm_s_own_in_order);
   tcase_add_test (tests, hold_fd_names_what_is_wrong);
 }
+
+START_TEST (new_refuses_an_empty_argv)
+{
+  char *none[] = { NULL };
+  CprSessionConfig config;
+
+  config = guest_config (&guest, "vm");
+  config.argv = none;
+  ck_assert_ptr_null (cpr_session_new (&config, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "argv is empty");
+}
+END_TEST
+
+START_TEST (fd_add_refuses_a_held_fd)
+{
+  CprSession *session;
+  int fd = file_new (1);
+
+  session = session_new (&guest, "vm");
+  ck_assert (cpr_session_hold_fd (session, fd, &error));
+  ck_assert (!cpr_fd_add (session, "disk", 0, fd, &error));
+  assert_error (&error, CPR_ERROR_EXISTS, "fd 'disk' 0");
+  cpr_session_free (session);
+  close (fd);
+}
+END_TEST
 
 int
 main (void)
@@ -505,5 +532,7 @@ main (void)
   tcase_add_test (tests, update_info_of_a_fresh_session_is_empty_and_keeps_to_the_caller_s_size);
   tcase_add_test (tests, steps_have_names);
   tcase_add_test (tests, a_forked_child_may_free_the_session);
+  tcase_add_test (tests, new_refuses_an_empty_argv);
+  tcase_add_test (tests, fd_add_refuses_a_held_fd);
   return run_suite (suite);
 }
