@@ -2,7 +2,8 @@
 /* floor: what an update in exec mode can't do without: the execve of a dynamic GLib program that does nothing, from a small
  * process, and a new KVM VM with one vCPU and SIZE MiB of memory registered.
  *
- *   floor SIZE exec|kvm     prints the nanoseconds from the execve to the end */
+ *   floor SIZE exec|kvm     prints the nanoseconds from the execve to the end
+ *   floor SIZE warm         only touches SIZE MiB of memory and gives them back */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -69,6 +70,13 @@ make_vm (uint64_t size, int ram)
     fail ("KVM_CREATE_VCPU");
 }
 
+static void
+touch (uint64_t size)
+{
+  if (mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0) == MAP_FAILED)
+    fail ("mmap");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -79,6 +87,11 @@ main (int argc, char **argv)
   if (argc < 3)
     return EXIT_FAILURE;
   size = g_ascii_strtoull (argv[1], NULL, 10) * MIB;
+  if (strcmp (argv[2], "warm") == 0)
+    {
+      touch (size);
+      return EXIT_SUCCESS;
+    }
   if (argc == 5)
     {
       if (strcmp (argv[2], "kvm") == 0)
