@@ -36,7 +36,7 @@ typedef struct
   _Atomic uint64_t word;
   _Atomic uint64_t stamps[CPR_N_STEPS + 1]; /* begin of each step in ns, and the end of the last */
   _Atomic int32_t guardians[CPR_BATON_GUARDIANS];
-  _Atomic uint32_t hurry;             /* somebody waits for the guardians' end */
+  _Atomic uint32_t hurry;             /* somebody waits for the guardians' end: not at idle priority */
   char reason[CPR_BATON_REASON_SIZE]; /* why the candidate gave up, written by it before it offers the baton
                                          on */
 } CprBatonPage;

@@ -43,7 +43,7 @@ struct _CprGuardian
 #define GUARDIAN_CODE __attribute__ ((noinline, no_stack_protector, no_sanitize ("address", "undefined", "thread")))
 
 /* Closes first, so that a device held here isn't busy longer than it has to be. What remains, the old address space, goes
- * at idle priority, because the guest runs; unless somebody waits for it, see cpr_guardian_hurry(). */
+ * at idle priority, because the guest runs; unless somebody waits for it. */
 GUARDIAN_CODE static void
 let_go (CprGuardian *guardian)
 {
@@ -252,12 +252,4 @@ cpr_guardian_is_child (void)
   siginfo_t info;
 
   return waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE) == 0;
-}
-
-void
-cpr_guardian_hurry (pid_t guardian)
-{
-  static const struct sched_param param = { .sched_priority = 0 };
-
-  sched_setscheduler (guardian, SCHED_OTHER, &param);
 }

@@ -32,10 +32,6 @@ void cpr_guardians_release (CprBatonPage *page, int release);
 void cpr_guardian_await (pid_t guardian);
 void cpr_guardian_reap (pid_t guardian);
 
-/* Gives a guardian that wasn't reaped more of the processor, as far as this process may (RLIMIT_NICE or CAP_SYS_NICE):
- * somebody waits for its end. One that hasn't gone idle yet sees `hurry` in its page. */
-void cpr_guardian_hurry (pid_t guardian);
-
 /* A guardian of @page that is alive, or 0. */
 pid_t cpr_guardians_find (const CprBatonPage *page);
 

@@ -9,8 +9,11 @@
 #include "base/sys.h"
 #include "base/uapi.h"
 
-/* Small enough that a waiting update breaks it off at once. */
-#define FILL_STEP (4u * 1024 * 1024)
+/* Filling page tables holds the lock of the address space, which the guest's own faults need: small steps with rests between
+ * them, at ordinary priority. At idle priority a busy machine would stop the thread with the lock in its hand. 1 MiB takes
+ * about 0.2 ms. */
+#define FILL_STEP    (1024u * 1024)
+#define FILL_REST_US 2000
 
 typedef struct
 {
@@ -23,12 +26,13 @@ struct _CprFinish
   GThread *thread; /* NULL: it was done at once */
   CprIncoming *incoming;
   GMutex lock;                          /* of what follows */
+  GCond ended;                          /* end_ns was set */
   pid_t guardians[CPR_BATON_GUARDIANS]; /* 0: reaped, or none */
   CprBatonPage *page;                   /* NULL once they all are */
   GArray *areas;                        /* Area */
   GArray *leftovers;
   _Atomic bool cancelled;
-  _Atomic uint64_t end_ns;
+  _Atomic uint64_t end_ns; /* when the guardians were gone */
 };
 
 static void
@@ -39,8 +43,11 @@ fill_page_tables (CprFinish *finish)
       const Area *area = &g_array_index (finish->areas, Area, i);
 
       for (size_t at = 0; at < area->size && !finish->cancelled; at += FILL_STEP)
-        if (cpr_sys->madvise (area->vaddr + at, MIN (FILL_STEP, area->size - at), MADV_POPULATE_WRITE) < 0)
-          return; /* an optimisation; the pages are there */
+        {
+          if (cpr_sys->madvise (area->vaddr + at, MIN (FILL_STEP, area->size - at), MADV_POPULATE_WRITE) < 0)
+            return; /* an optimisation; the pages are there */
+          g_usleep (FILL_REST_US);
+        }
     }
 }
 
@@ -59,6 +66,16 @@ reap_guardians (CprFinish *finish)
       }
 }
 
+/* Needs RLIMIT_NICE or CAP_SYS_NICE. */
+static void
+hurry (pid_t guardian)
+{
+  static const struct sched_param param = { .sched_priority = 0 };
+
+  sched_setscheduler (guardian, SCHED_OTHER, &param);
+}
+
+/* Returns when the guardians are gone. */
 static void
 hurry_guardians (CprFinish *finish)
 {
@@ -67,7 +84,9 @@ hurry_guardians (CprFinish *finish)
     finish->page->hurry = 1;
   for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
     if (finish->guardians[i] > 0)
-      cpr_guardian_hurry (finish->guardians[i]);
+      hurry (finish->guardians[i]);
+  while (finish->end_ns == 0)
+    g_cond_wait (&finish->ended, &finish->lock);
   g_mutex_unlock (&finish->lock);
 }
 
@@ -81,19 +100,18 @@ clear_away (CprFinish *finish)
   reap_guardians (finish);
   g_mutex_lock (&finish->lock);
   finish->page = NULL;
-  g_mutex_unlock (&finish->lock);
   g_clear_pointer (&finish->incoming, cpr_incoming_free);
   finish->end_ns = cpr_now_ns ();
+  g_cond_broadcast (&finish->ended);
+  g_mutex_unlock (&finish->lock);
 }
 
 static void *
 finish_thread (void *data)
 {
-  static const struct sched_param param = { .sched_priority = 0 };
   CprFinish *finish = data;
 
   clear_away (finish);
-  sched_setscheduler (0, SCHED_IDLE, &param);
   fill_page_tables (finish);
   return NULL;
 }
@@ -123,6 +141,7 @@ cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftove
   finish->incoming = incoming;
   finish->page = incoming->baton.page;
   g_mutex_init (&finish->lock);
+  g_cond_init (&finish->ended);
   for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
     finish->guardians[i] = incoming->baton.page->guardians[i];
   finish->areas = collect_areas (ram);
@@ -143,20 +162,25 @@ cpr_finish_get_end (const CprFinish *finish)
   return finish->end_ns;
 }
 
-uint64_t
+void
 cpr_finish_wait (CprFinish *finish)
 {
-  uint64_t end_ns;
-
   finish->cancelled = true;
   hurry_guardians (finish);
+}
+
+void
+cpr_finish_free (CprFinish *finish)
+{
+  if (finish == NULL)
+    return;
+  cpr_finish_wait (finish);
   if (finish->thread != NULL)
     g_thread_join (finish->thread);
-  end_ns = finish->end_ns;
+  g_cond_clear (&finish->ended);
   g_mutex_clear (&finish->lock);
   g_array_unref (finish->areas);
   if (finish->leftovers != NULL)
     g_array_unref (finish->leftovers);
   g_free (finish);
-  return end_ns;
 }

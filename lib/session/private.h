@@ -22,7 +22,7 @@ struct _CprSession
   GArray *held; /* int */
   bool was_incoming;
   CprIncoming *incoming; /* from the take-up to the commit */
-  CprFinish *finish;     /* from the commit to the next update */
+  CprFinish *finish;     /* from the commit on */
 
   /* The last update. */
   CprUpdateStatus status;
@@ -37,9 +37,6 @@ void cpr_session_log (const CprSession *session, CprLogLevel level, const char *
 
 /* cpr_call_check(), and that this is the process that the session belongs to: a forked child would run the guest twice. */
 bool cpr_session_check_call (const CprSession *session, CprCall call, GError **error);
-
-/* Waits for the end of what the last update left to be done in the background. */
-void cpr_session_settle (CprSession *session);
 
 /* Calls the VMM's stop callback. */
 bool cpr_session_call_stop (CprSession *session, GError **error);

@@ -177,7 +177,7 @@ cpr_ram_remove (CprSession *session, CprRamBlock *block, GError **error)
 
   if (!cpr_call_check (CPR_CALL_RAM_REMOVE, session->state, error))
     return false;
-  cpr_session_settle (session); /* its page tables may be being filled */
+  g_clear_pointer (&session->finish, cpr_finish_free); /* its page tables may be being filled */
   return cpr_ram_table_remove (&session->ram, &session->fds, block, error);
 }
 

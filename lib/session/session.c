@@ -343,8 +343,8 @@ cpr_session_free (CprSession *session)
   mine = session->pid == getpid ();
   if (mine && session->incoming != NULL && session->state != CPR_SESSION_STATE_LOST)
     go_back (session);
-  if (mine && session->finish != NULL)
-    cpr_finish_wait (session->finish);
+  if (mine)
+    cpr_finish_free (session->finish);
   cpr_incoming_free (session->incoming);
   cpr_device_table_clear (&session->devices);
   cpr_ram_table_clear (&session->ram);

@@ -16,13 +16,6 @@ cpr_step_get_name (CprStep step)
   return (unsigned) step < CPR_N_STEPS ? step_names[step] : NULL;
 }
 
-void
-cpr_session_settle (CprSession *session)
-{
-  if (session->finish != NULL)
-    session->stamps[CPR_N_STEPS] = cpr_finish_wait (g_steal_pointer (&session->finish));
-}
-
 static bool
 check_update (CprSession *session, const CprUpdate *update, GError **error)
 {
@@ -123,7 +116,8 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
 
   if (!check_update (session, update, error))
     return;
-  cpr_session_settle (session);
+  if (session->finish != NULL)
+    cpr_finish_wait (session->finish);
   memset (session->stamps, 0, sizeof session->stamps);
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
   session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
@@ -173,7 +167,7 @@ fill_times (const CprSession *session, CprUpdateInfo *info)
   uint64_t stamps[CPR_N_STEPS + 1], last = 0;
 
   memcpy (stamps, session->stamps, sizeof stamps);
-  if (session->finish != NULL)
+  if (session->finish != NULL && session->status != CPR_UPDATE_FAILED)
     stamps[CPR_N_STEPS] = cpr_finish_get_end (session->finish);
   for (int i = 0; i < CPR_N_STEPS; i++)
     {
