@@ -121,6 +121,7 @@ START_TEST (a_sealed_state_that_is_damaged_is_refused)
   hint (fd);
   ck_assert_ptr_null (try_new (MACHINE_NAME));
   assert_error (&error, CPR_ERROR_CORRUPT, "state: ");
+  ck_assert_int_eq (close (fd), 0); /* a refused state stays open */
   machine_clear (&machine);
 }
 END_TEST
@@ -602,6 +603,7 @@ START_TEST (a_refused_state_without_the_variable_stays_refused)
       ck_assert_ptr_nonnull (error);
       g_clear_error (&error);
     }
+  offer_clear (&offer, &machine);
 }
 END_TEST
 
