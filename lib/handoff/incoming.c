@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -57,7 +56,23 @@ find_state (int *fd, GError **error)
 }
 
 static bool
-map_state (CprIncoming *incoming, GError **error)
+read_all (int fd, uint8_t *data, size_t len)
+{
+  for (size_t at = 0; at < len;)
+    {
+      ssize_t got = pread (fd, data + at, len - at, (off_t) at);
+
+      if (got == 0)
+        errno = EIO;
+      if (got <= 0)
+        return false;
+      at += (size_t) got;
+    }
+  return true;
+}
+
+static bool
+read_state (CprIncoming *incoming, GError **error)
 {
   struct stat st;
 
@@ -68,14 +83,12 @@ map_state (CprIncoming *incoming, GError **error)
                       geteuid ());
   if (st.st_size == 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is empty");
-  /* Private: a write-sealed memfd can be mapped shared from Linux 6.7 on only. */
-  incoming->data =
-      cpr_sys->mmap (NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, incoming->state_fd, 0);
-  if (incoming->data == MAP_FAILED)
-    {
-      incoming->data = NULL;
-      return cpr_throw_errno (error, errno, "state: mapping it");
-    }
+  /* A copy: what was verified can't change then, whatever still has the file. */
+  incoming->data = g_try_malloc ((size_t) st.st_size);
+  if (incoming->data == NULL)
+    return cpr_throw_errno (error, ENOMEM, "state: %" G_GINT64_FORMAT " bytes", (gint64) st.st_size);
+  if (!read_all (incoming->state_fd, incoming->data, (size_t) st.st_size))
+    return cpr_throw_errno (error, errno, "state: reading %" G_GINT64_FORMAT " bytes", (gint64) st.st_size);
   incoming->len = (size_t) st.st_size;
   incoming->state_entry = (CprFdEntry){ .name = (char *) CPR_FD_INTERNAL "state", .fd = incoming->state_fd };
   cpr_fd_identify (incoming->state_fd, &incoming->state_entry.identity);
@@ -150,7 +163,7 @@ take_up (CprIncoming *incoming, const char *vm_name, GError **error)
 {
   GError *reason = NULL;
 
-  if (!map_state (incoming, error) || !take_baton (incoming, error))
+  if (!read_state (incoming, error) || !take_baton (incoming, error))
     return false;
   if (cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
     cpr_throw_errno (&reason, errno, "close_range");
@@ -200,8 +213,7 @@ cpr_incoming_free (CprIncoming *incoming)
   cpr_manifest_clear (&incoming->manifest);
   cpr_baton_clear (&incoming->baton);
   cpr_fd_clear (&incoming->release_fd);
-  if (incoming->data != NULL)
-    cpr_sys->munmap (incoming->data, incoming->len);
+  g_free (incoming->data);
   cpr_fd_clear (&incoming->state_fd);
   g_free (incoming);
 }

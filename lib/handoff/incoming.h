@@ -10,7 +10,7 @@
 typedef struct
 {
   int state_fd;
-  void *data; /* the state, mapped */
+  void *data; /* a copy of the state */
   size_t len;
   CprReader reader;
   CprManifest manifest; /* its tables move into the session */

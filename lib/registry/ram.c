@@ -10,6 +10,8 @@
 #include "base/sys.h"
 #include "base/uapi.h"
 
+static const char *const backend_names[] = { "memfd", "hugetlb", "file", "fd", "private" };
+
 #define ALL_RAM_FLAGS (CPR_RAM_PREALLOC | CPR_RAM_HUGE_PAGES | CPR_RAM_DONT_DUMP | CPR_RAM_DONT_FORK | CPR_RAM_LOCKED)
 
 static void
@@ -247,8 +249,8 @@ cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const Cpr
     cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': size is %zu in the state, %zu here", name, block->size,
                size);
   else if (block->backend != options->backend)
-    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %u in the state, %u here", name, block->backend,
-               options->backend);
+    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %s in the state, %s here", name,
+               backend_names[block->backend], backend_names[options->backend]);
   else if (check_size (block, false, error) && claim_block (block, options->flags, error))
     return block;
   return NULL;

@@ -13,7 +13,7 @@
  * them, at ordinary priority. At idle priority a busy machine would stop the thread with the lock in its hand. 1 MiB takes
  * about 0.2 ms. */
 #define FILL_STEP    (1024u * 1024)
-#define FILL_REST_US 2000
+#define FILL_REST_US 500
 
 typedef struct
 {

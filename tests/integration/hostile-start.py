@@ -10,7 +10,8 @@ import tempfile
 from minivmm import BUILD_1, BUILD_2, PATIENCE, Hold, MiniVmm, claim, get_pause, main, orphans
 
 VARIABLE = "LIBCPR_STATE"
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+F_SEAL_FUTURE_WRITE = 0x10  # not in Python's fcntl
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
 MAGIC = b"\x89CPR\r\n\x1a\n"
 RUBBISH = bytes(range(256)) * 20
 

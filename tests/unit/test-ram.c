@@ -377,7 +377,7 @@ START_TEST (take_refuses_another_size_or_backend_and_a_second_time)
   ck_assert_ptr_null (cpr_ram_table_take (&incoming, "pc.ram", 8 * PAGE, &memfd, &error));
   assert_error (&error, CPR_ERROR_MISMATCH, "RAM block 'pc.ram': size is 16384 in the state, 32768 here");
   ck_assert_ptr_null (cpr_ram_table_take (&incoming, "pc.ram", 4 * PAGE, &private, &error));
-  assert_error (&error, CPR_ERROR_MISMATCH, "RAM block 'pc.ram': backend is 0 in the state, 4 here");
+  assert_error (&error, CPR_ERROR_MISMATCH, "RAM block 'pc.ram': backend is memfd in the state, private here");
   ck_assert_ptr_null (cpr_ram_table_take (&incoming, "pc.rom", 4 * PAGE, &memfd, &error));
   assert_error (&error, CPR_ERROR_NOT_FOUND, "RAM block 'pc.rom'");
   ck_assert_ptr_null (cpr_ram_table_take (&incoming, "", 4 * PAGE, &memfd, &error));
