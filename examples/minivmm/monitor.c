@@ -357,13 +357,17 @@ monitor_run (Monitor *monitor, GError **error)
   begin (monitor);
   while (!monitor->machine->quit)
     {
+      nfds_t n_fds = CLIENTS; /* not more than needed: poll() refuses more than RLIMIT_NOFILE, open or not */
+
       drop_clients (monitor);
       for (int i = 0; i < CLIENTS_MAX; i++)
         {
           const Client *client = &monitor->clients[i];
+          if (client->fd >= 0)
+            n_fds = (nfds_t) (CLIENTS + i + 1);
           fds[CLIENTS + i] = (struct pollfd){ client->fd, client->output_len ? POLLIN | POLLOUT : POLLIN, 0 };
         }
-      if (poll (fds, N_FDS, -1) < 0 && errno != EINTR)
+      if (poll (fds, n_fds, -1) < 0 && errno != EINTR)
         return throw_errno (error, "monitor: poll");
 
       if (fds[SIGNALS].revents)
