@@ -2,7 +2,6 @@
 #ifndef CPR_BASE_SYS_H
 #define CPR_BASE_SYS_H
 
-#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>

@@ -177,7 +177,12 @@ cpr_ram_remove (CprSession *session, CprRamBlock *block, GError **error)
 
   if (!cpr_call_check (CPR_CALL_RAM_REMOVE, session->state, error))
     return false;
-  g_clear_pointer (&session->finish, cpr_finish_free); /* its page tables may be being filled */
+  if (session->finish != NULL) /* its page tables may be being filled */
+    {
+      cpr_finish_wait (session->finish);
+      session->stamps[CPR_N_STEPS] = cpr_finish_get_end (session->finish);
+      g_clear_pointer (&session->finish, cpr_finish_free);
+    }
   return cpr_ram_table_remove (&session->ram, &session->fds, block, error);
 }
 

@@ -60,5 +60,5 @@ cpr_call_check (CprCall call, CprSessionState state, GError **error)
   if (cpr_call_is_permitted (call, state))
     return true;
   return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a session that is %s", calls[call].name,
-                    state_names[state]);
+                    cpr_session_state_get_name (state));
 }
