@@ -347,7 +347,7 @@ struct _CprField
  *
  * Since: 0.1
  */
-typedef struct
+struct _CprDeviceType
 {
   size_t size;
   const char *name;
@@ -356,7 +356,7 @@ typedef struct
   CprStruct state;
   bool (*pre_save) (void *device, GError **error);
   bool (*post_load) (void *device, uint32_t version, GError **error);
-} CprDeviceType;
+};
 
 /**
  * cpr_device_add:

@@ -40,6 +40,7 @@ G_BEGIN_DECLS
  * @CPR_ERROR_CALLBACK: a callback of the VMM failed without saying why
  * @CPR_ERROR_ROLLED_BACK: the new program failed before the commit and the guest is back in the old one
  * @CPR_ERROR_NOT_OWNER: the guest belongs to another process by now; it must not run here
+ * @CPR_ERROR_REFUSED: the program that was asked in a preflight couldn't take the guest over, or didn't answer; nothing was stopped
  *
  * Error codes. Since: 0.1
  */
@@ -56,7 +57,8 @@ typedef enum
   CPR_ERROR_MISMATCH = 9,
   CPR_ERROR_CALLBACK = 10,
   CPR_ERROR_ROLLED_BACK = 11,
-  CPR_ERROR_NOT_OWNER = 12
+  CPR_ERROR_NOT_OWNER = 12,
+  CPR_ERROR_REFUSED = 13
 } CprError;
 
 /**

@@ -19,8 +19,9 @@
  * - `add` borrows, `take` moves ownership to the caller, `get` returns what stays the library's.
  * - A session is used from one thread at a time.
  * - After fork() the child may do nothing with a session but cpr_session_free().
- * - The library never prints, never exits and never aborts on input. It exits the *process image* in two documented
- *   places only: cpr_session_update() in exec mode, and the way back to the old program before the commit.
+ * - The library never prints, never exits and never aborts on input. It exits the *process image* in three documented
+ *   places only: cpr_session_update() in exec mode, the way back to the old program before the commit, and a process that was
+ *   started only to be asked, see #SECTION:preflight.
  * - Strings are UTF-8 or plain bytes, sizes are in bytes, times in nanoseconds of CLOCK_MONOTONIC.
  */
 
@@ -31,5 +32,6 @@
 #include <libcpr/ram.h>
 #include <libcpr/device.h>
 #include <libcpr/update.h>
+#include <libcpr/preflight.h>
 
 #endif

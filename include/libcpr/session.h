@@ -29,6 +29,15 @@ G_BEGIN_DECLS
  */
 typedef struct _CprSession CprSession;
 
+typedef struct _CprDeviceType CprDeviceType; /* see device.h */
+
+/**
+ * CprInventory:
+ *
+ * What a program says, when it is asked in a preflight, that it would build. Opaque; see cpr_inventory_add_ram().
+ */
+typedef struct _CprInventory CprInventory;
+
 /**
  * CprSessionState:
  * @CPR_SESSION_STATE_FRESH: nothing was taken up; the VMM builds its VM
@@ -114,6 +123,12 @@ typedef enum
  *     /proc/self/cmdline, which takes longer, but is right also where main()'s isn't: after g_option_context_parse() took
  *     options out of it, or where the program was started by naming the dynamic linker
  * @unclaimed_fds: what becomes of fds that nobody took
+ * @device_types: (nullable): the device types that this program knows, ended by %NULL; borrowed, static. A preflight compares
+ *     them with what would be handed over; without them devices aren't checked before the pause
+ * @declare: (nullable): called in a preflight, from inside cpr_session_new(): tells with cpr_inventory_add_fd(),
+ *     cpr_inventory_add_ram() and cpr_inventory_add_device() what this program would build from its arguments, so that a wrong
+ *     size or a missing device is found before the pause. What it doesn't mention counts as missing. Without it only device
+ *     types are compared. It must have no effect outside the process
  *
  * How a session is set up. Zero it, set @size, then the fields.
  *
@@ -129,6 +144,8 @@ typedef struct
   void *user_data;
   char *const *argv;
   CprUnclaimed unclaimed_fds;
+  const CprDeviceType *const *device_types;
+  void (*declare) (CprInventory *inventory, void *user_data);
 } CprSessionConfig;
 
 /**
@@ -154,7 +171,10 @@ typedef struct
  * What is recorded here for the way back of a later update: the executable (held open), argv, the environment, the working
  * directory, umask, resource limits and ignored signals of this process.
  *
- * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION,
+ * In a process that was started to be asked, see #SECTION:preflight, the function answers and ends the process with _exit(): 0 if it
+ * would load, 1 if not.
+ *
+ * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, a device type that can't be right), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION,
  * %CPR_ERROR_MISMATCH (not for this VM, user or boot, used before, or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (meant
  * for another process), %CPR_ERROR_SYSTEM, and #GFileError where /proc can't be read.
  *

@@ -35,6 +35,9 @@ typedef enum
  * @CPR_UPDATE_NO_GUARDIAN: do without the guardian. Then the execve tears down the old address space on the pause (about
  *     85 ms per touched GiB of 4 KiB pages), fds that the new program closed can't be fetched back, and nothing can rescue
  *     the guest from outside. For tools that can't follow a clone that shares memory (valgrind, ThreadSanitizer)
+ * @CPR_UPDATE_NO_PREFLIGHT: don't ask the new program before the guest is stopped
+ * @CPR_UPDATE_NO_WAY_BACK: go on although the old program's executable answers that it couldn't take the guest back, or
+ *     doesn't answer
  *
  * Flags of an update.
  *
@@ -42,7 +45,9 @@ typedef enum
  */
 typedef enum
 {
-  CPR_UPDATE_NO_GUARDIAN = 1 << 0
+  CPR_UPDATE_NO_GUARDIAN = 1 << 0,
+  CPR_UPDATE_NO_PREFLIGHT = 1 << 1,
+  CPR_UPDATE_NO_WAY_BACK = 1 << 2
 } CprUpdateFlags;
 
 /**
@@ -52,6 +57,7 @@ typedef enum
  * @flags: or-ed #CprUpdateFlags
  * @argv: the new program and its arguments, ended by %NULL; argv[0] without a slash is searched in PATH
  * @envp: (nullable): its environment, ended by %NULL, or %NULL for this process's
+ * @preflight_timeout_ms: how long a program that is asked may take to answer, in ms; 0: 10 s
  *
  * What to update to. Zero it, set @size, then the fields.
  *
@@ -64,6 +70,7 @@ typedef struct
   unsigned flags;
   char *const *argv;
   char *const *envp;
+  unsigned preflight_timeout_ms;
 } CprUpdate;
 
 /**
@@ -75,7 +82,7 @@ typedef struct
  * Replaces this program by another one under the guest. In exec mode the call returns only on failure: on success the next
  * thing that happens is main() of the new program.
  *
- * A guardian process is made that keeps this address space, the guest is stopped (with @stop of the config, unless it is
+ * The new program is asked whether it could take over, see cpr_session_preflight(), and refused if not. A guardian process is made that keeps this address space, the guest is stopped (with @stop of the config, unless it is
  * paused), its state is saved and sealed, and the new program is executed with the fds of the fd table, with all signals
  * blocked until its cpr_session_new() has taken up the state.
  *
@@ -84,6 +91,7 @@ typedef struct
  * flush it in @stop. No thread may fork while the call is under way.
  *
  * Errors: %CPR_ERROR_INVALID (the mode, an empty argv), %CPR_ERROR_STATE, %CPR_ERROR_BLOCKED (private RAM),
+ * %CPR_ERROR_REFUSED (the preflight's answer),
  * %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was), %CPR_ERROR_SYSTEM (the program isn't there,
  * isn't executable or is a directory; no memory or space for the state; execve's errno), what @stop or a device's
  * `pre_save` reported, %CPR_ERROR_CALLBACK.
@@ -106,6 +114,7 @@ CPR_API bool cpr_session_update (CprSession *session, const CprUpdate *update, G
 /**
  * CprStep:
  * @CPR_STEP_CHECK: is the update possible at all; the guest runs
+ * @CPR_STEP_PREFLIGHT: the new program, and the old one's executable, are asked; the guest runs
  * @CPR_STEP_GUARDIAN: the guardian is made; the guest runs
  * @CPR_STEP_STOP: the guest is stopped
  * @CPR_STEP_SAVE: its state is saved and sealed
@@ -124,16 +133,17 @@ CPR_API bool cpr_session_update (CprSession *session, const CprUpdate *update, G
 typedef enum
 {
   CPR_STEP_CHECK = 0,
-  CPR_STEP_GUARDIAN = 1,
-  CPR_STEP_STOP = 2,
-  CPR_STEP_SAVE = 3,
-  CPR_STEP_EXEC = 4,
-  CPR_STEP_TAKE_UP = 5,
-  CPR_STEP_CLAIM = 6,
-  CPR_STEP_LOAD = 7,
-  CPR_STEP_COMMIT = 8,
-  CPR_STEP_FINISH = 9,
-  CPR_N_STEPS = 10
+  CPR_STEP_PREFLIGHT = 1,
+  CPR_STEP_GUARDIAN = 2,
+  CPR_STEP_STOP = 3,
+  CPR_STEP_SAVE = 4,
+  CPR_STEP_EXEC = 5,
+  CPR_STEP_TAKE_UP = 6,
+  CPR_STEP_CLAIM = 7,
+  CPR_STEP_LOAD = 8,
+  CPR_STEP_COMMIT = 9,
+  CPR_STEP_FINISH = 10,
+  CPR_N_STEPS = 11
 } CprStep;
 
 /**

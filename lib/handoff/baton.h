@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,19 +28,26 @@ typedef struct
 } CprBatonWord;
 
 #define CPR_BATON_REASON_SIZE 1024
-#define CPR_BATON_GUARDIANS   4
+#define CPR_BATON_GUARDIANS   8
+#define CPR_BATON_STAMPS      32
 
-/* The page. It is shared by the old program, the new one and the guardians, and outlives each of them. */
+/* The page. It is shared by the old program, the new one and the guardians, and outlives each of them. They may be of
+ * different releases: what is here stays where it is, new members go to the end. */
 typedef struct
 {
   uint64_t magic;
   _Atomic uint64_t word;
-  _Atomic uint64_t stamps[CPR_N_STEPS + 1]; /* begin of each step in ns, and the end of the last */
+  _Atomic uint64_t stamps[CPR_BATON_STAMPS]; /* by CprStep: its begin in ns */
   _Atomic int32_t guardians[CPR_BATON_GUARDIANS];
-  _Atomic uint32_t hurry;             /* somebody waits for the guardians' end: not at idle priority */
+  _Atomic uint32_t hurry; /* somebody waits for the guardians' end: not at idle priority */
+  uint32_t reserved;
   char reason[CPR_BATON_REASON_SIZE]; /* why the candidate gave up, written by it before it offers the baton
                                          on */
 } CprBatonPage;
+
+_Static_assert(CPR_N_STEPS < CPR_BATON_STAMPS, "the stamps don't fit");
+_Static_assert(offsetof (CprBatonPage, guardians) == 272 && offsetof (CprBatonPage, reason) == 312,
+               "the page is an ABI");
 
 typedef struct
 {

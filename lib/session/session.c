@@ -209,7 +209,7 @@ finish (CprSession *session)
 {
   CprIncoming *incoming = g_steal_pointer (&session->incoming);
 
-  for (int i = 0; i <= CPR_N_STEPS; i++)
+  for (int i = 0; i < CPR_N_STEPS; i++)
     session->stamps[i] = incoming->baton.page->stamps[i];
   session->finish = cpr_finish_start (incoming, &session->ram, steal_unclaimed (session));
   if (session->status == CPR_UPDATE_ROLLED_BACK)

@@ -7,8 +7,8 @@
 #include "base/sys.h"
 #include "session/private.h"
 
-static const char *const step_names[CPR_N_STEPS] = { "check",   "guardian", "stop", "save",   "exec",
-                                                     "take-up", "claim",    "load", "commit", "finish" };
+static const char *const step_names[CPR_N_STEPS] = { "check",   "preflight", "guardian", "stop",   "save",  "exec",
+                                                     "take-up", "claim",     "load",     "commit", "finish" };
 
 const char *
 cpr_step_get_name (CprStep step)
