@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "base/text.h"
 #include "handoff/program.h"
 
 /* Ours are above the child's, so that putting them in place overwrites none. */
@@ -96,27 +97,21 @@ cpr_ask_clear (CprAsk *ask)
 
 /* ---- How it ended, in words. */
 
-/* The end of what it printed as one line that does a terminal no harm, or NULL. */
+/* The end of what it printed, maybe empty. */
 static char *
 describe_output (const CprAsk *ask)
 {
   size_t kept = MIN (ask->output_len, CPR_ASK_OUTPUT_MAX), first = ask->output_len - kept;
-  g_autofree char *raw = g_malloc (kept + 1), *valid = NULL;
-  GString *line = g_string_new (NULL);
+  g_autofree char *raw = g_malloc (kept + 1);
+  char *line;
 
   for (size_t i = 0; i < kept; i++)
     raw[i] = ask->output[(first + i) % CPR_ASK_OUTPUT_MAX];
-  valid = g_utf8_make_valid (raw, (gssize) kept);
-  g_strstrip (valid);
-  for (const char *at = valid; *at != '\0'; at = g_utf8_next_char (at))
-    {
-      gunichar c = g_utf8_get_char (at);
-
-      g_string_append_unichar (line, c == '\n' || c == '\t' ? ' ' : g_unichar_isprint (c) ? c : '?');
-    }
-  if (first == 0 && g_str_has_prefix (line->str, ask->path) && g_str_has_prefix (line->str + strlen (ask->path), ": "))
-    g_string_erase (line, 0, (gssize) strlen (ask->path) + 2); /* the message names it already */
-  return g_string_free (line, line->len == 0);
+  line = cpr_text_make_line (raw, kept);
+  if (g_str_has_prefix (line, ask->path) && g_str_has_prefix (line + strlen (ask->path), ": "))
+    memmove (line, line + strlen (ask->path) + 2,
+             strlen (line + strlen (ask->path) + 2) + 1); /* the message names it */
+  return line;
 }
 
 static void
@@ -125,7 +120,7 @@ set_failure (CprAsk *ask, const char *reason)
   g_autofree char *output = describe_output (ask);
 
   if (ask->failure == NULL)
-    ask->failure = output != NULL ? g_strconcat (reason, ": ", output, NULL) : g_strdup (reason);
+    ask->failure = *output != '\0' ? g_strconcat (reason, ": ", output, NULL) : g_strdup (reason);
 }
 
 /* @info: how the child ended; NULL where somebody else has taken its status. */
