@@ -20,6 +20,7 @@ typedef struct
   int (*ftruncate) (int fd, off_t size);
   int (*fallocate) (int fd, int mode, off_t offset, off_t len);
   ssize_t (*write) (int fd, const void *data, size_t len);
+  ssize_t (*pread) (int fd, void *data, size_t len, off_t offset);
   int (*open) (const char *path, int flags, mode_t mode);
   int (*close) (int fd);
   int (*close_range) (unsigned first, unsigned last, int flags);
@@ -49,5 +50,7 @@ extern const CprSys cpr_sys_kernel;
 
 /* CLOCK_MONOTONIC in ns. */
 uint64_t cpr_now_ns (void);
+/* CLOCK_REALTIME in ns. */
+uint64_t cpr_real_now_ns (void);
 
 #endif

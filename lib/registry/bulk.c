@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "registry/bulk.h"
+
+#include <errno.h>
+
+#include "base/error.h"
+
+bool
+cpr_bulk_write (CprBulk *bulk, const void *data, size_t size, GError **error)
+{
+  g_return_val_if_fail (bulk != NULL && bulk->writer != NULL && (data != NULL || size == 0), false);
+
+  cpr_writer_put_bulk (bulk->writer, bulk->device, bulk->written, data, size);
+  bulk->written += size;
+  if (bulk->writer->errnum != 0)
+    return cpr_throw_errno (error, bulk->writer->errnum, "state: writing %zu bytes", size);
+  return true;
+}
+
+GHashTable *
+cpr_bulk_index (CprReader *reader)
+{
+  GHashTable *first = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  CprBulkPiece piece;
+
+  for (guint i = 0; i < reader->chunks->len; i++)
+    if (cpr_reader_get_piece (reader, i, &piece) && piece.offset == 0)
+      g_hash_table_insert (first, g_strdup (piece.device), GUINT_TO_POINTER (i));
+  return first;
+}
+
+void
+cpr_bulk_open (CprBulk *bulk, const char *device, CprReader *reader, guint chunk)
+{
+  CprBulkPiece piece;
+
+  *bulk = (CprBulk){ .device = device, .reader = reader, .next = chunk };
+  for (guint i = chunk; cpr_reader_get_piece (reader, i, &piece) && strcmp (piece.device, device) == 0; i++)
+    bulk->left += piece.len;
+}
+
+void
+cpr_bulk_clear (CprBulk *bulk)
+{
+  g_clear_pointer (&bulk->buffer, g_free);
+}
+
+uint64_t
+cpr_bulk_get_left (const CprBulk *bulk)
+{
+  g_return_val_if_fail (bulk != NULL, 0);
+
+  return bulk->left;
+}
+
+static size_t
+take_buffered (CprBulk *bulk, uint8_t *data, size_t size)
+{
+  size_t len = MIN (size, bulk->buffered - bulk->taken);
+
+  if (len > 0)
+    memcpy (data, bulk->buffer + bulk->taken, len);
+  bulk->taken += len;
+  return len;
+}
+
+/* The next piece, straight to @data where it is wanted whole. */
+static bool
+read_piece (CprBulk *bulk, uint8_t *data, size_t size, size_t *got, GError **error)
+{
+  CprBulkPiece piece;
+
+  if (!cpr_reader_get_piece (bulk->reader, bulk->next, &piece))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its bulk data can't be read again", bulk->device);
+  if (piece.len <= size)
+    {
+      *got = (size_t) piece.len;
+      bulk->next++;
+      return cpr_reader_read_piece (bulk->reader, &piece, data, error);
+    }
+  g_free (bulk->buffer);
+  bulk->buffer = g_malloc ((size_t) piece.len);
+  bulk->buffered = bulk->taken = 0;
+  if (!cpr_reader_read_piece (bulk->reader, &piece, bulk->buffer, error))
+    return false;
+  bulk->next++;
+  bulk->buffered = (size_t) piece.len;
+  *got = take_buffered (bulk, data, size);
+  return true;
+}
+
+bool
+cpr_bulk_read (CprBulk *bulk, void *data, size_t size, GError **error)
+{
+  uint8_t *at = data;
+
+  g_return_val_if_fail (bulk != NULL && bulk->reader != NULL && (data != NULL || size == 0), false);
+
+  if (size > bulk->left)
+    return cpr_throw (error, CPR_ERROR_MISMATCH,
+                      "device '%s': %zu more bytes of bulk data are wanted, %" G_GUINT64_FORMAT " are left",
+                      bulk->device, size, bulk->left);
+  while (size > 0)
+    {
+      size_t got = take_buffered (bulk, at, size);
+
+      if (got == 0 && !read_piece (bulk, at, size, &got, error))
+        return false;
+      at += got;
+      size -= got;
+      bulk->left -= got;
+    }
+  return true;
+}

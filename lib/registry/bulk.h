@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_REGISTRY_BULK_H
+#define CPR_REGISTRY_BULK_H
+
+#include "registry/device.h"
+
+/* A device's bulk data: while it is saved with a writer, while it is loaded with a reader. */
+struct _CprBulk
+{
+  const char *device;
+  CprWriter *writer;
+  uint64_t written;
+
+  CprReader *reader;
+  guint next;      /* the chunk that is read next */
+  uint64_t left;   /* of all pieces */
+  uint8_t *buffer; /* a piece that was asked for in parts */
+  size_t buffered, taken;
+};
+
+/* Finds the pieces of each device in a stream: name → index of the first one's chunk. */
+GHashTable *cpr_bulk_index (CprReader *reader);
+
+/* Opens the pieces that begin at @chunk. */
+void cpr_bulk_open (CprBulk *bulk, const char *device, CprReader *reader, guint chunk);
+void cpr_bulk_clear (CprBulk *bulk);
+
+/* A callback that fails without saying why is a bug of the VMM that an operator should still be able to read. */
+bool cpr_device_callback_failed (const CprDevice *device, const char *callback, GError **error);
+
+#endif
