@@ -30,6 +30,7 @@
 #include <libcpr/session.h>
 #include <libcpr/fd.h>
 #include <libcpr/ram.h>
+#include <libcpr/field.h>
 #include <libcpr/device.h>
 #include <libcpr/update.h>
 #include <libcpr/preflight.h>

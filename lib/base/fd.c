@@ -283,3 +283,26 @@ cpr_fd_write_all (int fd, const void *data, size_t len)
   xfsz_restore (&guard, !ok && errno == EFBIG);
   return ok;
 }
+
+bool
+cpr_fd_read_at (int fd, void *data, size_t len, uint64_t offset)
+{
+  uint8_t *at = data;
+
+  while (len > 0)
+    {
+      ssize_t got = cpr_sys->pread (fd, at, len, (off_t) offset);
+
+      if (got == 0)
+        errno = EIO;
+      if (got == 0 || (got < 0 && errno != EINTR))
+        return false;
+      if (got > 0)
+        {
+          at += got;
+          offset += (uint64_t) got;
+          len -= (size_t) got;
+        }
+    }
+  return true;
+}

@@ -48,4 +48,7 @@ int cpr_memfd_new (const char *name, unsigned flags);
 bool cpr_fd_truncate (int fd, uint64_t size);
 bool cpr_fd_write_all (int fd, const void *data, size_t len);
 
+/* pread() of all of it; EIO where the file is shorter. */
+bool cpr_fd_read_at (int fd, void *data, size_t len, uint64_t offset);
+
 #endif

@@ -107,6 +107,8 @@ const CprSys cpr_sys_kernel = {
   .ftruncate = ftruncate,
   .fallocate = fallocate,
   .write = write,
+  .pread = pread,
+  .preadv = preadv,
   .open = sys_open,
   .close = close,
   .close_range = sys_close_range,
@@ -141,5 +143,14 @@ cpr_now_ns (void)
   struct timespec now;
 
   clock_gettime (CLOCK_MONOTONIC, &now);
+  return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
+}
+
+uint64_t
+cpr_real_now_ns (void)
+{
+  struct timespec now;
+
+  clock_gettime (CLOCK_REALTIME, &now);
   return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 /* The one table of the system calls that can fail an update. Everything above calls the kernel through it, so
@@ -23,6 +24,8 @@ typedef struct
   int (*ftruncate) (int fd, off_t size);
   int (*fallocate) (int fd, int mode, off_t offset, off_t len);
   ssize_t (*write) (int fd, const void *data, size_t len);
+  ssize_t (*pread) (int fd, void *data, size_t len, off_t offset);
+  ssize_t (*preadv) (int fd, const struct iovec *parts, int n, off_t offset);
   int (*open) (const char *path, int flags, mode_t mode);
   int (*close) (int fd);
   int (*close_range) (unsigned first, unsigned last, int flags);
@@ -62,5 +65,7 @@ extern const CprSys cpr_sys_kernel;
 
 /* CLOCK_MONOTONIC in ns. */
 uint64_t cpr_now_ns (void);
+/* CLOCK_REALTIME in ns. */
+uint64_t cpr_real_now_ns (void);
 
 #endif

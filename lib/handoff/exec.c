@@ -162,10 +162,10 @@ cpr_execve_clear (CprExecve *exec)
 }
 
 bool
-cpr_execve_seal (CprExecve *exec, const CprWriter *writer, GError **error)
+cpr_execve_seal (CprExecve *exec, CprWriter *writer, GError **error)
 {
-  if (!cpr_fd_write_all (exec->state_fd, writer->data->data, writer->data->len))
-    return cpr_throw_errno (error, errno, "state: writing %u bytes", writer->data->len);
+  if (!cpr_writer_finish (writer))
+    return cpr_throw_errno (error, errno, "state: writing it");
   if (cpr_sys->fcntl (exec->state_fd, F_ADD_SEALS, CPR_STATE_SEALS) < 0)
     return cpr_throw_errno (error, errno, "state: F_ADD_SEALS");
   return true;

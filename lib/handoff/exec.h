@@ -47,8 +47,8 @@ bool cpr_execve_prepare (CprExecve *exec,
                          GError **error);
 void cpr_execve_clear (CprExecve *exec);
 
-/* Writes the state and seals it. */
-bool cpr_execve_seal (CprExecve *exec, const CprWriter *writer, GError **error);
+/* Finishes the state, which @writer writes into state_fd, and seals it. */
+bool cpr_execve_seal (CprExecve *exec, CprWriter *writer, GError **error);
 
 /* Launches the guardian, if there is to be one. The guest may still run: everything that is written to this
  * address space afterwards is the guardian's too. */

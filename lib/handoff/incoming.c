@@ -56,22 +56,6 @@ find_state (int *fd, GError **error)
 }
 
 static bool
-read_all (int fd, uint8_t *data, size_t len)
-{
-  for (size_t at = 0; at < len;)
-    {
-      ssize_t got = pread (fd, data + at, len - at, (off_t) at);
-
-      if (got == 0)
-        errno = EIO;
-      if (got <= 0)
-        return false;
-      at += (size_t) got;
-    }
-  return true;
-}
-
-static bool
 read_state (CprIncoming *incoming, GError **error)
 {
   struct stat st;
@@ -83,17 +67,13 @@ read_state (CprIncoming *incoming, GError **error)
                       geteuid ());
   if (st.st_size == 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is empty");
-  /* A copy: what was verified can't change then, whatever still has the file. */
-  incoming->data = g_try_malloc ((size_t) st.st_size);
-  if (incoming->data == NULL)
-    return cpr_throw_errno (error, ENOMEM, "state: %" G_GINT64_FORMAT " bytes", (gint64) st.st_size);
-  if (!read_all (incoming->state_fd, incoming->data, (size_t) st.st_size))
-    return cpr_throw_errno (error, errno, "state: reading %" G_GINT64_FORMAT " bytes", (gint64) st.st_size);
-  incoming->len = (size_t) st.st_size;
   incoming->state_entry = (CprFdEntry){ .name = (char *) CPR_FD_INTERNAL "state", .fd = incoming->state_fd };
   cpr_fd_identify (incoming->state_fd, &incoming->state_entry.identity);
-  return cpr_reader_open (&incoming->reader, incoming->data, incoming->len, error) &&
-         cpr_manifest_read (&incoming->manifest, &incoming->reader, error);
+  if (!cpr_reader_open_fd (&incoming->reader, incoming->state_fd, error))
+    return false;
+  if (incoming->reader.kind != CPR_STREAM_STATE)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is a preflight's message");
+  return cpr_manifest_read (&incoming->manifest, &incoming->reader, error);
 }
 
 /* One of the library's own entries: verified, and then out of the table. */
@@ -213,7 +193,7 @@ cpr_incoming_free (CprIncoming *incoming)
   cpr_manifest_clear (&incoming->manifest);
   cpr_baton_clear (&incoming->baton);
   cpr_fd_clear (&incoming->release_fd);
-  g_free (incoming->data);
+  cpr_reader_clear (&incoming->reader);
   cpr_fd_clear (&incoming->state_fd);
   g_free (incoming);
 }

@@ -10,8 +10,6 @@
 typedef struct
 {
   int state_fd;
-  void *data; /* a copy of the state */
-  size_t len;
   CprReader reader;
   CprManifest manifest; /* its tables move into the session */
   CprBaton baton;

@@ -26,7 +26,7 @@ cpr_boot_id_get (char boot_id[CPR_BOOT_ID_SIZE + 1], GError **error)
 }
 
 void
-cpr_manifest_write_head (const CprManifest *head, const CprProgram *program, CprWriter *writer)
+cpr_manifest_write_vm (const CprManifest *head, CprWriter *writer)
 {
   cpr_writer_begin_chunk (writer, CPR_CHUNK_VM, 0);
   cpr_writer_put_string (writer, head->vm_name);
@@ -36,11 +36,23 @@ cpr_manifest_write_head (const CprManifest *head, const CprProgram *program, Cpr
   cpr_writer_put_u64 (writer, head->generation);
   cpr_writer_put_u32 (writer, head->run_state);
   cpr_writer_put_u64 (writer, head->saved_ns);
+  cpr_writer_put_u64 (writer, head->saved_real_ns);
   cpr_writer_put_u64 (writer, head->signal_mask);
   cpr_writer_end_chunk (writer);
+}
 
+void
+cpr_manifest_write_program (const CprProgram *program, const CprSuccessor *successor, CprWriter *writer)
+{
   cpr_writer_begin_chunk (writer, CPR_CHUNK_PROGRAM, 0);
   cpr_program_write (program, writer);
+  cpr_writer_end_chunk (writer);
+  if (successor == NULL || successor->build_id == NULL)
+    return;
+  cpr_writer_begin_chunk (writer, CPR_CHUNK_SUCCESSOR, 0);
+  cpr_writer_put_u64 (writer, successor->device);
+  cpr_writer_put_u64 (writer, successor->inode);
+  cpr_writer_put_string (writer, successor->build_id);
   cpr_writer_end_chunk (writer);
 }
 
@@ -68,11 +80,26 @@ read_vm (CprManifest *manifest, CprCursor *cursor, GError **error)
   manifest->generation = cpr_cursor_get_u64 (cursor);
   manifest->run_state = cpr_cursor_get_u32 (cursor);
   manifest->saved_ns = cpr_cursor_get_u64 (cursor);
+  manifest->saved_real_ns = cpr_cursor_get_u64 (cursor);
   manifest->signal_mask = cpr_cursor_get_u64 (cursor);
   if (cursor->failed || cpr_cursor_left (cursor) != 0 || strlen (boot_id) != CPR_BOOT_ID_SIZE ||
       manifest->run_state > CPR_RUN_STATE_PAUSED)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "VM: it can't be right");
   memcpy (manifest->boot_id, boot_id, sizeof manifest->boot_id);
+  return true;
+}
+
+static bool
+read_successor (CprManifest *manifest, CprCursor *cursor, GError **error)
+{
+  CprSuccessor *successor = &manifest->successor;
+
+  successor->device = cpr_cursor_get_u64 (cursor);
+  successor->inode = cpr_cursor_get_u64 (cursor);
+  successor->build_id = g_strdup (cpr_cursor_get_string (cursor));
+  if (cursor->failed || cpr_cursor_left (cursor) != 0 ||
+      strspn (successor->build_id, "0123456789abcdefABCDEF") != strlen (successor->build_id))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "successor: it can't be right");
   return true;
 }
 
@@ -85,12 +112,16 @@ read_chunk (CprManifest *manifest, CprChunk *chunk, GError **error)
       return read_vm (manifest, &chunk->payload, error);
     case CPR_CHUNK_PROGRAM:
       return cpr_program_read (&manifest->program, &chunk->payload, error);
+    case CPR_CHUNK_SUCCESSOR:
+      return read_successor (manifest, &chunk->payload, error);
     case CPR_CHUNK_FDS:
       return cpr_fd_table_read (&manifest->fds, &chunk->payload, error);
     case CPR_CHUNK_RAM: /* it looks up its fds: the order of chunks is part of the format */
       return cpr_ram_table_read (&manifest->ram, &manifest->fds, &chunk->payload, error);
-    default:
+    case CPR_CHUNK_SCHEMA:
       return cpr_schema_read (&manifest->schema, &chunk->payload, error);
+    default:
+      return true;
     }
 }
 
@@ -105,29 +136,29 @@ cpr_manifest_init (CprManifest *manifest)
 bool
 cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error)
 {
-  static const uint32_t order[] = { CPR_CHUNK_VM, CPR_CHUNK_PROGRAM, CPR_CHUNK_FDS, CPR_CHUNK_RAM, CPR_CHUNK_SCHEMA };
-  size_t n = 0;
   CprChunk chunk;
 
   cpr_reader_rewind (reader);
-  while (cpr_reader_next (reader, &chunk))
-    {
-      if (chunk.type > CPR_CHUNK_SECTION) /* optional, or the reader had refused it */
-        continue;
-      if (n == G_N_ELEMENTS (order) && chunk.type == CPR_CHUNK_SECTION)
-        continue;
-      if (n == G_N_ELEMENTS (order) || chunk.type != order[n])
-        return cpr_throw (error, CPR_ERROR_CORRUPT, "state: a chunk of type %u at offset %zu is out of order",
-                          chunk.type, chunk.offset);
-      n++;
-      if (!read_chunk (manifest, &chunk, error))
-        {
-          g_prefix_error (error, "state: chunk at offset %zu: ", chunk.offset);
-          return false;
-        }
-    }
-  if (n != G_N_ELEMENTS (order))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the manifest is incomplete");
+  while (cpr_reader_next (reader, &chunk) && chunk.type != CPR_CHUNK_SECTION)
+    if (!read_chunk (manifest, &chunk, error))
+      {
+        g_prefix_error (error, "state: chunk at offset %" G_GUINT64_FORMAT ": ", chunk.offset);
+        return false;
+      }
+  return true;
+}
+
+bool
+cpr_manifest_get_time_offset (const CprManifest *manifest, int64_t *offset_ns, GError **error)
+{
+  char boot_id[CPR_BOOT_ID_SIZE + 1];
+
+  *offset_ns = 0;
+  if (!cpr_boot_id_get (boot_id, error))
+    return false;
+  if (strcmp (boot_id, manifest->boot_id) == 0)
+    return true;
+  *offset_ns = (int64_t) (cpr_now_ns () - manifest->saved_ns - (cpr_real_now_ns () - manifest->saved_real_ns));
   return true;
 }
 
@@ -136,6 +167,7 @@ cpr_manifest_clear (CprManifest *manifest)
 {
   g_clear_pointer (&manifest->vm_name, g_free);
   cpr_program_clear (&manifest->program);
+  g_clear_pointer (&manifest->successor.build_id, g_free);
   cpr_schema_clear (&manifest->schema);
   cpr_ram_table_clear (&manifest->ram);
   cpr_fd_table_clear (&manifest->fds);

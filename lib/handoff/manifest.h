@@ -9,6 +9,14 @@
 
 #define CPR_BOOT_ID_SIZE 36 /* a UUID as text, of /proc/sys/kernel/random/boot_id */
 
+/* The program that was asked whether it would take the state up, and said yes. */
+typedef struct
+{
+  uint64_t device;
+  uint64_t inode;
+  char *build_id; /* hexadecimal, or empty */
+} CprSuccessor;
+
 /* The early part of the stream: everything that must be known before a device exists. */
 typedef struct
 {
@@ -17,23 +25,29 @@ typedef struct
   uint32_t uid;
   uint32_t pid; /* who wrote it */
   uint64_t generation;
-  uint32_t run_state; /* CprRunState */
-  uint64_t saved_ns;
-  uint64_t signal_mask; /* of the thread that asked for the update; bit n-1: signal n */
-  CprProgram program;
+  uint32_t run_state;     /* CprRunState */
+  uint64_t saved_ns;      /* CLOCK_MONOTONIC */
+  uint64_t saved_real_ns; /* CLOCK_REALTIME */
+  uint64_t signal_mask;   /* of the thread that asked for the update; bit n-1: signal n */
+  CprProgram program;     /* argv NULL in a question */
+  CprSuccessor successor; /* build_id NULL: nobody was asked */
   CprFdTable fds;
   CprRamTable ram;
   CprSchema schema;
 } CprManifest;
 
-/* The chunks VM and PROGRAM. */
-void cpr_manifest_write_head (const CprManifest *head, const CprProgram *program, CprWriter *writer);
+/* The chunks one by one; SUCCESSOR only where there is one. */
+void cpr_manifest_write_vm (const CprManifest *head, CprWriter *writer);
+void cpr_manifest_write_program (const CprProgram *program, const CprSuccessor *successor, CprWriter *writer);
 void cpr_manifest_write_tables (const CprFdTable *fds, const CprRamTable *ram, CprWriter *writer);
 
-/* Reads and checks the manifest of a verified stream. On failure @manifest can be cleared. */
+/* Reads and checks the manifest of a verified stream, a state or a question. On failure @manifest can be cleared. */
 bool cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error);
 void cpr_manifest_init (CprManifest *manifest);
 void cpr_manifest_clear (CprManifest *manifest);
+
+/* What to add to a time on CLOCK_MONOTONIC of the manifest's boot to make it one of this boot: 0 in the same. */
+bool cpr_manifest_get_time_offset (const CprManifest *manifest, int64_t *offset_ns, GError **error);
 
 bool cpr_boot_id_get (char boot_id[CPR_BOOT_ID_SIZE + 1], GError **error);
 

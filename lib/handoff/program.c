@@ -13,6 +13,8 @@
 #include "base/signals.h"
 #include "base/sys.h"
 
+#define MAX_LIMITS 64
+
 static char **
 read_command_line (GError **error)
 {
@@ -62,6 +64,7 @@ cpr_program_record (CprProgram *program, char *const *argv, GError **error)
   program->umask = umask (0);
   umask (program->umask);
   program->ignored_signals = cpr_signals_get_ignored ();
+  program->n_limits = RLIM_NLIMITS;
   for (int i = 0; i < RLIM_NLIMITS; i++)
     getrlimit ((__rlimit_resource_t) i, &program->limits[i]);
   return true;
@@ -102,8 +105,8 @@ cpr_program_write (const CprProgram *program, CprWriter *writer)
   put_text (writer, program->comm);
   cpr_writer_put_u32 (writer, program->umask);
   cpr_writer_put_u64 (writer, program->ignored_signals);
-  cpr_writer_put_u32 (writer, RLIM_NLIMITS);
-  for (int i = 0; i < RLIM_NLIMITS; i++)
+  cpr_writer_put_u32 (writer, program->n_limits);
+  for (unsigned i = 0; i < program->n_limits; i++)
     {
       cpr_writer_put_u64 (writer, program->limits[i].rlim_cur);
       cpr_writer_put_u64 (writer, program->limits[i].rlim_max);
@@ -137,23 +140,29 @@ get_list (CprCursor *cursor)
 bool
 cpr_program_read (CprProgram *program, CprCursor *cursor, GError **error)
 {
+  const char *comm;
   uint32_t n_limits;
 
   *program = (CprProgram){ .exe_fd = -1 };
   program->argv = get_list (cursor);
   program->envp = get_list (cursor);
   program->cwd = g_strdup (get_text (cursor));
-  g_strlcpy (program->comm, get_text (cursor), sizeof program->comm);
+  comm = get_text (cursor);
+  if (g_strlcpy (program->comm, comm, sizeof program->comm) >= sizeof program->comm)
+    cursor->failed = true;
   program->umask = cpr_cursor_get_u32 (cursor);
   program->ignored_signals = cpr_cursor_get_u64 (cursor);
   n_limits = cpr_cursor_get_u32 (cursor);
-  if (n_limits != RLIM_NLIMITS)
+  if (n_limits == 0 || n_limits > MAX_LIMITS)
     cursor->failed = true;
-  for (uint32_t i = 0; i < RLIM_NLIMITS; i++)
+  for (uint32_t i = 0; i < n_limits && !cursor->failed; i++)
     {
-      program->limits[i].rlim_cur = cpr_cursor_get_u64 (cursor);
-      program->limits[i].rlim_max = cpr_cursor_get_u64 (cursor);
+      uint64_t soft = cpr_cursor_get_u64 (cursor), hard = cpr_cursor_get_u64 (cursor);
+
+      if (i < RLIM_NLIMITS) /* a kernel with more of them */
+        program->limits[i] = (struct rlimit){ soft, hard };
     }
+  program->n_limits = MIN (n_limits, RLIM_NLIMITS);
   if (cursor->failed || program->argv[0] == NULL || cpr_cursor_left (cursor) != 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "program: cut off, without argv, or bytes after its end");
   return true;
@@ -165,7 +174,7 @@ cpr_program_restore (const CprProgram *program)
   if (chdir (program->cwd) < 0)
     (void) chdir ("/"); /* gone; the old program's relative paths wouldn't work there either */
   umask (program->umask);
-  for (int i = 0; i < RLIM_NLIMITS; i++)
+  for (unsigned i = 0; i < program->n_limits; i++)
     setrlimit ((__rlimit_resource_t) i, &program->limits[i]);
   cpr_signals_set_ignored (program->ignored_signals);
 }

@@ -22,6 +22,7 @@ typedef struct
   char comm[16];
   mode_t umask;
   uint64_t ignored_signals; /* bit n-1: signal n */
+  unsigned n_limits;
   struct rlimit limits[RLIM_NLIMITS];
 } CprProgram;
 

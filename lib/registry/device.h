@@ -4,8 +4,8 @@
 
 #include <libcpr/libcpr.h>
 
+#include "stream/convert.h"
 #include "stream/reader.h"
-#include "stream/schema.h"
 
 typedef struct
 {
@@ -17,6 +17,8 @@ typedef struct
 typedef struct
 {
   GPtrArray *devices; /* CprDevice, in the order of adding */
+  GHashTable *by_name;
+  GHashTable *types; /* name → CprDeviceType of the devices there have been; checked */
 } CprDeviceTable;
 
 void cpr_device_table_init (CprDeviceTable *table);
@@ -26,14 +28,50 @@ bool
 cpr_device_table_add (CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state, GError **error);
 bool cpr_device_table_remove (CprDeviceTable *table, const char *name, GError **error);
 
-/* The SCHEMA chunk. */
-void cpr_device_table_write_schema (const CprDeviceTable *table, CprWriter *writer);
-/* One SECTION chunk per device: name; u32 device type; u32 0; the struct. Calls pre_save of all of them
- * first. */
-bool cpr_device_table_write_sections (const CprDeviceTable *table, CprWriter *writer, GError **error);
+/* Whether a type can be right in itself. */
+bool cpr_device_type_check (const CprDeviceType *type, GError **error);
 
-/* Applies the sections of a verified stream: first all of them are checked, then applied, each followed by
- * post_load. */
-bool cpr_device_table_load (const CprDeviceTable *table, const CprSchema *schema, CprReader *reader, GError **error);
+/* Whether a device of the stream could become one of @type here: version, fields, and where @fields isn't NULL their values. @codec may
+ * be NULL then. The plan is made once for each pair of types. */
+bool cpr_device_type_accepts (const CprDeviceType *type,
+                              const CprSchemaType *from,
+                              CprPlans *plans,
+                              const CprCursor *fields,
+                              const CprCodec *codec,
+                              const CprPlan **plan,
+                              GError **error);
+
+/* The SCHEMA chunk: the types of all devices, in the order that their sections refer to. */
+void cpr_device_table_write_schema (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer);
+
+/* The head of a SECTION chunk and the fields. */
+bool cpr_device_write_section (
+    const CprDevice *device, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
+
+/* One SECTION chunk per device, then the BULK chunks. Calls pre_save of all of them first. */
+bool cpr_device_table_write_sections (
+    const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
+
+/* Makes sure that the sections of a stream go with its schema and that every value is what it must be. */
+bool cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error);
+
+/* The name and device type of a section, and its fields; false if it can't be right. */
+bool cpr_section_read (
+    const CprSchema *schema, const CprChunk *chunk, const char **name, const CprSchemaType **type, CprCursor *fields);
+
+/* What loading needs to know of a stream: made by a check that every device has a section that fits, and every section a device. */
+typedef struct _CprDeviceLoad CprDeviceLoad;
+
+CprDeviceLoad *cpr_device_load_new (
+    const CprDeviceTable *table, const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error);
+/* Gives the devices their state, each followed by its post_load. */
+bool cpr_device_load_apply (CprDeviceLoad *load, GError **error);
+void cpr_device_load_free (CprDeviceLoad *load);
+
+/* The devices in the order in which they are saved and loaded: that of adding, as far as load_after of their types doesn't say
+ * otherwise. NULL with an error where that goes round in a circle. */
+GPtrArray *cpr_device_table_sort (const CprDeviceTable *table, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprDeviceLoad, cpr_device_load_free)
 
 #endif

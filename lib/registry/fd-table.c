@@ -78,6 +78,7 @@ cpr_fd_table_has_fd (const CprFdTable *table, int fd)
 static void
 insert (CprFdTable *table, CprFdEntry *entry)
 {
+  entry->position = table->entries->len;
   g_ptr_array_add (table->entries, entry);
   g_hash_table_add (table->by_name, entry);
   g_hash_table_insert (table->by_fd, GINT_TO_POINTER (entry->fd), entry);
@@ -117,7 +118,8 @@ cpr_fd_table_remove (CprFdTable *table, CprFdEntry *entry)
 {
   g_hash_table_remove (table->by_name, entry);
   g_hash_table_remove (table->by_fd, GINT_TO_POINTER (entry->fd));
-  g_ptr_array_remove (table->entries, entry);
+  ((CprFdEntry *) table->entries->pdata[table->entries->len - 1])->position = entry->position;
+  g_ptr_array_remove_index_fast (table->entries, entry->position); /* the last one takes its place */
 }
 
 int
@@ -233,6 +235,35 @@ cpr_fd_table_verify (const CprFdTable *table, pid_t peer, GError **error)
     if (!cpr_fd_entry_verify (table->entries->pdata[i], peer, error))
       return false;
   return true;
+}
+
+static bool
+find_name (void *fds, int fd, const char **name, int *index)
+{
+  const CprFdEntry *entry = g_hash_table_lookup (((CprFdTable *) fds)->by_fd, GINT_TO_POINTER (fd));
+
+  if (entry == NULL)
+    return false;
+  *name = entry->name;
+  *index = entry->index;
+  return true;
+}
+
+static int
+find_fd (void *fds, const char *name, int index)
+{
+  CprFdEntry *entry = cpr_fd_table_find (fds, name, index);
+
+  if (entry == NULL)
+    return -1;
+  entry->claimed = true;
+  return entry->fd;
+}
+
+CprCodec
+cpr_fd_table_get_codec (CprFdTable *table)
+{
+  return (CprCodec){ .find_name = find_name, .find_fd = find_fd, .fds = table };
 }
 
 char *

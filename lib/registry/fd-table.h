@@ -5,8 +5,7 @@
 #include <libcpr/libcpr.h>
 
 #include "base/fd.h"
-#include "stream/wire.h"
-#include "stream/writer.h"
+#include "stream/value.h"
 
 /* The library's own entries begin with this; no user's name may. */
 #define CPR_FD_INTERNAL "libcpr:"
@@ -18,11 +17,12 @@ typedef struct
   int fd;
   CprFdIdentity identity;
   bool claimed;
+  guint position; /* in the table */
 } CprFdEntry;
 
 typedef struct
 {
-  GPtrArray *entries; /* CprFdEntry, in the order of adding */
+  GPtrArray *entries; /* CprFdEntry */
   GHashTable *by_name;
   GHashTable *by_fd;
 } CprFdTable;
@@ -51,6 +51,9 @@ bool cpr_fd_table_read (CprFdTable *table, CprCursor *cursor, GError **error); /
 bool cpr_fd_table_verify (const CprFdTable *table, pid_t peer, GError **error);
 /* One entry of it. */
 bool cpr_fd_entry_verify (const CprFdEntry *entry, pid_t peer, GError **error);
+
+/* For the devices' fields: finds fds by name, which claims them, and names by fd. */
+CprCodec cpr_fd_table_get_codec (CprFdTable *table);
 
 /* The names of what nobody claimed, "a 0, b 1"; NULL if all is claimed. */
 char *cpr_fd_table_describe_unclaimed (const CprFdTable *table);

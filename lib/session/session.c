@@ -160,6 +160,20 @@ check_claims (CprSession *session, GError **error)
   return true;
 }
 
+/* All is checked before anything is applied; the check claims the fds that devices hold. */
+static bool
+load_devices (CprSession *session, GError **error)
+{
+  CprIncoming *incoming = session->incoming;
+  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
+  g_autoptr (CprDeviceLoad) load = NULL;
+
+  if (!cpr_manifest_get_time_offset (&incoming->manifest, &codec.time_offset_ns, error))
+    return false;
+  load = cpr_device_load_new (&session->devices, &incoming->manifest.schema, &incoming->reader, &codec, error);
+  return load != NULL && check_claims (session, error) && cpr_device_load_apply (load, error);
+}
+
 bool
 cpr_session_load (CprSession *session, GError **error)
 {
@@ -172,9 +186,7 @@ cpr_session_load (CprSession *session, GError **error)
 
   incoming = session->incoming;
   stamp (session, CPR_STEP_LOAD);
-  if (incoming != NULL &&
-      (!check_claims (session, &reason) ||
-       !cpr_device_table_load (&session->devices, &incoming->manifest.schema, &incoming->reader, &reason)))
+  if (incoming != NULL && !load_devices (session, &reason))
     {
       session->state = CPR_SESSION_STATE_LOST;
       return cpr_incoming_give_back (incoming, session->held, reason, error);

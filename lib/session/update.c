@@ -7,6 +7,8 @@
 #include "base/sys.h"
 #include "session/private.h"
 
+#define ALL_UPDATE_FLAGS ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK)
+
 static const char *const step_names[CPR_N_STEPS] = { "check",   "preflight", "guardian", "stop",   "save",  "exec",
                                                      "take-up", "claim",     "load",     "commit", "finish" };
 
@@ -16,12 +18,19 @@ cpr_step_get_name (CprStep step)
   return (unsigned) step < CPR_N_STEPS ? step_names[step] : NULL;
 }
 
+/* The state while it is written. */
+typedef struct
+{
+  CprWriter writer;
+  CprSchemaBuilder builder;
+} State;
+
 static bool
 check_update (CprSession *session, const CprUpdate *update, GError **error)
 {
   const CprRamBlock *block = cpr_ram_table_find_private (&session->ram);
 
-  if (update->mode != CPR_MODE_EXEC || (update->flags & ~(unsigned) CPR_UPDATE_NO_GUARDIAN) != 0)
+  if (update->mode != CPR_MODE_EXEC || (update->flags & ~ALL_UPDATE_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_INVALID, "update: unknown mode %u or flags 0x%x", update->mode, update->flags);
   if (update->argv == NULL || update->argv[0] == NULL)
     return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
@@ -33,7 +42,7 @@ check_update (CprSession *session, const CprUpdate *update, GError **error)
 
 /* All of it is known before the guest stops: nothing can be registered while an update is under way. */
 static bool
-write_manifest (CprSession *session, CprWriter *writer, GError **error)
+write_manifest (CprSession *session, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
 {
   CprManifest head = { .vm_name = session->name,
                        .uid = geteuid (),
@@ -41,13 +50,15 @@ write_manifest (CprSession *session, CprWriter *writer, GError **error)
                        .generation = session->generation,
                        .run_state = session->run_state,
                        .saved_ns = cpr_now_ns (),
+                       .saved_real_ns = cpr_real_now_ns (),
                        .signal_mask = cpr_signals_get_mask () };
 
   if (!cpr_boot_id_get (head.boot_id, error))
     return false;
-  cpr_manifest_write_head (&head, &session->program, writer);
+  cpr_manifest_write_vm (&head, writer);
+  cpr_manifest_write_program (&session->program, NULL, writer);
   cpr_manifest_write_tables (&session->fds, &session->ram, writer);
-  cpr_device_table_write_schema (&session->devices, writer);
+  cpr_device_table_write_schema (&session->devices, builder, writer);
   return true;
 }
 
@@ -60,26 +71,26 @@ stamp (CprSession *session, CprExecve *exec, CprStep step)
 
 /* With the guest stopped. Returns only on failure, with nothing left to undo but the stop. */
 static void
-save_and_go (CprSession *session, CprExecve *exec, CprWriter *writer, GError **error)
+save_and_go (CprSession *session, CprExecve *exec, State *state, GError **error)
 {
+  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
+
   stamp (session, exec, CPR_STEP_SAVE);
-  if (!cpr_device_table_write_sections (&session->devices, writer, error))
-    return;
-  cpr_writer_finish (writer);
-  if (cpr_execve_seal (exec, writer, error))
+  if (cpr_device_table_write_sections (&session->devices, &state->builder, &codec, &state->writer, error) &&
+      cpr_execve_seal (exec, &state->writer, error))
     cpr_execve_go (exec, error);
 }
 
 /* Returns only on failure, with the guest as it was. */
 static void
-stop_and_go (CprSession *session, CprExecve *exec, CprWriter *writer, GError **error)
+stop_and_go (CprSession *session, CprExecve *exec, State *state, GError **error)
 {
   GError *reason = NULL;
 
   stamp (session, exec, CPR_STEP_STOP);
   if (!session->was_running || cpr_session_call_stop (session, &reason))
     {
-      save_and_go (session, exec, writer, &reason);
+      save_and_go (session, exec, state, &reason);
       if (exec->lost)
         session->state = CPR_SESSION_STATE_LOST;
       else if (session->was_running)
@@ -92,18 +103,20 @@ stop_and_go (CprSession *session, CprExecve *exec, CprWriter *writer, GError **e
 static void
 launch (CprSession *session, CprExecve *exec, GError **error)
 {
-  CprWriter writer;
+  State state;
 
   session->state = CPR_SESSION_STATE_UPDATING;
   exec->baton.page->stamps[CPR_STEP_CHECK] = session->stamps[CPR_STEP_CHECK];
-  cpr_writer_init (&writer);
-  if (write_manifest (session, &writer, error))
+  cpr_writer_init (&state.writer, exec->state_fd);
+  cpr_schema_builder_init (&state.builder);
+  if (write_manifest (session, &state.builder, &state.writer, error))
     {
       stamp (session, exec, CPR_STEP_GUARDIAN);
       if (cpr_execve_launch_guardian (exec, error))
-        stop_and_go (session, exec, &writer, error);
+        stop_and_go (session, exec, &state, error);
     }
-  cpr_writer_clear (&writer);
+  cpr_writer_clear (&state.writer);
+  cpr_schema_builder_clear (&state.builder);
   if (session->state == CPR_SESSION_STATE_UPDATING)
     session->state = CPR_SESSION_STATE_ACTIVE;
 }

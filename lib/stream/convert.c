@@ -6,88 +6,180 @@
 typedef struct
 {
   const CprSchemaField *from;
-  const CprField *to; /* NULL: this program doesn't know the field */
-  CprPlan *nested;    /* of a struct; with a `to` of NULL it only skips */
+  const CprField *to;    /* NULL: this program doesn't know the field, or has retired it */
+  bool droppable;        /* what to do then with one that is present */
+  const CprPlan *nested; /* of a struct */
+  size_t run;            /* not 0: so many bytes, of this and the steps after it, are copied as they are */
+  guint run_steps;
 } CprPlanStep;
 
 struct _CprPlan
 {
-  const char *name;
+  const CprSchema *schema;
   GArray *steps;      /* CprPlanStep, in the order of the stream */
   GPtrArray *missing; /* const CprField *: not in the stream, set to their defaults */
 };
 
-static bool
-is_number (CprKind kind)
+struct _CprPlans
 {
-  return kind == CPR_KIND_UINT || kind == CPR_KIND_INT;
+  const CprSchema *schema;
+  GHashTable *plans; /* Key → CprPlan */
+};
+
+typedef struct
+{
+  uint32_t from;
+  const CprStruct *to;
+} Key;
+
+static guint
+key_hash (gconstpointer data)
+{
+  const Key *key = data;
+
+  return g_direct_hash (key->to) * 31 + key->from;
 }
 
-static const char *
-kind_name (CprKind kind)
+static gboolean
+key_equal (gconstpointer a, gconstpointer b)
 {
-  static const char *const names[] = { "?", "bool", "uint", "int", "float", "bytes", "struct" };
+  const Key *x = a, *y = b;
 
-  return kind < G_N_ELEMENTS (names) ? names[kind] : names[0];
+  return x->from == y->from && x->to == y->to;
 }
 
-/* Programs keep their fields in order, so the search goes on from where the last one was found. */
-static const CprField *
-find_field (const CprStruct *type, const char *name, const CprField **hint)
+static void
+plan_free (void *data)
 {
-  const CprField *start = *hint != NULL && (*hint)->name != NULL ? *hint : type->fields;
-  const CprField *field = start;
+  CprPlan *plan = data;
 
-  do
+  g_clear_pointer (&plan->steps, g_array_unref);
+  g_clear_pointer (&plan->missing, g_ptr_array_unref);
+  g_free (plan);
+}
+
+CprPlans *
+cpr_plans_new (const CprSchema *schema)
+{
+  CprPlans *plans = g_new0 (CprPlans, 1);
+
+  plans->schema = schema;
+  plans->plans = g_hash_table_new_full (key_hash, key_equal, g_free, plan_free);
+  return plans;
+}
+
+void
+cpr_plans_free (CprPlans *plans)
+{
+  if (plans == NULL)
+    return;
+  g_hash_table_unref (plans->plans);
+  g_free (plans);
+}
+
+/* ---- Making a plan. */
+
+/* This program's fields by name and by alias. Programs keep their fields in order, so the next one is tried first, and the table is
+ * only made when that fails. */
+typedef struct
+{
+  const CprStruct *type;
+  const CprField *next;
+  GHashTable *by_name;
+} Finder;
+
+static void
+index_fields (Finder *finder)
+{
+  finder->by_name = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  for (const CprField *field = finder->type->fields; field->name != NULL; field++)
     {
-      if (strcmp (field->name, name) == 0)
-        {
-          *hint = field + 1;
-          return field;
-        }
-      field++;
-      if (field->name == NULL)
-        field = type->fields;
+      g_auto (GStrv) aliases = field->aliases != NULL ? g_strsplit (field->aliases, " ", -1) : NULL;
+
+      g_hash_table_insert (finder->by_name, g_strdup (field->name), (void *) field);
+      for (char **alias = aliases; alias != NULL && *alias != NULL; alias++)
+        g_hash_table_insert (finder->by_name, g_strdup (*alias), (void *) field);
     }
-  while (field != start);
-  return NULL;
 }
 
-static bool
-check_pair (const CprPlan *plan, const CprSchemaField *from, const CprField *to, GError **error)
+static const CprField *
+find_field (Finder *finder, const char *name)
 {
-  const unsigned shape = CPR_FIELD_FLAG_ARRAY | CPR_FIELD_FLAG_COUNTED;
-  bool alike = from->kind == to->kind && (from->kind == CPR_KIND_STRUCT || from->width == to->width);
+  const CprField *field = finder->next;
 
-  if (!alike && !(is_number (from->kind) && is_number (to->kind)))
-    return cpr_throw (error, CPR_ERROR_MISMATCH,
-                      "field '%s' of struct '%s' is %s of %u bytes in the state, %s of %zu here", to->name, plan->name,
-                      kind_name (from->kind), from->width, kind_name (to->kind), to->width);
-  if ((from->flags & shape) != (to->flags & shape) ||
-      ((from->flags & CPR_FIELD_FLAG_COUNTED) == 0 && from->count != to->count))
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' of struct '%s' has %u elements%s in the state, %zu%s here",
-                      to->name, plan->name, from->count, (from->flags & CPR_FIELD_FLAG_COUNTED) != 0 ? " at most" : "",
-                      to->count, (to->flags & CPR_FIELD_FLAG_COUNTED) != 0 ? " at most" : "");
-  return true;
-}
-
-static CprPlan *plan_new (const CprSchema *schema, uint32_t struct_index, const CprStruct *to, GError **error);
-
-static bool
-add_step (CprPlan *plan, const CprSchema *schema, const CprSchemaField *from, const CprField *to, GError **error)
-{
-  CprPlanStep step = { .from = from, .to = to };
-
-  if (to != NULL && !check_pair (plan, from, to, error))
-    return false;
-  if (to == NULL && (from->flags & CPR_FIELD_FLAG_OPTIONAL) == 0)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' of struct '%s' is in the state and not known here",
-                      from->name, plan->name);
-  if (from->kind == CPR_KIND_STRUCT)
+  if (field->name == NULL || strcmp (field->name, name) != 0)
     {
-      step.nested = plan_new (schema, from->struct_index, to->type, error);
-      if (step.nested == NULL)
+      if (finder->by_name == NULL)
+        index_fields (finder);
+      field = g_hash_table_lookup (finder->by_name, name);
+    }
+  if (field != NULL)
+    finder->next = field + 1;
+  return field;
+}
+
+static char *
+describe (CprKind kind, size_t width, unsigned flags, size_t count)
+{
+  g_autofree char *one = cpr_kind_describe (kind, width);
+
+  if ((flags & CPR_FIELD_FLAG_ARRAY) == 0)
+    return g_steal_pointer (&one);
+  return g_strdup_printf ("%s%zu of %s", (flags & CPR_FIELD_FLAG_COUNTED) != 0 ? "at most " : "", count, one);
+}
+
+static bool
+shapes_convert (const CprSchemaField *from, const CprSchemaField *to)
+{
+  bool counted = (from->flags & CPR_FIELD_FLAG_COUNTED) != 0, to_counted = (to->flags & CPR_FIELD_FLAG_COUNTED) != 0;
+
+  if ((from->flags & CPR_FIELD_FLAG_ARRAY) != (to->flags & CPR_FIELD_FLAG_ARRAY))
+    return false;
+  if (from->kind == CPR_KIND_STRING || counted)
+    return to_counted || from->kind == CPR_KIND_STRING;
+  return to_counted ? from->count <= to->count : from->count == to->count;
+}
+
+static bool
+check_pair (const CprSchemaField *from, const CprField *to, GError **error)
+{
+  CprSchemaField mine = cpr_schema_field_from (to);
+  g_autofree char *was = NULL, *is = NULL;
+
+  if (cpr_kinds_convert (from->kind, to->kind) && shapes_convert (from, &mine))
+    return true;
+  was = describe (from->kind, from->width, from->flags, from->count);
+  is = describe (mine.kind, mine.width, mine.flags, mine.count);
+  return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' is %s in the state, %s here", to->name, was, is);
+}
+
+static const CprPlan *get_plan (CprPlans *plans, uint32_t from, const CprStruct *to, GError **error);
+
+static bool
+add_step (CprPlans *plans, CprPlan *plan, const CprSchemaField *from, const CprField *to, GError **error)
+{
+  CprPlanStep step = { .from = from, .to = to, .droppable = (from->flags & CPR_FIELD_FLAG_IGNORABLE) != 0 };
+
+  if (to == NULL && (from->flags & CPR_FIELD_FLAG_OPTIONAL) == 0)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' is in the state and not known here", from->name);
+  if (to != NULL && to->layout == CPR_LAYOUT_NONE)
+    {
+      step.to = NULL;
+      step.droppable = true;
+    }
+  else if (to != NULL)
+    {
+      if (!check_pair (from, to, error))
         return false;
+      if (from->kind == CPR_KIND_STRUCT)
+        {
+          step.nested = get_plan (plans, from->struct_index, to->type, error);
+          if (step.nested == NULL)
+            {
+              g_prefix_error (error, "field '%s': ", to->name);
+              return false;
+            }
+        }
     }
   g_array_append_val (plan->steps, step);
   return true;
@@ -97,200 +189,443 @@ static bool
 add_missing (CprPlan *plan, const CprStruct *to, GHashTable *found, GError **error)
 {
   for (const CprField *field = to->fields; field->name != NULL; field++)
-    if (!g_hash_table_contains (found, field))
-      {
-        if ((field->flags & CPR_FIELD_FLAG_OPTIONAL) == 0)
-          return cpr_throw (error, CPR_ERROR_MISMATCH,
-                            "field '%s' of struct '%s' isn't in the state and has no default here", field->name,
-                            to->name);
-        g_ptr_array_add (plan->missing, (void *) field);
-      }
+    {
+      if (field->layout == CPR_LAYOUT_NONE || g_hash_table_contains (found, field))
+        continue;
+      if (!field->optional)
+        return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' isn't in the state and has no default here",
+                          field->name);
+      g_ptr_array_add (plan->missing, (void *) field);
+    }
   return true;
 }
 
-static void
-clear_step (void *data)
+/* Bytes that are the same in the stream and in memory, and lie together in both. */
+static bool
+is_plain (const CprPlanStep *step)
 {
-  cpr_plan_free (((CprPlanStep *) data)->nested);
+  const CprSchemaField *from = step->from;
+  const CprField *to = step->to;
+
+  return to != NULL && to->layout == CPR_LAYOUT_INLINE && (from->flags & ~(unsigned) CPR_FIELD_FLAG_ARRAY) == 0 &&
+         to->shape != CPR_SHAPE_COUNTED && from->kind == to->kind && from->width == to->width &&
+         (from->kind == CPR_KIND_UINT || from->kind == CPR_KIND_INT || from->kind == CPR_KIND_FLOAT ||
+          from->kind == CPR_KIND_BYTES);
 }
 
-static CprPlan *
-plan_new (const CprSchema *schema, uint32_t struct_index, const CprStruct *to, GError **error)
+static void
+find_runs (CprPlan *plan)
 {
-  const CprSchemaStruct *from = &g_array_index (schema->structs, CprSchemaStruct, struct_index);
-  g_autoptr (GHashTable) found = g_hash_table_new (NULL, NULL);
-  g_autoptr (CprPlan) plan = g_new0 (CprPlan, 1);
-  const CprField *hint = NULL;
+  for (guint i = 0; i < plan->steps->len;)
+    {
+      CprPlanStep *first = &g_array_index (plan->steps, CprPlanStep, i), *step = first;
+      guint n = 0;
 
-  plan->name = to->name;
-  plan->steps = g_array_sized_new (FALSE, FALSE, sizeof (CprPlanStep), from->fields->len);
-  g_array_set_clear_func (plan->steps, clear_step);
-  plan->missing = g_ptr_array_new ();
+      while (i + n < plan->steps->len && is_plain (step) && step->to->offset == first->to->offset + first->run)
+        {
+          first->run += (size_t) step->from->count * step->from->width;
+          n++;
+          step++;
+        }
+      first->run_steps = n;
+      i += MAX (n, 1);
+    }
+}
+
+static bool
+match (CprPlans *plans, CprPlan *plan, uint32_t struct_index, Finder *finder, GHashTable *found, GError **error)
+{
+  const CprSchemaStruct *from = cpr_schema_get_struct (plans->schema, struct_index);
+
   for (guint i = 0; i < from->fields->len; i++)
     {
       const CprSchemaField *field = &g_array_index (from->fields, CprSchemaField, i);
-      const CprField *match = find_field (to, field->name, &hint);
+      const CprField *to = find_field (finder, field->name);
 
-      if (match != NULL)
-        g_hash_table_add (found, (void *) match);
-      if (!add_step (plan, schema, field, match, error))
-        return NULL;
+      if (to != NULL && !g_hash_table_add (found, (void *) to))
+        return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' is in the state under two of its names", to->name);
+      if (!add_step (plans, plan, field, to, error))
+        return false;
     }
-  if (!add_missing (plan, to, found, error))
-    return NULL;
-  return g_steal_pointer (&plan);
+  return add_missing (plan, finder->type, found, error);
 }
 
-CprPlan *
-cpr_plan_new (const CprSchema *schema, uint32_t struct_index, const CprStruct *to, GError **error)
+static const CprPlan *
+get_plan (CprPlans *plans, uint32_t from, const CprStruct *to, GError **error)
 {
-  return plan_new (schema, struct_index, to, error);
+  Key key = { from, to };
+  Finder finder = { .type = to, .next = to->fields };
+  g_autoptr (GHashTable) found = NULL;
+  CprPlan *plan = g_hash_table_lookup (plans->plans, &key);
+  bool ok;
+
+  if (plan != NULL)
+    return plan;
+  plan = g_new0 (CprPlan, 1);
+  plan->schema = plans->schema;
+  plan->steps = g_array_new (FALSE, FALSE, sizeof (CprPlanStep));
+  plan->missing = g_ptr_array_new ();
+  found = g_hash_table_new (NULL, NULL);
+  ok = match (plans, plan, from, &finder, found, error);
+  g_clear_pointer (&finder.by_name, g_hash_table_unref);
+  if (!ok)
+    {
+      plan_free (plan);
+      return NULL;
+    }
+  find_runs (plan);
+  g_hash_table_insert (plans->plans, g_memdup2 (&key, sizeof key), plan);
+  return plan;
+}
+
+const CprPlan *
+cpr_plans_get (CprPlans *plans, uint32_t struct_index, const CprStruct *to, GError **error)
+{
+  return get_plan (plans, struct_index, to, error);
+}
+
+static void
+find_dropped (const CprPlan *plan,
+              const char *prefix,
+              void (*func) (const char *field, void *user_data),
+              void *user_data)
+{
+  for (guint i = 0; i < plan->steps->len; i++)
+    {
+      const CprPlanStep *step = &g_array_index (plan->steps, CprPlanStep, i);
+      g_autofree char *name = g_strconcat (prefix, step->from->name, NULL);
+
+      if (step->to == NULL && (step->from->flags & CPR_FIELD_FLAG_IGNORABLE) != 0)
+        func (name, user_data);
+      if (step->nested != NULL)
+        {
+          g_autofree char *inner = g_strconcat (name, ".", NULL);
+
+          find_dropped (step->nested, inner, func, user_data);
+        }
+    }
 }
 
 void
-cpr_plan_free (CprPlan *plan)
+cpr_plan_foreach_dropped (const CprPlan *plan, void (*func) (const char *field, void *user_data), void *user_data)
 {
-  if (plan == NULL)
-    return;
-  g_clear_pointer (&plan->steps, g_array_unref);
-  g_clear_pointer (&plan->missing, g_ptr_array_unref);
-  g_free (plan);
+  find_dropped (plan, "", func, user_data);
 }
 
-static bool
-throw_cut_off (const CprPlan *plan, const CprPlanStep *step, GError **error)
-{
-  return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s' is cut off", step->from->name, plan->name);
-}
+/* ---- Applying it. Where `owner` is NULL nothing is stored. */
 
 static bool
-store (const CprPlan *plan, const CprPlanStep *step, uint8_t *at, uint64_t value, GError **error)
+store_number (const CprPlanStep *step, void *at, uint64_t value, GError **error)
 {
-  if (cpr_number_store (step->to->kind, step->to->width, at, step->from->kind, value))
+  const CprSchemaField *from = step->from;
+  g_autofree char *is = NULL;
+
+  if (cpr_number_store (step->to->kind, step->to->width, at, from->kind, from->width, value))
     return true;
+  is = cpr_kind_describe (step->to->kind, step->to->width);
+  if (from->kind == CPR_KIND_FLOAT)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s': a value doesn't fit into %s", step->to->name, is);
   return cpr_throw (error, CPR_ERROR_MISMATCH,
-                    step->from->kind == CPR_KIND_INT
-                        ? "field '%s' of struct '%s': %" G_GINT64_FORMAT " doesn't fit into %s of %zu bytes"
-                        : "field '%s' of struct '%s': %" G_GUINT64_FORMAT " doesn't fit into %s of %zu bytes",
-                    step->to->name, plan->name, value, kind_name (step->to->kind), step->to->width);
+                    from->kind == CPR_KIND_INT ? "field '%s': %" G_GINT64_FORMAT " doesn't fit into %s"
+                                               : "field '%s': %" G_GUINT64_FORMAT " doesn't fit into %s",
+                    step->to->name, value, is);
 }
 
+static bool set_count (const CprPlanStep *step, uint32_t count, uint8_t *owner, uint8_t **at, GError **error);
+
+/* A fixed array that was left out, where this program counts. */
 static bool
-bools_are_sane (const uint8_t *from, size_t count)
+fill_absent (const CprPlanStep *step, uint8_t *owner, GError **error)
 {
-  for (size_t i = 0; i < count; i++)
-    if (from[i] > 1)
+  const CprField *to = step->to;
+  uint8_t *at;
+
+  if (!set_count (step, step->from->count, owner, &at, error))
+    return false;
+  for (uint32_t i = 0; cpr_kind_is_number (to->kind) && i < step->from->count; i++)
+    if (!store_number (step, at != NULL ? at + i * to->width : NULL, step->from->default_value, error))
+      return false;
+  if (at != NULL && !cpr_kind_is_number (to->kind))
+    memset (at, to->kind == CPR_KIND_FD ? 0xff : 0, step->from->count * to->width);
+  return true;
+}
+
+/* Sets a field to what its absence stands for. */
+static bool
+set_absent (const CprPlanStep *step, uint8_t *owner, GError **error)
+{
+  const CprField *to = step->to;
+  uint64_t value = step->from->default_value;
+
+  if (to->kind == CPR_KIND_STRUCT && to->layout == CPR_LAYOUT_INLINE && to->shape != CPR_SHAPE_COUNTED &&
+      to->needed == NULL)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' is NULL in the state, it can't be here", to->name);
+  if (to->needed != NULL)
+    return true;
+  if (to->shape == CPR_SHAPE_COUNTED && (step->from->flags & CPR_FIELD_FLAG_COUNTED) == 0)
+    return fill_absent (step, owner, error);
+  if (!cpr_kind_is_number (to->kind) || to->shape == CPR_SHAPE_COUNTED)
+    {
+      if (owner != NULL)
+        cpr_field_clear (to, owner);
+      return true;
+    }
+  for (size_t i = 0; i < to->count; i++)
+    if (!store_number (step, owner != NULL ? owner + to->offset + i * to->width : NULL, value, error))
       return false;
   return true;
 }
 
-/* An optional field of which only the presence byte is in the stream, or that is unknown here. Sets *done
- * when the field needs nothing more. */
-static bool
-apply_optional (
-    const CprPlan *plan, const CprPlanStep *step, CprCursor *cursor, uint8_t *at, bool *done, GError **error)
+static void
+set_missing (const CprField *field, uint8_t *owner)
 {
-  unsigned present = cpr_cursor_get_u8 (cursor);
+  if (field->needed != NULL)
+    return;
+  if (!cpr_kind_is_number (field->kind) || field->shape == CPR_SHAPE_COUNTED)
+    {
+      cpr_field_clear (field, owner);
+      return;
+    }
+  for (size_t i = 0; i < field->count; i++)
+    memcpy (owner + field->offset + i * field->width, &field->default_value, field->width);
+}
 
-  if (cursor->failed)
-    return throw_cut_off (plan, step, error);
-  if (present > 1)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s': its presence is %u", step->from->name,
-                      plan->name, present);
-  *done = present == 0 || step->to == NULL;
-  if (present == 0)
-    return step->to == NULL ||
-           store (plan, step, at, cpr_number_load (step->from->kind, step->from->width, &step->from->default_value),
-                  error);
-  if (step->to != NULL)
+/* Makes room for the elements and says where they go. */
+static bool
+set_count (const CprPlanStep *step, uint32_t count, uint8_t *owner, uint8_t **at, GError **error)
+{
+  const CprField *to = step->to;
+
+  *at = owner != NULL ? owner + to->offset : NULL;
+  if (to->shape != CPR_SHAPE_COUNTED)
     return true;
-  if ((step->from->flags & CPR_FIELD_FLAG_IGNORABLE) == 0)
-    return cpr_throw (error, CPR_ERROR_MISMATCH,
-                      "field '%s' of struct '%s' isn't at its default in the state and not known here",
-                      step->from->name, plan->name);
-  return cpr_cursor_get (cursor, step->from->width) != NULL || throw_cut_off (plan, step, error);
+  if (count > to->count ||
+      (to->layout != CPR_LAYOUT_LIST &&
+       !cpr_number_store (CPR_KIND_UINT, to->count_width, owner != NULL ? owner + to->count_offset : NULL,
+                          CPR_KIND_UINT, 4, count)))
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' has %u elements in the state, at most %zu here", to->name,
+                      count, to->count);
+  if (owner == NULL)
+    return true;
+  if (to->layout == CPR_LAYOUT_LIST)
+    to->list->clear (*at);
+  else if (to->layout == CPR_LAYOUT_HEAP)
+    {
+      void *heap = cpr_field_at (to, owner);
+
+      heap = g_realloc (heap, count * to->width); /* 0: frees it */
+      memcpy (*at, &heap, sizeof heap);
+      *at = heap;
+    }
+  return true;
 }
 
 static bool
-apply_count (
-    const CprPlan *plan, const CprPlanStep *step, CprCursor *cursor, uint8_t *to, uint64_t *count, GError **error)
+apply_numbers (const CprPlanStep *step, CprCursor *cursor, uint32_t count, uint8_t *at, GError **error)
 {
-  *count = cpr_cursor_get_u32 (cursor);
-  if (cursor->failed)
-    return throw_cut_off (plan, step, error);
-  if (*count > step->from->count)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s' has %" G_GUINT64_FORMAT " of %u elements",
-                      step->from->name, plan->name, *count, step->from->count);
-  if (*count > step->to->count ||
-      !cpr_number_store (CPR_KIND_UINT, step->to->count_width, to != NULL ? to + step->to->count_offset : NULL,
-                         CPR_KIND_UINT, *count))
-    return cpr_throw (error, CPR_ERROR_MISMATCH,
-                      "field '%s' of struct '%s' has %" G_GUINT64_FORMAT " elements in the state, at most %zu here",
-                      step->to->name, plan->name, *count, step->to->count);
+  const CprSchemaField *from = step->from;
+  const CprField *to = step->to;
+  const uint8_t *data = cpr_cursor_get (cursor, (size_t) count * from->width);
+
+  if (data == NULL)
+    return cpr_field_throw_cut_off (from, error);
+  if (from->kind == CPR_KIND_BOOL && !cpr_bools_are_sane (data, count))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': a bool is neither 0 nor 1", from->name);
+  if (from->kind == to->kind && from->width == to->width)
+    {
+      if (at != NULL && count > 0)
+        memcpy (at, data, (size_t) count * from->width);
+      return true;
+    }
+  for (uint32_t i = 0; i < count; i++)
+    if (!store_number (step, at != NULL ? at + i * to->width : NULL,
+                       cpr_number_load (from->kind, from->width, data + i * from->width), error))
+      return false;
+  return true;
+}
+
+static void
+move_times (uint8_t *at, uint32_t count, int64_t offset_ns)
+{
+  for (uint32_t i = 0; i < count; i++)
+    {
+      uint64_t time;
+
+      memcpy (&time, at + 8 * i, sizeof time);
+      time += (uint64_t) offset_ns;
+      memcpy (at + 8 * i, &time, sizeof time);
+    }
+}
+
+static bool
+apply_string (const CprPlanStep *step, CprCursor *cursor, uint8_t *owner, GError **error)
+{
+  const CprField *to = step->to;
+  uint32_t len;
+  const uint8_t *bytes = cpr_string_value_read (step->from, cursor, &len);
+
+  if (bytes == NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': a string that can't be right", step->from->name);
+  if (len > to->count)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' has %u bytes in the state, at most %zu here", to->name,
+                      len, to->count);
+  if (owner == NULL)
+    return true;
+  if (to->layout == CPR_LAYOUT_HEAP)
+    {
+      char *copy = g_strndup ((const char *) bytes, len);
+
+      cpr_field_clear (to, owner);
+      memcpy (owner + to->offset, &copy, sizeof copy);
+      return true;
+    }
+  memset (owner + to->offset, 0, to->count + 1);
+  memcpy (owner + to->offset, bytes, len);
+  return true;
+}
+
+static bool
+apply_fds (
+    const CprPlanStep *step, CprCursor *cursor, uint32_t count, uint8_t *at, const CprCodec *codec, GError **error)
+{
+  for (uint32_t i = 0; i < count; i++)
+    {
+      int fd = -1, index;
+      const char *name;
+
+      if (!cpr_fd_value_read (cursor, &name, &index))
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': an fd that can't be right", step->from->name);
+      if (index >= 0 && codec != NULL)
+        fd = codec->find_fd (codec->fds, name, index);
+      if (index >= 0 && codec != NULL && fd < 0)
+        return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s': the fd '%s' %d isn't there", step->to->name, name,
+                          index);
+      if (at != NULL)
+        memcpy (at + i * sizeof fd, &fd, sizeof fd);
+    }
+  return true;
+}
+
+/* Where the next struct goes; made where there is none yet. */
+static uint8_t *
+place_struct (const CprField *to, uint8_t *owner, uint8_t *at, uint32_t i)
+{
+  void *heap;
+
+  if (owner == NULL)
+    return NULL;
+  if (to->layout == CPR_LAYOUT_LIST)
+    return to->list->append (at);
+  if (to->layout == CPR_LAYOUT_INLINE)
+    return at + i * to->width;
+  heap = cpr_field_at (to, owner);
+  if (heap == NULL)
+    {
+      heap = g_malloc0 (to->width);
+      memcpy (owner + to->offset, &heap, sizeof heap);
+    }
+  return heap;
+}
+
+static bool
+apply_structs (const CprPlanStep *step,
+               CprCursor *cursor,
+               uint32_t count,
+               uint8_t *owner,
+               uint8_t *at,
+               const CprCodec *codec,
+               GError **error)
+{
+  for (uint32_t i = 0; i < count; i++)
+    if (!cpr_plan_apply (step->nested, cursor, place_struct (step->to, owner, at, i), codec, error))
+      {
+        g_prefix_error (error, "field '%s': ", step->to->name);
+        return false;
+      }
   return true;
 }
 
 static bool
 apply_values (
-    const CprPlan *plan, const CprPlanStep *step, CprCursor *cursor, uint8_t *at, size_t count, GError **error)
+    const CprPlanStep *step, CprCursor *cursor, uint32_t count, uint8_t *owner, const CprCodec *codec, GError **error)
 {
-  const CprSchemaField *from = step->from;
-  const CprField *to = step->to;
-  const uint8_t *data = cpr_cursor_get (cursor, count * from->width);
+  uint8_t *at;
 
-  if (data == NULL)
-    return throw_cut_off (plan, step, error);
-  if (from->kind == CPR_KIND_BOOL && !bools_are_sane (data, count))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' of struct '%s': a bool is neither 0 nor 1", from->name,
-                      plan->name);
-  if (from->kind == to->kind && from->width == to->width)
+  if (!set_count (step, count, owner, &at, error))
+    return false;
+  switch (step->to->kind)
     {
-      if (at != NULL)
-        memcpy (at, data, count * from->width);
+    case CPR_KIND_STRUCT:
+      return apply_structs (step, cursor, count, owner, at, codec, error);
+    case CPR_KIND_STRING:
+      return apply_string (step, cursor, owner, error);
+    case CPR_KIND_FD:
+      return apply_fds (step, cursor, count, at, codec, error);
+    case CPR_KIND_TIME:
+      if (!apply_numbers (step, cursor, count, at, error))
+        return false;
+      if (at != NULL && codec != NULL && codec->time_offset_ns != 0)
+        move_times (at, count, codec->time_offset_ns);
       return true;
+    default:
+      return apply_numbers (step, cursor, count, at, error);
     }
-  for (size_t i = 0; i < count; i++)
-    if (!store (plan, step, at != NULL ? at + i * to->width : NULL,
-                cpr_number_load (from->kind, from->width, data + i * from->width), error))
-      return false;
-  return true;
+}
+
+/* A field that this program doesn't know, or doesn't want any more. */
+static bool
+drop (const CprPlan *plan, const CprPlanStep *step, CprCursor *cursor, GError **error)
+{
+  if (!step->droppable && cpr_cursor_left (cursor) > 0 && cursor->data[cursor->pos] == 1)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' isn't at its default in the state and not known here",
+                      step->from->name);
+  return cpr_field_walk (plan->schema, step->from, cursor, NULL, NULL, error);
 }
 
 static bool
-apply_step (const CprPlan *plan, const CprPlanStep *step, CprCursor *cursor, uint8_t *to, GError **error)
+apply_step (const CprPlan *plan,
+            const CprPlanStep *step,
+            CprCursor *cursor,
+            uint8_t *owner,
+            const CprCodec *codec,
+            GError **error)
 {
-  uint8_t *at = to != NULL && step->to != NULL ? to + step->to->offset : NULL;
-  uint64_t count = step->from->count;
-  bool done = false;
+  uint32_t count;
+  bool present;
 
-  if ((step->from->flags & CPR_FIELD_FLAG_OPTIONAL) != 0)
-    {
-      if (!apply_optional (plan, step, cursor, at, &done, error))
-        return false;
-      if (done)
-        return true;
-    }
-  if ((step->from->flags & CPR_FIELD_FLAG_COUNTED) != 0 && !apply_count (plan, step, cursor, to, &count, error))
+  if (step->to == NULL)
+    return drop (plan, step, cursor, error);
+  if (!cpr_field_begin (step->from, cursor, &present, &count, error))
     return false;
-  if (step->from->kind != CPR_KIND_STRUCT)
-    return apply_values (plan, step, cursor, at, (size_t) count, error);
-  for (uint64_t i = 0; i < count; i++)
-    if (!cpr_plan_apply (step->nested, cursor, at != NULL ? at + i * step->to->width : NULL, error))
-      return false;
+  if (!present)
+    return set_absent (step, owner, error);
+  return apply_values (step, cursor, count, owner, codec, error);
+}
+
+static bool
+apply_run (const CprPlanStep *step, CprCursor *cursor, uint8_t *owner, GError **error)
+{
+  const uint8_t *data = cpr_cursor_get (cursor, step->run);
+
+  if (data == NULL)
+    return cpr_field_throw_cut_off (step->from, error);
+  if (owner != NULL)
+    memcpy (owner + step->to->offset, data, step->run);
   return true;
 }
 
 bool
-cpr_plan_apply (const CprPlan *plan, CprCursor *cursor, void *to, GError **error)
+cpr_plan_apply (const CprPlan *plan, CprCursor *cursor, void *to, const CprCodec *codec, GError **error)
 {
-  for (guint i = 0; i < plan->steps->len; i++)
-    if (!apply_step (plan, &g_array_index (plan->steps, CprPlanStep, i), cursor, to, error))
-      return false;
-  for (guint i = 0; to != NULL && i < plan->missing->len; i++)
+  for (guint i = 0; i < plan->steps->len;)
     {
-      const CprField *field = plan->missing->pdata[i];
+      const CprPlanStep *step = &g_array_index (plan->steps, CprPlanStep, i);
 
-      memcpy ((uint8_t *) to + field->offset, &field->default_value, field->width);
+      if (step->run > 0 ? !apply_run (step, cursor, to, error) : !apply_step (plan, step, cursor, to, codec, error))
+        return false;
+      i += MAX (step->run_steps, 1);
     }
+  for (guint i = 0; to != NULL && i < plan->missing->len; i++)
+    set_missing (plan->missing->pdata[i], to);
   return true;
 }

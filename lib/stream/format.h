@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* The layout of the stream, version 1.0: little-endian, chunks aligned to 8 bytes.
+/* The layout of the stream, version 1.0: little-endian, chunks aligned to 8 bytes. doc/stream-format.md is the whole of it.
  *
  *   header (32 bytes)
  *     +0  magic           8 bytes
@@ -38,12 +38,18 @@
 enum
 {
   CPR_CHUNK_END = 0,
-  CPR_CHUNK_VM = 1,      /* whose state this is */
-  CPR_CHUNK_PROGRAM = 2, /* the program that wrote it, and how to execute it again */
-  CPR_CHUNK_FDS = 3,     /* the fd table */
-  CPR_CHUNK_RAM = 4,     /* the RAM blocks */
-  CPR_CHUNK_SCHEMA = 5,  /* structs and device types */
-  CPR_CHUNK_SECTION = 6  /* one device's data */
+  CPR_CHUNK_VM = 1,        /* whose state this is */
+  CPR_CHUNK_PROGRAM = 2,   /* the program that wrote it, and how to execute it again */
+  CPR_CHUNK_FDS = 3,       /* the fd table */
+  CPR_CHUNK_RAM = 4,       /* the RAM blocks */
+  CPR_CHUNK_SCHEMA = 5,    /* structs and device types */
+  CPR_CHUNK_SECTION = 6,   /* one device's fields */
+  CPR_CHUNK_BULK = 7,      /* a piece of a device's other data */
+  CPR_CHUNK_SUCCESSOR = 8, /* the program that said it would take this up */
+  CPR_CHUNK_QUESTION = 16, /* a preflight's messages */
+  CPR_CHUNK_DEVICES = 17,
+  CPR_CHUNK_ANSWER = 18,
+  CPR_CHUNK_FINDING = 19
 };
 
 enum
@@ -51,10 +57,23 @@ enum
   CPR_CHUNK_FLAG_OPTIONAL = 1u << 0 /* a reader that doesn't know the type skips it */
 };
 
+/* Flags of a field in the schema. */
+enum
+{
+  CPR_FIELD_FLAG_ARRAY = 1u << 0,     /* `count` values */
+  CPR_FIELD_FLAG_COUNTED = 1u << 1,   /* their number comes first, `count` is its maximum */
+  CPR_FIELD_FLAG_OPTIONAL = 1u << 2,  /* a byte comes first that says whether there is anything */
+  CPR_FIELD_FLAG_IGNORABLE = 1u << 3, /* a reader that doesn't know it may drop it */
+  CPR_FIELD_FLAGS = (1u << 4) - 1
+};
+
 /* Limits of what a stream may name; a reader refuses more. */
-#define CPR_LIMIT_FIELDS 4096      /* fields of a struct */
+#define CPR_LIMIT_FIELDS  4096        /* fields of a struct */
+#define CPR_LIMIT_DEPTH   16          /* structs in structs */
+#define CPR_LIMIT_PAYLOAD (64u << 20) /* of a chunk that isn't BULK */
+#define CPR_LIMIT_BULK    (4u << 20)  /* the data of a BULK chunk */
+/* Of a program's own tables. */
 #define CPR_LIMIT_STRUCT (1 << 30) /* bytes of a struct in memory */
-#define CPR_LIMIT_DEPTH  16        /* structs in structs */
 
 #define CPR_SCHEMA_NO_STRUCT UINT32_MAX
 

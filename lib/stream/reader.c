@@ -1,19 +1,90 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "stream/reader.h"
 
-#include <xxhash.h>
+#include <errno.h>
+#include <unistd.h>
 
+#include "base/checksum.h"
 #include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+
+#define FRAME (CPR_FORMAT_CHUNK_HEADER_SIZE + CPR_FORMAT_CHECKSUM_SIZE)
+/* What is copied from an fd at a time. */
+#define BLOCK_SIZE (256 * 1024)
+/* The most that can stand before the data of a BULK chunk. */
+#define BULK_PREFIX_MAX (2 + CPR_NAME_MAX + 1 + 8 + 7)
 
 static bool
-check_header (const CprReader *reader, GError **error)
+is_in_block (const CprReader *reader, uint64_t at, size_t size)
 {
-  CprCursor cursor = { .data = reader->data, .len = reader->len };
-  const uint8_t *magic = cpr_cursor_get (&cursor, CPR_FORMAT_MAGIC_SIZE);
-  unsigned major = cpr_cursor_get_u16 (&cursor);
-  unsigned byte_order;
-  uint64_t flags, checksum;
+  return at >= reader->block_start && at - reader->block_start <= reader->block_len &&
+         size <= reader->block_len - (at - reader->block_start);
+}
 
+static bool
+throw_unreadable (uint64_t at, int errnum, GError **error)
+{
+  return cpr_throw_errno (error, errnum, "state: reading at offset %" G_GUINT64_FORMAT, at);
+}
+
+/* @size bytes at @at, which lie in the stream; valid as long as the reader. NULL with an error if they can't be read. */
+static const uint8_t *
+fetch (CprReader *reader, uint64_t at, size_t size, GError **error)
+{
+  uint8_t *block;
+  size_t wanted;
+
+  if (reader->data != NULL)
+    return reader->data + at;
+  if (is_in_block (reader, at, size))
+    return reader->block + (at - reader->block_start);
+
+  wanted = (size_t) MIN (MAX (size, BLOCK_SIZE), reader->len - at);
+  block = g_try_malloc (wanted);
+  if (block == NULL || !cpr_fd_read_at (reader->fd, block, wanted, at))
+    {
+      throw_unreadable (at, block == NULL ? ENOMEM : errno, error);
+      g_free (block);
+      return NULL;
+    }
+  g_ptr_array_add (reader->blocks, block);
+  reader->block = block;
+  reader->block_start = at;
+  reader->block_len = wanted;
+  return block;
+}
+
+/* Up to CPR_READER_PEEK bytes at @at; valid until the next look. Between large pieces of BULK nothing is kept. */
+static bool
+peek (CprReader *reader, uint64_t at, CprCursor *cursor, GError **error)
+{
+  size_t size = (size_t) MIN (CPR_READER_PEEK, reader->len - at);
+
+  *cursor = (CprCursor){ .data = reader->peeked, .len = size };
+  if (reader->data != NULL)
+    cursor->data = reader->data + at;
+  else if (is_in_block (reader, at, size))
+    cursor->data = reader->block + (at - reader->block_start);
+  else if (!cpr_fd_read_at (reader->fd, reader->peeked, size, at))
+    return throw_unreadable (at, errno, error);
+  return true;
+}
+
+static bool
+check_header (CprReader *reader, GError **error)
+{
+  size_t size = MIN (reader->len, CPR_FORMAT_HEADER_SIZE);
+  CprCursor cursor = { .data = fetch (reader, 0, size, error), .len = size };
+  const uint8_t *magic;
+  uint32_t byte_order;
+  uint64_t flags, checksum;
+  unsigned major;
+
+  if (cursor.data == NULL)
+    return false;
+  magic = cpr_cursor_get (&cursor, CPR_FORMAT_MAGIC_SIZE);
+  major = cpr_cursor_get_u16 (&cursor);
   (void) cpr_cursor_get_u16 (&cursor); /* minor: what is new in it says itself whether it is optional */
   byte_order = cpr_cursor_get_u32 (&cursor);
   flags = cpr_cursor_get_u64 (&cursor);
@@ -22,8 +93,8 @@ check_header (const CprReader *reader, GError **error)
   if (magic == NULL || memcmp (magic, CPR_FORMAT_MAGIC, CPR_FORMAT_MAGIC_SIZE) != 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it doesn't begin like a libcpr state");
   if (cursor.failed)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the header, at %zu bytes", reader->len);
-  if (checksum != XXH3_64bits (reader->data, CPR_FORMAT_HEADER_SIZE - CPR_FORMAT_CHECKSUM_SIZE))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the header, at %zu bytes", size);
+  if (checksum != cpr_checksum (cursor.data, CPR_FORMAT_HEADER_SIZE - CPR_FORMAT_CHECKSUM_SIZE))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the header's checksum is wrong");
   if (byte_order != CPR_FORMAT_BYTE_ORDER)
     return cpr_throw (error, CPR_ERROR_VERSION, "state: byte order is 0x%08x, 0x%08x expected", byte_order,
@@ -36,104 +107,391 @@ check_header (const CprReader *reader, GError **error)
   return true;
 }
 
-/* The size of the chunk at @pos, without reading past the stream's end; 0 if it doesn't fit. */
-static size_t
-chunk_size (const CprReader *reader, size_t pos)
+static bool
+is_known (uint32_t type)
 {
-  const size_t frame = CPR_FORMAT_CHUNK_HEADER_SIZE + CPR_FORMAT_CHECKSUM_SIZE;
-  size_t left = reader->len - pos;
-  uint64_t payload;
-
-  if (left < frame)
-    return 0;
-  memcpy (&payload, reader->data + pos + 8, sizeof payload);
-  if (payload > left - frame)
-    return 0;
-  payload += -payload & 7;
-  return payload > left - frame ? 0 : (size_t) payload + frame;
+  return type <= CPR_CHUNK_SUCCESSOR || (type >= CPR_CHUNK_QUESTION && type <= CPR_CHUNK_FINDING);
 }
 
-static void
-chunk_at (const CprReader *reader, size_t pos, CprChunk *chunk)
+static uint64_t
+padded (uint64_t len)
 {
-  CprCursor header = { .data = reader->data + pos, .len = CPR_FORMAT_CHUNK_HEADER_SIZE };
-  uint64_t len;
+  return len + (-len & 7);
+}
 
+/* Reads the frame of the chunk at @pos, without reading past the stream's end. */
+static bool
+read_frame (CprReader *reader, uint64_t pos, CprChunk *chunk, GError **error)
+{
+  uint64_t left = reader->len - pos;
+  CprCursor header;
+
+  if (left < FRAME)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the chunk at offset %" G_GUINT64_FORMAT, pos);
+  if (!peek (reader, pos, &header, error))
+    return false;
   chunk->type = cpr_cursor_get_u32 (&header);
   chunk->flags = cpr_cursor_get_u32 (&header);
-  len = cpr_cursor_get_u64 (&header);
+  chunk->len = cpr_cursor_get_u64 (&header);
   chunk->offset = pos;
-  chunk->payload = (CprCursor){ .data = reader->data + pos + CPR_FORMAT_CHUNK_HEADER_SIZE, .len = len };
+  chunk->payload = (CprCursor){ .len = 0 };
+  chunk->prefix = chunk->size = 0;
+  if (chunk->len > left - FRAME || padded (chunk->len) > left - FRAME)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the chunk at offset %" G_GUINT64_FORMAT, pos);
+  if (chunk->len > (chunk->type == CPR_CHUNK_BULK ? CPR_LIMIT_BULK + BULK_PREFIX_MAX : CPR_LIMIT_PAYLOAD))
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "state: the chunk at offset %" G_GUINT64_FORMAT " has %" G_GUINT64_FORMAT
+                      " bytes, more than is permitted",
+                      pos, chunk->len);
+  return true;
 }
 
 static bool
-check_chunk (const CprReader *reader, const CprChunk *chunk, size_t size, GError **error)
+check_type (const CprChunk *chunk, GError **error)
 {
-  const uint8_t *start = reader->data + chunk->offset;
+  bool optional = (chunk->flags & CPR_CHUNK_FLAG_OPTIONAL) != 0;
+
+  if ((chunk->flags & ~(uint32_t) CPR_CHUNK_FLAG_OPTIONAL) != 0 || is_known (chunk->type) == optional)
+    return cpr_throw (error, CPR_ERROR_VERSION,
+                      "state: unknown chunk of type %u, flags 0x%x, at offset %" G_GUINT64_FORMAT, chunk->type,
+                      chunk->flags, chunk->offset);
+  return true;
+}
+
+/* All of a chunk that isn't BULK. */
+static bool
+check_chunk (CprReader *reader, CprChunk *chunk, GError **error)
+{
+  size_t len = (size_t) padded (chunk->len) + CPR_FORMAT_CHUNK_HEADER_SIZE;
+  const uint8_t *start = fetch (reader, chunk->offset, len + CPR_FORMAT_CHECKSUM_SIZE, error);
   uint64_t checksum;
 
-  memcpy (&checksum, start + size - CPR_FORMAT_CHECKSUM_SIZE, sizeof checksum);
-  if (checksum != XXH3_64bits (start, size - CPR_FORMAT_CHECKSUM_SIZE))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the checksum of the chunk at offset %zu is wrong",
+  if (start == NULL)
+    return false;
+  memcpy (&checksum, start + len, sizeof checksum);
+  if (checksum != cpr_checksum (start, len))
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "state: the checksum of the chunk at offset %" G_GUINT64_FORMAT " is wrong", chunk->offset);
+  chunk->payload = (CprCursor){ .data = start + CPR_FORMAT_CHUNK_HEADER_SIZE, .len = (size_t) chunk->len };
+  for (size_t i = CPR_FORMAT_CHUNK_HEADER_SIZE + (size_t) chunk->len; i < len; i++)
+    if (start[i] != 0)
+      return cpr_throw (error, CPR_ERROR_CORRUPT,
+                        "state: the padding of the chunk at offset %" G_GUINT64_FORMAT " isn't zero", chunk->offset);
+  return check_type (chunk, error);
+}
+
+/* A BULK chunk up to its data. */
+static bool
+read_prefix (CprReader *reader, CprChunk *chunk, const char **device, uint64_t *offset)
+{
+  CprCursor cursor;
+  uint64_t size;
+
+  if (!peek (reader, chunk->offset, &cursor, NULL))
+    return false;
+  cursor.len = (size_t) MIN (cursor.len, CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len);
+  cursor.pos = CPR_FORMAT_CHUNK_HEADER_SIZE;
+  *device = cpr_cursor_get_name (&cursor);
+  *offset = cpr_cursor_get_u64 (&cursor);
+  for (size_t padding = -cursor.pos & 7; padding > 0; padding--)
+    cursor.failed |= cpr_cursor_get_u8 (&cursor) != 0;
+  size = CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len - cursor.pos;
+  chunk->prefix = (uint32_t) cursor.pos;
+  chunk->size = (uint32_t) size;
+  return !cursor.failed && size > 0 && size <= CPR_LIMIT_BULK;
+}
+
+static void
+bulk_free (void *data)
+{
+  CprBulkData *bulk = data;
+
+  g_free ((char *) bulk->device);
+  g_free (bulk);
+}
+
+/* One piece after the other, one device after the other. */
+static bool
+check_bulk (CprReader *reader, CprChunk *chunk, GError **error)
+{
+  CprBulkData *bulk = reader->bulk->len > 0 ? reader->bulk->pdata[reader->bulk->len - 1] : NULL;
+  const char *device;
+  uint64_t offset;
+
+  if (!check_type (chunk, error))
+    return false;
+  if (!read_prefix (reader, chunk, &device, &offset))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the bulk data at offset %" G_GUINT64_FORMAT " can't be right",
                       chunk->offset);
-  for (size_t i = chunk->payload.len; i < size - CPR_FORMAT_CHUNK_HEADER_SIZE - CPR_FORMAT_CHECKSUM_SIZE; i++)
-    if (chunk->payload.data[i] != 0)
-      return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the padding of the chunk at offset %zu isn't zero",
-                        chunk->offset);
-  if ((chunk->flags & ~(uint32_t) CPR_CHUNK_FLAG_OPTIONAL) != 0 ||
-      (chunk->type > CPR_CHUNK_SECTION && (chunk->flags & CPR_CHUNK_FLAG_OPTIONAL) == 0))
-    return cpr_throw (error, CPR_ERROR_VERSION, "state: unknown chunk of type %u, flags 0x%x, at offset %zu",
-                      chunk->type, chunk->flags, chunk->offset);
+  if (bulk == NULL || strcmp (device, bulk->device) != 0)
+    {
+      bulk = g_new0 (CprBulkData, 1);
+      bulk->device = g_strdup (device);
+      bulk->first = reader->chunks->len;
+      g_ptr_array_add (reader->bulk, bulk);
+      if (!g_hash_table_insert (reader->bulk_by_device, (char *) bulk->device, bulk))
+        offset = UINT64_MAX; /* it was there before */
+    }
+  if (offset != bulk->size)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "state: the bulk data at offset %" G_GUINT64_FORMAT " doesn't go on where the last piece ended",
+                      chunk->offset);
+  bulk->size += chunk->size;
+  bulk->n++;
+  return true;
+}
+
+/* The order of chunks: what may come after what. A stage of a kind of stream is one type, there once unless it says otherwise. */
+typedef struct
+{
+  uint32_t type;
+  bool repeated, may_be_missing;
+} Stage;
+
+static const Stage state_stages[] = {
+  { CPR_CHUNK_VM, false, false },    { CPR_CHUNK_PROGRAM, false, false }, { CPR_CHUNK_SUCCESSOR, false, true },
+  { CPR_CHUNK_FDS, false, false },   { CPR_CHUNK_RAM, false, false },     { CPR_CHUNK_SCHEMA, false, false },
+  { CPR_CHUNK_SECTION, true, true }, { CPR_CHUNK_BULK, true, true },      { CPR_CHUNK_END, false, false },
+};
+static const Stage question_stages[] = {
+  { CPR_CHUNK_QUESTION, false, false }, { CPR_CHUNK_VM, false, false },     { CPR_CHUNK_FDS, false, false },
+  { CPR_CHUNK_RAM, false, false },      { CPR_CHUNK_SCHEMA, false, false }, { CPR_CHUNK_DEVICES, false, false },
+  { CPR_CHUNK_SECTION, true, true },    { CPR_CHUNK_END, false, false },
+};
+static const Stage answer_stages[] = {
+  { CPR_CHUNK_ANSWER, false, false },
+  { CPR_CHUNK_SCHEMA, false, false },
+  { CPR_CHUNK_FINDING, true, true },
+  { CPR_CHUNK_END, false, false },
+};
+
+static const Stage *
+get_stages (CprReader *reader, uint32_t first)
+{
+  switch (first)
+    {
+    case CPR_CHUNK_QUESTION:
+      reader->kind = CPR_STREAM_QUESTION;
+      return question_stages;
+    case CPR_CHUNK_ANSWER:
+      reader->kind = CPR_STREAM_ANSWER;
+      return answer_stages;
+    default:
+      reader->kind = CPR_STREAM_STATE;
+      return state_stages;
+    }
+}
+
+/* A question that is only for the schema ends at once. */
+static bool
+ends_early (const CprReader *reader, const Stage *stage, const CprChunk *chunk)
+{
+  return chunk->type == CPR_CHUNK_END && reader->kind == CPR_STREAM_QUESTION && stage == question_stages + 1;
+}
+
+static bool
+check_order (CprReader *reader, const Stage **stage, const CprChunk *chunk, GError **error)
+{
+  if (*stage == NULL)
+    *stage = get_stages (reader, chunk->type);
+  while ((*stage)->type != chunk->type && (*stage)->may_be_missing)
+    (*stage)++;
+  if ((*stage)->type != chunk->type && !ends_early (reader, *stage, chunk))
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "state: a chunk of type %u at offset %" G_GUINT64_FORMAT " is out of order", chunk->type,
+                      chunk->offset);
+  if (!(*stage)->repeated)
+    (*stage)++;
+  return true;
+}
+
+static bool
+check_end (const CprReader *reader, CprChunk *chunk, uint64_t end, GError **error)
+{
+  CprCursor payload = chunk->payload;
+
+  if (chunk->len != 8 || cpr_cursor_get_u64 (&payload) != reader->chunks->len - 1)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "state: the end at offset %" G_GUINT64_FORMAT " counts other chunks than there are",
+                      chunk->offset);
+  if (end != reader->len)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "state: %" G_GUINT64_FORMAT " bytes follow its end at offset %" G_GUINT64_FORMAT,
+                      reader->len - end, end);
+  return true;
+}
+
+static bool
+check_chunks (CprReader *reader, GError **error)
+{
+  const Stage *stage = NULL;
+  CprChunk chunk;
+
+  reader->at = CPR_FORMAT_HEADER_SIZE;
+  for (;;)
+    {
+      uint64_t end;
+
+      if (!read_frame (reader, reader->at, &chunk, error))
+        return false;
+      if (chunk.type == CPR_CHUNK_BULK ? !check_bulk (reader, &chunk, error) : !check_chunk (reader, &chunk, error))
+        return false;
+      if (is_known (chunk.type) && !check_order (reader, &stage, &chunk, error))
+        return false;
+      g_array_append_val (reader->chunks, chunk);
+      end = reader->at + padded (chunk.len) + FRAME;
+      if (chunk.type == CPR_CHUNK_END)
+        return check_end (reader, &chunk, end, error);
+      reader->at = end;
+    }
+}
+
+static bool
+check (CprReader *reader, GError **error)
+{
+  reader->chunks = g_array_new (FALSE, FALSE, sizeof (CprChunk));
+  reader->bulk = g_ptr_array_new_with_free_func (bulk_free);
+  reader->bulk_by_device = g_hash_table_new (g_str_hash, g_str_equal);
+  if (!check_header (reader, error) || !check_chunks (reader, error))
+    return false;
+  cpr_reader_rewind (reader);
   return true;
 }
 
 bool
 cpr_reader_open (CprReader *reader, const void *data, size_t len, GError **error)
 {
-  uint64_t n_chunks = 0;
-  size_t pos = CPR_FORMAT_HEADER_SIZE;
+  static const uint8_t nothing;
 
-  *reader = (CprReader){ .data = data, .len = len };
-  if (!check_header (reader, error))
-    return false;
+  *reader = (CprReader){ .data = data != NULL ? data : &nothing, .len = len, .fd = -1 };
+  return check (reader, error);
+}
 
-  for (;;)
-    {
-      size_t size = chunk_size (reader, pos);
-      CprChunk chunk;
+bool
+cpr_reader_open_fd (CprReader *reader, int fd, GError **error)
+{
+  struct stat st;
 
-      if (size == 0)
-        return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the chunk at offset %zu", pos);
-      chunk_at (reader, pos, &chunk);
-      if (!check_chunk (reader, &chunk, size, error))
-        return false;
-      pos += size;
-      if (chunk.type != CPR_CHUNK_END)
-        n_chunks++;
-      else if (chunk.payload.len != 8 || cpr_cursor_get_u64 (&chunk.payload) != n_chunks)
-        return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the end at offset %zu counts other chunks than there are",
-                          chunk.offset);
-      else
-        break;
-    }
-  if (pos != len)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: %zu bytes follow its end at offset %zu", len - pos, pos);
-  cpr_reader_rewind (reader);
-  return true;
+  *reader = (CprReader){ .fd = fd };
+  reader->blocks = g_ptr_array_new_with_free_func (g_free);
+  if (cpr_sys->fstat (fd, &st) < 0)
+    return cpr_throw_errno (error, errno, "state: fstat");
+  reader->len = (uint64_t) st.st_size;
+  return check (reader, error);
+}
+
+void
+cpr_reader_clear (CprReader *reader)
+{
+  g_clear_pointer (&reader->chunks, g_array_unref);
+  g_clear_pointer (&reader->bulk_by_device, g_hash_table_unref);
+  g_clear_pointer (&reader->bulk, g_ptr_array_unref);
+  g_clear_pointer (&reader->blocks, g_ptr_array_unref);
+  g_clear_pointer (&reader->checksum, cpr_checksum_free);
 }
 
 bool
 cpr_reader_next (CprReader *reader, CprChunk *chunk)
 {
-  chunk_at (reader, reader->pos, chunk);
-  if (chunk->type == CPR_CHUNK_END)
-    return false;
-  reader->pos += chunk_size (reader, reader->pos);
-  return true;
+  for (; reader->next < reader->chunks->len; reader->next++)
+    {
+      *chunk = g_array_index (reader->chunks, CprChunk, reader->next);
+      if (chunk->type == CPR_CHUNK_END)
+        return false;
+      if (!is_known (chunk->type))
+        continue;
+      reader->next++;
+      reader->at = chunk->offset;
+      return true;
+    }
+  return false;
 }
 
 void
 cpr_reader_rewind (CprReader *reader)
 {
-  reader->pos = CPR_FORMAT_HEADER_SIZE;
+  reader->next = 0;
+  reader->at = 0;
+}
+
+const CprBulkData *
+cpr_reader_find_bulk (const CprReader *reader, const char *device)
+{
+  return g_hash_table_lookup (reader->bulk_by_device, device);
+}
+
+size_t
+cpr_reader_get_piece_size (const CprReader *reader, guint index)
+{
+  return g_array_index (reader->chunks, CprChunk, index).size;
+}
+
+/* What stands before and after the data of a piece. */
+typedef struct
+{
+  uint8_t prefix[CPR_FORMAT_CHUNK_HEADER_SIZE + BULK_PREFIX_MAX];
+  uint8_t tail[7 + CPR_FORMAT_CHECKSUM_SIZE];
+  size_t tail_len;
+} Frame;
+
+static bool
+read_from_fd (const CprReader *reader, const CprChunk *chunk, uint8_t *data, Frame *frame)
+{
+  const struct iovec parts[] = { { frame->prefix, chunk->prefix },
+                                 { data, chunk->size },
+                                 { frame->tail, frame->tail_len } };
+  size_t len = chunk->prefix + chunk->size + frame->tail_len;
+  uint64_t at = chunk->offset;
+
+  if (cpr_sys->preadv (reader->fd, parts, G_N_ELEMENTS (parts), (off_t) at) == (ssize_t) len)
+    return true;
+  for (size_t i = 0; i < G_N_ELEMENTS (parts); at += parts[i].iov_len, i++) /* cut off by a signal, or for good */
+    if (!cpr_fd_read_at (reader->fd, parts[i].iov_base, parts[i].iov_len, at))
+      return false;
+  return true;
+}
+
+static void
+copy_from_memory (const CprReader *reader, const CprChunk *chunk, uint8_t *data, Frame *frame)
+{
+  const uint8_t *start = reader->data + chunk->offset;
+
+  memcpy (frame->prefix, start, chunk->prefix);
+  memcpy (data, start + chunk->prefix, chunk->size);
+  memcpy (frame->tail, start + chunk->prefix + chunk->size, frame->tail_len);
+}
+
+/* The checksum of the copy, which is still in the cache: so that it is right whatever happens to the source meanwhile. */
+static bool
+check_copy (CprReader *reader, const CprChunk *chunk, const uint8_t *data, const Frame *frame)
+{
+  static const uint8_t zeros[8];
+  size_t padding = frame->tail_len - CPR_FORMAT_CHECKSUM_SIZE;
+  uint64_t checksum;
+
+  if (reader->checksum == NULL)
+    reader->checksum = cpr_checksum_new ();
+  cpr_checksum_begin (reader->checksum);
+  cpr_checksum_add (reader->checksum, frame->prefix, chunk->prefix);
+  cpr_checksum_add (reader->checksum, data, chunk->size);
+  cpr_checksum_add (reader->checksum, frame->tail, padding);
+  memcpy (&checksum, frame->tail + padding, sizeof checksum);
+  return checksum == cpr_checksum_end (reader->checksum) && memcmp (frame->tail, zeros, padding) == 0;
+}
+
+bool
+cpr_reader_read_piece (CprReader *reader, guint index, void *data, GError **error)
+{
+  const CprChunk *chunk = &g_array_index (reader->chunks, CprChunk, index);
+  Frame frame = { .tail_len = (-chunk->size & 7) + CPR_FORMAT_CHECKSUM_SIZE };
+
+  reader->at = chunk->offset;
+  if (reader->data != NULL)
+    copy_from_memory (reader, chunk, data, &frame);
+  else if (!read_from_fd (reader, chunk, data, &frame))
+    return throw_unreadable (chunk->offset, errno, error);
+  if (check_copy (reader, chunk, data, &frame))
+    return true;
+  return cpr_throw (error, CPR_ERROR_CORRUPT,
+                    "state: the checksum of the chunk at offset %" G_GUINT64_FORMAT " is wrong", chunk->offset);
 }

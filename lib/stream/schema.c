@@ -2,36 +2,16 @@
 #include "stream/schema.h"
 
 #include "base/error.h"
-
-#define ALL_FIELD_FLAGS \
-  (CPR_FIELD_FLAG_ARRAY | CPR_FIELD_FLAG_COUNTED | CPR_FIELD_FLAG_OPTIONAL | CPR_FIELD_FLAG_IGNORABLE)
+#include "stream/value.h"
 
 static bool
-is_number (CprKind kind)
+width_is_sane (CprKind kind, uint32_t width)
 {
-  return kind == CPR_KIND_BOOL || kind == CPR_KIND_UINT || kind == CPR_KIND_INT;
-}
-
-/* The same rules for a program's own table and for one from a stream. */
-static bool
-field_is_sane (CprKind kind, unsigned flags, size_t width, size_t count)
-{
-  bool optional = (flags & (CPR_FIELD_FLAG_OPTIONAL | CPR_FIELD_FLAG_IGNORABLE)) != 0;
-  bool array = (flags & (CPR_FIELD_FLAG_ARRAY | CPR_FIELD_FLAG_COUNTED)) != 0;
-
-  if ((flags & ~ALL_FIELD_FLAGS) != 0 || count == 0 || count > UINT32_MAX || (!array && count != 1))
-    return false;
-  if ((flags & CPR_FIELD_FLAG_COUNTED) != 0 && (flags & CPR_FIELD_FLAG_ARRAY) == 0)
-    return false;
-  if ((flags & CPR_FIELD_FLAG_IGNORABLE) != 0 && (flags & CPR_FIELD_FLAG_OPTIONAL) == 0)
-    return false;
-  if (optional && (array || !is_number (kind)))
-    return false;
-
   switch (kind)
     {
     case CPR_KIND_BOOL:
     case CPR_KIND_BYTES:
+    case CPR_KIND_STRING:
       return width == 1;
     case CPR_KIND_UINT:
     case CPR_KIND_INT:
@@ -39,79 +19,79 @@ field_is_sane (CprKind kind, unsigned flags, size_t width, size_t count)
     case CPR_KIND_FLOAT:
       return width == 4 || width == 8;
     case CPR_KIND_STRUCT:
-      return true;
+      return width == 0;
+    case CPR_KIND_FD:
+      return width == 4;
+    case CPR_KIND_TIME:
+      return width == 8;
     default:
       return false;
     }
 }
 
 static bool
-name_is_sane (const char *name)
+default_is_sane (const CprSchemaField *field)
 {
-  return name != NULL && name[0] != '\0' && strlen (name) <= CPR_NAME_MAX;
-}
+  uint64_t value = field->default_value;
 
-/* A count apart from its array: else the array's elements could change it after it was checked. */
-static bool
-count_is_sane (const CprStruct *type, const CprField *field)
-{
-  size_t width = field->count_width, at = field->count_offset;
-
-  return (width == 1 || width == 2 || width == 4 || width == 8) && at <= type->size && width <= type->size - at &&
-         (at + width <= field->offset || at >= field->offset + field->width * field->count);
-}
-
-static bool
-check_own_field (const CprStruct *type, const CprField *field, GHashTable *names, GError **error)
-{
-  bool counted = (field->flags & CPR_FIELD_FLAG_COUNTED) != 0;
-
-  if (!name_is_sane (field->name) || !field_is_sane (field->kind, field->flags, field->width, field->count))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' can't be right", type->name, field->name);
-  if (!g_hash_table_add (names, (char *) field->name))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': two fields are named '%s'", type->name, field->name);
-  if (field->offset > type->size || field->width > (type->size - field->offset) / field->count)
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' doesn't lie in its %zu bytes", type->name,
-                      field->name, type->size);
-  if (counted && !count_is_sane (type, field))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the count of '%s' can't be right in %zu bytes",
-                      type->name, field->name, type->size);
-  if (field->kind == CPR_KIND_STRUCT && (field->type == NULL || field->type->size != field->width))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' isn't of the struct it names", type->name,
-                      field->name);
-  return true;
-}
-
-static bool
-check_struct (const CprStruct *type, unsigned depth, GError **error)
-{
-  g_autoptr (GHashTable) names = g_hash_table_new (g_str_hash, g_str_equal);
-  const CprField *field = type->fields;
-
-  if (!name_is_sane (type->name) || field == NULL || field->name == NULL)
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': it has no name or no fields",
-                      type->name != NULL ? type->name : "");
-  if (type->size > CPR_LIMIT_STRUCT)
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': %zu bytes are more than %d", type->name, type->size,
-                      CPR_LIMIT_STRUCT);
-  if (depth > CPR_LIMIT_DEPTH)
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': nested more than %d deep", type->name, CPR_LIMIT_DEPTH);
-  for (; field->name != NULL; field++)
-    {
-      if (!check_own_field (type, field, names, error))
-        return false;
-      if (field->kind == CPR_KIND_STRUCT && !check_struct (field->type, depth + 1, error))
-        return false;
-    }
-  if (g_hash_table_size (names) > CPR_LIMIT_FIELDS)
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': more than %d fields", type->name, CPR_LIMIT_FIELDS);
-  return true;
+  if (value == 0)
+    return true;
+  if ((field->flags & CPR_FIELD_FLAG_OPTIONAL) == 0)
+    return false;
+  if (field->kind == CPR_KIND_BOOL)
+    return value == 1;
+  return cpr_kind_is_number (field->kind) && value == cpr_number_load (field->kind, field->width, &value);
 }
 
 bool
-cpr_struct_check (const CprStruct *type, GError **error)
+cpr_schema_field_is_sane (const CprSchemaField *field)
 {
-  return check_struct (type, 1, error);
+  bool array = (field->flags & CPR_FIELD_FLAG_ARRAY) != 0, counted = (field->flags & CPR_FIELD_FLAG_COUNTED) != 0,
+       optional = (field->flags & CPR_FIELD_FLAG_OPTIONAL) != 0;
+
+  if ((field->flags & ~(unsigned) CPR_FIELD_FLAGS) != 0 || (counted && !array) ||
+      ((field->flags & CPR_FIELD_FLAG_IGNORABLE) != 0 && !optional) || !width_is_sane (field->kind, field->width))
+    return false;
+  if (field->count == 0 || (field->count != 1 && !array && field->kind != CPR_KIND_STRING))
+    return false;
+  if (field->kind == CPR_KIND_BYTES ? !array : field->kind == CPR_KIND_STRING && array)
+    return false;
+  if (field->kind == CPR_KIND_STRUCT && optional && array && !counted)
+    return false;
+  return default_is_sane (field);
+}
+
+CprSchemaField
+cpr_schema_field_from (const CprField *field)
+{
+  CprSchemaField made = { .name = field->name,
+                          .kind = field->kind,
+                          .width = field->kind == CPR_KIND_STRUCT ? 0 : (uint32_t) field->width,
+                          .count = (uint32_t) field->count,
+                          .struct_index = CPR_SCHEMA_NO_STRUCT };
+
+  if (field->shape != CPR_SHAPE_ONE)
+    made.flags |= CPR_FIELD_FLAG_ARRAY;
+  if (field->shape == CPR_SHAPE_COUNTED)
+    made.flags |= CPR_FIELD_FLAG_COUNTED;
+  if (field->optional)
+    made.flags |= CPR_FIELD_FLAG_OPTIONAL;
+  if (field->ignorable)
+    made.flags |= CPR_FIELD_FLAG_IGNORABLE;
+  if (field->optional && cpr_kind_is_number (field->kind) && field->width <= 8)
+    made.default_value = cpr_number_load (field->kind, field->width, &field->default_value);
+  return made;
+}
+
+char *
+cpr_kind_describe (CprKind kind, size_t width)
+{
+  static const char *const names[] = { "?", "bool", "uint", "int", "float", "bytes", "struct", "string", "fd", "time" };
+  const char *name = kind < G_N_ELEMENTS (names) ? names[kind] : names[0];
+
+  if (width == 0 || (kind != CPR_KIND_UINT && kind != CPR_KIND_INT && kind != CPR_KIND_FLOAT))
+    return g_strdup (name);
+  return g_strdup_printf ("%s of %zu byte%s", name, width, width == 1 ? "" : "s");
 }
 
 void
@@ -176,15 +156,15 @@ write_struct (const CprSchemaBuilder *builder, const CprStruct *type, CprWriter 
   cpr_writer_put_u32 (writer, n_fields);
   for (const CprField *field = type->fields; field->name != NULL; field++)
     {
-      bool is_struct = field->kind == CPR_KIND_STRUCT;
+      CprSchemaField made = cpr_schema_field_from (field);
 
-      cpr_writer_put_string (writer, field->name);
-      cpr_writer_put_u8 (writer, (uint8_t) field->kind);
-      cpr_writer_put_u8 (writer, is_struct ? 0 : (uint8_t) field->width);
-      cpr_writer_put_u16 (writer, (uint16_t) field->flags);
-      cpr_writer_put_u32 (writer, (uint32_t) field->count);
-      cpr_writer_put_u32 (writer, is_struct ? index_of (builder, field->type) : CPR_SCHEMA_NO_STRUCT);
-      cpr_writer_put_u64 (writer, field->default_value);
+      cpr_writer_put_string (writer, made.name);
+      cpr_writer_put_u8 (writer, (uint8_t) made.kind);
+      cpr_writer_put_u8 (writer, (uint8_t) made.width);
+      cpr_writer_put_u16 (writer, (uint16_t) made.flags);
+      cpr_writer_put_u32 (writer, made.count);
+      cpr_writer_put_u32 (writer, made.kind == CPR_KIND_STRUCT ? index_of (builder, field->type) : made.struct_index);
+      cpr_writer_put_u64 (writer, made.default_value);
     }
 }
 
@@ -201,6 +181,7 @@ cpr_schema_builder_write (const CprSchemaBuilder *builder, CprWriter *writer)
 
       cpr_writer_put_string (writer, type->name);
       cpr_writer_put_u32 (writer, type->version);
+      cpr_writer_put_u32 (writer, type->minimum_version);
       cpr_writer_put_u32 (writer, index_of (builder, &type->state));
     }
 }
@@ -226,7 +207,8 @@ read_field (const CprSchema *schema, CprSchemaStruct *owner, CprCursor *cursor, 
 
   if (cursor->failed)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: struct '%s' is cut off", owner->name);
-  if (!field_is_sane (field.kind, field.flags, field.width, field.count))
+  if (!cpr_schema_field_is_sane (&field) ||
+      (field.kind != CPR_KIND_STRUCT && field.struct_index != CPR_SCHEMA_NO_STRUCT))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: struct '%s': field '%s' can't be right", owner->name,
                       field.name);
   if (field.kind == CPR_KIND_STRUCT)
@@ -236,7 +218,7 @@ read_field (const CprSchema *schema, CprSchemaStruct *owner, CprCursor *cursor, 
       if (field.struct_index >= schema->structs->len)
         return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: struct '%s': field '%s' is of a struct not known yet",
                           owner->name, field.name);
-      depth = g_array_index (schema->structs, CprSchemaStruct, field.struct_index).depth;
+      depth = cpr_schema_get_struct (schema, field.struct_index)->depth;
       owner->depth = MAX (owner->depth, depth + 1);
     }
   g_array_append_val (owner->fields, field);
@@ -278,8 +260,9 @@ read_types (CprSchema *schema, CprCursor *cursor, GError **error)
       CprSchemaType type = { .name = cpr_cursor_get_name (cursor) };
 
       type.version = cpr_cursor_get_u32 (cursor);
+      type.minimum_version = cpr_cursor_get_u32 (cursor);
       type.struct_index = cpr_cursor_get_u32 (cursor);
-      if (cursor->failed || type.struct_index >= schema->structs->len)
+      if (cursor->failed || type.struct_index >= schema->structs->len || type.minimum_version > type.version)
         return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: device type %u of %u can't be right", i, n_types);
       if (!g_hash_table_add (names, (char *) type.name))
         return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: two device types are named '%s'", type.name);
@@ -311,4 +294,10 @@ cpr_schema_clear (CprSchema *schema)
 {
   g_clear_pointer (&schema->structs, g_array_unref);
   g_clear_pointer (&schema->types, g_array_unref);
+}
+
+const CprSchemaStruct *
+cpr_schema_get_struct (const CprSchema *schema, uint32_t index)
+{
+  return &g_array_index (schema->structs, CprSchemaStruct, index);
 }

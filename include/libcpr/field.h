@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBCPR_FIELD_H
+#define LIBCPR_FIELD_H
+
+#if !defined(LIBCPR_INSIDE) && !defined(LIBCPR_H)
+#  error "include <libcpr/libcpr.h> and nothing else"
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * SECTION:field
+ * @title: Fields
+ *
+ * What a device's state consists of: static tables, made with the `CPR_FIELD` macros, whose kinds the compiler takes from the C
+ * types. A member that isn't what the macro says doesn't compile.
+ */
+
+/**
+ * CprKind:
+ * @CPR_KIND_BOOL: bool
+ * @CPR_KIND_UINT: an unsigned integer of 1, 2, 4 or 8 bytes
+ * @CPR_KIND_INT: a signed integer of 1, 2, 4 or 8 bytes, in two's complement
+ * @CPR_KIND_FLOAT: IEEE 754 of 4 or 8 bytes
+ * @CPR_KIND_BYTES: bytes without meaning to the library
+ * @CPR_KIND_STRUCT: a struct with fields of its own
+ * @CPR_KIND_STRING: a string without zero bytes in it
+ * @CPR_KIND_FD: an fd of the fd table, or -1
+ * @CPR_KIND_TIME: ns on CLOCK_MONOTONIC
+ *
+ * The class of a field's value; the width is kept apart. Set by the `CPR_FIELD` macros from the C type.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_KIND_BOOL = 1,
+  CPR_KIND_UINT = 2,
+  CPR_KIND_INT = 3,
+  CPR_KIND_FLOAT = 4,
+  CPR_KIND_BYTES = 5,
+  CPR_KIND_STRUCT = 6,
+  CPR_KIND_STRING = 7,
+  CPR_KIND_FD = 8,
+  CPR_KIND_TIME = 9
+} CprKind;
+
+/**
+ * CprShape:
+ * @CPR_SHAPE_ONE: one value
+ * @CPR_SHAPE_ARRAY: a fixed number of values
+ * @CPR_SHAPE_COUNTED: a number of values that is in the state too, up to a maximum
+ *
+ * How many values a field has. Set by the `CPR_FIELD` macros.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_SHAPE_ONE = 0,
+  CPR_SHAPE_ARRAY = 1,
+  CPR_SHAPE_COUNTED = 2
+} CprShape;
+
+/**
+ * CprLayout:
+ * @CPR_LAYOUT_INLINE: in the struct itself
+ * @CPR_LAYOUT_HEAP: the struct has a pointer to memory of g_malloc(), or %NULL
+ * @CPR_LAYOUT_LIST: in a container that is reached by the callbacks of a #CprList
+ * @CPR_LAYOUT_NONE: nowhere: the field is retired
+ *
+ * Where a field's values are. Set by the `CPR_FIELD` macros.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_LAYOUT_INLINE = 0,
+  CPR_LAYOUT_HEAP = 1,
+  CPR_LAYOUT_LIST = 2,
+  CPR_LAYOUT_NONE = 3
+} CprLayout;
+
+typedef struct _CprField CprField;
+
+/**
+ * CprStruct:
+ * @name: the struct's name, for messages and the schema
+ * @size: `sizeof` it
+ * @fields: its fields, ended by %CPR_FIELD_END
+ *
+ * A struct and its fields. Static: it must outlive every session that uses it.
+ *
+ * Since: 0.1
+ */
+typedef struct
+{
+  const char *name;
+  size_t size;
+  const CprField *fields;
+} CprStruct;
+
+/**
+ * CprList:
+ * @get_next: the element after @element, or the first one where @element is %NULL; %NULL at the end
+ * @append: adds an element, zeroed or as the container makes them, at the end and returns it; can't fail
+ * @clear: removes and frees all elements
+ *
+ * How the library walks through a container of structs, and fills it. @container is the address of the member that the
+ * field names. Elements are the structs that the field's description is for.
+ *
+ * Since: 0.1
+ */
+typedef struct
+{
+  void *(*get_next) (const void *container, const void *element);
+  void *(*append) (void *container);
+  void (*clear) (void *container);
+} CprList;
+
+/**
+ * CprField:
+ * @name: the member's name; %NULL ends a table
+ * @aliases: (nullable): older names, separated by spaces
+ * @kind: the class of its value
+ * @shape: how many values there are
+ * @layout: where they are
+ * @optional: not written while it has its default, so that a program that doesn't know it can read the state; where it is
+ *     missing the reader takes the default: the writer's if the writer knew the field, else its own
+ * @ignorable: as optional, and a reader that doesn't know it may drop it whatever its value: for counters and caches, not for
+ *     anything that the guest can see
+ * @offset: where it is in the struct
+ * @width: the size of one element
+ * @count: how many elements; for a counted array or list the most there can be; for a string the most bytes; else 1
+ * @count_offset: where a counted array's count is in the struct
+ * @count_width: the size of the count
+ * @type: of a %CPR_KIND_STRUCT: which
+ * @default_value: the default of an optional number, sign-extended, of a floating-point one its bits; of a retired field the
+ *     value that is written
+ * @list: of a %CPR_LAYOUT_LIST: its callbacks
+ * @needed: (nullable): of a group: whether it is written
+ * @reserved: 0
+ *
+ * One field of a struct. Made by the `CPR_FIELD` macros, not by hand.
+ *
+ * Since: 0.1
+ */
+struct _CprField
+{
+  const char *name;
+  const char *aliases;
+  CprKind kind;
+  CprShape shape;
+  CprLayout layout;
+  bool optional;
+  bool ignorable;
+  size_t offset;
+  size_t width;
+  size_t count;
+  size_t count_offset;
+  size_t count_width;
+  const CprStruct *type;
+  uint64_t default_value;
+  const CprList *list;
+  bool (*needed) (const void *device);
+  const void *reserved[2];
+};
+
+#ifndef __cplusplus
+
+/* clang-format off */
+
+/* The kind of a C expression; other types (pointers, arrays, structs) don't compile. */
+#define CPR_KIND_OF(expression)                                                                                        \
+  _Generic ((expression),                                                                                              \
+      bool: CPR_KIND_BOOL,                                                                                             \
+      char: ((char) -1 < 0 ? CPR_KIND_INT : CPR_KIND_UINT),                                                            \
+      signed char: CPR_KIND_INT,                                                                                       \
+      short: CPR_KIND_INT,                                                                                             \
+      int: CPR_KIND_INT,                                                                                               \
+      long: CPR_KIND_INT,                                                                                              \
+      long long: CPR_KIND_INT,                                                                                         \
+      unsigned char: CPR_KIND_UINT,                                                                                    \
+      unsigned short: CPR_KIND_UINT,                                                                                   \
+      unsigned int: CPR_KIND_UINT,                                                                                     \
+      unsigned long: CPR_KIND_UINT,                                                                                    \
+      unsigned long long: CPR_KIND_UINT,                                                                               \
+      float: CPR_KIND_FLOAT,                                                                                           \
+      double: CPR_KIND_FLOAT)
+
+#define CPR_MEMBER_(Struct, member) (((Struct *) 0)->member)
+
+/* 0, or an error at compile time where the condition doesn't hold. */
+#define CPR_CHECK_(condition, message)                                                                                 \
+  (0 * sizeof (struct {                                                                                                \
+     _Static_assert (condition, message);                                                                              \
+     int unused;                                                                                                       \
+   }))
+#define CPR_SAME_TYPE_(expression, Type) __builtin_types_compatible_p (__typeof__ (expression), Type)
+#define CPR_CHECK_ARRAY_(Struct, member)                                                                               \
+  CPR_CHECK_ (!CPR_SAME_TYPE_ (CPR_MEMBER_ (Struct, member), __typeof__ (&CPR_MEMBER_ (Struct, member)[0])),           \
+              #member " is not an array")
+#define CPR_CHECK_POINTER_(Struct, member)                                                                             \
+  CPR_CHECK_ (CPR_SAME_TYPE_ (CPR_MEMBER_ (Struct, member), __typeof__ (&CPR_MEMBER_ (Struct, member)[0])),            \
+              #member " is not a pointer")
+#define CPR_CHECK_TYPE_(expression, Type, message) CPR_CHECK_ (CPR_SAME_TYPE_ (expression, Type), message)
+#define CPR_CHECK_STRUCT_(expression, Nested) CPR_CHECK_TYPE_ (expression, Nested, "the member is not a " #Nested)
+
+/* An optional field: a number that isn't floating point, and a default that it can hold. */
+#define CPR_DEFAULT_(Struct, member, value)                                                                            \
+  .default_value = (uint64_t) (int64_t) (value) +                                                                      \
+                   CPR_CHECK_ (CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) != CPR_KIND_FLOAT, #member " is floating point") + \
+                   CPR_CHECK_ ((__typeof__ (CPR_MEMBER_ (Struct, member))) (value) == (value), "the default doesn't fit " #member)
+
+#define CPR_BASE_(Struct, member)                                                                                      \
+  .name = #member, .offset = offsetof (Struct, member)
+#define CPR_ONE_(Struct, member)                                                                                       \
+  CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)),                                      \
+  .width = sizeof (CPR_MEMBER_ (Struct, member)), .count = 1
+#define CPR_ELEMENTS_(Struct, member)                                                                                  \
+  .width = sizeof (CPR_MEMBER_ (Struct, member)[0]) + CPR_CHECK_ARRAY_ (Struct, member),                               \
+  .count = sizeof (CPR_MEMBER_ (Struct, member)) / sizeof (CPR_MEMBER_ (Struct, member)[0])
+#define CPR_HEAP_ELEMENTS_(Struct, member, maximum)                                                                    \
+  .layout = CPR_LAYOUT_HEAP,                                                                                           \
+  .width = sizeof (CPR_MEMBER_ (Struct, member)[0]) + CPR_CHECK_POINTER_ (Struct, member), .count = (maximum)
+#define CPR_COUNT_(Struct, count_member)                                                                               \
+  .shape = CPR_SHAPE_COUNTED, .count_offset = offsetof (Struct, count_member),                                         \
+  .count_width = sizeof (CPR_MEMBER_ (Struct, count_member)) +                                                         \
+                 CPR_CHECK_ (CPR_KIND_OF (CPR_MEMBER_ (Struct, count_member)) == CPR_KIND_UINT,                        \
+                             #count_member " is not an unsigned integer")
+#define CPR_STRUCT_(expression, Nested, description)                                                                   \
+  .kind = CPR_KIND_STRUCT + CPR_CHECK_STRUCT_ (expression, Nested), .type = &(description)
+
+/* The macros below end in modifiers, which may be missing; these take what was given, and an empty one at the end. */
+#define CPR_FIELD_(Struct, member, ...)                                                                                \
+  { CPR_ONE_ (Struct, member), __VA_ARGS__ }
+#define CPR_FIELD_OPTIONAL_(Struct, member, value, ...)                                                                \
+  { CPR_ONE_ (Struct, member), .optional = true, CPR_DEFAULT_ (Struct, member, value), __VA_ARGS__ }
+#define CPR_FIELD_IGNORABLE_(Struct, member, value, ...)                                                               \
+  { CPR_ONE_ (Struct, member), .optional = true, .ignorable = true, CPR_DEFAULT_ (Struct, member, value), __VA_ARGS__ }
+#define CPR_FIELD_ARRAY_(Struct, member, ...)                                                                          \
+  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)[0]),                                 \
+    CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY, __VA_ARGS__ }
+#define CPR_FIELD_COUNTED_(Struct, member, count_member, ...)                                                          \
+  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)[0]),                                 \
+    CPR_ELEMENTS_ (Struct, member), CPR_COUNT_ (Struct, count_member), __VA_ARGS__ }
+#define CPR_FIELD_HEAP_ARRAY_(Struct, member, count_member, maximum, ...)                                              \
+  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)[0]),                                 \
+    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), CPR_COUNT_ (Struct, count_member), __VA_ARGS__ }
+#define CPR_FIELD_BYTES_(Struct, member, ...)                                                                          \
+  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_BYTES, .width = 1,                                                    \
+    .count = sizeof (CPR_MEMBER_ (Struct, member)), .shape = CPR_SHAPE_ARRAY, __VA_ARGS__ }
+#define CPR_FIELD_HEAP_BYTES_(Struct, member, count_member, maximum, ...)                                              \
+  { CPR_BASE_ (Struct, member),                                                                                        \
+    .kind = CPR_KIND_BYTES + CPR_CHECK_ (sizeof (CPR_MEMBER_ (Struct, member)[0]) == 1, #member " doesn't point to bytes"), \
+    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), CPR_COUNT_ (Struct, count_member), __VA_ARGS__ }
+#define CPR_FIELD_STRING_(Struct, member, ...)                                                                         \
+  { CPR_BASE_ (Struct, member), .width = 1,                                                                            \
+    .kind = CPR_KIND_STRING + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member)[0], char, #member " is not an array of char"), \
+    .count = sizeof (CPR_MEMBER_ (Struct, member)) - 1 + CPR_CHECK_ARRAY_ (Struct, member), __VA_ARGS__ }
+#define CPR_FIELD_HEAP_STRING_(Struct, member, maximum, ...)                                                           \
+  { CPR_BASE_ (Struct, member),                                                                                        \
+    .kind = CPR_KIND_STRING + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member), char *, #member " is not a char *"),      \
+    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), .optional = true, __VA_ARGS__ }
+#define CPR_FIELD_STRUCT_(Struct, member, Nested, description, ...)                                                    \
+  { CPR_BASE_ (Struct, member), CPR_STRUCT_ (CPR_MEMBER_ (Struct, member), Nested, description),                       \
+    .width = sizeof (Nested), .count = 1, __VA_ARGS__ }
+#define CPR_FIELD_POINTER_(Struct, member, Nested, description, ...)                                                   \
+  { CPR_BASE_ (Struct, member), CPR_STRUCT_ (*CPR_MEMBER_ (Struct, member), Nested, description),                      \
+    CPR_HEAP_ELEMENTS_ (Struct, member, 1), .optional = true, __VA_ARGS__ }
+#define CPR_FIELD_STRUCT_ARRAY_(Struct, member, Nested, description, ...)                                              \
+  { CPR_BASE_ (Struct, member), CPR_STRUCT_ (CPR_MEMBER_ (Struct, member)[0], Nested, description),                    \
+    CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY, __VA_ARGS__ }
+#define CPR_FIELD_STRUCT_COUNTED_(Struct, member, count_member, Nested, description, ...)                              \
+  { CPR_BASE_ (Struct, member), CPR_STRUCT_ (CPR_MEMBER_ (Struct, member)[0], Nested, description),                    \
+    CPR_ELEMENTS_ (Struct, member), CPR_COUNT_ (Struct, count_member), __VA_ARGS__ }
+#define CPR_FIELD_LIST_(Struct, member, Nested, description, maximum, callbacks, ...)                                  \
+  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_STRUCT, .type = &(description), .layout = CPR_LAYOUT_LIST,            \
+    .width = sizeof (Nested), .count = (maximum), .shape = CPR_SHAPE_COUNTED, .list = &(callbacks), __VA_ARGS__ }
+#define CPR_FIELD_FD_(Struct, member, ...)                                                                             \
+  { CPR_BASE_ (Struct, member), .width = sizeof (int), .count = 1,                                                     \
+    .kind = CPR_KIND_FD + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member), int, #member " is not an int"), __VA_ARGS__ }
+#define CPR_FIELD_FD_ARRAY_(Struct, member, ...)                                                                       \
+  { CPR_BASE_ (Struct, member), CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY,                              \
+    .kind = CPR_KIND_FD + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member)[0], int, #member " is not an array of int"), __VA_ARGS__ }
+#define CPR_FIELD_TIME_(Struct, member, ...)                                                                           \
+  { CPR_BASE_ (Struct, member), .width = 8, .count = 1,                                                                \
+    .kind = CPR_KIND_TIME + CPR_CHECK_ (sizeof (CPR_MEMBER_ (Struct, member)) == 8 &&                                  \
+                                        (CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) == CPR_KIND_INT ||                 \
+                                         CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) == CPR_KIND_UINT),                 \
+                                        #member " is not an integer of 64 bits"), __VA_ARGS__ }
+#define CPR_FIELD_GROUP_(Struct, group, description, callback, ...)                                                    \
+  { .name = (group), .kind = CPR_KIND_STRUCT, .type = &(description), .width = sizeof (Struct), .count = 1,            \
+    .optional = true, .needed = (callback), __VA_ARGS__ }
+#define CPR_FIELD_RETIRED_(member, Type, value, ...)                                                                   \
+  { .name = #member, .kind = CPR_KIND_OF ((Type) 0), .width = sizeof (Type), .count = 1, .layout = CPR_LAYOUT_NONE,    \
+    .default_value = (uint64_t) (int64_t) (value) + CPR_CHECK_ ((Type) (value) == (value), "the value doesn't fit " #Type), __VA_ARGS__ }
+
+/**
+ * CPR_FIELD:
+ * @Struct: the struct's type
+ * @member: a member: bool, an integer of any width, an enum, float or double
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A field with one value. Since: 0.1
+ */
+#define CPR_FIELD(...) CPR_FIELD_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_OPTIONAL:
+ * @Struct: the struct's type
+ * @member: a member: bool or an integer
+ * @value: its default
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A field that isn't written while it has its default. Since: 0.1
+ */
+#define CPR_FIELD_OPTIONAL(...) CPR_FIELD_OPTIONAL_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_IGNORABLE:
+ * @Struct: the struct's type
+ * @member: a member: bool or an integer
+ * @value: its default
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A field that a reader which doesn't know it may drop. Since: 0.1
+ */
+#define CPR_FIELD_IGNORABLE(...) CPR_FIELD_IGNORABLE_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_ARRAY:
+ * @Struct: the struct's type
+ * @member: a member: an array of what CPR_FIELD() takes
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A fixed array. Optional: not written while all elements are 0. Since: 0.1
+ */
+#define CPR_FIELD_ARRAY(...) CPR_FIELD_ARRAY_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_COUNTED:
+ * @Struct: the struct's type
+ * @member: a member: an array of what CPR_FIELD() takes
+ * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of its own
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * An array of which only the first elements are in use. More than fit are an error. Optional: not written while none is in use. Since: 0.1
+ */
+#define CPR_FIELD_COUNTED(...) CPR_FIELD_COUNTED_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_HEAP_ARRAY:
+ * @Struct: the struct's type
+ * @member: a member: a pointer to what CPR_FIELD() takes, from g_malloc(), or %NULL
+ * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of its own
+ * @maximum: the most elements
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A counted array on the heap. Loading makes it as large as it has to be. Since: 0.1
+ */
+#define CPR_FIELD_HEAP_ARRAY(...) CPR_FIELD_HEAP_ARRAY_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_BYTES:
+ * @Struct: the struct's type
+ * @member: a member of any type without pointers
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * Bytes that are copied as they are: for structs of the kernel's ABI, which are what they are. Optional: not written while all are 0. Since: 0.1
+ */
+#define CPR_FIELD_BYTES(...) CPR_FIELD_BYTES_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_HEAP_BYTES:
+ * @Struct: the struct's type
+ * @member: a member: a pointer to bytes, from g_malloc(), or %NULL
+ * @count_member: a member: an unsigned integer, how many bytes there are; it needs no field of its own
+ * @maximum: the most bytes; for more than some MiB see #CprDeviceType
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A buffer on the heap. Since: 0.1
+ */
+#define CPR_FIELD_HEAP_BYTES(...) CPR_FIELD_HEAP_BYTES_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_STRING:
+ * @Struct: the struct's type
+ * @member: a member: an array of char with a string in it
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A string in the struct. One that has no end in its array is an error. Since: 0.1
+ */
+#define CPR_FIELD_STRING(...) CPR_FIELD_STRING_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_HEAP_STRING:
+ * @Struct: the struct's type
+ * @member: a member: char *, from g_malloc(), or %NULL
+ * @maximum: the most bytes, without the zero at the end
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A string on the heap. %NULL is kept, and a program that does not know the field can read the state then. Since: 0.1
+ */
+#define CPR_FIELD_HEAP_STRING(...) CPR_FIELD_HEAP_STRING_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_STRUCT:
+ * @Struct: the struct's type
+ * @member: a member of type @Nested
+ * @Nested: the member's type
+ * @description: the #CprStruct that describes @Nested
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A struct in the struct. It can not be optional: see CPR_FIELD_GROUP(). Since: 0.1
+ */
+#define CPR_FIELD_STRUCT(...) CPR_FIELD_STRUCT_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_POINTER:
+ * @Struct: the struct's type
+ * @member: a member: a pointer to @Nested, from g_malloc(), or %NULL
+ * @Nested: the type that it points to
+ * @description: the #CprStruct that describes @Nested
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A struct on the heap. %NULL is kept, and a program that does not know the field can read the state then. Loading makes it, zeroed, where there was none, and frees it where there is none in the state. Since: 0.1
+ */
+#define CPR_FIELD_POINTER(...) CPR_FIELD_POINTER_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_STRUCT_ARRAY:
+ * @Struct: the struct's type
+ * @member: a member: an array of @Nested
+ * @Nested: the elements' type
+ * @description: the #CprStruct that describes @Nested
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A fixed array of structs. It can not be optional. Since: 0.1
+ */
+#define CPR_FIELD_STRUCT_ARRAY(...) CPR_FIELD_STRUCT_ARRAY_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_STRUCT_COUNTED:
+ * @Struct: the struct's type
+ * @member: a member: an array of @Nested
+ * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of its own
+ * @Nested: the elements' type
+ * @description: the #CprStruct that describes @Nested
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * An array of structs of which only the first are in use. Since: 0.1
+ */
+#define CPR_FIELD_STRUCT_COUNTED(...) CPR_FIELD_STRUCT_COUNTED_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_LIST:
+ * @Struct: the struct's type
+ * @member: a member: the container
+ * @Nested: the elements' type
+ * @description: the #CprStruct that describes @Nested
+ * @maximum: the most elements
+ * @callbacks: the #CprList for the container
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A list of structs in a container of any kind. Loading clears it and fills it anew. Since: 0.1
+ */
+#define CPR_FIELD_LIST(...) CPR_FIELD_LIST_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_FD:
+ * @Struct: the struct's type
+ * @member: a member: an int: an fd of the fd table, or -1
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * An fd that the device holds. Saving it records its name and index; loading claims it, if nobody has, and stores its number. Since: 0.1
+ */
+#define CPR_FIELD_FD(...) CPR_FIELD_FD_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_FD_ARRAY:
+ * @Struct: the struct's type
+ * @member: a member: an array of int
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A fixed array of fds. Since: 0.1
+ */
+#define CPR_FIELD_FD_ARRAY(...) CPR_FIELD_FD_ARRAY_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_TIME:
+ * @Struct: the struct's type
+ * @member: a member: int64_t or uint64_t
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * An instant, in ns on CLOCK_MONOTONIC. Where that clock began anew, after a restart of the host, loading converts it to the same instant. Since: 0.1
+ */
+#define CPR_FIELD_TIME(...) CPR_FIELD_TIME_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_GROUP:
+ * @Struct: the struct's type
+ * @group: a name, unique among the fields
+ * @description: a #CprStruct for @Struct too, with the fields of the group
+ * @callback: whether the group is written, called with the struct
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * Fields of the same struct that go together and are only written when needed. Where they are not in the state, the members keep what the program that loads gave them. Since: 0.1
+ */
+#define CPR_FIELD_GROUP(...) CPR_FIELD_GROUP_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_RETIRED:
+ * @member: the name of a member that is no more
+ * @Type: the type it had: bool or an integer
+ * @value: what older programs shall find
+ * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * Keeps the place of a removed field: writes the value for older programs, and drops what they wrote. Since: 0.1
+ */
+#define CPR_FIELD_RETIRED(...) CPR_FIELD_RETIRED_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_END:
+ *
+ * Ends a table of fields. Since: 0.1
+ */
+#define CPR_FIELD_END                                                                                                  \
+  {                                                                                                                    \
+    .name = NULL                                                                                                       \
+  }
+
+/**
+ * CPR_ALIASES:
+ * @names: a string: older names of the field, separated by spaces
+ *
+ * A modifier at the end of a `CPR_FIELD` macro: the field is also found under its older names. Since: 0.1
+ */
+#define CPR_ALIASES(names) .aliases = (names)
+
+/**
+ * CPR_OPTIONAL:
+ *
+ * A modifier: the field isn't written while it is empty or all zero; for those that take no default of their own. Since: 0.1
+ */
+#define CPR_OPTIONAL .optional = true
+
+/**
+ * CPR_IGNORABLE:
+ *
+ * A modifier: as %CPR_OPTIONAL, and a reader that doesn't know the field may drop it. Heap strings and pointers, which are
+ * optional anyway, take `.ignorable = true`. Since: 0.1
+ */
+#define CPR_IGNORABLE .optional = true, .ignorable = true
+
+/* clang-format on */
+
+#endif
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stream/struct.h"
+
+#include "base/error.h"
+
+static bool
+name_is_sane (const char *name)
+{
+  return name != NULL && name[0] != '\0' && strlen (name) <= CPR_NAME_MAX;
+}
+
+/* A count apart from its array: else the array's elements could change it after it was checked. */
+static bool
+count_is_sane (const CprStruct *type, const CprField *field)
+{
+  size_t width = field->count_width, at = field->count_offset;
+  size_t size = field->layout == CPR_LAYOUT_INLINE ? field->width * field->count : sizeof (void *);
+
+  return (width == 1 || width == 2 || width == 4 || width == 8) && at <= type->size && width <= type->size - at &&
+         (at + width <= field->offset || at >= field->offset + size);
+}
+
+/* What a schema can't say. */
+static bool
+layout_is_sane (const CprField *field)
+{
+  switch (field->layout)
+    {
+    case CPR_LAYOUT_INLINE: /* a struct in the struct can't be missing, a group can */
+      return field->list == NULL && (field->kind != CPR_KIND_STRUCT || field->shape == CPR_SHAPE_COUNTED ||
+                                     field->optional == (field->needed != NULL));
+    case CPR_LAYOUT_HEAP:
+      return field->list == NULL && field->needed == NULL &&
+             (field->shape == CPR_SHAPE_COUNTED
+                  ? field->kind == CPR_KIND_BYTES || cpr_kind_is_number (field->kind)
+                  : field->optional && (field->kind == CPR_KIND_STRING || field->kind == CPR_KIND_STRUCT));
+    case CPR_LAYOUT_LIST:
+      return field->kind == CPR_KIND_STRUCT && field->shape == CPR_SHAPE_COUNTED && field->list != NULL &&
+             field->list->get_next != NULL && field->list->append != NULL && field->list->clear != NULL;
+    case CPR_LAYOUT_NONE:
+      return field->shape == CPR_SHAPE_ONE && cpr_kind_is_number (field->kind) && !field->optional;
+    default:
+      return false;
+    }
+}
+
+static bool
+lies_in_struct (const CprStruct *type, const CprField *field)
+{
+  size_t size = field->layout == CPR_LAYOUT_INLINE ? field->width : 1, count = 1;
+
+  if (field->layout == CPR_LAYOUT_NONE)
+    return true;
+  if (field->layout == CPR_LAYOUT_HEAP)
+    size = sizeof (void *);
+  else if (field->layout == CPR_LAYOUT_INLINE)
+    count = field->kind == CPR_KIND_STRING ? field->count + 1 : field->count;
+  return field->offset <= type->size && size <= (type->size - field->offset) / count;
+}
+
+static bool
+field_is_sane (const CprField *field)
+{
+  CprSchemaField made;
+
+  if (!name_is_sane (field->name) || field->count == 0 || field->count > UINT32_MAX ||
+      field->width > CPR_LIMIT_STRUCT || field->shape > CPR_SHAPE_COUNTED)
+    return false;
+  made = cpr_schema_field_from (field);
+  if (field->kind == CPR_KIND_STRUCT && field->width == 0)
+    return false;
+  return cpr_schema_field_is_sane (&made) && layout_is_sane (field);
+}
+
+static bool
+check_field (const CprStruct *type, const CprField *field, GHashTable *names, GError **error)
+{
+  if (!field_is_sane (field))
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' can't be right", type->name, field->name);
+  if (!g_hash_table_add (names, g_strdup (field->name)))
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': two fields are named '%s'", type->name, field->name);
+  if (!lies_in_struct (type, field))
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' doesn't lie in its %zu bytes", type->name,
+                      field->name, type->size);
+  if (field->shape == CPR_SHAPE_COUNTED && field->layout != CPR_LAYOUT_LIST && !count_is_sane (type, field))
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the count of '%s' can't be right in %zu bytes",
+                      type->name, field->name, type->size);
+  if (field->kind == CPR_KIND_STRUCT && (field->type == NULL || field->type->size != field->width))
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' isn't of the struct it names", type->name,
+                      field->name);
+  return true;
+}
+
+/* An alias stands in for a name, so it has to be as unique. */
+static bool
+check_aliases (const CprStruct *type, const CprField *field, GHashTable *names, GError **error)
+{
+  g_auto (GStrv) aliases = field->aliases != NULL ? g_strsplit (field->aliases, " ", -1) : NULL;
+
+  for (char **alias = aliases; alias != NULL && *alias != NULL; alias++)
+    {
+      if (!name_is_sane (*alias))
+        return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the aliases of '%s' can't be right", type->name,
+                          field->name);
+      if (!g_hash_table_add (names, g_strdup (*alias)))
+        return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': two fields are named '%s'", type->name, *alias);
+    }
+  return true;
+}
+
+/* @done: structs that were checked, so that one which is used often is checked once. */
+static bool
+check_struct (const CprStruct *type, unsigned depth, GHashTable *done, GError **error)
+{
+  g_autoptr (GHashTable) names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  const CprField *field = type->fields;
+  guint n_fields = 0;
+
+  if (!name_is_sane (type->name) || field == NULL || field->name == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': it has no name or no fields",
+                      type->name != NULL ? type->name : "");
+  if (type->size > CPR_LIMIT_STRUCT)
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': %zu bytes are more than %d", type->name, type->size,
+                      CPR_LIMIT_STRUCT);
+  if (depth > CPR_LIMIT_DEPTH)
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': nested more than %d deep", type->name, CPR_LIMIT_DEPTH);
+  /* Seen at this depth or a deeper one: nothing new can come of it. */
+  if (GPOINTER_TO_UINT (g_hash_table_lookup (done, type)) >= depth)
+    return true;
+  g_hash_table_insert (done, (void *) type, GUINT_TO_POINTER (depth));
+  for (; field->name != NULL; field++, n_fields++)
+    {
+      if (!check_field (type, field, names, error))
+        return false;
+      if (field->kind == CPR_KIND_STRUCT && !check_struct (field->type, depth + 1, done, error))
+        return false;
+    }
+  if (n_fields > CPR_LIMIT_FIELDS)
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': more than %d fields", type->name, CPR_LIMIT_FIELDS);
+  for (field = type->fields; field->name != NULL; field++)
+    if (!check_aliases (type, field, names, error))
+      return false;
+  return true;
+}
+
+bool
+cpr_struct_check (const CprStruct *type, GError **error)
+{
+  g_autoptr (GHashTable) done = g_hash_table_new (NULL, NULL);
+
+  return check_struct (type, 1, done, error);
+}
+
+static void
+clear_heap (const CprField *field, void *owner)
+{
+  void *heap = cpr_field_at (field, owner);
+  void *none = NULL;
+
+  if (heap != NULL && field->kind == CPR_KIND_STRUCT)
+    for (const CprField *inner = field->type->fields; inner->name != NULL; inner++)
+      if (inner->layout == CPR_LAYOUT_HEAP || inner->layout == CPR_LAYOUT_LIST)
+        cpr_field_clear (inner, heap);
+  g_free (heap);
+  memcpy ((uint8_t *) owner + field->offset, &none, sizeof none);
+}
+
+void
+cpr_field_clear (const CprField *field, void *owner)
+{
+  uint8_t *at = (uint8_t *) owner + field->offset;
+
+  if (field->shape == CPR_SHAPE_COUNTED && field->layout != CPR_LAYOUT_LIST)
+    memset ((uint8_t *) owner + field->count_offset, 0, field->count_width);
+  if (field->layout == CPR_LAYOUT_HEAP)
+    clear_heap (field, owner);
+  else if (field->layout == CPR_LAYOUT_LIST)
+    field->list->clear (at);
+  else if (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_FD)
+    memset (at, 0xff, field->width * field->count); /* -1 */
+  else if (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_STRING)
+    *at = '\0';
+  else if (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_BYTES)
+    memset (at, 0, field->count);
+}

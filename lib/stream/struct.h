@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_STREAM_STRUCT_H
+#define CPR_STREAM_STRUCT_H
+
+#include "stream/value.h"
+
+/* A program's own structs: the tables of fields, and what they describe in memory. */
+
+/* Whether a static table of fields can be right. */
+bool cpr_struct_check (const CprStruct *type, GError **error);
+
+/* Writes a struct's fields, packed. */
+bool
+cpr_struct_encode (const CprStruct *type, const void *source, const CprCodec *codec, CprWriter *writer, GError **error);
+
+/* Where a field's values are: in the struct, or on the heap. */
+static inline void *
+cpr_field_at (const CprField *field, const void *owner)
+{
+  uint8_t *at = (uint8_t *) owner + field->offset;
+  void *heap;
+
+  if (field->layout != CPR_LAYOUT_HEAP)
+    return at;
+  memcpy (&heap, at, sizeof heap);
+  return heap;
+}
+
+/* Makes a field empty: what an absent one stands for, but for numbers with a default. Frees what it had on the heap. */
+void cpr_field_clear (const CprField *field, void *owner);
+
+#endif

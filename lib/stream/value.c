@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stream/value.h"
+
+#include "base/error.h"
+
+static bool
+is_integer (CprKind kind)
+{
+  return kind == CPR_KIND_BOOL || kind == CPR_KIND_UINT || kind == CPR_KIND_INT;
+}
+
+uint64_t
+cpr_number_load (CprKind kind, size_t width, const void *at)
+{
+  uint64_t value = 0;
+  unsigned unused_bits = (unsigned) (64 - 8 * width);
+
+  memcpy (&value, at, width);
+  if (kind == CPR_KIND_INT)
+    value = (uint64_t) ((int64_t) (value << unused_bits) >> unused_bits);
+  return value;
+}
+
+bool
+cpr_kinds_convert (CprKind from, CprKind to)
+{
+  return from == to || (is_integer (from) && is_integer (to));
+}
+
+static bool
+store_float (size_t width, void *at, size_t from_width, uint64_t value)
+{
+  double wide;
+  float narrow;
+  uint64_t again;
+
+  if (from_width == width)
+    again = value;
+  else if (width == 8)
+    {
+      memcpy (&narrow, &value, sizeof narrow);
+      wide = (double) narrow;
+      memcpy (&again, &wide, sizeof wide);
+    }
+  else
+    {
+      memcpy (&wide, &value, sizeof wide);
+      narrow = (float) wide;
+      wide = (double) narrow;
+      memcpy (&again, &wide, sizeof wide);
+      if (again != value)
+        return false;
+      memcpy (&again, &narrow, sizeof narrow);
+    }
+  if (at != NULL)
+    memcpy (at, &again, width);
+  return true;
+}
+
+bool
+cpr_number_store (CprKind kind, size_t width, void *at, CprKind from_kind, size_t from_width, uint64_t value)
+{
+  bool negative = from_kind == CPR_KIND_INT && (int64_t) value < 0;
+  uint64_t most = UINT64_MAX >> (64 - 8 * width);
+
+  if (!cpr_kinds_convert (from_kind, kind))
+    return false;
+  if (kind == CPR_KIND_FLOAT)
+    return store_float (width, at, from_width, value);
+  if (kind == CPR_KIND_BOOL)
+    most = 1;
+  else if (kind == CPR_KIND_INT)
+    most >>= 1;
+  if (negative ? kind != CPR_KIND_INT || ~value > most : value > most)
+    return false;
+  if (at != NULL)
+    memcpy (at, &value, width);
+  return true;
+}
+
+bool
+cpr_fd_value_read (CprCursor *cursor, const char **name, int *index)
+{
+  uint32_t value;
+
+  *name = cpr_cursor_get_string (cursor);
+  value = cpr_cursor_get_u32 (cursor);
+  if (cursor->failed || value > G_MAXINT || ((*name)[0] == '\0' && value != 0))
+    return false;
+  *index = (*name)[0] != '\0' ? (int) value : -1;
+  return true;
+}
+
+bool
+cpr_field_throw_cut_off (const CprSchemaField *field, GError **error)
+{
+  return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' is cut off", field->name);
+}
+
+bool
+cpr_bools_are_sane (const uint8_t *bytes, size_t count)
+{
+  for (size_t i = 0; i < count; i++)
+    if (bytes[i] > 1)
+      return false;
+  return true;
+}
+
+bool
+cpr_field_begin (const CprSchemaField *field, CprCursor *cursor, bool *present, uint32_t *count, GError **error)
+{
+  unsigned presence = 1;
+
+  if ((field->flags & CPR_FIELD_FLAG_OPTIONAL) != 0)
+    presence = cpr_cursor_get_u8 (cursor);
+  *present = presence != 0;
+  *count = field->kind == CPR_KIND_STRING ? 1 : field->count;
+  if (presence == 0)
+    *count = 0;
+  else if ((field->flags & CPR_FIELD_FLAG_COUNTED) != 0)
+    *count = cpr_cursor_get_u32 (cursor);
+  if (cursor->failed)
+    return cpr_field_throw_cut_off (field, error);
+  if (presence > 1)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': its presence is %u", field->name, presence);
+  if (*count > field->count)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s' has %u of %u elements", field->name, *count, field->count);
+  return true;
+}
+
+const uint8_t *
+cpr_string_value_read (const CprSchemaField *field, CprCursor *cursor, uint32_t *len)
+{
+  const uint8_t *bytes;
+
+  *len = cpr_cursor_get_u32 (cursor);
+  bytes = cpr_cursor_get (cursor, *len);
+  return bytes != NULL && *len <= field->count && memchr (bytes, 0, *len) == NULL ? bytes : NULL;
+}
+
+#define TELL(visitor, what, ...)                        \
+  do                                                    \
+    {                                                   \
+      if ((visitor) != NULL && (visitor)->what != NULL) \
+        (visitor)->what (__VA_ARGS__);                  \
+    }                                                   \
+  while (0)
+
+static bool
+walk_numbers (const CprSchemaField *field, CprCursor *cursor, uint32_t count, const CprVisitor *visitor, GError **error)
+{
+  const uint8_t *at = cpr_cursor_get (cursor, (size_t) count * field->width);
+
+  if (at == NULL)
+    return cpr_field_throw_cut_off (field, error);
+  if (field->kind == CPR_KIND_BOOL && !cpr_bools_are_sane (at, count))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': a bool is neither 0 nor 1", field->name);
+  for (uint32_t i = 0; visitor != NULL && visitor->number != NULL && i < count; i++)
+    visitor->number (field, cpr_number_load (field->kind, field->width, at + (size_t) i * field->width),
+                     visitor->user_data);
+  return true;
+}
+
+static bool
+walk_bytes (const CprSchemaField *field, CprCursor *cursor, uint32_t len, const CprVisitor *visitor, GError **error)
+{
+  const uint8_t *bytes =
+      field->kind == CPR_KIND_STRING ? cpr_string_value_read (field, cursor, &len) : cpr_cursor_get (cursor, len);
+
+  if (bytes == NULL && cursor->failed)
+    return cpr_field_throw_cut_off (field, error);
+  if (bytes == NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': a string that can't be right", field->name);
+  TELL (visitor, bytes, bytes, len, visitor->user_data);
+  return true;
+}
+
+static bool
+walk_fd (
+    const CprSchemaField *field, CprCursor *cursor, const CprCodec *codec, const CprVisitor *visitor, GError **error)
+{
+  const char *name;
+  int index;
+
+  if (!cpr_fd_value_read (cursor, &name, &index))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': an fd that can't be right", field->name);
+  if (index >= 0 && codec != NULL && codec->find_fd (codec->fds, name, index) < 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': the fd '%s' %d isn't in the state", field->name, name,
+                      index);
+  TELL (visitor, fd, name, index, visitor->user_data);
+  return true;
+}
+
+static bool
+walk_values (const CprSchema *schema,
+             const CprSchemaField *field,
+             CprCursor *cursor,
+             uint32_t count,
+             const CprCodec *codec,
+             const CprVisitor *visitor,
+             GError **error)
+{
+  switch (field->kind)
+    {
+    case CPR_KIND_BYTES:
+    case CPR_KIND_STRING:
+      return walk_bytes (field, cursor, count, visitor, error);
+    case CPR_KIND_STRUCT:
+      for (uint32_t i = 0; i < count; i++)
+        if (!cpr_struct_walk (schema, field->struct_index, cursor, codec, visitor, error))
+          {
+            g_prefix_error (error, "field '%s': ", field->name);
+            return false;
+          }
+      return true;
+    case CPR_KIND_FD:
+      for (uint32_t i = 0; i < count; i++)
+        if (!walk_fd (field, cursor, codec, visitor, error))
+          return false;
+      return true;
+    default:
+      return walk_numbers (field, cursor, count, visitor, error);
+    }
+}
+
+bool
+cpr_field_walk (const CprSchema *schema,
+                const CprSchemaField *field,
+                CprCursor *cursor,
+                const CprCodec *codec,
+                const CprVisitor *visitor,
+                GError **error)
+{
+  bool list = (field->flags & CPR_FIELD_FLAG_ARRAY) != 0 && field->kind != CPR_KIND_BYTES;
+  uint32_t count;
+  bool present;
+
+  if (!cpr_field_begin (field, cursor, &present, &count, error))
+    return false;
+  TELL (visitor, begin_field, field, visitor->user_data);
+  if (!present)
+    {
+      TELL (visitor, absent, visitor->user_data);
+      return true;
+    }
+  if (list)
+    TELL (visitor, begin_list, count, visitor->user_data);
+  if (!walk_values (schema, field, cursor, count, codec, visitor, error))
+    return false;
+  if (list)
+    TELL (visitor, end_list, visitor->user_data);
+  return true;
+}
+
+bool
+cpr_struct_walk (const CprSchema *schema,
+                 uint32_t struct_index,
+                 CprCursor *cursor,
+                 const CprCodec *codec,
+                 const CprVisitor *visitor,
+                 GError **error)
+{
+  const CprSchemaStruct *type = cpr_schema_get_struct (schema, struct_index);
+
+  TELL (visitor, begin_struct, visitor->user_data);
+  for (guint i = 0; i < type->fields->len; i++)
+    if (!cpr_field_walk (schema, &g_array_index (type->fields, CprSchemaField, i), cursor, codec, visitor, error))
+      return false;
+  TELL (visitor, end_struct, visitor->user_data);
+  return true;
+}
