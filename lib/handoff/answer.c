@@ -40,7 +40,7 @@ cpr_answer_write (const CprAnswer *answer, const CprSchemaBuilder *types, CprWri
   cpr_writer_begin_chunk (writer, CPR_CHUNK_ANSWER, 0);
   cpr_writer_put_u64 (writer, answer->question);
   cpr_writer_put_u32 (writer, cpr_findings_count_refusals (answer->findings) > 0 ? VERDICT_NO : VERDICT_YES);
-  put_text (writer, answer->executable.path != NULL ? answer->executable.path : "");
+  put_text (writer, answer->path != NULL ? answer->path : "");
   put_text (writer, answer->executable.build_id);
   cpr_writer_put_u64 (writer, answer->executable.device);
   cpr_writer_put_u64 (writer, answer->executable.inode);
@@ -60,11 +60,12 @@ read_answer (CprAnswer *answer, CprCursor *cursor, uint32_t *verdict, GError **e
 {
   answer->question = cpr_cursor_get_u64 (cursor);
   *verdict = cpr_cursor_get_u32 (cursor);
-  answer->executable.path = g_strdup (cpr_cursor_get_string (cursor));
+  answer->path = g_strdup (cpr_cursor_get_string (cursor));
   answer->executable.build_id = g_strdup (cpr_cursor_get_string (cursor));
   answer->executable.device = cpr_cursor_get_u64 (cursor);
   answer->executable.inode = cpr_cursor_get_u64 (cursor);
-  if (cursor->failed || cpr_cursor_left (cursor) != 0 || *verdict > VERDICT_NO)
+  if (cursor->failed || cpr_cursor_left (cursor) != 0 || *verdict > VERDICT_NO ||
+      strspn (answer->executable.build_id, "0123456789abcdefABCDEF") != strlen (answer->executable.build_id))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "its head can't be right");
   return true;
 }
@@ -133,6 +134,7 @@ cpr_answer_read (CprAnswer *answer, const void *data, size_t len, GError **error
 void
 cpr_answer_clear (CprAnswer *answer)
 {
+  g_clear_pointer (&answer->path, g_free);
   cpr_executable_clear (&answer->executable);
   g_clear_pointer (&answer->findings, g_ptr_array_unref);
 }

@@ -4,12 +4,12 @@
 
 #include "handoff/executable.h"
 #include "handoff/findings.h"
-#include "stream/schema.h"
 
 typedef struct
 {
   uint64_t question; /* its checksum */
-  CprExecutable executable;
+  char *path;        /* of the executable; NULL where it isn't known */
+  CprSuccessor executable;
   GPtrArray *findings; /* CprFinding */
 } CprAnswer;
 

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "stream/convert.h"
 
 #define REFUSE(subject, name, ...) \
   cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_##subject, name, __VA_ARGS__)
@@ -182,38 +181,11 @@ note_dropped (const char *field, void *user_data)
         field);
 }
 
-static bool
-compare_fields (const CprAskedDevice *device,
-                const CprSchemaType *from,
-                const CprDeviceType *to,
-                CprPlans *plans,
-                GPtrArray *findings,
-                GError **error)
-{
-  CprCursor cursor = device->section;
-  const CprPlan *plan;
-  Dropped dropped = { device->name, findings };
-
-  if (from->version > to->version || from->version < to->minimum_version)
-    return cpr_throw (error, CPR_ERROR_VERSION, "version is %u in the state, this program loads %u to %u",
-                      from->version, to->minimum_version, to->version);
-  plan = cpr_plans_get (plans, from->struct_index, &to->state, error);
-  if (plan == NULL)
-    return false;
-  cpr_plan_foreach_dropped (plan, note_dropped, &dropped);
-  if (!device->has_section)
-    return true;
-  if (!cpr_plan_apply (plan, &cursor, NULL, NULL, error))
-    return false;
-  if (cpr_cursor_left (&cursor) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "%zu bytes follow its last field", cpr_cursor_left (&cursor));
-  return true;
-}
-
 static void
-compare_devices (const CprQuestion *question, GHashTable *declared, const GPtrArray *types, GPtrArray *findings)
+compare_devices (CprQuestion *question, GHashTable *declared, const GPtrArray *types, GPtrArray *findings)
 {
   const CprSchema *schema = &question->manifest.schema;
+  const CprCodec codec = cpr_fd_table_get_codec (&question->manifest.fds); /* claims the fds that devices hold */
   g_autoptr (CprPlans) plans = cpr_plans_new (schema);
 
   for (guint i = 0; i < question->devices->len; i++)
@@ -221,14 +193,19 @@ compare_devices (const CprQuestion *question, GHashTable *declared, const GPtrAr
       const CprAskedDevice *device = &g_array_index (question->devices, CprAskedDevice, i);
       const CprSchemaType *from = &g_array_index (schema->types, CprSchemaType, device->type);
       const CprDeviceType *to = find_type (types, from->name);
+      Dropped dropped = { device->name, findings };
       g_autoptr (GError) error = NULL;
+      const CprPlan *plan;
 
       if (declared != NULL && !compare_declared (device, from->name, declared, findings))
         continue;
       if (to == NULL)
         REFUSE (DEVICE, device->name, "device '%s': its type '%s' is unknown here", device->name, from->name);
-      else if (!compare_fields (device, from, to, plans, findings, &error))
+      else if (!cpr_device_type_accepts (to, from, plans, device->has_section ? &device->fields : NULL, &codec, &plan,
+                                         &error))
         REFUSE (DEVICE, device->name, "device '%s': %s", device->name, error->message);
+      else
+        cpr_plan_foreach_dropped (plan, note_dropped, &dropped);
     }
 }
 
@@ -255,16 +232,17 @@ cpr_compare (CprQuestion *question, const CprCandidate *candidate, const GPtrArr
   g_autoptr (GHashTable) declared = NULL;
 
   compare_vm (&question->manifest, candidate->config->name, findings);
+  for (guint i = 0; inventory != NULL && i < inventory->refusals->len; i++)
+    REFUSE (PROGRAM, "", "%s", (const char *) inventory->refusals->pdata[i]);
   if (inventory != NULL)
-    {
-      for (guint i = 0; i < inventory->refusals->len; i++)
-        REFUSE (PROGRAM, "", "%s", (const char *) inventory->refusals->pdata[i]);
-      compare_fds (&question->manifest.fds, candidate, findings);
-      compare_ram (&question->manifest.ram, inventory->ram, findings);
-      declared = index_declared (question, inventory->devices, findings);
-    }
+    declared = index_declared (question, inventory->devices, findings);
   if (inventory != NULL || candidate->config->device_types != NULL)
     compare_devices (question, declared, types, findings);
   else if (question->devices->len > 0)
     LOSE (PROGRAM, "", "this program doesn't say which device types it has: devices weren't checked");
+  if (inventory != NULL)
+    {
+      compare_fds (&question->manifest.fds, candidate, findings);
+      compare_ram (&question->manifest.ram, inventory->ram, findings);
+    }
 }

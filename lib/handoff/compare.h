@@ -2,6 +2,7 @@
 #ifndef CPR_HANDOFF_COMPARE_H
 #define CPR_HANDOFF_COMPARE_H
 
+#include "handoff/findings.h"
 #include "handoff/inventory.h"
 #include "handoff/question.h"
 

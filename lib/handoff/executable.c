@@ -46,7 +46,7 @@ find_build_id (struct dl_phdr_info *info, size_t size, void *data)
 }
 
 bool
-cpr_executable_get (CprExecutable *executable, GError **error)
+cpr_executable_get (CprSuccessor *executable, char **path, GError **error)
 {
   GString *id;
   struct stat st;
@@ -55,39 +55,26 @@ cpr_executable_get (CprExecutable *executable, GError **error)
     return cpr_throw_errno (error, errno, PATH);
   id = g_string_new (NULL);
   dl_iterate_phdr (find_build_id, id);
-  *executable = (CprExecutable){ .path = g_file_read_link (PATH, NULL),
-                                 .build_id = g_string_free (id, FALSE),
-                                 .device = st.st_dev,
-                                 .inode = st.st_ino };
+  *executable = (CprSuccessor){ st.st_dev, st.st_ino, g_string_free (id, FALSE) };
+  *path = g_file_read_link (PATH, NULL);
   return true;
 }
 
 void
-cpr_executable_copy (CprExecutable *to, const CprExecutable *from)
+cpr_executable_clear (CprSuccessor *executable)
 {
-  *to = *from;
-  to->path = g_strdup (from->path);
-  to->build_id = g_strdup (from->build_id);
-}
-
-void
-cpr_executable_clear (CprExecutable *executable)
-{
-  g_clear_pointer (&executable->path, g_free);
   g_clear_pointer (&executable->build_id, g_free);
 }
 
 bool
-cpr_executable_equal (const CprExecutable *a, const CprExecutable *b)
+cpr_executable_equal (const CprSuccessor *a, const CprSuccessor *b)
 {
   return a->device == b->device && a->inode == b->inode && g_strcmp0 (a->build_id, b->build_id) == 0;
 }
 
 char *
-cpr_executable_describe (const CprExecutable *executable)
+cpr_executable_describe (const CprSuccessor *executable)
 {
-  return g_strdup_printf ("%s%s%s(device %" G_GUINT64_FORMAT ", inode %" G_GUINT64_FORMAT ", build id %s)",
-                          executable->path != NULL ? "'" : "", executable->path != NULL ? executable->path : "",
-                          executable->path != NULL ? "' " : "", executable->device, executable->inode,
-                          executable->build_id[0] != '\0' ? executable->build_id : "none");
+  return g_strdup_printf ("device %" G_GUINT64_FORMAT ", inode %" G_GUINT64_FORMAT ", build id %s", executable->device,
+                          executable->inode, executable->build_id[0] != '\0' ? executable->build_id : "none");
 }

@@ -6,11 +6,6 @@
 #include "base/checksum.h"
 #include "base/error.h"
 
-enum
-{
-  FLAG_SCHEMA_ONLY = 1u << 0 /* of QUESTION */
-};
-
 bool
 cpr_question_is_one (int fd)
 {
@@ -23,7 +18,7 @@ void
 cpr_question_write_head (const CprQuestionHead *head, CprWriter *writer)
 {
   cpr_writer_begin_chunk (writer, CPR_CHUNK_QUESTION, 0);
-  cpr_writer_put_u32 (writer, head->schema_only ? FLAG_SCHEMA_ONLY : 0);
+  cpr_writer_put_u32 (writer, head->schema_only ? CPR_QUESTION_FLAG_SCHEMA : 0);
   cpr_writer_put_u32 (writer, head->answer_fd);
   cpr_writer_put_u64 (writer, head->pipe_device);
   cpr_writer_put_u64 (writer, head->pipe_inode);
@@ -35,11 +30,11 @@ read_head (CprQuestionHead *head, CprCursor *cursor, GError **error)
 {
   uint32_t flags = cpr_cursor_get_u32 (cursor);
 
-  head->schema_only = (flags & FLAG_SCHEMA_ONLY) != 0;
+  head->schema_only = (flags & CPR_QUESTION_FLAG_SCHEMA) != 0;
   head->answer_fd = cpr_cursor_get_u32 (cursor);
   head->pipe_device = cpr_cursor_get_u64 (cursor);
   head->pipe_inode = cpr_cursor_get_u64 (cursor);
-  if (cursor->failed || cpr_cursor_left (cursor) != 0 || (flags & ~(uint32_t) FLAG_SCHEMA_ONLY) != 0 ||
+  if (cursor->failed || cpr_cursor_left (cursor) != 0 || (flags & ~(uint32_t) CPR_QUESTION_FLAG_SCHEMA) != 0 ||
       head->answer_fd > G_MAXINT)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "its head can't be right");
   return true;
@@ -57,8 +52,8 @@ read_devices (CprQuestion *question, CprCursor *cursor, GError **error)
 
       device.type = cpr_cursor_get_u32 (cursor);
       flags = cpr_cursor_get_u32 (cursor);
-      device.has_section = (flags & CPR_ASKED_TRIAL) != 0;
-      if (device.type >= question->manifest.schema.types->len || (flags & ~(uint32_t) CPR_ASKED_TRIAL) != 0 ||
+      device.has_section = (flags & CPR_DEVICES_FLAG_TRIAL) != 0;
+      if (device.type >= question->manifest.schema.types->len || (flags & ~(uint32_t) CPR_DEVICES_FLAG_TRIAL) != 0 ||
           cpr_question_find_device (question, device.name) != NULL)
         cursor->failed = true;
       g_array_append_val (question->devices, device);
@@ -70,15 +65,21 @@ read_devices (CprQuestion *question, CprCursor *cursor, GError **error)
 }
 
 static bool
-read_section (CprQuestion *question, CprCursor *cursor, GError **error)
+read_section (CprQuestion *question, const CprChunk *chunk, GError **error)
 {
-  CprAskedDevice *device = cpr_question_find_device (question, cpr_cursor_get_name (cursor));
-  uint32_t type = cpr_cursor_get_u32 (cursor), reserved = cpr_cursor_get_u32 (cursor);
+  const CprSchema *schema = &question->manifest.schema;
+  const CprSchemaType *type;
+  CprAskedDevice *device;
+  CprCursor fields;
+  const char *name;
 
-  if (cursor->failed || device == NULL || !device->has_section || device->section.data != NULL ||
-      type != device->type || reserved != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "its section can't be right");
-  device->section = *cursor;
+  if (!cpr_section_read (schema, chunk, &name, &type, &fields))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "a section can't be right");
+  device = cpr_question_find_device (question, name);
+  if (device == NULL || !device->has_section || device->fields.data != NULL ||
+      type != &g_array_index (schema->types, CprSchemaType, device->type))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its section can't be right", name);
+  device->fields = fields;
   return true;
 }
 
@@ -92,9 +93,9 @@ read_chunk (CprQuestion *question, CprChunk *chunk, GError **error)
     case CPR_CHUNK_DEVICES:
       return read_devices (question, &chunk->payload, error);
     case CPR_CHUNK_SECTION:
-      return read_section (question, &chunk->payload, error);
-    default:
-      return cpr_manifest_read_chunk (&question->manifest, chunk, error);
+      return read_section (question, chunk, error);
+    default: /* the manifest, read before */
+      return true;
     }
 }
 
@@ -105,7 +106,7 @@ check_sections (const CprQuestion *question, GError **error)
     {
       const CprAskedDevice *device = &g_array_index (question->devices, CprAskedDevice, i);
 
-      if (device->has_section && device->section.data == NULL)
+      if (device->has_section && device->fields.data == NULL)
         return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its section is missing", device->name);
     }
   return true;
@@ -120,6 +121,9 @@ read_all (CprQuestion *question, size_t len, GError **error)
     return false;
   if (question->reader.kind != CPR_STREAM_QUESTION)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "it is another kind of stream");
+  if (!cpr_manifest_read (&question->manifest, &question->reader, error))
+    return false;
+  cpr_reader_rewind (&question->reader);
   while (cpr_reader_next (&question->reader, &chunk))
     if (!read_chunk (question, &chunk, error))
       return false;

@@ -17,9 +17,9 @@ typedef struct
 typedef struct
 {
   const char *name;
-  uint32_t type;     /* index in the schema */
-  bool has_section;  /* saved for trial */
-  CprCursor section; /* its fields */
+  uint32_t type;    /* index in the schema */
+  bool has_section; /* saved for trial */
+  CprCursor fields; /* of that */
 } CprAskedDevice;
 
 /* A question as read. */

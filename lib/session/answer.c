@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "handoff/answer.h"
 #include "handoff/compare.h"
+#include "handoff/executable.h"
 #include "session/private.h"
 
 static bool
@@ -93,7 +94,7 @@ cpr_session_answer (const CprSessionConfig *config, int fd, GError **error)
 
   if (!read_question (&question, fd, error))
     return;
-  if (check_pipe (&question.head, error) && cpr_executable_get (&answer.executable, error))
+  if (check_pipe (&question.head, error) && cpr_executable_get (&answer.executable, &answer.path, error))
     {
       answer.question = question.checksum;
       answer.findings = cpr_findings_new ();

@@ -11,6 +11,7 @@
 #include "base/sys.h"
 #include "handoff/answer.h"
 #include "handoff/ask.h"
+#include "handoff/executable.h"
 #include "handoff/question.h"
 #include "session/private.h"
 
@@ -40,7 +41,7 @@ typedef struct
   char **envps[N_PROGRAMS];
   CprAsk asks[N_PROGRAMS];
   uint64_t questions[N_PROGRAMS]; /* their checksums */
-  CprExecutable next;
+  CprSuccessor next;
   GPtrArray *findings;
 } Round;
 
@@ -48,25 +49,40 @@ static const char *const titles[N_PROGRAMS] = { [NEW] = "new program", [OLD] = "
 
 /* ---- The question. */
 
-/* Everything after QUESTION. */
+/* Everything after QUESTION. For the hash without what differs each time. */
 static bool
-write_body (CprSession *session, CprWriter *writer, bool for_hash, GError **error)
+write_body (CprSession *session, CprSchemaBuilder *builder, CprWriter *writer, bool for_hash, GError **error)
 {
-  CprManifest head = { .vm_name = session->name,
-                       .uid = geteuid (),
-                       .pid = (uint32_t) getpid (),
-                       .generation = session->generation,
-                       .run_state = session->run_state };
+  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
+  CprManifest head;
 
-  if (!cpr_boot_id_get (head.boot_id, error))
+  if (!cpr_session_make_head (session, &head, error))
     return false;
-  if (!for_hash)
-    cpr_manifest_stamp (&head);
+  if (for_hash)
+    head.saved_ns = head.saved_real_ns = head.signal_mask = 0;
   cpr_manifest_write_vm (&head, writer);
   cpr_manifest_write_tables (&session->fds, &session->ram, writer);
-  cpr_device_table_write_schema (&session->devices, writer);
-  cpr_device_table_write_list (&session->devices, writer);
-  return for_hash || cpr_device_table_write_trial (&session->devices, &session->fds, writer, error);
+  cpr_device_table_write_schema (&session->devices, builder, writer);
+  return cpr_device_table_write_list (&session->devices, builder, writer, error) &&
+         (for_hash || cpr_device_table_write_trial (&session->devices, builder, &codec, writer, error));
+}
+
+static bool
+send_question (CprSession *session, CprAsk *ask, CprWriter *writer, uint64_t *checksum, GError **error)
+{
+  CprSchemaBuilder builder;
+  bool ok;
+
+  cpr_schema_builder_init (&builder);
+  ok = write_body (session, &builder, writer, false, error);
+  cpr_schema_builder_clear (&builder);
+  if (!ok)
+    return false;
+  cpr_writer_finish (writer);
+  *checksum = cpr_checksum (writer->data, writer->len);
+  return (cpr_fd_write_all (ask->question_fd, writer->data, writer->len) &&
+          cpr_sys->fcntl (ask->question_fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0) ||
+         cpr_throw_errno (error, errno, "preflight: writing %zu bytes", writer->len);
 }
 
 static bool
@@ -80,16 +96,7 @@ write_question (CprSession *session, CprAsk *ask, uint64_t *checksum, GError **e
 
   cpr_writer_init (&writer, -1);
   cpr_question_write_head (&head, &writer);
-  ok = write_body (session, &writer, false, error);
-  if (ok)
-    {
-      cpr_writer_finish (&writer);
-      *checksum = cpr_checksum (writer.data, writer.len);
-      ok = cpr_fd_write_all (ask->question_fd, writer.data, writer.len) &&
-           cpr_sys->fcntl (ask->question_fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0;
-      if (!ok)
-        cpr_throw_errno (error, errno, "preflight: writing %zu bytes", writer.len);
-    }
+  ok = send_question (session, ask, &writer, checksum, error);
   cpr_writer_clear (&writer);
   return ok;
 }
@@ -102,18 +109,20 @@ put_strings (CprWriter *writer, char *const *strings)
   cpr_writer_put_u8 (writer, 0);
 }
 
-/* What was asked, and whom: the tables, the command, the file behind it. */
+/* What is asked, and whom: the tables, the command, the file behind it. */
 static bool
 make_hash (CprSession *session, const CprUpdate *update, const char *path, uint64_t *hash, GError **error)
 {
-  struct stat st;
+  CprSchemaBuilder builder;
   CprWriter writer;
+  struct stat st;
   bool ok;
 
   if (stat (path, &st) < 0)
     return cpr_throw_errno (error, errno, "program '%s'", path);
+  cpr_schema_builder_init (&builder);
   cpr_writer_init (&writer, -1);
-  ok = write_body (session, &writer, true, error);
+  ok = write_body (session, &builder, &writer, true, error);
   cpr_writer_put (&writer, path, strlen (path) + 1);
   cpr_writer_put_u32 (&writer, update->flags & CPR_UPDATE_NO_WAY_BACK);
   put_strings (&writer, update->argv);
@@ -124,6 +133,7 @@ make_hash (CprSession *session, const CprUpdate *update, const char *path, uint6
   cpr_writer_put (&writer, &st.st_ctim, sizeof st.st_ctim);
   *hash = cpr_checksum (writer.data, writer.len);
   cpr_writer_clear (&writer);
+  cpr_schema_builder_clear (&builder);
   return ok;
 }
 
@@ -170,7 +180,10 @@ take_answer (Round *round, int who)
       else
         take_findings (round, &answer);
       if (who == NEW)
-        cpr_executable_copy (&round->next, &answer.executable);
+        {
+          round->next = answer.executable;
+          answer.executable.build_id = NULL;
+        }
       cpr_answer_clear (&answer);
     }
   for (guint i = first; i < round->findings->len; i++)
@@ -261,12 +274,22 @@ void
 cpr_passed_clear (CprPassed *passed)
 {
   cpr_executable_clear (&passed->next);
-  passed->is_there = false;
+  *passed = (CprPassed){ .is_there = false };
 }
 
-/* Asks once. Success: what was asked is what there still is; or not, then *again. */
+static void
+keep (CprSession *session, Round *round, uint64_t hash)
+{
+  session->passed = (CprPassed){ true, hash, cpr_now_ns (), round->next };
+  round->next.build_id = NULL;
+  for (guint i = 0; i < round->findings->len; i++)
+    cpr_session_log (session, CPR_LOG_WARNING, "preflight: %s",
+                     ((const CprFinding *) round->findings->pdata[i])->message);
+}
+
+/* Asks once. Where the program's file isn't the same afterwards, the answer isn't kept. */
 static bool
-ask_once (CprSession *session, const CprUpdate *update, char *path, CprPreflight **result, bool *again, GError **error)
+ask_once (CprSession *session, const CprUpdate *update, char *path, CprPreflight **result, GError **error)
 {
   Round round = { .update = update, .findings = cpr_findings_new () };
   uint64_t before, after;
@@ -276,7 +299,7 @@ ask_once (CprSession *session, const CprUpdate *update, char *path, CprPreflight
   ok = make_hash (session, update, path, &before, error) && ask_both (session, &round, error);
   if (ok && result != NULL)
     {
-      g_clear_pointer (result, cpr_preflight_free);
+      cpr_preflight_free (*result);
       *result = g_new0 (CprPreflight, 1);
       (*result)->findings = g_ptr_array_ref (round.findings);
     }
@@ -284,41 +307,37 @@ ask_once (CprSession *session, const CprUpdate *update, char *path, CprPreflight
     ok = throw_refusal (&round, error);
   ok = ok && make_hash (session, update, path, &after, error);
   if (ok && before == after)
-    {
-      session->passed = (CprPassed){ .is_there = true, .hash = before, .made_ns = cpr_now_ns () };
-      cpr_executable_copy (&session->passed.next, &round.next);
-      for (guint i = 0; i < round.findings->len; i++)
-        cpr_session_log (session, CPR_LOG_WARNING, "preflight: %s",
-                         ((const CprFinding *) round.findings->pdata[i])->message);
-    }
-  *again = ok && before != after;
+    keep (session, &round, before);
   round_clear (&round);
   return ok;
 }
 
+/* Whether the last preflight is good for this update. */
 static bool
-ask (CprSession *session, const CprUpdate *update, char *path, CprPreflight **result, GError **error)
+is_kept (CprSession *session, const CprUpdate *update, const char *path)
 {
-  bool again = true;
+  uint64_t hash;
 
-  cpr_passed_clear (&session->passed);
-  for (int i = 0; i < MAX_ROUNDS && again; i++)
-    if (!ask_once (session, update, path, result, &again, error))
-      return false;
-  return !again || cpr_throw (error, CPR_ERROR_REFUSED, "new program '%s': its file changes all the while", path);
+  return session->passed.is_there && cpr_now_ns () - session->passed.made_ns < KEEP_NS &&
+         make_hash (session, update, path, &hash, NULL) && hash == session->passed.hash;
 }
 
 bool
-cpr_session_pass_preflight (CprSession *session, const CprUpdate *update, CprPreflight **result, GError **error)
+cpr_session_pass_preflight (
+    CprSession *session, const CprUpdate *update, bool may_keep, CprPreflight **result, GError **error)
 {
   g_autofree char *path = cpr_execve_find_program (update->argv[0], error);
 
-  return path != NULL && ask (session, update, path, result, error);
-}
-
-bool
-cpr_session_keeps_preflight (CprSession *session, const CprUpdate *update, GError **error)
-{
+  if (path == NULL)
+    return false;
+  if (may_keep && is_kept (session, update, path))
+    return true;
+  cpr_passed_clear (&session->passed);
+  for (int i = 0; i < MAX_ROUNDS && !session->passed.is_there; i++)
+    if (!ask_once (session, update, path, result, error))
+      return false;
+  return session->passed.is_there ||
+         cpr_throw (error, CPR_ERROR_REFUSED, "new program '%s': its file changes all the while", path);
 }
 
 bool
@@ -335,7 +354,8 @@ cpr_session_preflight (CprSession *session, const CprUpdate *update, CprPrefligh
   if (!cpr_session_check_call (session, CPR_CALL_PREFLIGHT, error))
     return false;
   memcpy (&own, update, MIN (update->size, sizeof own));
-  ok = cpr_session_check_update (session, &own, error) && cpr_session_pass_preflight (session, &own, &made, error);
+  ok = cpr_session_check_update (session, &own, error) &&
+       cpr_session_pass_preflight (session, &own, false, &made, error);
   if (result != NULL)
     *result = made;
   else
