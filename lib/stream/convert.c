@@ -79,7 +79,7 @@ cpr_plans_free (CprPlans *plans)
 
 /* ---- Making a plan. */
 
-/* This program's fields by name and by alias. Programs keep their fields in order, so the next one is tried first, and the table is
+/* This program's fields by all of their names. Programs keep their fields in order, so the next one is tried first, and the table is
  * only made when that fails. */
 typedef struct
 {
@@ -97,6 +97,8 @@ index_fields (Finder *finder)
       g_auto (GStrv) aliases = field->aliases != NULL ? g_strsplit (field->aliases, " ", -1) : NULL;
 
       g_hash_table_insert (finder->by_name, g_strdup (field->name), (void *) field);
+      if (field->written_as != NULL)
+        g_hash_table_insert (finder->by_name, g_strdup (field->written_as), (void *) field);
       for (char **alias = aliases; alias != NULL && *alias != NULL; alias++)
         g_hash_table_insert (finder->by_name, g_strdup (*alias), (void *) field);
     }
@@ -106,8 +108,9 @@ static const CprField *
 find_field (Finder *finder, const char *name)
 {
   const CprField *field = finder->next;
+  const char *written_as = field->written_as != NULL ? field->written_as : field->name;
 
-  if (field->name == NULL || strcmp (field->name, name) != 0)
+  if (written_as == NULL || strcmp (written_as, name) != 0)
     {
       if (finder->by_name == NULL)
         index_fields (finder);
