@@ -12,6 +12,7 @@ static bool
 stop_guest (void *user_data, GError **error)
 {
   Machine *machine = user_data;
+  machine->n_stops++;
   vm_stop (machine->vm);
   return true;
 }
@@ -63,7 +64,10 @@ open_ram (Machine *machine, GError **error)
 static bool
 open_fds (Machine *machine, GError **error)
 {
-  machine->serial = serial_new (machine->session, machine->options.serial, error);
+  machine->bus = bus_new (machine->session, error);
+  if (!machine->bus)
+    return false;
+  machine->serial = serial_new (machine->session, machine->bus, machine->options.serial, error);
   if (!machine->serial)
     return false;
   machine->monitor = monitor_new (machine, machine->options.monitor, error);
@@ -74,8 +78,11 @@ static bool
 create_devices (Machine *machine, GError **error)
 {
   const Options *options = &machine->options;
-  const AccelConfig config = { machine->session, &machine->ram, machine->serial, options->n_vcpus };
+  const AccelConfig config = { machine->session, &machine->ram, machine->bus, options->n_vcpus };
 
+  machine->cards = cards_new (machine->session, machine->bus, options, error);
+  if (!machine->cards)
+    return false;
   machine->vm = vm_new (&config, options, error);
   if (!machine->vm)
     return false;
@@ -111,9 +118,12 @@ clear (Machine *machine)
   ram_hash_free (machine->ram_hash);
   update_free (machine->update);
   vm_free (machine->vm);
+  cards_free (machine->cards);
   monitor_free (machine->monitor);
   serial_free (machine->serial);
+  bus_free (machine->bus);
   cpr_session_free (machine->session);
+  g_strfreev (machine->argv);
 }
 
 int
