@@ -124,11 +124,12 @@ find_field (Finder *finder, const char *name)
 static char *
 describe (CprKind kind, size_t width, unsigned flags, size_t count)
 {
-  g_autofree char *one = cpr_kind_describe (kind, width);
+  g_autofree char *one = kind == CPR_KIND_BYTES ? g_strdup ("raw bytes") : cpr_kind_describe (kind, width);
+  const char *of = kind == CPR_KIND_BYTES ? "" : "of ";
 
   if ((flags & CPR_FIELD_FLAG_ARRAY) == 0)
     return g_steal_pointer (&one);
-  return g_strdup_printf ("%s%zu of %s", (flags & CPR_FIELD_FLAG_COUNTED) != 0 ? "at most " : "", count, one);
+  return g_strdup_printf ("%s%zu %s%s", (flags & CPR_FIELD_FLAG_COUNTED) != 0 ? "at most " : "", count, of, one);
 }
 
 static bool
