@@ -172,7 +172,7 @@ static bool
 port_in (const Call *call)
 {
   guint64 port = g_ascii_strtoull (call->arguments, NULL, 0);
-  g_string_append_printf (call->answer, "%#x\n", bus_in (call->machine->bus, (uint16_t) port));
+  g_string_append_printf (call->answer, "0x%02x\n", bus_in (call->machine->bus, (uint16_t) port));
   return true;
 }
 
