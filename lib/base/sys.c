@@ -84,6 +84,7 @@ const CprSys cpr_sys_kernel = {
   .fallocate = fallocate,
   .write = write,
   .pread = pread,
+  .preadv = preadv,
   .open = sys_open,
   .close = close,
   .close_range = sys_close_range,

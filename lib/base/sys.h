@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* The one table of the system calls that can fail an update. Everything above calls the kernel through it, so
  * that a test can script the answers or fail the n-th call. Each entry answers like its wrapper in libc: -1
@@ -21,6 +22,7 @@ typedef struct
   int (*fallocate) (int fd, int mode, off_t offset, off_t len);
   ssize_t (*write) (int fd, const void *data, size_t len);
   ssize_t (*pread) (int fd, void *data, size_t len, off_t offset);
+  ssize_t (*preadv) (int fd, const struct iovec *parts, int n, off_t offset);
   int (*open) (const char *path, int flags, mode_t mode);
   int (*close) (int fd);
   int (*close_range) (unsigned first, unsigned last, int flags);
