@@ -43,7 +43,7 @@ static const CprField bus_fields[] = {
   CPR_FIELD_END,
 };
 
-static const CprDeviceType bus_type = {
+const CprDeviceType bus_type = {
   .size = sizeof (CprDeviceType),
   .name = "bus",
   .version = 1,
@@ -51,6 +51,12 @@ static const CprDeviceType bus_type = {
   .state = { "Bus", sizeof (Bus), bus_fields },
   .trial_save = true, /* changed on the monitor's thread only, which is the one that updates */
 };
+
+void
+bus_declare (CprInventory *inventory)
+{
+  cpr_inventory_add_device (inventory, "bus", &bus_type);
+}
 
 Bus *
 bus_new (CprSession *session, GError **error)

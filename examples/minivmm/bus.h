@@ -18,6 +18,11 @@ typedef struct
   uint8_t (*in) (void *device, unsigned port);
 } BusDevice;
 
+extern const CprDeviceType bus_type;
+
+/* In a preflight: what bus_new() would add. */
+void bus_declare (CprInventory *inventory);
+
 Bus *bus_new (CprSession *session, GError **error);
 void bus_free (Bus *bus);
 

@@ -61,6 +61,27 @@ cards_remove (Cards *cards, const char *name, GError **error)
   return true;
 }
 
+static void
+declare_card (CprInventory *inventory, const Card *card)
+{
+  cpr_inventory_add_device (inventory, card->name, card->type);
+  if (card->fd_name)
+    cpr_inventory_add_fd (inventory, card->fd_name, -1); /* it may have one, or none */
+}
+
+void
+cards_declare (CprInventory *inventory, const Options *options)
+{
+  for (unsigned i = 0, at; i < options->n_cards; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      if (find_known (options->cards[i], &at, &error))
+        declare_card (inventory, known[at]);
+      else
+        cpr_inventory_refuse (inventory, error->message);
+    }
+}
+
 Cards *
 cards_new (CprSession *session, Bus *bus, const Options *options, GError **error)
 {

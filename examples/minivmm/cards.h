@@ -13,6 +13,7 @@ typedef struct
 {
   const char *name; /* of the option, the device and its type */
   const CprDeviceType *type;
+  const char *fd_name; /* of fds that it may hold; or NULL */
   void *(*new) (CprSession *session, Bus *bus, GError **error);
   void (*free) (void *card);
   void (*describe) (void *card, GString *text);
@@ -23,8 +24,13 @@ typedef struct
 
 extern const Card watchdog_card;
 extern const Card crashlog_card;
+extern const CprDeviceType watchdog_type;
+extern const CprDeviceType crashlog_type;
 
 typedef struct _Cards Cards;
+
+/* In a preflight: what cards_new() would add. */
+void cards_declare (CprInventory *inventory, const Options *options);
 
 /* Plugs in what the options name. No vCPU may run then or in the two functions below. */
 Cards *cards_new (CprSession *session, Bus *bus, const Options *options, GError **error);

@@ -67,7 +67,7 @@ crashlog_post_load (void *device, uint32_t version, GError **error)
   return bus_insert_again (crashlog->bus, "crashlog", &crashlog_ports, crashlog, error);
 }
 
-static const CprDeviceType crashlog_type = {
+const CprDeviceType crashlog_type = {
   .size = sizeof (CprDeviceType),
   .name = "crashlog",
   .version = 1,

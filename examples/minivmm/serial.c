@@ -135,7 +135,7 @@ static const CprField serial_fields[] = {
   CPR_FIELD_END,
 };
 
-static const CprDeviceType serial_type = {
+const CprDeviceType serial_type = {
   .size = sizeof (CprDeviceType),
   .name = "serial16550",
   .version = 1, /* in all builds: only fields came and went, none changed its meaning */
@@ -362,6 +362,14 @@ serial_new (CprSession *session, Bus *bus, const char *where, GError **error)
     return NULL;
   bus_add (bus, GUEST_SERIAL_PORT, N_REGS, &serial_ports, serial);
   return g_steal_pointer (&serial);
+}
+
+void
+serial_declare (CprInventory *inventory, const char *where)
+{
+  if (g_str_has_prefix (where, "file:"))
+    cpr_inventory_add_fd (inventory, "serial", 0);
+  cpr_inventory_add_device (inventory, "serial", &serial_type);
 }
 
 void

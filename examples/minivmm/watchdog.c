@@ -132,7 +132,7 @@ watchdog_post_load (void *device, uint32_t version, GError **error)
   return bus_insert_again (watchdog->bus, "watchdog", &watchdog_ports, watchdog, error);
 }
 
-static const CprDeviceType watchdog_type = {
+const CprDeviceType watchdog_type = {
   .size = sizeof (CprDeviceType),
   .name = "watchdog",
 #if MINIVMM_BUILD == 4
@@ -351,6 +351,7 @@ watchdog_new (CprSession *session, Bus *bus, GError **error)
 const Card watchdog_card = {
   .name = "watchdog",
   .type = &watchdog_type,
+  .fd_name = FD_LOG,
   .new = watchdog_new,
   .free = watchdog_free,
   .describe = watchdog_describe,

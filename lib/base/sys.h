@@ -2,16 +2,19 @@
 #ifndef CPR_BASE_SYS_H
 #define CPR_BASE_SYS_H
 
+#include <poll.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 /* The one table of the system calls that can fail an update. Everything above calls the kernel through it, so
  * that a test can script the answers or fail the n-th call. Each entry answers like its wrapper in libc: -1
- * and errno.
+ * and errno; posix_spawn the error's number.
  *
  * The guardian is the exception: its code runs without errno and calls the kernel directly (handoff/raw.h).
  */
@@ -41,6 +44,16 @@ typedef struct
   int (*execve) (const char *path, char *const *argv, char *const *envp);
   int (*execveat) (int fd, char *const *argv, char *const *envp);
   pid_t (*waitpid) (pid_t pid, int *status, int options);
+  int (*waitid) (idtype_t type, id_t id, siginfo_t *info, int options);
+  int (*kill) (pid_t pid, int signal);
+  int (*pipe2) (int fds[2], int flags);
+  int (*poll) (struct pollfd *fds, nfds_t n_fds, int timeout_ms);
+  int (*posix_spawn) (pid_t *pid,
+                      const char *path,
+                      const posix_spawn_file_actions_t *actions,
+                      const posix_spawnattr_t *attributes,
+                      char *const *argv,
+                      char *const *envp);
   int (*setitimer) (int which, const struct itimerval *value, struct itimerval *old);
 } CprSys;
 

@@ -31,6 +31,7 @@ static const struct
   [CPR_CALL_SET_ARGV] = { "cpr_session_set_argv", FRESH | INCOMING | LOADED | ACTIVE },
   [CPR_CALL_PAUSE] = { "cpr_session_pause", ACTIVE },
   [CPR_CALL_RESUME] = { "cpr_session_resume", ACTIVE },
+  [CPR_CALL_PREFLIGHT] = { "cpr_session_preflight", ACTIVE },
   [CPR_CALL_UPDATE] = { "cpr_session_update", ACTIVE },
   [CPR_CALL_FREE] = { "cpr_session_free", FRESH | INCOMING | LOADED | ACTIVE | LOST },
 };

@@ -291,6 +291,30 @@ faulty_execveat (int fd, char *const *argv, char *const *envp)
 }
 
 static int
+faulty_pipe2 (int ends[2], int flags)
+{
+  return fails ("pipe2", EMFILE) ? -1 : cpr_sys_kernel.pipe2 (ends, flags);
+}
+
+static int
+faulty_poll (struct pollfd *fds, nfds_t n_fds, int timeout_ms)
+{
+  return fails ("poll", ENOMEM) ? -1 : cpr_sys_kernel.poll (fds, n_fds, timeout_ms);
+}
+
+static int
+faulty_posix_spawn (pid_t *pid,
+                    const char *program,
+                    const posix_spawn_file_actions_t *actions,
+                    const posix_spawnattr_t *attributes,
+                    char *const *argv,
+                    char *const *envp)
+{
+  return fails ("posix_spawn", EAGAIN) ? errno
+                                       : cpr_sys_kernel.posix_spawn (pid, program, actions, attributes, argv, envp);
+}
+
+static int
 faulty_setitimer (int which, const struct itimerval *value, struct itimerval *old)
 {
   return fails ("setitimer", EINVAL) ? -1 : cpr_sys_kernel.setitimer (which, value, old);
@@ -319,6 +343,9 @@ faults_begin (unsigned fail_at, int errnum, int exec_errnum)
   faulty.clone = faulty_clone;
   faulty.execve = faulty_execve;
   faulty.execveat = faulty_execveat;
+  faulty.pipe2 = faulty_pipe2;
+  faulty.poll = faulty_poll;
+  faulty.posix_spawn = faulty_posix_spawn;
   faulty.setitimer = faulty_setitimer;
   faults = (Faults){ .fail_at = fail_at, .errnum = errnum, .exec_errnum = exec_errnum };
   cpr_sys = &faulty;
