@@ -76,6 +76,10 @@ def parse_table():
     return rows
 
 
+def device_options(cards):
+    return [word for card in cards for word in ("--device", card)]
+
+
 def choose_rows(rows, pair, number):
     """Of the lines for one value, one; in turns."""
     by_value = collections.defaultdict(list)
@@ -149,7 +153,7 @@ def every_pair_of_builds_carries_what_the_table_says(accel):
                     vm.monitor.command(row.command.format(**numbers(number, old, log.name)))
             vm.monitor.command("cont")
             saw = look(vm, cards)
-            vm.update(BINARIES[new], options=[word for card in sorted(cards) for word in ("--device", card)])
+            vm.update(BINARIES[new], options=device_options(sorted(cards)))
             version = vm.version()
             claim((version.build, version.pid, version.accel) == (new, vm.pid, accel), f"{pair}: {version}")
             n_values += compare(chosen, pair, saw, look(vm, cards))
@@ -208,65 +212,107 @@ def a_card_that_was_plugged_in_comes_back_too(accel):
 
 # ---- What can't be loaded.
 
-# From which build, to which, with what set; why not; and how it then goes.
-Refusal = collections.namedtuple("Refusal", "old new options commands line cure")
+# From which build, with which cards and with what set, to which one, with which cards; why not; and how it then goes.
+Refusal = collections.namedtuple("Refusal", "old cards commands new new_cards line cure")
 
 SERIAL = "device 'serial': type 'serial16550', version 1 in the state, 1 here: "
 CRASHLOG = "device 'crashlog': type 'crashlog', version 1 in the state, 1 here: "
 REFUSALS = {
     "a_counter_that_doesnt_fit": Refusal(
-        3, BUILD_1, [], ["device_set serial tx_bytes 5000000000"],
+        3, [], ["device_set serial tx_bytes 5000000000"], BUILD_1, [],
         SERIAL + "field 'tx_bytes': 5000000000 doesn't fit into uint of 4 bytes", ["device_set serial tx_bytes 5"]),
     "a_number_that_is_no_bool": Refusal(
-        2, BUILD_1, [], ["device_set serial flow 2"],
+        2, [], ["device_set serial flow 2"], BUILD_1, [],
         SERIAL + "field 'flow': 2 doesn't fit into bool", ["device_set serial flow 1"]),
     "a_number_that_a_newer_build_made_narrower": Refusal(
-        2, BUILD_3, [], ["device_set serial fifo_depth 300"],
+        2, [], ["device_set serial fifo_depth 300"], BUILD_3, [],
         SERIAL + "field 'fifo_depth': 300 doesn't fit into uint of 1 byte", ["device_set serial fifo_depth 255"]),
     "an_unknown_field_in_use": Refusal(
-        3, BUILD_1, [], ["out 0x3fa 0x21"],
+        3, [], ["out 0x3fa 0x21"], BUILD_1, [],
         SERIAL + "field 'fifo_depth' isn't at its default in the state and not known here", ["out 0x3fa 0x01"]),
     "an_unknown_group_in_use": Refusal(
-        3, BUILD_2, [], ["device_set serial rs485 1"],
+        3, [], ["device_set serial rs485 1"], BUILD_2, [],
         SERIAL + "field 'rs485' isn't at its default in the state and not known here", ["device_set serial rs485 0"]),
     "an_unknown_card": Refusal(
-        2, BUILD_1, ["--device", "watchdog"], [],
+        2, ["watchdog"], [], BUILD_1, [],
         "device 'watchdog' of type 'watchdog' is in the state and not here", ["device_del watchdog"]),
     "an_unknown_card_that_is_asked_for": Refusal(
-        3, BUILD_2, ["--device", "crashlog"], [],
+        3, ["crashlog"], [], BUILD_2, ["crashlog"],
         "card 'crashlog': this build doesn't know it", ["device_del crashlog"]),
     "a_card_that_isnt_there": Refusal(
-        3, BUILD_3, [], [],
+        3, [], [], BUILD_3, ["crashlog"],
         "device 'crashlog': it isn't in the state", ["device_add crashlog"]),
     "a_type_of_another_meaning": Refusal(
-        3, BUILD_WRONG, ["--device", "watchdog"], [],
+        3, ["watchdog"], [], BUILD_WRONG, ["watchdog"],
         "device 'watchdog': type 'watchdog': version is 1 in the state, this program loads 2 to 2",
         ["device_del watchdog"]),
     "a_field_of_another_kind": Refusal(
-        3, BUILD_WRONG, ["--device", "crashlog"], [],
+        3, ["crashlog"], [], BUILD_WRONG, ["crashlog"],
         CRASHLOG + "field 'next' is uint of 4 bytes in the state, 4 raw bytes here", ["device_del crashlog"]),
 }
-# With which cards the new program is started, where not with the old one's.
-OTHER_CARDS = {"an_unknown_card": [], "a_card_that_isnt_there": ["--device", "crashlog"]}
+
+
+def set_up(vm, refusal):
+    for card in refusal.cards:
+        vm.monitor.command(f"device_add {card}")
+    for command in refusal.commands:
+        vm.monitor.command(command)
+
+
+def refuse(vm, refusal):
+    """An update that is refused while the guest runs, with exactly that line."""
+    before, stops = vm.wait_for_ticks(), vm.monitor.info("status")["stops"]
+    options = device_options(refusal.new_cards)
+    answer = vm.try_update(refusal.new, options=options).partition(" (and ")[0].rstrip("\n")
+    line = f"new program '{refusal.new}': {refusal.line}"
+    claim(answer == f"Error: {line}", f"it should say {line!r}, and says {answer!r}")
+    migration = vm.migration()
+    claim(migration.status == "failed" and migration.error.partition(" (and ")[0] == line, f"{migration}")
+    steps = {step: migration.step_us[step] for step in ("guardian", "stop", "save", "exec")}
+    claim(not any(steps.values()) and migration.pause_us == 0, f"it came as far as {steps}, pause {migration.pause_us}")
+    status = vm.monitor.info("status")
+    claim(status == {"VM status": "running", "stops": stops}, f"there were {stops} stops, and there is {status}")
+    claim((vm.version().build, vm.version().pid) == (refusal.old, vm.pid), f"{vm.version()}")
+    check = vm.monitor.ask("migrate_check").splitlines()
+    claim(f"refused: {refusal.line}" in check, f"migrate_check says {check}")
+    vm.wait_for_ticks(before.ticks)
 
 
 def refusing(name, refusal):
+    """Before the guest is stopped; and were the preflight skipped, on the pause, with the same line. Where the cause is gone
+    the update works."""
     def test(accel):
-        binary = BINARIES[refusal.old]
-        others = OTHER_CARDS.get(name, refusal.options)
-        with MiniVmm(accel, "--ram", "64M", binary=binary) as vm:
-            for card in refusal.options[1::2]:
-                vm.monitor.command(f"device_add {card}")
-            for command in refusal.commands:
-                vm.monitor.command(command)
-            roll_back(vm, refusal.old, refusal.line, refusal.new, *others)
+        with MiniVmm(accel, "--ram", "64M", "--no-preflight", binary=BINARIES[refusal.old]) as vm:
+            set_up(vm, refusal)
+            roll_back(vm, refusal.old, refusal.line, refusal.new, *device_options(refusal.new_cards))
+        with MiniVmm(accel, "--ram", "64M", binary=BINARIES[refusal.old]) as vm:
+            set_up(vm, refusal)
+            refuse(vm, refusal)
             for command in refusal.cure:
                 vm.monitor.command(command)
-            vm.update(refusal.new, options=[] if name != "a_card_that_isnt_there" else others)
-            return refusal.line
+            cards = [card for card in refusal.new_cards if f"device_del {card}" not in refusal.cure]
+            vm.update(refusal.new, options=device_options(cards))
+        return refusal.line
     test.__name__ = f"{name}_is_refused"
     return test
 
 
+def what_an_older_build_drops_is_told(accel):
+    with MiniVmm(accel, "--ram", "64M", "--device", "watchdog", binary=BUILD_3) as vm:
+        vm.monitor.command("device_set serial interrupted 7")
+        vm.set_command(BUILD_2, *vm.options)
+        events = vm.monitor.ask("migrate_check")
+        vm.monitor.command("device_del watchdog")
+        vm.options = [option for option in vm.options if option not in ("--device", "watchdog")]
+        vm.set_command(BUILD_1, *vm.options)
+        counter = vm.monitor.ask("migrate_check")
+        lost = "loss: device '{}': field '{}' is unknown here, its value would be dropped\n"
+        claim(events == "would go through\n" + lost.format("watchdog", "events.timeout_ms"), events)
+        claim(counter == "would go through\n" + lost.format("serial", "interrupted"), counter)
+        vm.update(BUILD_1)
+        return counter.splitlines()[1]
+
+
 main(every_pair_of_builds_carries_what_the_table_says, a_deadline_passes_on_to_the_next_build,
-     a_card_that_was_plugged_in_comes_back_too, *[refusing(*item) for item in REFUSALS.items()])
+     a_card_that_was_plugged_in_comes_back_too, what_an_older_build_drops_is_told,
+     *[refusing(*item) for item in REFUSALS.items()])
