@@ -215,24 +215,22 @@ def a_card_that_was_plugged_in_comes_back_too(accel):
 # From which build, with which cards and with what set, to which one, with which cards; why not; and how it then goes.
 Refusal = collections.namedtuple("Refusal", "old cards commands new new_cards line cure")
 
-SERIAL = "device 'serial': type 'serial16550', version 1 in the state, 1 here: "
-CRASHLOG = "device 'crashlog': type 'crashlog', version 1 in the state, 1 here: "
 REFUSALS = {
     "a_counter_that_doesnt_fit": Refusal(
         3, [], ["device_set serial tx_bytes 5000000000"], BUILD_1, [],
-        SERIAL + "field 'tx_bytes': 5000000000 doesn't fit into uint of 4 bytes", ["device_set serial tx_bytes 5"]),
+        "device 'serial': field 'tx_bytes': 5000000000 doesn't fit into uint of 4 bytes", ["device_set serial tx_bytes 5"]),
     "a_number_that_is_no_bool": Refusal(
         2, [], ["device_set serial flow 2"], BUILD_1, [],
-        SERIAL + "field 'flow': 2 doesn't fit into bool", ["device_set serial flow 1"]),
+        "device 'serial': field 'flow': 2 doesn't fit into bool", ["device_set serial flow 1"]),
     "a_number_that_a_newer_build_made_narrower": Refusal(
         2, [], ["device_set serial fifo_depth 300"], BUILD_3, [],
-        SERIAL + "field 'fifo_depth': 300 doesn't fit into uint of 1 byte", ["device_set serial fifo_depth 255"]),
+        "device 'serial': field 'fifo_depth': 300 doesn't fit into uint of 1 byte", ["device_set serial fifo_depth 255"]),
     "an_unknown_field_in_use": Refusal(
         3, [], ["out 0x3fa 0x21"], BUILD_1, [],
-        SERIAL + "field 'fifo_depth' isn't at its default in the state and not known here", ["out 0x3fa 0x01"]),
+        "device 'serial': field 'fifo_depth' isn't at its default in the state and not known here", ["out 0x3fa 0x01"]),
     "an_unknown_group_in_use": Refusal(
         3, [], ["device_set serial rs485 1"], BUILD_2, [],
-        SERIAL + "field 'rs485' isn't at its default in the state and not known here", ["device_set serial rs485 0"]),
+        "device 'serial': field 'rs485' isn't at its default in the state and not known here", ["device_set serial rs485 0"]),
     "an_unknown_card": Refusal(
         2, ["watchdog"], [], BUILD_1, [],
         "device 'watchdog' of type 'watchdog' is in the state and not here", ["device_del watchdog"]),
@@ -248,7 +246,7 @@ REFUSALS = {
         ["device_del watchdog"]),
     "a_field_of_another_kind": Refusal(
         3, ["crashlog"], [], BUILD_WRONG, ["crashlog"],
-        CRASHLOG + "field 'next' is uint of 4 bytes in the state, 4 raw bytes here", ["device_del crashlog"]),
+        "device 'crashlog': field 'next' is uint of 4 bytes in the state, 4 raw bytes here", ["device_del crashlog"]),
 }
 
 
