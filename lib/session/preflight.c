@@ -328,7 +328,7 @@ cpr_session_pass_preflight (
 {
   g_autofree char *path = cpr_execve_find_program (update->argv[0], error);
 
-  if (path == NULL)
+  if (path == NULL || !cpr_fd_table_verify (&session->fds, 0, error))
     return false;
   if (may_keep && is_kept (session, update, path))
     return true;
