@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* 03-device: device state, and a new program whose device has a field more.
  *
- * The first program knows a timer with a counter and a latch; the one it updates to also knows a prescaler,
- * which is optional and therefore may be missing in the state; the update back works because the prescaler
- * still has its default. */
+ * Both programs know a timer with a counter, an owner and a list of alarms; the one it updates to also knows a
+ * prescaler. It is optional and therefore may be missing in the state, and the update back works because it still
+ * has its default. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +15,53 @@
 
 typedef struct
 {
+  int64_t at_ns;
+} Alarm;
+
+typedef struct
+{
   uint32_t counter;
-  uint16_t latch[4];
-  uint8_t prescaler; /* new in version 2 of this program */
+  char *owner;       /* from g_malloc() */
+  GPtrArray *alarms; /* of Alarm */
+  uint8_t prescaler; /* new in the new program */
 } Timer;
 
-static const CprField old_fields[] = { CPR_FIELD (Timer, counter), CPR_FIELD_ARRAY (Timer, latch), CPR_FIELD_END };
+/* How the library walks through the container and fills it. */
+static void *
+get_next_alarm (const void *container, const void *element)
+{
+  const GPtrArray *alarms = *(GPtrArray *const *) container;
+  guint i = 0;
 
-static const CprField new_fields[] = { CPR_FIELD (Timer, counter), CPR_FIELD_ARRAY (Timer, latch),
-                                       CPR_FIELD_OPTIONAL (Timer, prescaler, 1), CPR_FIELD_END };
+  if (element != NULL && g_ptr_array_find ((GPtrArray *) alarms, element, &i))
+    i++;
+  return i < alarms->len ? alarms->pdata[i] : NULL;
+}
+
+static void *
+append_alarm (void *container)
+{
+  Alarm *alarm = g_new0 (Alarm, 1);
+
+  g_ptr_array_add (*(GPtrArray **) container, alarm);
+  return alarm;
+}
+
+static void
+clear_alarms (void *container)
+{
+  g_ptr_array_set_size (*(GPtrArray **) container, 0);
+}
+
+static const CprList alarm_list = { get_next_alarm, append_alarm, clear_alarms };
+static const CprField alarm_fields[] = { CPR_FIELD_TIME (Alarm, at_ns), CPR_FIELD_END };
+static const CprStruct alarm_struct = { "Alarm", sizeof (Alarm), alarm_fields };
+
+#define OLD_FIELDS                                                       \
+  CPR_FIELD (Timer, counter), CPR_FIELD_HEAP_STRING (Timer, owner, 255), \
+      CPR_FIELD_LIST (Timer, alarms, Alarm, alarm_struct, 1000, alarm_list)
+static const CprField old_fields[] = { OLD_FIELDS, CPR_FIELD_END };
+static const CprField new_fields[] = { OLD_FIELDS, CPR_FIELD_OPTIONAL (Timer, prescaler, 1), CPR_FIELD_END };
 
 /* Gives to the kernel what the fields say; here there is none. */
 static bool
@@ -31,9 +69,9 @@ timer_post_load (void *device, uint32_t version, GError **error)
 {
   const Timer *timer = device;
 
-  if (timer->latch[3] == 4)
+  if (timer->prescaler != 0)
     return true;
-  g_set_error_literal (error, CPR_ERROR, CPR_ERROR_MISMATCH, "the latch is impossible");
+  g_set_error_literal (error, CPR_ERROR, CPR_ERROR_MISMATCH, "the prescaler is 0");
   return false;
 }
 
@@ -64,7 +102,7 @@ main (int argc, char **argv)
   CprSessionConfig config = { .size = sizeof config, .name = "example", .stop = stop, .start = start, .argv = argv };
   CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .argv = other };
   CprUpdateInfo info = { .size = sizeof info };
-  Timer timer = { .counter = 40, .latch = { 1, 2, 3, 4 }, .prescaler = 1 };
+  Timer timer = { .alarms = g_ptr_array_new_with_free_func (g_free), .prescaler = 1 };
   g_autoptr (CprSession) session = NULL;
   g_autoptr (GError) error = NULL;
 
@@ -77,13 +115,21 @@ main (int argc, char **argv)
     }
 
   cpr_session_get_update_info (session, &info);
-  printf ("%s program: counter %d, prescaler %d\n", is_new ? "new" : "old", (int) timer.counter++, timer.prescaler);
+  printf ("%s program: counter %u, owner %s, %u alarms, prescaler %d\n", is_new ? "new" : "old", timer.counter,
+          timer.owner != NULL ? timer.owner : "nobody", timer.alarms->len, timer.prescaler);
   fflush (stdout);
+
+  timer.counter++;
+  g_free (timer.owner);
+  timer.owner = g_strdup_printf ("update %u", timer.counter);
+  ((Alarm *) append_alarm (&timer.alarms))->at_ns = g_get_monotonic_time () * 1000;
   if (info.generation < N_UPDATES)
     {
       cpr_session_update (session, &update, &error); /* returns only on failure */
       fprintf (stderr, "%s: %s\n", argv[0], error->message);
       return EXIT_FAILURE;
     }
+  g_ptr_array_unref (timer.alarms);
+  g_free (timer.owner);
   return EXIT_SUCCESS;
 }

@@ -254,11 +254,11 @@ handle_io (Kvm *kvm, struct kvm_run *run)
   uint8_t *data = (uint8_t *) run + run->io.data_offset;
   for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size)
     if (run->io.direction == KVM_EXIT_IO_OUT)
-      serial_out (kvm->config.serial, run->io.port, data[0]);
+      bus_out (kvm->config.bus, run->io.port, data[0]);
     else
       {
         memset (data, 0xff, run->io.size);
-        data[0] = serial_in (kvm->config.serial, run->io.port);
+        data[0] = bus_in (kvm->config.bus, run->io.port);
       }
 }
 

@@ -421,7 +421,7 @@ static bool
 execute (Insn *insn, unsigned opcode)
 {
   uint64_t *regs = insn->vcpu->regs;
-  Serial *serial = insn->soft->config.serial;
+  Bus *bus = insn->soft->config.bus;
 
   if (opcode < 0x40)
     return execute_alu (insn, opcode);
@@ -441,10 +441,10 @@ execute (Insn *insn, unsigned opcode)
     case 0xeb:
       return jump (insn, 1, true);
     case 0xec:
-      regs[RAX] = (regs[RAX] & ~0xffULL) | serial_in (serial, (uint16_t) regs[RDX]);
+      regs[RAX] = (regs[RAX] & ~0xffULL) | bus_in (bus, (uint16_t) regs[RDX]);
       return true;
     case 0xee:
-      serial_out (serial, (uint16_t) regs[RDX], (uint8_t) regs[RAX]);
+      bus_out (bus, (uint16_t) regs[RDX], (uint8_t) regs[RAX]);
       return true;
     default:
       return execute_modrm (insn, opcode);

@@ -2,15 +2,15 @@
 #ifndef MINIVMM_ACCEL_H
 #define MINIVMM_ACCEL_H
 
+#include "bus.h"
 #include "guests.h"
 #include "ram.h"
-#include "serial.h"
 
 typedef struct
 {
   CprSession *session;
   const GuestRam *ram;
-  Serial *serial;
+  Bus *bus;
   unsigned n_vcpus;
 } AccelConfig;
 

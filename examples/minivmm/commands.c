@@ -32,7 +32,8 @@ is_paused (const Machine *machine)
 static bool
 info_status (const Call *call)
 {
-  g_string_append_printf (call->answer, "VM status: %s\n", is_paused (call->machine) ? "paused" : "running");
+  g_string_append_printf (call->answer, "VM status: %s\nstops: %u\n", is_paused (call->machine) ? "paused" : "running",
+                          call->machine->n_stops);
   return true;
 }
 
@@ -86,6 +87,19 @@ info_serial (const Call *call)
   return true;
 }
 
+static bool
+info_bus (const Call *call)
+{
+  bus_describe (call->machine->bus, call->answer);
+  return true;
+}
+
+static bool
+info_card (const Call *call)
+{
+  return cards_describe (call->machine->cards, call->arguments, call->answer, call->error);
+}
+
 static void
 describe_fd (const char *name, int index, int fd, bool claimed, void *user_data)
 {
@@ -103,6 +117,71 @@ static bool
 reset_gap (const Call *call)
 {
   guest_reset_gaps (&call->machine->ram, vm_get_n_vcpus (call->machine->vm));
+  return true;
+}
+
+/* What is plugged in belongs to the command line of the next program, and to that of this one should it have to come
+ * back: else they wouldn't build it. */
+static bool
+note_cards (Machine *machine, GError **error)
+{
+  char **argv = cards_make_argv (machine->cards, machine->options.argv);
+  g_strfreev (machine->argv);
+  machine->argv = machine->options.argv = argv;
+  return cpr_session_set_argv (machine->session, argv, error);
+}
+
+static bool
+plug (const Call *call, bool (*change) (Cards *cards, const char *name, GError **error))
+{
+  Machine *machine = call->machine;
+  vm_stop (machine->vm);
+  bool ok = change (machine->cards, call->arguments, call->error) && note_cards (machine, call->error);
+  if (!is_paused (machine))
+    vm_start (machine->vm);
+  return ok;
+}
+
+static bool
+device_add (const Call *call)
+{
+  return plug (call, cards_add);
+}
+
+static bool
+device_del (const Call *call)
+{
+  return plug (call, cards_remove);
+}
+
+static bool
+device_set (const Call *call)
+{
+  g_auto (GStrv) words = g_strsplit (call->arguments, " ", 3);
+  guint64 value;
+  if (g_strv_length (words) != 3)
+    return throw_error (call->error, "device_set DEVICE FIELD VALUE");
+  if (strcmp (words[0], "serial") != 0)
+    return cards_set (call->machine->cards, words[0], words[1], words[2], call->error);
+  return g_ascii_string_to_unsigned (words[2], 10, 0, UINT64_MAX, &value, call->error) &&
+         serial_set (call->machine->serial, words[1], value, call->error);
+}
+
+/* As the guest does. Writing to the serial port may wait for its reader. */
+static bool
+port_in (const Call *call)
+{
+  guint64 port = g_ascii_strtoull (call->arguments, NULL, 0);
+  g_string_append_printf (call->answer, "0x%02x\n", bus_in (call->machine->bus, (uint16_t) port));
+  return true;
+}
+
+static bool
+port_out (const Call *call)
+{
+  char *value;
+  guint64 port = g_ascii_strtoull (call->arguments, &value, 0);
+  bus_out (call->machine->bus, (uint16_t) port, (uint8_t) g_ascii_strtoull (value, NULL, 0));
   return true;
 }
 
@@ -158,7 +237,14 @@ static const Command commands[] = {
   { "info version", "", "build, process and accelerator", info_version },
   { "info ram", "", "size and hash of guest RAM, while paused", info_ram },
   { "info serial", "", "the serial port's registers", info_serial },
+  { "info bus", "", "what is in the bus's slots", info_bus },
+  { "info card", "CARD", "a card's state", info_card },
   { "info fds", "", "the fds that survive an update", info_fds },
+  { "device_add", "CARD", "plug in a card, with the guest running", device_add },
+  { "device_del", "CARD", "unplug it", device_del },
+  { "device_set", "DEVICE FIELD VALUE", "change what a guest can't", device_set },
+  { "in", "PORT", "read a port, as the guest would", port_in },
+  { "out", "PORT VALUE", "write a port, as the guest would", port_out },
   { "gap_reset", "", "forget the longest gap", reset_gap },
   { "migrate_set_parameter", "mode cpr-exec | cpr-exec-command BINARY ARG...", "what to update to", set_parameter },
   { "migrate", "[-d] [URI]", "update; by default to this very program", migrate },

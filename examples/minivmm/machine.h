@@ -2,6 +2,8 @@
 #ifndef MINIVMM_MACHINE_H
 #define MINIVMM_MACHINE_H
 
+#include "bus.h"
+#include "cards.h"
 #include "monitor.h"
 #include "options.h"
 #include "ram-hash.h"
@@ -14,9 +16,13 @@
 struct _Machine
 {
   Options options;
+  char **argv; /* what the options have become since, by what was plugged in; NULL: nothing was */
   CprSession *session;
+  unsigned n_stops; /* how often libcpr had this program stop the guest */
   GuestRam ram;
+  Bus *bus;
   Serial *serial;
+  Cards *cards;
   Update *update;
   Monitor *monitor;
   Vm *vm;

@@ -13,6 +13,7 @@ static bool
 stop_guest (void *user_data, GError **error)
 {
   Machine *machine = user_data;
+  machine->n_stops++;
   vm_stop (machine->vm);
   return true;
 }
@@ -42,7 +43,15 @@ survives (Machine *machine, const char *step, GError **error)
 
 /* What this program can load, whatever its arguments. */
 static const CprDeviceType *const device_types[] = {
-  &serial_type, &monitor_type, &update_type, &ram_hash_type, &kvm_vm_type, &kvm_vcpu_type, &soft_vcpu_type, NULL,
+  &bus_type,      &serial_type, &monitor_type,  &update_type,
+  &ram_hash_type, &kvm_vm_type, &kvm_vcpu_type, &soft_vcpu_type,
+#if MINIVMM_BUILD >= 2
+  &watchdog_type,
+#endif
+#if MINIVMM_BUILD >= 3
+  &crashlog_type,
+#endif
+  NULL,
 };
 
 /* In a preflight: what the rest of this file would build. Without effect outside the process. */
@@ -53,8 +62,10 @@ declare_parts (CprInventory *inventory, void *user_data)
   const Options *options = &machine->options;
 
   guest_ram_declare (inventory, options);
+  bus_declare (inventory);
   serial_declare (inventory, options->serial);
   monitor_declare (inventory, options->monitor);
+  cards_declare (inventory, options);
   vm_declare (inventory, options);
   update_declare (inventory);
   if (options->verify_ram)
@@ -87,7 +98,10 @@ open_ram (Machine *machine, GError **error)
 static bool
 open_fds (Machine *machine, GError **error)
 {
-  machine->serial = serial_new (machine->session, machine->options.serial, error);
+  machine->bus = bus_new (machine->session, error);
+  if (!machine->bus)
+    return false;
+  machine->serial = serial_new (machine->session, machine->bus, machine->options.serial, error);
   if (!machine->serial)
     return false;
   machine->monitor = monitor_new (machine, machine->options.monitor, error);
@@ -98,8 +112,11 @@ static bool
 create_devices (Machine *machine, GError **error)
 {
   const Options *options = &machine->options;
-  const AccelConfig config = { machine->session, &machine->ram, machine->serial, options->n_vcpus };
+  const AccelConfig config = { machine->session, &machine->ram, machine->bus, options->n_vcpus };
 
+  machine->cards = cards_new (machine->session, machine->bus, options, error);
+  if (!machine->cards)
+    return false;
   machine->vm = vm_new (&config, options, error);
   if (!machine->vm)
     return false;
@@ -135,9 +152,12 @@ clear (Machine *machine)
   ram_hash_free (machine->ram_hash);
   update_free (machine->update);
   vm_free (machine->vm);
+  cards_free (machine->cards);
   monitor_free (machine->monitor);
   serial_free (machine->serial);
+  bus_free (machine->bus);
   cpr_session_free (machine->session);
+  g_strfreev (machine->argv);
 }
 
 int

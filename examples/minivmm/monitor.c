@@ -355,6 +355,7 @@ monitor_run (Monitor *monitor, GError **error)
   {
     SIGNALS,
     FAILURE,
+    CARD,
     LISTEN,
     CLIENTS,
     N_FDS = CLIENTS + CLIENTS_MAX
@@ -368,6 +369,7 @@ monitor_run (Monitor *monitor, GError **error)
   begin (monitor);
   while (!monitor->machine->quit)
     {
+      fds[CARD] = (struct pollfd){ cards_get_fd (monitor->machine->cards), POLLIN, 0 };
       nfds_t n_fds = CLIENTS; /* not more than needed: poll() refuses more than RLIMIT_NOFILE, open or not */
 
       drop_clients (monitor);
@@ -385,6 +387,8 @@ monitor_run (Monitor *monitor, GError **error)
         monitor->machine->quit = true;
       if (fds[FAILURE].revents)
         pause_after_failure (monitor);
+      if (fds[CARD].revents)
+        cards_handle (monitor->machine->cards);
       for (int i = 0; i < CLIENTS_MAX; i++)
         if (fds[CLIENTS + i].revents)
           {

@@ -16,6 +16,7 @@ static const char help_text[] =
     "  --accel ACCEL           auto (default), kvm or soft\n"
     "  --guest GUEST           ticker (default), memcheck or a flat 64-bit binary\n"
     "  --serial WHERE          stdio, file:PATH or null (default)\n"
+    "  --device CARD           a card, watchdog or crashlog, if this build has it; may be repeated\n"
     "  --monitor PATH          a Unix socket\n"
     "  --name NAME             the VM's name (minivmm)\n"
     "  --verify-ram            hash all of RAM before and after an update; makes the pause long\n"
@@ -114,6 +115,15 @@ parse_serial (const char *value, const char **serial, GError **error)
 }
 
 static bool
+parse_card (Options *options, const char *value, GError **error)
+{
+  if (options->n_cards == MINIVMM_CARDS_MAX)
+    return throw_error (error, "--device: more than %d", MINIVMM_CARDS_MAX);
+  options->cards[options->n_cards++] = value;
+  return true;
+}
+
+static bool
 parse_option (Options *options, int letter, const char *value, GError **error)
 {
   static const char *const accels[] = { "auto", "kvm", "soft", NULL };
@@ -137,6 +147,8 @@ parse_option (Options *options, int letter, const char *value, GError **error)
       return true;
     case 's':
       return parse_serial (value, &options->serial, error);
+    case 'd':
+      return parse_card (options, value, error);
     case 'm':
       options->monitor = value;
       return true;
@@ -169,23 +181,15 @@ bool
 options_parse (Options *options, int argc, char **argv, GError **error)
 {
   static const struct option table[] = {
-    { "ram", required_argument, NULL, 'r' },
-    { "prealloc", no_argument, NULL, 'p' },
-    { "vcpus", required_argument, NULL, 'c' },
-    { "ram-backend", required_argument, NULL, 'b' },
-    { "accel", required_argument, NULL, 'a' },
-    { "guest", required_argument, NULL, 'g' },
-    { "serial", required_argument, NULL, 's' },
-    { "monitor", required_argument, NULL, 'm' },
-    { "name", required_argument, NULL, 'n' },
-    { "verify-ram", no_argument, NULL, 'v' },
-    { "fail-at", required_argument, NULL, 'f' },
-    { "no-guardian", no_argument, NULL, 'G' },
-    { "no-preflight", no_argument, NULL, 'P' },
-    { "no-way-back", no_argument, NULL, 'W' },
-    { "preflight-timeout", required_argument, NULL, 't' },
-    { "help", no_argument, NULL, 'h' },
-    { NULL, 0, NULL, 0 },
+    { "ram", required_argument, NULL, 'r' },    { "prealloc", no_argument, NULL, 'p' },
+    { "vcpus", required_argument, NULL, 'c' },  { "ram-backend", required_argument, NULL, 'b' },
+    { "accel", required_argument, NULL, 'a' },  { "guest", required_argument, NULL, 'g' },
+    { "serial", required_argument, NULL, 's' }, { "monitor", required_argument, NULL, 'm' },
+    { "name", required_argument, NULL, 'n' },   { "verify-ram", no_argument, NULL, 'v' },
+    { "device", required_argument, NULL, 'd' }, { "fail-at", required_argument, NULL, 'f' },
+    { "no-guardian", no_argument, NULL, 'G' },  { "no-preflight", no_argument, NULL, 'P' },
+    { "no-way-back", no_argument, NULL, 'W' },  { "preflight-timeout", required_argument, NULL, 't' },
+    { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
   };
 
   *options = (Options){ .argv = argv,

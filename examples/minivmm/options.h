@@ -5,8 +5,10 @@
 #include <libcpr/libcpr.h>
 
 #define MINIVMM_VCPUS_MAX 64
+#define MINIVMM_CARDS_MAX 4
 
-/* Which build this is; a later one knows more, see serial.c. */
+/* Which build this is, of a VMM that changes over the years: see serial.c and cards.c. Build 4 is for a test, of what an
+ * update must not change. */
 #ifndef MINIVMM_BUILD
 #  define MINIVMM_BUILD 1
 #endif
@@ -25,6 +27,8 @@ typedef struct
   const char *accel;
   const char *guest;
   const char *serial;
+  unsigned n_cards;
+  const char *cards[MINIVMM_CARDS_MAX];
   const char *monitor;
   bool verify_ram;
   bool guardian;

@@ -9,9 +9,8 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "guest-abi.h"
 #include "options.h"
-
-#define BASE 0x3f8
 
 enum
 {
@@ -26,12 +25,22 @@ enum
   N_REGS = 8
 };
 
+#define FCR_LONG        0x20
 #define LCR_DLAB        0x80
 #define LSR_THR_EMPTY   0x20
 #define LSR_IDLE        0x40
 #define IIR_NO_IRQ      0x01
 #define IIR_FIFO        0xc0
 #define MSR_DCD_DSR_CTS 0xb0
+
+/* What it was called in builds 1 and 2. */
+#if MINIVMM_BUILD < 3
+#  define line_control lcr
+#endif
+
+#define FIFO_DEPTH      16
+#define FIFO_DEPTH_LONG 64
+#define PACE_US         100
 
 struct _Serial
 {
@@ -42,30 +51,86 @@ struct _Serial
 
   uint8_t ier;
   uint8_t fcr;
-  uint8_t lcr;
+  uint8_t line_control;
   uint8_t mcr;
   uint8_t scr;
   uint8_t dll;
   uint8_t dlm;
   uint8_t thr;
   bool thr_full;
-#if MINIVMM_BUILD >= 2
+#if MINIVMM_BUILD == 1
+  uint32_t tx_bytes;
+  bool flow; /* the host's side: whether there is flow control */
+#else
   uint64_t tx_bytes;
+  uint8_t flow; /* 0: none, 1: by lines, as build 1 has it, 2: by characters */
+  uint32_t interrupted;
+#endif
+#if MINIVMM_BUILD == 2
+  uint16_t fifo_depth;
+#elif MINIVMM_BUILD >= 3
+  uint8_t fifo_depth;
+#endif
+#if MINIVMM_BUILD < 3
+  uint16_t pace_us; /* waited after each character */
+#else
+  bool rs485; /* several devices on one line; then the times before and after a character matter */
+  uint16_t rs485_before_us;
+  uint16_t rs485_after_us;
 #endif
 };
+
+/* ---- What of it is state, and how that changed from build to build. All three can read what the others write, as long
+ * as nothing is in use that the reader doesn't have. doc/guide.md has a chapter about it. */
+
+#if MINIVMM_BUILD >= 3
+static const CprField rs485_fields[] = {
+  CPR_FIELD (Serial, rs485),
+  CPR_FIELD (Serial, rs485_before_us),
+  CPR_FIELD (Serial, rs485_after_us),
+  CPR_FIELD_END,
+};
+static const CprStruct rs485_struct = { "Rs485", sizeof (Serial), rs485_fields };
+
+static bool
+rs485_is_needed (const void *device)
+{
+  const Serial *serial = device;
+  return serial->rs485;
+}
+#endif
 
 static const CprField serial_fields[] = {
   CPR_FIELD (Serial, ier),
   CPR_FIELD (Serial, fcr),
+#if MINIVMM_BUILD < 3
   CPR_FIELD (Serial, lcr),
+#else
+  /* Renamed, but not in the state: the older builds go on finding it. */
+  CPR_FIELD (Serial, line_control, CPR_WRITTEN_AS ("lcr")),
+#endif
   CPR_FIELD (Serial, mcr),
   CPR_FIELD (Serial, scr),
   CPR_FIELD (Serial, dll),
   CPR_FIELD (Serial, dlm),
   CPR_FIELD (Serial, thr),
   CPR_FIELD (Serial, thr_full),
+  /* Build 2 made them wider, and a number of a bool: only the C types changed. Build 1 takes what it can hold. */
+  CPR_FIELD (Serial, tx_bytes),
+  CPR_FIELD (Serial, flow),
 #if MINIVMM_BUILD >= 2
-  CPR_FIELD_IGNORABLE (Serial, tx_bytes, 0),
+  /* Added: what build 1 has is the default. Build 3 made it narrower again, as no more than 255 came up. */
+  CPR_FIELD_OPTIONAL (Serial, fifo_depth, FIFO_DEPTH),
+  /* Added, and nothing that the guest can see: build 1 may drop it whatever it is. */
+  CPR_FIELD_IGNORABLE (Serial, interrupted, 0),
+#endif
+#if MINIVMM_BUILD < 3
+  CPR_FIELD (Serial, pace_us),
+#else
+  /* Removed: the older builds, which can't do without, find what a new machine would have there. */
+  CPR_FIELD_RETIRED (pace_us, uint16_t, PACE_US),
+  /* Added together, and only in the state while it is used. */
+  CPR_FIELD_GROUP (Serial, "rs485", rs485_struct, rs485_is_needed),
 #endif
   CPR_FIELD_END,
 };
@@ -73,9 +138,10 @@ static const CprField serial_fields[] = {
 const CprDeviceType serial_type = {
   .size = sizeof (CprDeviceType),
   .name = "serial16550",
-  .version = 1,
+  .version = 1, /* in all builds: only fields came and went, none changed its meaning */
   .minimum_version = 1,
   .state = { "Serial", sizeof (Serial), serial_fields },
+  .trial_save = true, /* plain numbers: a preflight may look at them while a vCPU changes them */
 };
 
 /* A write that was interrupted, because the guest is to stop, leaves the byte in the holding register, which goes
@@ -87,17 +153,23 @@ transmit (Serial *serial)
   if (!serial->thr_full)
     return;
   if (serial->fd >= 0 && write (serial->fd, &serial->thr, 1) < 0 && errno == EINTR)
-    return;
-  serial->thr_full = false;
+    {
 #if MINIVMM_BUILD >= 2
+      serial->interrupted++;
+#endif
+      return;
+    }
+  serial->thr_full = false;
   serial->tx_bytes++;
+#if MINIVMM_BUILD < 3
+  g_usleep (serial->pace_us);
 #endif
 }
 
 static void
 write_register (Serial *serial, unsigned reg, uint8_t value)
 {
-  bool divisor = serial->lcr & LCR_DLAB;
+  bool divisor = serial->line_control & LCR_DLAB;
   switch (reg)
     {
     case REG_DATA:
@@ -118,9 +190,12 @@ write_register (Serial *serial, unsigned reg, uint8_t value)
       break;
     case REG_IIR_FCR:
       serial->fcr = value;
+#if MINIVMM_BUILD >= 2
+      serial->fifo_depth = value & FCR_LONG ? FIFO_DEPTH_LONG : FIFO_DEPTH;
+#endif
       break;
     case REG_LCR:
-      serial->lcr = value;
+      serial->line_control = value;
       break;
     case REG_MCR:
       serial->mcr = value & 0x1f;
@@ -134,7 +209,7 @@ write_register (Serial *serial, unsigned reg, uint8_t value)
 static uint8_t
 read_register (const Serial *serial, unsigned reg)
 {
-  bool divisor = serial->lcr & LCR_DLAB;
+  bool divisor = serial->line_control & LCR_DLAB;
   switch (reg)
     {
     case REG_DATA:
@@ -144,7 +219,7 @@ read_register (const Serial *serial, unsigned reg)
     case REG_IIR_FCR:
       return IIR_NO_IRQ | (serial->fcr & 1 ? IIR_FIFO : 0);
     case REG_LCR:
-      return serial->lcr;
+      return serial->line_control;
     case REG_MCR:
       return serial->mcr;
     case REG_LSR:
@@ -156,28 +231,28 @@ read_register (const Serial *serial, unsigned reg)
     }
 }
 
-void
-serial_out (Serial *serial, uint16_t port, uint8_t value)
+static void
+serial_out (void *device, unsigned port, uint8_t value)
 {
-  if (port < BASE || port >= BASE + N_REGS)
-    return;
+  Serial *serial = device;
   pthread_mutex_lock (&serial->mutex);
   transmit (serial);
-  write_register (serial, port - BASE, value);
+  write_register (serial, port, value);
   pthread_mutex_unlock (&serial->mutex);
 }
 
-uint8_t
-serial_in (Serial *serial, uint16_t port)
+static uint8_t
+serial_in (void *device, unsigned port)
 {
-  if (port < BASE || port >= BASE + N_REGS)
-    return 0xff;
+  Serial *serial = device;
   pthread_mutex_lock (&serial->mutex);
   transmit (serial);
-  uint8_t value = read_register (serial, port - BASE);
+  uint8_t value = read_register (serial, port);
   pthread_mutex_unlock (&serial->mutex);
   return value;
 }
+
+static const BusDevice serial_ports = { serial_out, serial_in };
 
 void
 serial_describe (Serial *serial, GString *text)
@@ -189,12 +264,62 @@ serial_describe (Serial *serial, GString *text)
       return;
     }
   g_string_append_printf (text, "ier: %#x\nlcr: %#x\nmcr: %#x\nscr: %#x\ndivisor: %d\nholding: %s\n", serial->ier,
-                          serial->lcr, serial->mcr, serial->scr, serial->dlm << 8 | serial->dll,
+                          serial->line_control, serial->mcr, serial->scr, serial->dlm << 8 | serial->dll,
                           serial->thr_full ? "full" : "empty");
+  g_string_append_printf (text, "tx bytes: %" PRIu64 "\nflow: %u\n", (uint64_t) serial->tx_bytes, serial->flow);
 #if MINIVMM_BUILD >= 2
-  g_string_append_printf (text, "tx bytes: %" PRIu64 "\n", serial->tx_bytes);
+  g_string_append_printf (text, "fifo depth: %u\ninterrupted: %u\n", serial->fifo_depth, serial->interrupted);
+#endif
+#if MINIVMM_BUILD < 3
+  g_string_append_printf (text, "pace: %u us\n", serial->pace_us);
+#else
+  g_string_append_printf (text, "rs485: %s, %u us before, %u us after\n", serial->rs485 ? "on" : "off",
+                          serial->rs485_before_us, serial->rs485_after_us);
 #endif
   pthread_mutex_unlock (&serial->mutex);
+}
+
+/* Numbers that a guest can't set, or not to any value. */
+bool
+serial_set (Serial *serial, const char *field, uint64_t value, GError **error)
+{
+#define SETTABLE(member)                            \
+  {                                                 \
+#    member, &serial->member, sizeof serial->member \
+  }
+  const struct
+  {
+    const char *name;
+    void *at;
+    size_t size;
+  } settable[] = {
+    SETTABLE (tx_bytes),
+    SETTABLE (flow),
+#if MINIVMM_BUILD >= 2
+    SETTABLE (fifo_depth),
+    SETTABLE (interrupted),
+#endif
+#if MINIVMM_BUILD < 3
+    SETTABLE (pace_us),
+#else
+    SETTABLE (rs485),
+    SETTABLE (rs485_before_us),
+    SETTABLE (rs485_after_us),
+#endif
+  };
+#undef SETTABLE
+
+  for (size_t i = 0; i < G_N_ELEMENTS (settable); i++)
+    if (!strcmp (settable[i].name, field))
+      {
+        if (value > UINT64_MAX >> (64 - 8 * settable[i].size))
+          return throw_error (error, "serial: %s has %zu bytes", field, settable[i].size);
+        pthread_mutex_lock (&serial->mutex);
+        memcpy (settable[i].at, &value, settable[i].size);
+        pthread_mutex_unlock (&serial->mutex);
+        return true;
+      }
+  return throw_error (error, "serial: '%s' can't be set", field);
 }
 
 static int
@@ -208,10 +333,18 @@ open_file (const char *name, int index, void *user_data, GError **error)
 }
 
 Serial *
-serial_new (CprSession *session, const char *where, GError **error)
+serial_new (CprSession *session, Bus *bus, const char *where, GError **error)
 {
   g_autoptr (Serial) serial = g_new0 (Serial, 1);
   serial->session = session;
+#if MINIVMM_BUILD >= 2
+  serial->fifo_depth = FIFO_DEPTH;
+#endif
+#if MINIVMM_BUILD < 3
+  serial->pace_us = PACE_US;
+#else
+  serial->rs485_before_us = serial->rs485_after_us = 10;
+#endif
   pthread_mutex_init (&serial->mutex, NULL);
   serial->fd = -1;
 
@@ -227,6 +360,7 @@ serial_new (CprSession *session, const char *where, GError **error)
     }
   if (!cpr_device_add (session, "serial", &serial_type, serial, error))
     return NULL;
+  bus_add (bus, GUEST_SERIAL_PORT, N_REGS, &serial_ports, serial);
   return g_steal_pointer (&serial);
 }
 

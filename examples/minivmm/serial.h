@@ -2,9 +2,9 @@
 #ifndef MINIVMM_SERIAL_H
 #define MINIVMM_SERIAL_H
 
-#include <libcpr/libcpr.h>
+#include "bus.h"
 
-/* A 16550 at the first PC serial port: polled output. It is the machine's only device behind ports. */
+/* A 16550 at the first PC serial port: polled output. */
 typedef struct _Serial Serial;
 
 extern const CprDeviceType serial_type;
@@ -13,18 +13,15 @@ extern const CprDeviceType serial_type;
 void serial_declare (CprInventory *inventory, const char *where);
 
 /* @where is stdio, file:PATH or null. */
-Serial *serial_new (CprSession *session, const char *where, GError **error);
+Serial *serial_new (CprSession *session, Bus *bus, const char *where, GError **error);
 void serial_free (Serial *serial);
 
 /* Closes the file, as a constructor that fails would. */
 void serial_close (Serial *serial);
 
-/* Called by vCPU threads. Ports that aren't the serial port's read as 0xff. */
-void serial_out (Serial *serial, uint16_t port, uint8_t value);
-uint8_t serial_in (Serial *serial, uint16_t port);
-
 /* For the monitor, which may look while the guest runs. */
 void serial_describe (Serial *serial, GString *text);
+bool serial_set (Serial *serial, const char *field, uint64_t value, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Serial, serial_free)
 

@@ -10,7 +10,7 @@ typedef struct _Vm Vm;
 /* In a preflight: what vm_new() would add. */
 void vm_declare (CprInventory *inventory, const Options *options);
 
-/* @ram and @serial must outlive it. The threads are there afterwards, parked until vm_start(). */
+/* @ram and @bus must outlive it. The threads are there afterwards, parked until vm_start(). */
 Vm *vm_new (const AccelConfig *config, const Options *options, GError **error);
 
 /* Makes a fresh VM's first state. One that was taken over gets its state by cpr_session_load(). */

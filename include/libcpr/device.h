@@ -23,7 +23,7 @@ G_BEGIN_DECLS
  *     CPR_FIELD (Serial, ier),
  *     CPR_FIELD_ARRAY (Serial, fifo),
  *     CPR_FIELD_OPTIONAL (Serial, fifo_depth, 16),
- *     CPR_FIELD (Serial, line_control, CPR_ALIASES ("lcr")),
+ *     CPR_FIELD (Serial, line_control, CPR_WRITTEN_AS ("lcr")),
  *     CPR_FIELD_END
  * };
  * static const CprDeviceType serial_type = {
@@ -40,8 +40,8 @@ G_BEGIN_DECLS
  *
  * - A field is added: %CPR_FIELD_OPTIONAL with the value that means "as before". While the guest doesn't use what is new, the
  *   state loads in the older program.
- * - A field is renamed: CPR_ALIASES() with the older names. The older program doesn't know the new name: keep the old one as a
- *   %CPR_FIELD_RETIRED where it must be able to go back.
+ * - A field is renamed: CPR_WRITTEN_AS() with the old name, which stays in the state. Once every program that a state may reach
+ *   has the new name as one of its CPR_ALIASES(), it can be written too.
  * - A field is widened, or a bool becomes a number: just change the C type.
  * - A field is removed: %CPR_FIELD_RETIRED writes a value for the older programs and drops what they wrote.
  *

@@ -145,6 +145,7 @@ typedef struct
  *     value that is written
  * @list: of a %CPR_LAYOUT_LIST: its callbacks
  * @needed: (nullable): of a group: whether it is written
+ * @written_as: (nullable): the name that the state has for it where that isn't the member's
  * @reserved: 0
  *
  * One field of a struct. Made by the `CPR_FIELD` macros, not by hand.
@@ -169,7 +170,8 @@ struct _CprField
   uint64_t default_value;
   const CprList *list;
   bool (*needed) (const void *device);
-  const void *reserved[2];
+  const char *written_as;
+  const void *reserved[1];
 };
 
 #ifndef __cplusplus
@@ -306,7 +308,7 @@ struct _CprField
  * CPR_FIELD:
  * @Struct: the struct's type
  * @member: a member: bool, an integer of any width, an enum, float or double
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A field with one value. Since: 0.1
  */
@@ -317,7 +319,7 @@ struct _CprField
  * @Struct: the struct's type
  * @member: a member: bool or an integer
  * @value: its default
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A field that isn't written while it has its default. Since: 0.1
  */
@@ -328,7 +330,7 @@ struct _CprField
  * @Struct: the struct's type
  * @member: a member: bool or an integer
  * @value: its default
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A field that a reader which doesn't know it may drop. Since: 0.1
  */
@@ -338,7 +340,7 @@ struct _CprField
  * CPR_FIELD_ARRAY:
  * @Struct: the struct's type
  * @member: a member: an array of what CPR_FIELD() takes
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A fixed array. Optional: not written while all elements are 0. Since: 0.1
  */
@@ -349,7 +351,7 @@ struct _CprField
  * @Struct: the struct's type
  * @member: a member: an array of what CPR_FIELD() takes
  * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of its own
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * An array of which only the first elements are in use. More than fit are an error. Optional: not written while none is in use. Since: 0.1
  */
@@ -361,7 +363,7 @@ struct _CprField
  * @member: a member: a pointer to what CPR_FIELD() takes, from g_malloc(), or %NULL
  * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of its own
  * @maximum: the most elements
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A counted array on the heap. Loading makes it as large as it has to be. Since: 0.1
  */
@@ -371,7 +373,7 @@ struct _CprField
  * CPR_FIELD_BYTES:
  * @Struct: the struct's type
  * @member: a member of any type without pointers
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * Bytes that are copied as they are: for structs of the kernel's ABI, which are what they are. Optional: not written while all are 0. Since: 0.1
  */
@@ -383,7 +385,7 @@ struct _CprField
  * @member: a member: a pointer to bytes, from g_malloc(), or %NULL
  * @count_member: a member: an unsigned integer, how many bytes there are; it needs no field of its own
  * @maximum: the most bytes; for more than some MiB see #CprDeviceType
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A buffer on the heap. Since: 0.1
  */
@@ -393,7 +395,7 @@ struct _CprField
  * CPR_FIELD_STRING:
  * @Struct: the struct's type
  * @member: a member: an array of char with a string in it
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A string in the struct. One that has no end in its array is an error. Since: 0.1
  */
@@ -404,7 +406,7 @@ struct _CprField
  * @Struct: the struct's type
  * @member: a member: char *, from g_malloc(), or %NULL
  * @maximum: the most bytes, without the zero at the end
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A string on the heap. %NULL is kept, and a program that does not know the field can read the state then. Since: 0.1
  */
@@ -416,7 +418,7 @@ struct _CprField
  * @member: a member of type @Nested
  * @Nested: the member's type
  * @description: the #CprStruct that describes @Nested
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A struct in the struct. It can not be optional: see CPR_FIELD_GROUP(). Since: 0.1
  */
@@ -428,7 +430,7 @@ struct _CprField
  * @member: a member: a pointer to @Nested, from g_malloc(), or %NULL
  * @Nested: the type that it points to
  * @description: the #CprStruct that describes @Nested
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A struct on the heap. %NULL is kept, and a program that does not know the field can read the state then. Loading makes it, zeroed, where there was none, and frees it where there is none in the state. Since: 0.1
  */
@@ -440,7 +442,7 @@ struct _CprField
  * @member: a member: an array of @Nested
  * @Nested: the elements' type
  * @description: the #CprStruct that describes @Nested
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A fixed array of structs. It can not be optional. Since: 0.1
  */
@@ -453,7 +455,7 @@ struct _CprField
  * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of its own
  * @Nested: the elements' type
  * @description: the #CprStruct that describes @Nested
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * An array of structs of which only the first are in use. Since: 0.1
  */
@@ -467,7 +469,7 @@ struct _CprField
  * @description: the #CprStruct that describes @Nested
  * @maximum: the most elements
  * @callbacks: the #CprList for the container
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A list of structs in a container of any kind. Loading clears it and fills it anew. Since: 0.1
  */
@@ -477,7 +479,7 @@ struct _CprField
  * CPR_FIELD_FD:
  * @Struct: the struct's type
  * @member: a member: an int: an fd of the fd table, or -1
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * An fd that the device holds. Saving it records its name and index; loading claims it, if nobody has, and stores its number. Since: 0.1
  */
@@ -487,7 +489,7 @@ struct _CprField
  * CPR_FIELD_FD_ARRAY:
  * @Struct: the struct's type
  * @member: a member: an array of int
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A fixed array of fds. Since: 0.1
  */
@@ -497,7 +499,7 @@ struct _CprField
  * CPR_FIELD_TIME:
  * @Struct: the struct's type
  * @member: a member: int64_t or uint64_t
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * An instant, in ns on CLOCK_MONOTONIC. Where that clock began anew, after a restart of the host, loading converts it to the same instant. Since: 0.1
  */
@@ -509,7 +511,7 @@ struct _CprField
  * @group: a name, unique among the fields
  * @description: a #CprStruct for @Struct too, with the fields of the group
  * @callback: whether the group is written, called with the struct
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * Fields of the same struct that go together and are only written when needed. Where they are not in the state, the members keep what the program that loads gave them. Since: 0.1
  */
@@ -520,7 +522,7 @@ struct _CprField
  * @member: the name of a member that is no more
  * @Type: the type it had: bool or an integer
  * @value: what older programs shall find
- * @...: modifiers: CPR_ALIASES(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * Keeps the place of a removed field: writes the value for older programs, and drops what they wrote. Since: 0.1
  */
@@ -543,6 +545,15 @@ struct _CprField
  * A modifier at the end of a `CPR_FIELD` macro: the field is also found under its older names. Since: 0.1
  */
 #define CPR_ALIASES(names) .aliases = (names)
+
+/**
+ * CPR_WRITTEN_AS:
+ * @old_name: a string: the name that the state goes on having for the field
+ *
+ * A modifier: the member was renamed and the state wasn't, so that programs which know the old name only can read it. The field
+ * is found under both names. Since: 0.1
+ */
+#define CPR_WRITTEN_AS(old_name) .written_as = (old_name)
 
 /**
  * CPR_OPTIONAL:

@@ -121,7 +121,7 @@ typedef enum
  * @user_data: passed to the callbacks
  * @argv: (nullable): the command line as main() got it, for the way back of a later update; copied. %NULL: it is read from
  *     /proc/self/cmdline, which takes longer, but is right also where main()'s isn't: after g_option_context_parse() took
- *     options out of it, or where the program was started by naming the dynamic linker
+ *     options out of it, or where the program was started by naming the dynamic linker. See also cpr_session_set_argv()
  * @unclaimed_fds: what becomes of fds that nobody took
  * @device_types: (nullable): the device types that this program knows, ended by %NULL; borrowed, static. A preflight compares
  *     them with what would be handed over; without them devices aren't checked before the pause
@@ -295,6 +295,26 @@ CPR_API bool cpr_session_pause (CprSession *session, GError **error);
  * Since: 0.1
  */
 CPR_API bool cpr_session_resume (CprSession *session, GError **error);
+
+/**
+ * cpr_session_set_argv:
+ * @session: a session
+ * @argv: how this program would have to be started to build what it has now, ended by %NULL; copied; not empty
+ * @error: where an error goes, or %NULL
+ *
+ * Replaces the command line that was recorded for the way back. A VMM to which a device was added while the guest runs, or from
+ * which one was removed, calls it with that device's option added or removed: else the way back of an update would start a
+ * program that doesn't build the device, and be refused.
+ *
+ * Errors: %CPR_ERROR_INVALID (an empty argv), %CPR_ERROR_STATE.
+ *
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_set_argv (CprSession *session, char *const *argv, GError **error);
 
 /**
  * cpr_session_get_state:

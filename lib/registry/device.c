@@ -184,6 +184,7 @@ cpr_device_type_accepts (const CprDeviceType *type,
         return cpr_cursor_left (&cursor) == 0 ||
                cpr_throw (error, CPR_ERROR_CORRUPT, "%zu bytes follow its last field", cpr_cursor_left (&cursor));
     }
-  g_prefix_error (error, "type '%s', version %u in the state, %u here: ", type->name, from->version, type->version);
+  if (from->version != type->version) /* else it doesn't matter */
+    g_prefix_error (error, "type '%s', version %u in the state, %u here: ", type->name, from->version, type->version);
   return false;
 }

@@ -313,6 +313,19 @@ cpr_session_resume (CprSession *session, GError **error)
   return true;
 }
 
+bool
+cpr_session_set_argv (CprSession *session, char *const *argv, GError **error)
+{
+  g_return_val_if_fail (session != NULL && argv != NULL, false);
+  if (!cpr_session_check_call (session, CPR_CALL_SET_ARGV, error))
+    return false;
+  if (argv[0] == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "program: its argv is empty, it could never be executed again");
+  g_strfreev (session->program.argv);
+  session->program.argv = g_strdupv ((char **) argv);
+  return true;
+}
+
 CprSessionState
 cpr_session_get_state (const CprSession *session)
 {

@@ -28,6 +28,7 @@ static const struct
   [CPR_CALL_LOAD] = { "cpr_session_load", FRESH | INCOMING },
   [CPR_CALL_START] = { "cpr_session_start", LOADED },
   [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED },
+  [CPR_CALL_SET_ARGV] = { "cpr_session_set_argv", FRESH | INCOMING | LOADED | ACTIVE },
   [CPR_CALL_PAUSE] = { "cpr_session_pause", ACTIVE },
   [CPR_CALL_RESUME] = { "cpr_session_resume", ACTIVE },
   [CPR_CALL_PREFLIGHT] = { "cpr_session_preflight", ACTIVE },

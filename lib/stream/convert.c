@@ -79,7 +79,7 @@ cpr_plans_free (CprPlans *plans)
 
 /* ---- Making a plan. */
 
-/* This program's fields by name and by alias. Programs keep their fields in order, so the next one is tried first, and the table is
+/* This program's fields by all of their names. Programs keep their fields in order, so the next one is tried first, and the table is
  * only made when that fails. */
 typedef struct
 {
@@ -97,6 +97,8 @@ index_fields (Finder *finder)
       g_auto (GStrv) aliases = field->aliases != NULL ? g_strsplit (field->aliases, " ", -1) : NULL;
 
       g_hash_table_insert (finder->by_name, g_strdup (field->name), (void *) field);
+      if (field->written_as != NULL)
+        g_hash_table_insert (finder->by_name, g_strdup (field->written_as), (void *) field);
       for (char **alias = aliases; alias != NULL && *alias != NULL; alias++)
         g_hash_table_insert (finder->by_name, g_strdup (*alias), (void *) field);
     }
@@ -106,8 +108,9 @@ static const CprField *
 find_field (Finder *finder, const char *name)
 {
   const CprField *field = finder->next;
+  const char *written_as = field->written_as != NULL ? field->written_as : field->name;
 
-  if (field->name == NULL || strcmp (field->name, name) != 0)
+  if (written_as == NULL || strcmp (written_as, name) != 0)
     {
       if (finder->by_name == NULL)
         index_fields (finder);
@@ -121,11 +124,12 @@ find_field (Finder *finder, const char *name)
 static char *
 describe (CprKind kind, size_t width, unsigned flags, size_t count)
 {
-  g_autofree char *one = cpr_kind_describe (kind, width);
+  g_autofree char *one = kind == CPR_KIND_BYTES ? g_strdup ("raw bytes") : cpr_kind_describe (kind, width);
+  const char *of = kind == CPR_KIND_BYTES ? "" : "of ";
 
   if ((flags & CPR_FIELD_FLAG_ARRAY) == 0)
     return g_steal_pointer (&one);
-  return g_strdup_printf ("%s%zu of %s", (flags & CPR_FIELD_FLAG_COUNTED) != 0 ? "at most " : "", count, one);
+  return g_strdup_printf ("%s%zu %s%s", (flags & CPR_FIELD_FLAG_COUNTED) != 0 ? "at most " : "", count, of, one);
 }
 
 static bool

@@ -64,7 +64,7 @@ cpr_schema_field_is_sane (const CprSchemaField *field)
 CprSchemaField
 cpr_schema_field_from (const CprField *field)
 {
-  CprSchemaField made = { .name = field->name,
+  CprSchemaField made = { .name = field->written_as != NULL ? field->written_as : field->name,
                           .kind = field->kind,
                           .width = field->kind == CPR_KIND_STRUCT ? 0 : (uint32_t) field->width,
                           .count = (uint32_t) field->count,

@@ -91,20 +91,28 @@ check_field (const CprStruct *type, const CprField *field, GHashTable *names, GE
   return true;
 }
 
-/* An alias stands in for a name, so it has to be as unique. */
+/* It stands in for a name, so it has to be as unique. */
 static bool
-check_aliases (const CprStruct *type, const CprField *field, GHashTable *names, GError **error)
+check_other_name (const CprStruct *type, const CprField *field, const char *other, GHashTable *names, GError **error)
+{
+  if (!name_is_sane (other))
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the aliases of '%s' can't be right", type->name,
+                      field->name);
+  if (!g_hash_table_add (names, g_strdup (other)))
+    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': two fields are named '%s'", type->name, other);
+  return true;
+}
+
+static bool
+check_other_names (const CprStruct *type, const CprField *field, GHashTable *names, GError **error)
 {
   g_auto (GStrv) aliases = field->aliases != NULL ? g_strsplit (field->aliases, " ", -1) : NULL;
 
+  if (field->written_as != NULL && !check_other_name (type, field, field->written_as, names, error))
+    return false;
   for (char **alias = aliases; alias != NULL && *alias != NULL; alias++)
-    {
-      if (!name_is_sane (*alias))
-        return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the aliases of '%s' can't be right", type->name,
-                          field->name);
-      if (!g_hash_table_add (names, g_strdup (*alias)))
-        return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': two fields are named '%s'", type->name, *alias);
-    }
+    if (!check_other_name (type, field, *alias, names, error))
+      return false;
   return true;
 }
 
@@ -138,7 +146,7 @@ check_struct (const CprStruct *type, unsigned depth, GHashTable *done, GError **
   if (n_fields > CPR_LIMIT_FIELDS)
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': more than %d fields", type->name, CPR_LIMIT_FIELDS);
   for (field = type->fields; field->name != NULL; field++)
-    if (!check_aliases (type, field, names, error))
+    if (!check_other_names (type, field, names, error))
       return false;
   return true;
 }

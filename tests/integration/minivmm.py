@@ -21,6 +21,8 @@ import traceback
 top = os.path.abspath(os.environ.get("top_builddir", os.path.join(os.path.dirname(__file__), "..", "..", "build")))
 BUILD_1 = os.path.join(top, "examples", "minivmm", "minivmm")
 BUILD_2 = os.path.join(top, "examples", "minivmm", "minivmm-next")
+BUILD_3 = os.path.join(top, "examples", "minivmm", "minivmm-later")
+BUILD_WRONG = os.path.join(top, "examples", "minivmm", "minivmm-wrong")
 PROMPT = b"(minivmm) "
 PATIENCE = 60  # seconds; long enough for a sanitizer build on a busy machine, as only a failure waits for its end
 
@@ -504,7 +506,7 @@ def run(test, accel):
 def main(*tests):
     """Runs each test with each accelerator and ends the program. CPR_TEST_ONLY chooses those whose name it is a part
     of, CPR_TEST_ACCEL the accelerators."""
-    for binary in (BUILD_1, BUILD_2):
+    for binary in (BUILD_1, BUILD_2, BUILD_3, BUILD_WRONG):
         if not os.access(binary, os.X_OK):
             sys.exit(f"there is no {binary}")
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

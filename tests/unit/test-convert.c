@@ -300,6 +300,63 @@ START_TEST (the_writer_s_default_wins)
 }
 END_TEST
 
+/* ---- Names. */
+
+typedef struct
+{
+  uint32_t a, beta;
+} Renamed;
+
+#define RENAMED(name, ...)                                                                                             \
+  static const CprField name##_fields[] = { CPR_FIELD (Renamed, a), CPR_FIELD (Renamed, __VA_ARGS__), CPR_FIELD_END }; \
+  static const CprStruct name = { "Renamed", sizeof (Renamed), name##_fields }
+
+RENAMED (renamed_kept, beta, CPR_WRITTEN_AS ("b"));
+RENAMED (renamed_twice, beta, CPR_WRITTEN_AS ("b"), CPR_ALIASES ("older oldest"));
+RENAMED (renamed_alias, beta, CPR_ALIASES ("oldest b"));
+RENAMED (renamed_clash, beta, CPR_WRITTEN_AS ("a"));
+RENAMED (renamed_to_nothing, beta, CPR_WRITTEN_AS (""));
+
+START_TEST (a_renamed_member_that_is_written_as_before_goes_both_ways)
+{
+  const Renamed renamed = { 5, 6 };
+  Renamed target = { 0, 0 };
+  Abc old = { 0, 0, 0, false };
+
+  ck_assert (carry (&ab, &source_abc, &renamed_kept, &target, &error));
+  ck_assert_uint_eq (target.beta, 2);
+  ck_assert (carry (&renamed_kept, &renamed, &ab, &old, &error));
+  ck_assert_uint_eq (old.b, 6);
+  ck_assert (carry (&renamed_kept, &renamed, &renamed_twice, &target, &error));
+  ck_assert_uint_eq (target.beta, 6);
+}
+END_TEST
+
+START_TEST (a_renamed_member_is_found_under_all_its_names_and_written_under_one)
+{
+  const Renamed renamed = { 5, 6 };
+  Renamed target = { 0, 0 };
+  Abc old = { 0, 0, 0, false };
+
+  ck_assert (carry (&ab, &source_abc, &renamed_alias, &target, &error));
+  ck_assert_uint_eq (target.beta, 2);
+  ck_assert (carry (&renamed_alias, &renamed, &renamed_kept, &target, &error)); /* under the new name */
+  ck_assert_uint_eq (target.beta, 6);
+  ck_assert (!carry (&renamed_alias, &renamed, &ab, &old, &error));
+  assert_error (&error, CPR_ERROR_MISMATCH, "field 'beta' is in the state and not known here");
+}
+END_TEST
+
+START_TEST (a_name_in_the_state_must_be_one_and_be_unique)
+{
+  ck_assert (!cpr_struct_check (&renamed_clash, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "struct 'Renamed': two fields are named 'a'");
+  ck_assert (!cpr_struct_check (&renamed_to_nothing, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "struct 'Renamed': the aliases of 'beta' can't be right");
+  ck_assert (cpr_struct_check (&renamed_twice, &error));
+}
+END_TEST
+
 /* ---- Arrays. */
 
 typedef struct
@@ -560,6 +617,9 @@ main (void)
   tcase_add_test (tests, an_optional_field_with_a_value_must_be_known);
   tcase_add_test (tests, an_ignorable_field_may_be_dropped_whatever_its_value);
   tcase_add_test (tests, the_writer_s_default_wins);
+  tcase_add_test (tests, a_renamed_member_that_is_written_as_before_goes_both_ways);
+  tcase_add_test (tests, a_renamed_member_is_found_under_all_its_names_and_written_under_one);
+  tcase_add_test (tests, a_name_in_the_state_must_be_one_and_be_unique);
   tcase_add_test (tests, a_counted_array_carries_what_is_in_use);
   tcase_add_test (tests, more_elements_than_there_are_cannot_be_saved);
   tcase_add_test (tests, more_elements_than_fit_here_are_refused);

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "session/states.h"
+#include "session/private.h"
 
 static Guest guest;
 static GError *error;
@@ -131,6 +131,20 @@ START_TEST (a_session_that_is_freed_leaves_added_fds_open)
 }
 END_TEST
 
+START_TEST (set_argv_replaces_the_command_line_of_the_way_back)
+{
+  char *argv[] = { (char *) "vmm", (char *) "--device", NULL }, *none[] = { NULL };
+  CprSession *session = session_new_active (&guest, "vm");
+
+  ck_assert (cpr_session_set_argv (session, argv, &error));
+  ck_assert (g_strv_equal ((const char *const *) session->program.argv, (const char *const *) argv));
+  ck_assert (!cpr_session_set_argv (session, none, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "its argv is empty");
+  ck_assert_str_eq (session->program.argv[1], "--device");
+  cpr_session_free (session);
+}
+END_TEST
+
 /* A call with arguments that would do. Answers whether it was refused because of the state. */
 static bool
 is_refused (CprSession *session, CprCall call)
@@ -161,6 +175,9 @@ is_refused (CprSession *session, CprCall call)
     case CPR_CALL_ABORT:
       cpr_session_abort (session, reason, &error);
       break;
+    case CPR_CALL_SET_ARGV:
+      cpr_session_set_argv (session, argv, &error);
+      break;
     case CPR_CALL_PAUSE:
       cpr_session_pause (session, &error);
       break;
@@ -186,9 +203,9 @@ static void
 assert_follows_table (CprSession *session)
 {
   /* Those that go on to the next state aren't tried where they would. */
-  static const CprCall calls[] = { CPR_CALL_FD_TAKE,       CPR_CALL_RAM_NEW, CPR_CALL_RAM_REMOVE, CPR_CALL_DEVICE_ADD,
-                                   CPR_CALL_DEVICE_REMOVE, CPR_CALL_PAUSE,   CPR_CALL_RESUME,     CPR_CALL_UPDATE,
-                                   CPR_CALL_ABORT,         CPR_CALL_START,   CPR_CALL_LOAD };
+  static const CprCall calls[] = { CPR_CALL_FD_TAKE,       CPR_CALL_RAM_NEW,  CPR_CALL_RAM_REMOVE, CPR_CALL_DEVICE_ADD,
+                                   CPR_CALL_DEVICE_REMOVE, CPR_CALL_SET_ARGV, CPR_CALL_PAUSE,      CPR_CALL_RESUME,
+                                   CPR_CALL_UPDATE,        CPR_CALL_ABORT,    CPR_CALL_START,      CPR_CALL_LOAD };
   CprSessionState state = cpr_session_get_state (session);
 
   for (size_t i = 0; i < G_N_ELEMENTS (calls); i++)
@@ -525,6 +542,7 @@ main (void)
   tcase_add_test (tests, a_fresh_session_goes_from_fresh_to_active);
   tcase_add_test (tests, a_session_that_is_freed_leaves_nothing);
   tcase_add_test (tests, a_session_that_is_freed_leaves_added_fds_open);
+  tcase_add_test (tests, set_argv_replaces_the_command_line_of_the_way_back);
   tcase_add_test (tests, calls_are_refused_in_states_that_do_not_permit_them);
   add_fds (tests);
   tcase_add_test (tests, pause_and_resume_call_the_vmm_once_each);
