@@ -126,6 +126,8 @@ get_status_name (CprUpdateStatus status)
       return "failed";
     case CPR_UPDATE_ROLLED_BACK:
       return "rolled-back";
+    case CPR_UPDATE_RESCUED:
+      return "rescued";
     default:
       return "none";
     }

@@ -38,6 +38,8 @@ typedef enum
  * @CPR_UPDATE_NO_PREFLIGHT: don't ask the new program before the guest is stopped
  * @CPR_UPDATE_NO_WAY_BACK: go on although the old program's executable answers that it couldn't take the guest back, or
  *     doesn't answer
+ * @CPR_UPDATE_NO_RESCUE: the guardian doesn't take the guest back when the new program dies or hangs: for a VMM whose
+ *     supervisor starts it again when its PID ends, so that the guest never runs twice
  *
  * Flags of an update.
  *
@@ -47,7 +49,8 @@ typedef enum
 {
   CPR_UPDATE_NO_GUARDIAN = 1 << 0,
   CPR_UPDATE_NO_PREFLIGHT = 1 << 1,
-  CPR_UPDATE_NO_WAY_BACK = 1 << 2
+  CPR_UPDATE_NO_WAY_BACK = 1 << 2,
+  CPR_UPDATE_NO_RESCUE = 1 << 3
 } CprUpdateFlags;
 
 /**
@@ -58,6 +61,8 @@ typedef enum
  * @argv: the new program and its arguments, ended by %NULL; argv[0] without a slash is searched in PATH
  * @envp: (nullable): its environment, ended by %NULL, or %NULL for this process's
  * @preflight_timeout_ms: how long a program that is asked may take to answer, in ms; 0: 10 s
+ * @deadline_ms: how long the new program may take from the execve to the commit, in ms; 0: 5 s. Then the guardian kills it and
+ *     takes the guest back; without a guardian nobody does
  *
  * What to update to. Zero it, set @size, then the fields.
  *
@@ -71,6 +76,7 @@ typedef struct
   char *const *argv;
   char *const *envp;
   unsigned preflight_timeout_ms;
+  unsigned deadline_ms;
 } CprUpdate;
 
 /**
@@ -163,7 +169,9 @@ CPR_API const char *cpr_step_get_name (CprStep step);
  * @CPR_UPDATE_NONE: there was none yet
  * @CPR_UPDATE_COMPLETED: this program owns the guest because of it
  * @CPR_UPDATE_FAILED: it failed before the execve; everything was undone
- * @CPR_UPDATE_ROLLED_BACK: the new program failed before the commit; this program has been executed again
+ * @CPR_UPDATE_ROLLED_BACK: the new program failed before the commit; this program has been executed again, in the same process
+ * @CPR_UPDATE_RESCUED: the new program died or hung before the commit; this program has been executed again by the guardian, in
+ *     a process with another PID, which isn't a child of the former one's parent
  *
  * How the last update ended.
  *
@@ -174,7 +182,8 @@ typedef enum
   CPR_UPDATE_NONE = 0,
   CPR_UPDATE_COMPLETED = 1,
   CPR_UPDATE_FAILED = 2,
-  CPR_UPDATE_ROLLED_BACK = 3
+  CPR_UPDATE_ROLLED_BACK = 3,
+  CPR_UPDATE_RESCUED = 4
 } CprUpdateStatus;
 
 /**

@@ -4,7 +4,7 @@
 
 #include <glib.h>
 
-#include "handoff/baton.h"
+#include "handoff/rescue.h"
 
 /* A guardian is a process that shares this program's address space over the execve, which makes the execve
  * fast: what is slow about it is the teardown of the old address space, and that now happens when the
@@ -14,8 +14,8 @@ typedef struct _CprGuardian CprGuardian;
 
 /* Prepares everything but the process, while the guest still runs. @keep: the fds it shall hold, ascending,
  * without duplicates (0, 1 and 2 are held anyway). @release: an eventfd of @keep; once it is readable the
- * guardian ends. */
-CprGuardian *cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, GError **error);
+ * guardian ends. @rescue: what it does when the candidate dies or takes too long, taken over; NULL: nothing. */
+CprGuardian *cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, CprRescue *rescue, GError **error);
 
 /* Makes the process and waits until it has closed what it must not hold. The caller has all signals blocked.
  */
