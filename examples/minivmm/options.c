@@ -20,8 +20,10 @@ static const char help_text[] =
     "  --name NAME             the VM's name (minivmm)\n"
     "  --verify-ram            hash all of RAM before and after an update; makes the pause long\n"
     "  --no-guardian           update without a guardian\n"
-    "  --fail-at STEP          a test aid: fail when taking over a guest, at new, ram, fds, devices, load or "
-    "start\n"
+    "  --fail-at STEP          a test aid: fail when taking over a guest, at new, ram, fds, devices, load, "
+    "start or running\n"
+    "  --fail-by HOW           in which way: error (default), segv, abort, exit, kill, stop, hang, child\n"
+    "  --deadline MS           how long the new program of an update may take (5000)\n"
     "  --help                  show this\n";
 
 const char *
@@ -83,12 +85,12 @@ parse_backend (Options *options, const char *value, GError **error)
 }
 
 static bool
-parse_vcpus (const char *value, unsigned *n_vcpus, GError **error)
+parse_number (const char *option, const char *value, unsigned least, unsigned most, unsigned *out, GError **error)
 {
   guint64 number;
-  if (!g_ascii_string_to_unsigned (value, 10, 1, MINIVMM_VCPUS_MAX, &number, NULL))
-    return throw_error (error, "--vcpus: '%s' isn't 1 to %d", value, MINIVMM_VCPUS_MAX);
-  *n_vcpus = (unsigned) number;
+  if (!g_ascii_string_to_unsigned (value, 10, least, most, &number, NULL))
+    return throw_error (error, "--%s: '%s' isn't %u to %u", option, value, least, most);
+  *out = (unsigned) number;
   return true;
 }
 
@@ -104,7 +106,8 @@ static bool
 parse_option (Options *options, int letter, const char *value, GError **error)
 {
   static const char *const accels[] = { "auto", "kvm", "soft", NULL };
-  static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", NULL };
+  static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
+  static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop", "hang", "child", NULL };
 
   switch (letter)
     {
@@ -116,7 +119,7 @@ parse_option (Options *options, int letter, const char *value, GError **error)
     case 'b':
       return parse_backend (options, value, error);
     case 'c':
-      return parse_vcpus (value, &options->n_vcpus, error);
+      return parse_number ("vcpus", value, 1, MINIVMM_VCPUS_MAX, &options->n_vcpus, error);
     case 'a':
       return parse_choice ("accel", value, accels, &options->accel, error);
     case 'g':
@@ -138,6 +141,10 @@ parse_option (Options *options, int letter, const char *value, GError **error)
       return true;
     case 'f':
       return parse_choice ("fail-at", value, steps, &options->fail_at, error);
+    case 'w':
+      return parse_choice ("fail-by", value, ways, &options->fail_by, error);
+    case 'd':
+      return parse_number ("deadline", value, 1, G_MAXUINT, &options->deadline_ms, error);
     default:
       options->help = true;
       return true;
@@ -148,13 +155,14 @@ bool
 options_parse (Options *options, int argc, char **argv, GError **error)
 {
   static const struct option table[] = {
-    { "ram", required_argument, NULL, 'r' },     { "prealloc", no_argument, NULL, 'p' },
-    { "vcpus", required_argument, NULL, 'c' },   { "ram-backend", required_argument, NULL, 'b' },
-    { "accel", required_argument, NULL, 'a' },   { "guest", required_argument, NULL, 'g' },
-    { "serial", required_argument, NULL, 's' },  { "monitor", required_argument, NULL, 'm' },
-    { "name", required_argument, NULL, 'n' },    { "verify-ram", no_argument, NULL, 'v' },
-    { "fail-at", required_argument, NULL, 'f' }, { "no-guardian", no_argument, NULL, 'G' },
-    { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+    { "ram", required_argument, NULL, 'r' },      { "prealloc", no_argument, NULL, 'p' },
+    { "vcpus", required_argument, NULL, 'c' },    { "ram-backend", required_argument, NULL, 'b' },
+    { "accel", required_argument, NULL, 'a' },    { "guest", required_argument, NULL, 'g' },
+    { "serial", required_argument, NULL, 's' },   { "monitor", required_argument, NULL, 'm' },
+    { "name", required_argument, NULL, 'n' },     { "verify-ram", no_argument, NULL, 'v' },
+    { "fail-at", required_argument, NULL, 'f' },  { "fail-by", required_argument, NULL, 'w' },
+    { "deadline", required_argument, NULL, 'd' }, { "no-guardian", no_argument, NULL, 'G' },
+    { "help", no_argument, NULL, 'h' },           { NULL, 0, NULL, 0 },
   };
 
   *options = (Options){ .argv = argv,

@@ -29,6 +29,8 @@ typedef struct
   bool verify_ram;
   bool guardian;
   const char *fail_at;
+  const char *fail_by;
+  unsigned deadline_ms; /* 0: the library's */
 } Options;
 
 /* Without side effects: nothing may happen outside the process before cpr_session_new(). */

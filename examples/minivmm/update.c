@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "fail.h"
 
 #define COMMAND_MAX 4096
 
@@ -27,9 +28,7 @@ static bool
 update_post_load (void *device, uint32_t version, GError **error)
 {
   const Update *update = device;
-  if (!g_strcmp0 (update->options->fail_at, "load"))
-    return throw_error (error, "start-up fails at load, as told to");
-  return true;
+  return survives (update->options, "load", error);
 }
 
 static const CprDeviceType update_type = {
@@ -111,6 +110,7 @@ update_run (Update *update, GError **error)
     .mode = CPR_MODE_EXEC,
     .flags = update->options->guardian ? 0 : CPR_UPDATE_NO_GUARDIAN,
     .argv = argv,
+    .deadline_ms = update->options->deadline_ms,
   };
   return cpr_session_update (update->session, &cpr_update, error);
 }

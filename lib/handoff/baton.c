@@ -104,16 +104,16 @@ cpr_baton_set_deadline (CprBatonPage *page, uint64_t now_ns)
   atomic_store (&page->deadline_ns, page->timeout_ns != 0 ? now_ns + page->timeout_ns : 0);
 }
 
-/* The last step that was begun. */
-static const char *
-last_step (const CprBatonPage *page)
+const char *
+cpr_baton_get_last_step (const CprBatonPage *page)
 {
-  int step = CPR_STEP_EXEC;
+  static const char *const names[] = { "exec", "take-up", "claim", "load", "commit" };
+  int step = 0;
 
-  for (int i = CPR_STEP_EXEC; i < CPR_STEP_FINISH; i++)
-    if (page->stamps[i] != 0)
+  for (int i = 0; i < (int) G_N_ELEMENTS (names); i++)
+    if (page->stamps[CPR_STEP_EXEC + i] != 0)
       step = i;
-  return cpr_step_get_name ((CprStep) step);
+  return names[step];
 }
 
 char *
@@ -128,16 +128,16 @@ cpr_baton_describe_failure (const CprBatonPage *page)
     case CPR_BATON_CAUSE_TIMEOUT:
       return g_strdup_printf ("the new program gave no answer in %" G_GUINT64_FORMAT
                               " ms and was killed in step %s%s%s",
-                              page->timeout_ns / 1000000, last_step (page), after, said);
+                              page->timeout_ns / 1000000, cpr_baton_get_last_step (page), after, said);
     case CPR_BATON_CAUSE_DIED:
       if (status >= 0 && WIFSIGNALED (status))
         return g_strdup_printf ("the new program was killed by signal %d (%s) in step %s%s%s", WTERMSIG (status),
-                                g_strsignal (WTERMSIG (status)), last_step (page), after, said);
+                                g_strsignal (WTERMSIG (status)), cpr_baton_get_last_step (page), after, said);
       if (status >= 0)
         return g_strdup_printf ("the new program exited with status %d in step %s%s%s", WEXITSTATUS (status),
-                                last_step (page), after, said);
-      return g_strdup_printf ("the new program died in step %s, its status isn't known%s%s", last_step (page), after,
-                              said);
+                                cpr_baton_get_last_step (page), after, said);
+      return g_strdup_printf ("the new program died in step %s, its status isn't known%s%s",
+                              cpr_baton_get_last_step (page), after, said);
     default:
       return said[0] != '\0' ? g_steal_pointer (&said) : NULL;
     }

@@ -87,6 +87,9 @@ void cpr_baton_remove_guardian (CprBatonPage *page, pid_t guardian);
 /* Gives the next candidate its time, from now on. */
 void cpr_baton_set_deadline (CprBatonPage *page, uint64_t now_ns);
 
+/* The last step that was begun, for messages. */
+const char *cpr_baton_get_last_step (const CprBatonPage *page);
+
 /* Why the last candidate didn't get the guest, in words; NULL if nothing of that is known. */
 char *cpr_baton_describe_failure (const CprBatonPage *page);
 

@@ -326,6 +326,19 @@ cpr_guardian_launch (CprGuardian *guardian, GError **error)
 }
 
 void
+cpr_guardian_launch_quietly (CprGuardian *guardian)
+{
+  static const struct timespec patience = { 0, 50 * 1000 * 1000 };
+  pid_t pid = clone (guardian_main, guardian->stacks + STACK_SIZE, CLONE_VM, guardian);
+
+  if (pid < 0)
+    return;
+  for (int i = 0; i < 20 && atomic_load (&guardian->ready) == 0; i++)
+    syscall (SYS_futex, &guardian->ready, FUTEX_WAIT, 0, &patience, NULL, 0);
+  cpr_baton_add_guardian (guardian->page, pid);
+}
+
+void
 cpr_guardian_free (CprGuardian *guardian)
 {
   if (guardian == NULL)

@@ -21,6 +21,9 @@ CprGuardian *cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, Cp
  */
 bool cpr_guardian_launch (CprGuardian *guardian, GError **error);
 
+/* The same in a signal handler: does what it can. */
+void cpr_guardian_launch_quietly (CprGuardian *guardian);
+
 /* Ends the process, if there is one, and frees; for when the execve didn't come about. */
 void cpr_guardian_free (CprGuardian *guardian);
 
