@@ -368,6 +368,17 @@ class MiniVmm:
             return guest if guest.ticks > after else None
         return poll(look, f"the guest doesn't tick on from {after}")
 
+    def follow(self):
+        """After a rescue the VM is another process: this test's child now, since it gets all orphans. How the former one
+        ended, as wait() has it."""
+        _, status = os.waitpid(self.pid, 0) if self.popen.returncode is None else (0, 0)
+        self.popen.returncode = status
+        self.pid = self.version().pid
+        started.add(self.pid)
+        self.process = Process(self.pid)
+        self.popen = Adopted(self.pid)
+        return status
+
     def settle(self):
         """Waits until nothing is left of the last update. What is left works at idle priority: it gets the priority of
         everybody else, so that a busy machine doesn't make the test long."""
@@ -400,6 +411,28 @@ class MiniVmm:
         claim(not os.path.exists(self.socket_path), "after quit: the monitor's socket is still there")
         claim("Sanitizer" not in self.messages() and "runtime error" not in self.messages(), "a sanitizer complains")
         self.ended = True
+
+
+class Adopted:
+    """A child that this process didn't start, to be used like subprocess.Popen."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.returncode = None
+
+    def poll(self):
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, patience):
+        poll(lambda: self.poll() is not None, f"for the end of process {self.pid}", patience)
+        return self.returncode
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
 
 
 def get_pause(answer):
