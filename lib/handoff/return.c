@@ -73,13 +73,13 @@ static CprGuardian *
 leave_guardian (CprIncoming *incoming, const CprManifest *manifest, GArray *carried, GArray *held)
 {
   g_autoptr (GArray) keep = cpr_execve_collect (&manifest->fds, incoming->state_fd, held);
+  CprGuardianConfig config = { incoming->baton.page, keep, incoming->release_fd, -1, NULL };
   CprGuardian *guardian;
-  CprRescue *rescue;
 
   if (cpr_guardians_find (incoming->baton.page) == 0)
     return NULL; /* the update does without */
-  rescue = cpr_rescue_new (&incoming->manifest.program, manifest->vm_name, incoming->state_fd, carried);
-  guardian = cpr_guardian_new (incoming->baton.page, keep, incoming->release_fd, rescue, NULL);
+  config.rescue = cpr_rescue_new (&incoming->manifest.program, manifest->vm_name, incoming->state_fd, carried);
+  guardian = cpr_guardian_new (&config, NULL);
   if (guardian != NULL && !cpr_guardian_launch (guardian, NULL))
     g_clear_pointer (&guardian, cpr_guardian_free); /* slower, but still the way back */
   return guardian;
