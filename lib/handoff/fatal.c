@@ -126,6 +126,7 @@ go_back (CprFatal *fatal, int signal, const siginfo_t *info)
   if (!is_candidate (fatal) || !fds_are_there (fatal))
     return;
   cpr_raw (SYS_rt_sigprocmask, SIG_SETMASK, (long) &all, 0, sizeof all);
+  fatal->page->failed_ns = cpr_now_ns ();
   give_reason (fatal->page, signal, info);
   if (fatal->guardian != NULL)
     cpr_guardian_launch_quietly (fatal->guardian);

@@ -164,6 +164,7 @@ cpr_rescue_fence (CprBatonPage *page, CprBatonWord from, int pidfd, bool died)
   if (!cpr_baton_move (page, from, fenced))
     return false;
   page->candidate = from.pid;
+  page->failed_ns = now_ns ();
   if (!died)
     cpr_raw (SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0);
   while (!wait_for_death (pidfd, -1))

@@ -134,6 +134,7 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
     return cpr_throw (error, CPR_ERROR_STATE, "way back: this is the way back already (%s)",
                       incoming->baton.page->reason);
   g_clear_pointer (&incoming->fatal, cpr_fatal_disarm);
+  incoming->baton.page->failed_ns = cpr_now_ns ();
   g_strlcpy (incoming->baton.page->reason, reason, CPR_BATON_REASON_SIZE);
 
   lift_fd_limit ();
