@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "fail.h"
 #include "kvm-state.h"
 #include "machine.h"
 
@@ -32,13 +33,10 @@ log_message (CprLogLevel level, const char *message, void *user_data)
     fprintf (stderr, "minivmm: %s\n", message);
 }
 
-/* For tests of the way back: --fail-at, where a guest is taken over. */
 static bool
-survives (Machine *machine, const char *step, GError **error)
+lives (Machine *machine, const char *step, GError **error)
 {
-  if (g_strcmp0 (machine->options.fail_at, step) != 0 || !cpr_session_is_incoming (machine->session))
-    return true;
-  return throw_error (error, "start-up fails at %s, as told to", step);
+  return !cpr_session_is_incoming (machine->session) || survives (&machine->options, step, error);
 }
 
 /* What this program can load, whatever its arguments. */
@@ -86,13 +84,13 @@ open_session (Machine *machine, GError **error)
     .declare = declare_parts,
   };
   machine->session = cpr_session_new (&config, error);
-  return machine->session && survives (machine, "new", error);
+  return machine->session && lives (machine, "new", error);
 }
 
 static bool
 open_ram (Machine *machine, GError **error)
 {
-  return guest_ram_new (&machine->ram, machine->session, &machine->options, error) && survives (machine, "ram", error);
+  return guest_ram_new (&machine->ram, machine->session, &machine->options, error) && lives (machine, "ram", error);
 }
 
 static bool
@@ -105,7 +103,7 @@ open_fds (Machine *machine, GError **error)
   if (!machine->serial)
     return false;
   machine->monitor = monitor_new (machine, machine->options.monitor, error);
-  return machine->monitor && survives (machine, "fds", error);
+  return machine->monitor && lives (machine, "fds", error);
 }
 
 static bool
@@ -129,7 +127,7 @@ create_devices (Machine *machine, GError **error)
   /* A device that is taken over gets its state by cpr_session_load(). */
   if (!cpr_session_is_incoming (machine->session) && !vm_reset (machine->vm, options->guest, error))
     return false;
-  if (!survives (machine, "devices", error))
+  if (!lives (machine, "devices", error))
     {
       serial_close (machine->serial);
       return false;
@@ -142,8 +140,8 @@ run (Machine *machine, GError **error)
 {
   return open_session (machine, error) && open_ram (machine, error) && open_fds (machine, error) &&
          create_devices (machine, error) && cpr_session_load (machine->session, error) &&
-         survives (machine, "start", error) && cpr_session_start (machine->session, error) &&
-         monitor_run (machine->monitor, error);
+         lives (machine, "start", error) && cpr_session_start (machine->session, error) &&
+         lives (machine, "running", error) && monitor_run (machine->monitor, error);
 }
 
 static void

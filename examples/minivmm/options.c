@@ -24,8 +24,10 @@ static const char help_text[] =
     "  --no-preflight          update without asking the new program first\n"
     "  --no-way-back           update also where there would be no way back\n"
     "  --preflight-timeout MS  how long a program may take to answer (10000)\n"
-    "  --fail-at STEP          a test aid: fail when taking over a guest, at new, ram, fds, devices, load or "
-    "start\n"
+    "  --fail-at STEP          a test aid: fail when taking over a guest, at new, ram, fds, devices, load, "
+    "start or running\n"
+    "  --fail-by HOW           in which way: error (default), segv, abort, exit, kill, stop, hang, child\n"
+    "  --deadline MS           how long the new program of an update may take (5000)\n"
     "  --help                  show this\n";
 
 const char *
@@ -87,22 +89,12 @@ parse_backend (Options *options, const char *value, GError **error)
 }
 
 static bool
-parse_vcpus (const char *value, unsigned *n_vcpus, GError **error)
+parse_number (const char *option, const char *value, unsigned least, unsigned most, unsigned *out, GError **error)
 {
   guint64 number;
-  if (!g_ascii_string_to_unsigned (value, 10, 1, MINIVMM_VCPUS_MAX, &number, NULL))
-    return throw_error (error, "--vcpus: '%s' isn't 1 to %d", value, MINIVMM_VCPUS_MAX);
-  *n_vcpus = (unsigned) number;
-  return true;
-}
-
-static bool
-parse_timeout (const char *value, unsigned *timeout_ms, GError **error)
-{
-  guint64 number;
-  if (!g_ascii_string_to_unsigned (value, 10, 1, G_MAXINT, &number, NULL))
-    return throw_error (error, "--preflight-timeout: '%s' isn't a number of ms", value);
-  *timeout_ms = (unsigned) number;
+  if (!g_ascii_string_to_unsigned (value, 10, least, most, &number, NULL))
+    return throw_error (error, "--%s: '%s' isn't %u to %u", option, value, least, most);
+  *out = (unsigned) number;
   return true;
 }
 
@@ -127,7 +119,8 @@ static bool
 parse_option (Options *options, int letter, const char *value, GError **error)
 {
   static const char *const accels[] = { "auto", "kvm", "soft", NULL };
-  static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", NULL };
+  static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
+  static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop", "hang", "child", NULL };
 
   switch (letter)
     {
@@ -139,7 +132,7 @@ parse_option (Options *options, int letter, const char *value, GError **error)
     case 'b':
       return parse_backend (options, value, error);
     case 'c':
-      return parse_vcpus (value, &options->n_vcpus, error);
+      return parse_number ("vcpus", value, 1, MINIVMM_VCPUS_MAX, &options->n_vcpus, error);
     case 'a':
       return parse_choice ("accel", value, accels, &options->accel, error);
     case 'g':
@@ -168,9 +161,13 @@ parse_option (Options *options, int letter, const char *value, GError **error)
       options->way_back = false;
       return true;
     case 't':
-      return parse_timeout (value, &options->preflight_timeout_ms, error);
+      return parse_number ("preflight-timeout", value, 1, G_MAXINT, &options->preflight_timeout_ms, error);
     case 'f':
       return parse_choice ("fail-at", value, steps, &options->fail_at, error);
+    case 'w':
+      return parse_choice ("fail-by", value, ways, &options->fail_by, error);
+    case 'D':
+      return parse_number ("deadline", value, 1, G_MAXUINT, &options->deadline_ms, error);
     default:
       options->help = true;
       return true;
@@ -181,15 +178,16 @@ bool
 options_parse (Options *options, int argc, char **argv, GError **error)
 {
   static const struct option table[] = {
-    { "ram", required_argument, NULL, 'r' },    { "prealloc", no_argument, NULL, 'p' },
-    { "vcpus", required_argument, NULL, 'c' },  { "ram-backend", required_argument, NULL, 'b' },
-    { "accel", required_argument, NULL, 'a' },  { "guest", required_argument, NULL, 'g' },
-    { "serial", required_argument, NULL, 's' }, { "monitor", required_argument, NULL, 'm' },
-    { "name", required_argument, NULL, 'n' },   { "verify-ram", no_argument, NULL, 'v' },
-    { "device", required_argument, NULL, 'd' }, { "fail-at", required_argument, NULL, 'f' },
-    { "no-guardian", no_argument, NULL, 'G' },  { "no-preflight", no_argument, NULL, 'P' },
-    { "no-way-back", no_argument, NULL, 'W' },  { "preflight-timeout", required_argument, NULL, 't' },
-    { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
+    { "ram", required_argument, NULL, 'r' },     { "prealloc", no_argument, NULL, 'p' },
+    { "vcpus", required_argument, NULL, 'c' },   { "ram-backend", required_argument, NULL, 'b' },
+    { "accel", required_argument, NULL, 'a' },   { "guest", required_argument, NULL, 'g' },
+    { "serial", required_argument, NULL, 's' },  { "monitor", required_argument, NULL, 'm' },
+    { "name", required_argument, NULL, 'n' },    { "verify-ram", no_argument, NULL, 'v' },
+    { "device", required_argument, NULL, 'd' },  { "fail-at", required_argument, NULL, 'f' },
+    { "fail-by", required_argument, NULL, 'w' }, { "deadline", required_argument, NULL, 'D' },
+    { "no-guardian", no_argument, NULL, 'G' },   { "no-preflight", no_argument, NULL, 'P' },
+    { "no-way-back", no_argument, NULL, 'W' },   { "preflight-timeout", required_argument, NULL, 't' },
+    { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
   };
 
   *options = (Options){ .argv = argv,

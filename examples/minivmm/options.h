@@ -36,6 +36,8 @@ typedef struct
   bool way_back; /* must exist */
   unsigned preflight_timeout_ms;
   const char *fail_at;
+  const char *fail_by;
+  unsigned deadline_ms; /* 0: the library's */
 } Options;
 
 /* Without side effects: nothing may happen outside the process before cpr_session_new(). */

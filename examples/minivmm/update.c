@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "fail.h"
 
 #define COMMAND_MAX 4096
 
@@ -27,9 +28,7 @@ static bool
 update_post_load (void *device, uint32_t version, GError **error)
 {
   const Update *update = device;
-  if (!g_strcmp0 (update->options->fail_at, "load"))
-    return throw_error (error, "start-up fails at load, as told to");
-  return true;
+  return survives (update->options, "load", error);
 }
 
 const CprDeviceType update_type = {
@@ -116,6 +115,7 @@ make_update (const Update *update, char **argv)
              (options->way_back ? 0 : CPR_UPDATE_NO_WAY_BACK),
     .argv = argv,
     .preflight_timeout_ms = options->preflight_timeout_ms,
+    .deadline_ms = options->deadline_ms,
   };
 }
 
@@ -167,6 +167,8 @@ get_status_name (CprUpdateStatus status)
       return "failed";
     case CPR_UPDATE_ROLLED_BACK:
       return "rolled-back";
+    case CPR_UPDATE_RESCUED:
+      return "rescued";
     default:
       return "none";
     }
@@ -193,8 +195,8 @@ update_describe (const Update *update, GString *text)
     g_string_append_printf (text, "command: %.*s\n", (int) update->command_len, (const char *) update->command);
   for (CprStep step = 0; step < CPR_N_STEPS; step++)
     g_string_append_printf (text, "step %s: %" PRIu64 " us\n", cpr_step_get_name (step), to_us (info.step_ns[step]));
-  g_string_append_printf (text, "pause: %" PRIu64 " us\ntotal: %" PRIu64 " us\n", to_us (info.pause_ns),
-                          to_us (info.total_ns));
+  g_string_append_printf (text, "pause: %" PRIu64 " us\nrecover: %" PRIu64 " us\ntotal: %" PRIu64 " us\n",
+                          to_us (info.pause_ns), to_us (info.recover_ns), to_us (info.total_ns));
 }
 
 void

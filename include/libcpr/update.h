@@ -38,6 +38,8 @@ typedef enum
  * @CPR_UPDATE_NO_PREFLIGHT: don't ask the new program before the guest is stopped
  * @CPR_UPDATE_NO_WAY_BACK: go on although the old program's executable answers that it couldn't take the guest back, or
  *     doesn't answer
+ * @CPR_UPDATE_NO_RESCUE: the guardian doesn't take the guest back when the new program dies or hangs: for a VMM whose
+ *     supervisor starts it again when its PID ends, so that the guest never runs twice
  *
  * Flags of an update.
  *
@@ -47,7 +49,8 @@ typedef enum
 {
   CPR_UPDATE_NO_GUARDIAN = 1 << 0,
   CPR_UPDATE_NO_PREFLIGHT = 1 << 1,
-  CPR_UPDATE_NO_WAY_BACK = 1 << 2
+  CPR_UPDATE_NO_WAY_BACK = 1 << 2,
+  CPR_UPDATE_NO_RESCUE = 1 << 3
 } CprUpdateFlags;
 
 /**
@@ -58,6 +61,8 @@ typedef enum
  * @argv: the new program and its arguments, ended by %NULL; argv[0] without a slash is searched in PATH
  * @envp: (nullable): its environment, ended by %NULL, or %NULL for this process's
  * @preflight_timeout_ms: how long a program that is asked may take to answer, in ms; 0: 10 s
+ * @deadline_ms: how long the new program may take from the execve to the commit, in ms; 0: 5 s. Then the guardian kills it and
+ *     takes the guest back; without a guardian nobody does
  *
  * What to update to. Zero it, set @size, then the fields.
  *
@@ -71,6 +76,7 @@ typedef struct
   char *const *argv;
   char *const *envp;
   unsigned preflight_timeout_ms;
+  unsigned deadline_ms;
 } CprUpdate;
 
 /**
@@ -165,7 +171,9 @@ CPR_API const char *cpr_step_get_name (CprStep step);
  * @CPR_UPDATE_NONE: there was none yet
  * @CPR_UPDATE_COMPLETED: this program owns the guest because of it
  * @CPR_UPDATE_FAILED: it failed before the execve; everything was undone
- * @CPR_UPDATE_ROLLED_BACK: the new program failed before the commit; this program has been executed again
+ * @CPR_UPDATE_ROLLED_BACK: the new program failed before the commit; this program has been executed again, in the same process
+ * @CPR_UPDATE_RESCUED: the new program died or hung before the commit; this program has been executed again by the guardian, in
+ *     a process with another PID, which isn't a child of the former one's parent
  *
  * How the last update ended.
  *
@@ -176,7 +184,8 @@ typedef enum
   CPR_UPDATE_NONE = 0,
   CPR_UPDATE_COMPLETED = 1,
   CPR_UPDATE_FAILED = 2,
-  CPR_UPDATE_ROLLED_BACK = 3
+  CPR_UPDATE_ROLLED_BACK = 3,
+  CPR_UPDATE_RESCUED = 4
 } CprUpdateStatus;
 
 /**
@@ -189,6 +198,8 @@ typedef enum
  * @step_ns: how long each step took; 0 for those that weren't reached. After a rollback the steps from
  *     %CPR_STEP_TAKE_UP on are those of the old program, executed again, and %CPR_STEP_EXEC includes the failed attempt
  * @pause_ns: from the begin of the stop to the guest's first instruction allowed; 0 if the guest was paused all along
+ * @recover_ns: after a rollback or a rescue: from when the failure was known to the guest's first instruction allowed; a part of
+ *     @pause_ns. What comes before is the new program's: how long it tried, and how long it took to die
  * @total_ns: from the call of cpr_session_update() to the end of the last step so far
  *
  * What is known about the last update.
@@ -205,6 +216,7 @@ typedef struct
   uint64_t step_ns[CPR_N_STEPS];
   uint64_t pause_ns;
   uint64_t total_ns;
+  uint64_t recover_ns;
 } CprUpdateInfo;
 
 /**

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -52,6 +53,7 @@ static const struct
   { CPR_BATON_FENCED, CPR_BATON_OFFERED, SAME_PID, 1 },  /* the guardian, before it executes the old program */
   { CPR_BATON_OFFERED, CPR_BATON_PARKED, ANY_PID, 0 },   /* the last guardian: attempts used up */
   { CPR_BATON_FENCED, CPR_BATON_PARKED, SAME_PID, 0 },
+  { CPR_BATON_PARKED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the guardian that holds it, when it is told to try again */
 };
 
 bool
@@ -83,6 +85,62 @@ cpr_baton_add_guardian (CprBatonPage *page, pid_t guardian)
         return true;
     }
   return false;
+}
+
+void
+cpr_baton_remove_guardian (CprBatonPage *page, pid_t guardian)
+{
+  for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
+    {
+      int32_t mine = guardian;
+
+      atomic_compare_exchange_strong (&page->guardians[i], &mine, 0);
+    }
+}
+
+void
+cpr_baton_set_deadline (CprBatonPage *page, uint64_t now_ns)
+{
+  atomic_store (&page->deadline_ns, page->timeout_ns != 0 ? now_ns + page->timeout_ns : 0);
+}
+
+const char *
+cpr_baton_get_last_step (const CprBatonPage *page)
+{
+  static const char *const names[] = { "exec", "take-up", "claim", "load", "commit" };
+  int step = 0;
+
+  for (int i = 0; i < (int) G_N_ELEMENTS (names); i++)
+    if (page->stamps[CPR_STEP_EXEC + i] != 0)
+      step = i;
+  return names[step];
+}
+
+char *
+cpr_baton_describe_failure (const CprBatonPage *page)
+{
+  g_autofree char *said = g_strndup (page->reason, CPR_BATON_REASON_SIZE - 1);
+  const char *after = said[0] != '\0' ? "; before that: " : "";
+  int status = page->status;
+
+  switch (page->cause)
+    {
+    case CPR_BATON_CAUSE_TIMEOUT:
+      return g_strdup_printf ("the new program gave no answer in %" G_GUINT64_FORMAT
+                              " ms and was killed in step %s%s%s",
+                              page->timeout_ns / 1000000, cpr_baton_get_last_step (page), after, said);
+    case CPR_BATON_CAUSE_DIED:
+      if (status >= 0 && WIFSIGNALED (status))
+        return g_strdup_printf ("the new program was killed by signal %d (%s) in step %s%s%s", WTERMSIG (status),
+                                g_strsignal (WTERMSIG (status)), cpr_baton_get_last_step (page), after, said);
+      if (status >= 0)
+        return g_strdup_printf ("the new program exited with status %d in step %s%s%s", WEXITSTATUS (status),
+                                cpr_baton_get_last_step (page), after, said);
+      return g_strdup_printf ("the new program died in step %s, its status isn't known%s%s",
+                              cpr_baton_get_last_step (page), after, said);
+    default:
+      return said[0] != '\0' ? g_steal_pointer (&said) : NULL;
+    }
 }
 
 static bool

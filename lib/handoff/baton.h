@@ -27,6 +27,13 @@ typedef struct
   pid_t pid;
 } CprBatonWord;
 
+typedef enum
+{
+  CPR_BATON_CAUSE_NONE = 0,
+  CPR_BATON_CAUSE_DIED = 1,   /* the candidate ended */
+  CPR_BATON_CAUSE_TIMEOUT = 2 /* it didn't commit in time */
+} CprBatonCause;
+
 #define CPR_BATON_REASON_SIZE 1024
 #define CPR_BATON_GUARDIANS   8
 #define CPR_BATON_STAMPS      32
@@ -43,6 +50,12 @@ typedef struct
   uint32_t reserved;
   char reason[CPR_BATON_REASON_SIZE]; /* why the candidate gave up, written by it before it offers the baton
                                          on */
+  _Atomic uint64_t deadline_ns;       /* CLOCK_MONOTONIC: until then the candidate must have committed; 0: whenever */
+  uint64_t timeout_ns;                /* how long a candidate has */
+  _Atomic uint32_t cause;             /* CprBatonCause: why a guardian took the guest back */
+  int32_t status;                     /* of CPR_BATON_CAUSE_DIED: as of wait(), or -1: not known */
+  int32_t candidate;                  /* who that was */
+  _Atomic uint64_t failed_ns;         /* when the last candidate's failure was known: by itself or by a guardian */
 } CprBatonPage;
 
 _Static_assert(CPR_N_STEPS < CPR_BATON_STAMPS, "the stamps don't fit");
@@ -70,5 +83,15 @@ bool cpr_baton_move (CprBatonPage *page, CprBatonWord from, CprBatonWord to);
 
 /* Puts a guardian into the page; false if there is no room. */
 bool cpr_baton_add_guardian (CprBatonPage *page, pid_t guardian);
+void cpr_baton_remove_guardian (CprBatonPage *page, pid_t guardian);
+
+/* Gives the next candidate its time, from now on. */
+void cpr_baton_set_deadline (CprBatonPage *page, uint64_t now_ns);
+
+/* The last step that was begun, for messages. */
+const char *cpr_baton_get_last_step (const CprBatonPage *page);
+
+/* Why the last candidate didn't get the guest, in words; NULL if nothing of that is known. */
+char *cpr_baton_describe_failure (const CprBatonPage *page);
 
 #endif

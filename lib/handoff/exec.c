@@ -14,6 +14,7 @@
 #include "base/signals.h"
 #include "base/sys.h"
 #include "base/uapi.h"
+#include "handoff/notify.h"
 
 char *
 cpr_execve_find_program (const char *name, GError **error)
@@ -98,11 +99,20 @@ remove_own (CprExecve *exec)
 }
 
 static bool
-make_guardian (CprExecve *exec, GArray *held, GError **error)
+make_guardian (CprExecve *exec, const CprExecvePlan *plan, GError **error)
 {
-  g_autoptr (GArray) keep = cpr_execve_collect (exec->fds, exec->state_fd, held);
+  g_autoptr (GArray) keep = cpr_execve_collect (exec->fds, exec->state_fd, plan->held);
+  CprGuardianConfig config = { exec->baton.page, keep, exec->release_fd, -1, NULL };
 
-  exec->guardian = cpr_guardian_new (exec->baton.page, keep, exec->release_fd, error);
+  if (plan->with_rescue && cpr_notify_is_expected ())
+    {
+      config.notify = cpr_notify_open ();
+      if (config.notify < 0)
+        return cpr_throw_errno (error, errno, "guardian: the supervisor can't be told; see CPR_UPDATE_NO_RESCUE");
+    }
+  if (plan->with_rescue)
+    config.rescue = cpr_rescue_new (plan->self, plan->vm_name, exec->state_fd, exec->carried);
+  exec->guardian = cpr_guardian_new (&config, error);
   return exec->guardian != NULL;
 }
 
@@ -119,25 +129,19 @@ open_own (CprExecve *exec, GError **error)
 }
 
 bool
-cpr_execve_prepare (CprExecve *exec,
-                    char *const *argv,
-                    char *const *envp,
-                    const CprProgram *self,
-                    CprFdTable *fds,
-                    GArray *held,
-                    bool with_guardian,
-                    GError **error)
+cpr_execve_prepare (CprExecve *exec, const CprExecvePlan *plan, CprFdTable *fds, GError **error)
 {
   *exec = (CprExecve){ .fds = fds, .state_fd = -1, .release_fd = -1, .baton = { .fd = -1 } };
-  exec->path = cpr_execve_find_program (argv[0], error);
+  exec->path = cpr_execve_find_program (plan->argv[0], error);
   if (exec->path != NULL && cpr_fd_table_verify (fds, 0, error) && open_own (exec, error) &&
-      add_own (exec, self, error))
+      add_own (exec, plan->self, error))
     {
-      exec->argv = g_strdupv ((char **) argv);
-      exec->envp = cpr_program_make_envp (envp, exec->state_fd);
+      exec->baton.page->timeout_ns = plan->timeout_ns;
+      exec->argv = g_strdupv ((char **) plan->argv);
+      exec->envp = cpr_program_make_envp (plan->envp, exec->state_fd);
       exec->carried = cpr_execve_collect (fds, exec->state_fd, NULL);
       exec->inheritable = list_inheritable (error);
-      if (exec->inheritable != NULL && (!with_guardian || make_guardian (exec, held, error)))
+      if (exec->inheritable != NULL && (!plan->with_guardian || make_guardian (exec, plan, error)))
         return true;
     }
   cpr_execve_clear (exec);
@@ -244,6 +248,7 @@ go_blocked (CprExecve *exec, GError **error)
   GError *reason = NULL;
 
   getitimer (ITIMER_REAL, &timer);
+  cpr_baton_set_deadline (exec->baton.page, cpr_now_ns ());
   if (!cpr_baton_move (exec->baton.page, mine, offered))
     {
       exec->lost = true;
@@ -275,6 +280,8 @@ cpr_execve_go (CprExecve *exec, GError **error)
 
   cpr_signals_block_all (&old);
   ok = go_blocked (exec, error);
+  if (exec->lost)
+    exec->guardian = NULL; /* it takes the guest, and ends this process first */
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
   cpr_signals_restore (&old);
   return ok;

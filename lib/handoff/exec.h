@@ -36,15 +36,21 @@ typedef struct
  * error. */
 char *cpr_execve_find_program (const char *name, GError **error);
 
-/* @held: fds for the guardian only. On failure nothing is left. */
-bool cpr_execve_prepare (CprExecve *exec,
-                         char *const *argv,
-                         char *const *envp,
-                         const CprProgram *self,
-                         CprFdTable *fds,
-                         GArray *held,
-                         bool with_guardian,
-                         GError **error);
+/* How it is to be done. */
+typedef struct
+{
+  char *const *argv;
+  char *const *envp;
+  const char *vm_name;
+  const CprProgram *self; /* for the way back */
+  GArray *held;           /* fds for the guardian only */
+  bool with_guardian;
+  bool with_rescue;
+  uint64_t timeout_ns; /* from the execve to the commit */
+} CprExecvePlan;
+
+/* On failure nothing is left. */
+bool cpr_execve_prepare (CprExecve *exec, const CprExecvePlan *plan, CprFdTable *fds, GError **error);
 void cpr_execve_clear (CprExecve *exec);
 
 /* Finishes the state, which @writer writes into state_fd, and seals it. */

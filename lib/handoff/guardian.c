@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/time_types.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "handoff/notify.h"
 #include "handoff/raw.h"
 
 #define STACK_SIZE (64 * 1024)
@@ -27,23 +29,47 @@ typedef struct
 struct _CprGuardian
 {
   CprBatonPage *page;
-  int pidfd; /* of this process; stays valid over the execve */
+  CprRescue *rescue; /* NULL: it only holds the address space */
+  pid_t watched;     /* who holds the baton, or is about to */
+  int pidfd;         /* of that process; stays valid over the execve; -1 in the guardian once it is dead */
   int release;
+  int notify;      /* a socket to the supervisor, or -1 */
   FdRange *closed; /* what the guardian closes at its start */
   unsigned n_closed;
-  uint8_t *stack;
-  pid_t pid; /* 0: not launched */
+  uint8_t *stacks; /* two: a guardian that executes the old program leaves one behind, on the other stack */
+  unsigned stack;  /* which of them is in use */
+  pid_t pid;       /* 0: not launched */
+  pid_t successor; /* the one left behind */
   _Atomic uint32_t ready;
 };
 
 /* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc; its memory is the
  * old program's, its thread-local storage a dead thread's. All signals are blocked. */
 
-#define GUARDIAN_CODE __attribute__ ((noinline, no_stack_protector, no_sanitize ("address", "undefined", "thread")))
+/* While the baton isn't offered yet there is nothing to wait for that could be waited for. */
+#define LOOK_AGAIN_NS (20 * 1000 * 1000)
+
+/* "MAINPID=…": tells the supervisor which process is the VM's. It listens to the one it takes for that. */
+CPR_RAW_CODE static void
+announce (const CprGuardian *guardian, pid_t pid)
+{
+  char text[24];
+  char *at = text;
+  long result;
+
+  if (guardian->notify < 0)
+    return;
+  for (const char *from = "MAINPID="; *from != '\0'; from++)
+    *at++ = *from;
+  at = cpr_raw_put_number (at, (unsigned long) pid);
+  do
+    result = cpr_raw (SYS_write, guardian->notify, (long) text, at - text, 0);
+  while (result == -EINTR);
+}
 
 /* Closes first, so that a device held here isn't busy longer than it has to be. What remains, the old address space, goes
  * at idle priority, because the guest runs; unless somebody waits for it. */
-GUARDIAN_CODE static void
+CPR_RAW_CODE static void
 let_go (CprGuardian *guardian)
 {
   struct sched_param param;
@@ -56,39 +82,167 @@ let_go (CprGuardian *guardian)
   cpr_raw (SYS_exit_group, 0, 0, 0, 0);
 }
 
-/* The candidate died with the baton in its hand. Taking the guest back from here is the rescue; without one the guardian ends
- * like the VMM did, so that a supervisor that starts the VM again finds disks and devices free. */
-GUARDIAN_CODE static void
-candidate_died (CprGuardian *guardian)
+CPR_RAW_CODE static uint64_t
+now_ns (void)
 {
-  let_go (guardian);
+  struct __kernel_timespec now;
+
+  cpr_raw (SYS_clock_gettime, 1 /* CLOCK_MONOTONIC */, (long) &now, 0, 0);
+  return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
 }
 
-GUARDIAN_CODE static int
+/* How long to wait at most; 0: for ever. */
+CPR_RAW_CODE static uint64_t
+get_patience (const CprGuardian *guardian, CprBatonWord word)
+{
+  uint64_t deadline = atomic_load (&guardian->page->deadline_ns), now;
+
+  if (guardian->rescue == NULL)
+    return 0;
+  if (word.state == CPR_BATON_OWNED && word.attempt == 0)
+    return LOOK_AGAIN_NS;
+  if (word.state != CPR_BATON_OFFERED || word.pid != guardian->watched || deadline == 0)
+    return 0;
+  now = now_ns ();
+  return now < deadline ? deadline - now : 1;
+}
+
+typedef enum
+{
+  EVENT_NONE,
+  EVENT_RELEASED,
+  EVENT_DIED
+} Event;
+
+CPR_RAW_CODE static Event
+await_event (const CprGuardian *guardian, uint64_t patience)
+{
+  struct __kernel_timespec limit;
+  struct pollfd fds[2];
+
+  limit.tv_sec = (long long) (patience / 1000000000u);
+  limit.tv_nsec = (long long) (patience % 1000000000u);
+  fds[0].fd = guardian->release;
+  fds[0].events = POLLIN;
+  fds[0].revents = 0;
+  fds[1].fd = guardian->pidfd;
+  fds[1].events = POLLIN;
+  fds[1].revents = 0;
+  cpr_raw (SYS_ppoll, (long) fds, 2, patience != 0 ? (long) &limit : 0, 0);
+  if ((fds[0].revents & POLLIN) != 0)
+    return EVENT_RELEASED;
+  return (fds[1].revents & POLLIN) != 0 ? EVENT_DIED : EVENT_NONE;
+}
+
+static int guardian_again (void *data);
+
+/* Whoever executes leaves a guardian behind: else the teardown of the old address space is on the pause again. */
+CPR_RAW_CODE static void
+leave_successor (CprGuardian *guardian)
+{
+  pid_t me = (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0);
+  long pidfd = cpr_raw (SYS_pidfd_open, me, 0, 0, 0);
+
+  cpr_baton_remove_guardian (guardian->page, me);
+  guardian->successor = -1;
+  if (pidfd < 0)
+    return;
+  cpr_raw (SYS_close, guardian->pidfd, 0, 0, 0);
+  guardian->pidfd = (int) pidfd;
+  guardian->watched = me;
+  guardian->stack ^= 1;
+  /* clone() of libc is nothing but the call; what it would do with errno concerns nobody, the program is gone. */
+  guardian->successor =
+      clone (guardian_again, guardian->stacks + (guardian->stack + 1) * STACK_SIZE, CLONE_VM, guardian);
+  if (guardian->successor > 0)
+    {
+      cpr_baton_add_guardian (guardian->page, guardian->successor);
+      announce (guardian, guardian->successor);
+    }
+}
+
+CPR_RAW_CODE static void
+end_successor (CprGuardian *guardian)
+{
+  if (guardian->successor <= 0)
+    return;
+  announce (guardian, (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0));
+  cpr_raw (SYS_kill, guardian->successor, SIGKILL, 0, 0);
+  cpr_raw (SYS_wait4, guardian->successor, 0, __WALL, 0);
+  cpr_baton_remove_guardian (guardian->page, guardian->successor);
+}
+
+/* The candidate died with the baton in its hand, or was too slow: takes the guest back. Returns if there is nothing to take. */
+CPR_RAW_CODE static void
+rescue (CprGuardian *guardian, CprBatonWord word, bool died)
+{
+  bool offered;
+
+  if (!cpr_rescue_fence (guardian->page, word, guardian->pidfd, died))
+    return;
+  for (offered = cpr_rescue_offer (guardian->rescue, guardian->page);;
+       offered = cpr_rescue_park (guardian->rescue, guardian->page))
+    {
+      if (!offered && cpr_baton_get (guardian->page).state == CPR_BATON_PARKED)
+        let_go (guardian); /* it was told to give the guest up */
+      if (!offered)
+        continue;
+      leave_successor (guardian);
+      cpr_rescue_execute (guardian->rescue);
+      end_successor (guardian);
+    }
+}
+
+/* Whether the process that this guardian watches is the one that may take the guest. */
+CPR_RAW_CODE static bool
+watches_candidate (const CprGuardian *guardian, CprBatonWord word)
+{
+  return guardian->rescue != NULL && word.state == CPR_BATON_OFFERED && word.pid == guardian->watched;
+}
+
+/* Waits until it is told to go. */
+CPR_RAW_CODE static void
+watch (CprGuardian *guardian)
+{
+  for (;;)
+    {
+      CprBatonWord word = cpr_baton_get (guardian->page);
+      Event event = await_event (guardian, get_patience (guardian, word));
+      uint64_t deadline = atomic_load (&guardian->page->deadline_ns);
+
+      word = cpr_baton_get (guardian->page);
+      if (event == EVENT_RELEASED)
+        {
+          announce (guardian, word.pid);
+          let_go (guardian);
+        }
+      if (watches_candidate (guardian, word) && (event == EVENT_DIED || (deadline != 0 && now_ns () >= deadline)))
+        rescue (guardian, word, event == EVENT_DIED);
+      else if (event == EVENT_DIED && (guardian->rescue == NULL || word.state == CPR_BATON_OWNED))
+        let_go (guardian); /* a VMM died: a supervisor that starts it again shall find disks and devices free */
+      else if (event == EVENT_DIED)
+        guardian->pidfd = -1; /* another guardian is at it */
+    }
+}
+
+CPR_RAW_CODE static int
+guardian_again (void *data)
+{
+  watch (data);
+  return 0;
+}
+
+CPR_RAW_CODE static int
 guardian_main (void *data)
 {
   CprGuardian *guardian = data;
-  struct pollfd fds[2];
 
   for (unsigned i = 0; i < guardian->n_closed; i++)
     cpr_raw (SYS_close_range, (long) guardian->closed[i].first, (long) guardian->closed[i].last, 0, 0);
   cpr_raw (SYS_prctl, PR_SET_NAME, (long) "cpr-guardian", 0, 0);
   atomic_store (&guardian->ready, 1);
   cpr_raw (SYS_futex, (long) &guardian->ready, FUTEX_WAKE, 1, 0);
-
-  fds[0].fd = guardian->release;
-  fds[0].events = POLLIN;
-  fds[1].fd = guardian->pidfd;
-  fds[1].events = POLLIN;
-  for (;;)
-    {
-      fds[0].revents = fds[1].revents = 0;
-      cpr_raw (SYS_ppoll, (long) fds, 2, 0, 0);
-      if ((fds[0].revents & POLLIN) != 0)
-        let_go (guardian);
-      if ((fds[1].revents & POLLIN) != 0)
-        candidate_died (guardian);
-    }
+  watch (guardian);
   return 0;
 }
 
@@ -108,24 +262,19 @@ static void
 set_ranges (CprGuardian *guardian, GArray *keep)
 {
   GArray *ranges = g_array_new (FALSE, FALSE, sizeof (FdRange));
+  g_autoptr (GArray) all = g_array_copy (keep);
   unsigned next = STDERR_FILENO + 1;
-  bool pidfd_kept = false;
 
-  for (guint i = 0; i <= keep->len; i++)
+  g_array_append_val (all, guardian->pidfd);
+  if (guardian->notify >= 0)
+    g_array_append_val (all, guardian->notify);
+  cpr_fd_sort (all);
+  for (guint i = 0; i < all->len; i++)
     {
-      int fd = i < keep->len ? g_array_index (keep, int, i) : G_MAXINT;
+      unsigned fd = (unsigned) g_array_index (all, int, i);
 
-      if (!pidfd_kept && guardian->pidfd < fd)
-        {
-          append_range (ranges, next, (unsigned) guardian->pidfd - 1);
-          next = (unsigned) guardian->pidfd + 1;
-          pidfd_kept = true;
-        }
-      if (i < keep->len)
-        {
-          append_range (ranges, next, (unsigned) fd - 1);
-          next = (unsigned) fd + 1;
-        }
+      append_range (ranges, next, fd - 1);
+      next = fd + 1;
     }
   append_range (ranges, next, ~0U);
   guardian->n_closed = ranges->len;
@@ -133,13 +282,16 @@ set_ranges (CprGuardian *guardian, GArray *keep)
 }
 
 CprGuardian *
-cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, GError **error)
+cpr_guardian_new (const CprGuardianConfig *config, GError **error)
 {
   CprGuardian *guardian = g_new0 (CprGuardian, 1);
   void *stack;
 
-  guardian->page = page;
-  guardian->release = release;
+  guardian->page = config->page;
+  guardian->release = config->release;
+  guardian->notify = config->notify;
+  guardian->rescue = config->rescue;
+  guardian->watched = getpid ();
   /* Opened here, before there is a guardian: it would find its parent gone already, now and then. */
   guardian->pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (getpid ()));
   if (guardian->pidfd < 0)
@@ -148,15 +300,15 @@ cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, GError **error)
       cpr_guardian_free (guardian);
       return NULL;
     }
-  stack = cpr_sys->mmap (NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  stack = cpr_sys->mmap (NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED)
     {
-      cpr_throw_errno (error, errno, "guardian: %d bytes of stack", STACK_SIZE);
+      cpr_throw_errno (error, errno, "guardian: %d bytes of stack", 2 * STACK_SIZE);
       cpr_guardian_free (guardian);
       return NULL;
     }
-  guardian->stack = stack;
-  set_ranges (guardian, keep);
+  guardian->stacks = stack;
+  set_ranges (guardian, config->keep);
   return guardian;
 }
 
@@ -180,7 +332,7 @@ cpr_guardian_launch (CprGuardian *guardian, GError **error)
   pid_t pid;
 
   /* No CLONE_FILES: its own copies of the fds. No exit signal: nobody but us shall see it end. */
-  pid = cpr_sys->clone (guardian_main, guardian->stack + STACK_SIZE, CLONE_VM, guardian);
+  pid = cpr_sys->clone (guardian_main, guardian->stacks + STACK_SIZE, CLONE_VM, guardian);
   if (pid < 0)
     return cpr_throw_errno (error, errno, "guardian: clone");
   guardian->pid = pid;
@@ -193,22 +345,43 @@ cpr_guardian_launch (CprGuardian *guardian, GError **error)
       }
   if (!cpr_baton_add_guardian (guardian->page, pid))
     return cpr_throw (error, CPR_ERROR_STATE, "guardian: there are %d of them already", CPR_BATON_GUARDIANS);
+  if (guardian->notify >= 0 && !cpr_notify_main_pid (guardian->notify, pid))
+    return cpr_throw_errno (error, errno, "guardian: telling the supervisor");
   return true;
+}
+
+void
+cpr_guardian_launch_quietly (CprGuardian *guardian)
+{
+  static const struct timespec patience = { 0, 50 * 1000 * 1000 };
+  pid_t pid = clone (guardian_main, guardian->stacks + STACK_SIZE, CLONE_VM, guardian);
+
+  if (pid < 0)
+    return;
+  for (int i = 0; i < 20 && atomic_load (&guardian->ready) == 0; i++)
+    syscall (SYS_futex, &guardian->ready, FUTEX_WAIT, 0, &patience, NULL, 0);
+  cpr_baton_add_guardian (guardian->page, pid);
 }
 
 void
 cpr_guardian_free (CprGuardian *guardian)
 {
+  static const uint64_t one = 1;
+
   if (guardian == NULL)
     return;
   if (guardian->pid > 0)
     {
-      kill (guardian->pid, SIGKILL);
+      /* The supervisor listens to the guardian now, which has to say that we are the VM again. */
+      if (guardian->notify < 0 || cpr_sys->write (guardian->release, &one, sizeof one) < 0)
+        kill (guardian->pid, SIGKILL);
       await (guardian->pid, 0);
     }
   cpr_fd_clear (&guardian->pidfd);
-  if (guardian->stack != NULL)
-    cpr_sys->munmap (guardian->stack, STACK_SIZE);
+  cpr_fd_clear (&guardian->notify);
+  if (guardian->stacks != NULL)
+    cpr_sys->munmap (guardian->stacks, 2 * STACK_SIZE);
+  cpr_rescue_free (guardian->rescue);
   g_free (guardian->closed);
   g_free (guardian);
 }
@@ -224,10 +397,26 @@ cpr_guardians_release (CprBatonPage *page, int release)
       kill (page->guardians[i], told ? SIGCONT : SIGKILL); /* one that was stopped would never see it */
 }
 
+/* One that isn't this process's child: that of a program before it, after a rescue. */
+static void
+await_other (pid_t guardian)
+{
+  struct pollfd fd = { .fd = cpr_sys->pidfd_open (guardian), .events = POLLIN };
+
+  while (fd.fd >= 0 && poll (&fd, 1, -1) < 0 && errno == EINTR)
+    ;
+  cpr_fd_clear (&fd.fd);
+}
+
 void
 cpr_guardian_await (pid_t guardian)
 {
-  await (guardian, WNOWAIT);
+  siginfo_t info;
+
+  if (waitid (P_PID, (id_t) guardian, &info, WEXITED | __WALL | WNOHANG | WNOWAIT) < 0 && errno == ECHILD)
+    await_other (guardian);
+  else
+    await (guardian, WNOWAIT);
 }
 
 void

@@ -4,7 +4,7 @@
 
 #include <glib.h>
 
-#include "handoff/baton.h"
+#include "handoff/rescue.h"
 
 /* A guardian is a process that shares this program's address space over the execve, which makes the execve
  * fast: what is slow about it is the teardown of the old address space, and that now happens when the
@@ -12,14 +12,24 @@
  * slow to close. */
 typedef struct _CprGuardian CprGuardian;
 
-/* Prepares everything but the process, while the guest still runs. @keep: the fds it shall hold, ascending,
- * without duplicates (0, 1 and 2 are held anyway). @release: an eventfd of @keep; once it is readable the
- * guardian ends. */
-CprGuardian *cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, GError **error);
+typedef struct
+{
+  CprBatonPage *page;
+  GArray *keep;      /* int, ascending, without duplicates: the fds it shall hold; 0, 1 and 2 are held anyway */
+  int release;       /* an eventfd of `keep`; once it is readable the guardian ends */
+  int notify;        /* a socket to the supervisor, which is told who the VM is; or -1 */
+  CprRescue *rescue; /* what it does when the candidate dies or takes too long, taken over; NULL: nothing */
+} CprGuardianConfig;
+
+/* Prepares everything but the process, while the guest still runs. */
+CprGuardian *cpr_guardian_new (const CprGuardianConfig *config, GError **error);
 
 /* Makes the process and waits until it has closed what it must not hold. The caller has all signals blocked.
  */
 bool cpr_guardian_launch (CprGuardian *guardian, GError **error);
+
+/* The same in a signal handler: does what it can. */
+void cpr_guardian_launch_quietly (CprGuardian *guardian);
 
 /* Ends the process, if there is one, and frees; for when the execve didn't come about. */
 void cpr_guardian_free (CprGuardian *guardian);

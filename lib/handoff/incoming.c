@@ -178,6 +178,30 @@ take_up (CprIncoming *incoming, const char *vm_name, GError **error)
   return cpr_incoming_give_back (incoming, NULL, reason, error);
 }
 
+/* Everything that a signal handler will need. It does without a guardian of its own where the update does. */
+static void
+arm (CprIncoming *incoming)
+{
+  const CprManifest *manifest = &incoming->manifest;
+  g_autoptr (GArray) carried = cpr_execve_collect (&manifest->fds, incoming->state_fd, NULL);
+  bool with_guardian = cpr_guardians_find (incoming->baton.page) != 0;
+  CprGuardianConfig config = { incoming->baton.page, carried, incoming->release_fd, -1, NULL };
+  CprGuardian *guardian = NULL;
+
+  g_array_append_val (carried, incoming->baton.fd);
+  g_array_append_val (carried, incoming->release_fd);
+  g_array_append_val (carried, manifest->program.exe_fd);
+  cpr_fd_sort (carried);
+  if (with_guardian)
+    {
+      config.rescue = cpr_rescue_new (&manifest->program, manifest->vm_name, incoming->state_fd, carried);
+      guardian = cpr_guardian_new (&config, NULL);
+    }
+  incoming->fatal =
+      cpr_fatal_arm (incoming->baton.page, incoming->attempt, &manifest->fds,
+                     cpr_rescue_new (&manifest->program, manifest->vm_name, incoming->state_fd, carried), guardian);
+}
+
 bool
 cpr_incoming_take_up (CprIncoming **incoming, int *question, const char *vm_name, GError **error)
 {
@@ -207,6 +231,8 @@ cpr_incoming_take_up (CprIncoming **incoming, int *question, const char *vm_name
       return false;
     }
   g_unsetenv (CPR_STATE_VARIABLE);
+  if (made->attempt == 1)
+    arm (made);
   if (made->attempt > 1) /* executed by its fd, it was named after that */
     prctl (PR_SET_NAME, made->manifest.program.comm);
   *incoming = made;
@@ -218,6 +244,7 @@ cpr_incoming_free (CprIncoming *incoming)
 {
   if (incoming == NULL)
     return;
+  cpr_fatal_disarm (incoming->fatal);
   cpr_manifest_clear (&incoming->manifest);
   cpr_baton_clear (&incoming->baton);
   cpr_fd_clear (&incoming->release_fd);
@@ -233,7 +260,10 @@ cpr_incoming_commit (CprIncoming *incoming, GError **error)
                      mine = { CPR_BATON_OWNED, incoming->attempt, getpid () };
 
   if (cpr_baton_move (incoming->baton.page, offered, mine))
-    return true;
+    {
+      g_clear_pointer (&incoming->fatal, cpr_fatal_disarm);
+      return true;
+    }
   cpr_incoming_check_owner (incoming, error);
   return false;
 }

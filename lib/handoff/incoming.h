@@ -4,6 +4,7 @@
 
 #include "handoff/baton.h"
 #include "handoff/exec.h"
+#include "handoff/fatal.h"
 #include "handoff/manifest.h"
 
 /* A state that this process was handed, from its take-up to the commit. */
@@ -16,6 +17,7 @@ typedef struct
   int release_fd;
   CprFdEntry state_entry; /* state_fd as it was when it was verified */
   unsigned attempt;       /* 1: the way there; above: the way back */
+  CprFatal *fatal;        /* while a fatal signal leads back to the old program */
 } CprIncoming;
 
 /* Finds out whether this process was handed a state: *incoming is NULL if not. A state that isn't for this

@@ -7,6 +7,8 @@
 
 /* System calls without libc: the guardian's thread-local storage, errno in it, belongs to a thread that is
  * gone. They answer like the kernel: a negative errno on failure. */
+#define CPR_RAW_CODE __attribute__ ((noinline, no_stack_protector, no_sanitize ("address", "undefined", "thread")))
+
 #if defined(__x86_64__)
 
 static inline __attribute__ ((always_inline)) long
@@ -16,6 +18,20 @@ cpr_raw (long number, long a, long b, long c, long d)
   long result;
 
   __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
+  return result;
+}
+
+static inline __attribute__ ((always_inline)) long
+cpr_raw5 (long number, long a, long b, long c, long d, long e)
+{
+  register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = e;
+  long result;
+
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                   : "rcx", "r11", "memory");
   return result;
 }
 
@@ -35,8 +51,38 @@ cpr_raw (long number, long a, long b, long c, long d)
   return x0;
 }
 
+static inline __attribute__ ((always_inline)) long
+cpr_raw5 (long number, long a, long b, long c, long d, long e)
+{
+  register long x8 __asm__("x8") = number;
+  register long x0 __asm__("x0") = a;
+  register long x1 __asm__("x1") = b;
+  register long x2 __asm__("x2") = c;
+  register long x3 __asm__("x3") = d;
+  register long x4 __asm__("x4") = e;
+
+  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
+  return x0;
+}
+
 #else
 #  error "the guardian has no system calls for this architecture yet; add them here"
 #endif
+
+/* Decimal digits and an end; where the end is. */
+static inline __attribute__ ((always_inline)) char *
+cpr_raw_put_number (char *to, unsigned long value)
+{
+  char digits[24];
+  int n = 0;
+
+  do
+    digits[n++] = (char) ('0' + value % 10);
+  while ((value /= 10) != 0);
+  while (n > 0)
+    *to++ = digits[--n];
+  *to = '\0';
+  return to;
+}
 
 #endif

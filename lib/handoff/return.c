@@ -70,14 +70,16 @@ repair_fds (const CprIncoming *incoming, const CprFdTable *fds, pid_t guardian, 
 
 /* This program has an address space too, and devices that are slow to close. */
 static CprGuardian *
-leave_guardian (CprIncoming *incoming, const CprFdTable *fds, GArray *held)
+leave_guardian (CprIncoming *incoming, const CprManifest *manifest, GArray *carried, GArray *held)
 {
-  g_autoptr (GArray) keep = cpr_execve_collect (fds, incoming->state_fd, held);
+  g_autoptr (GArray) keep = cpr_execve_collect (&manifest->fds, incoming->state_fd, held);
+  CprGuardianConfig config = { incoming->baton.page, keep, incoming->release_fd, -1, NULL };
   CprGuardian *guardian;
 
   if (cpr_guardians_find (incoming->baton.page) == 0)
     return NULL; /* the update does without */
-  guardian = cpr_guardian_new (incoming->baton.page, keep, incoming->release_fd, NULL);
+  config.rescue = cpr_rescue_new (&incoming->manifest.program, manifest->vm_name, incoming->state_fd, carried);
+  guardian = cpr_guardian_new (&config, NULL);
   if (guardian != NULL && !cpr_guardian_launch (guardian, NULL))
     g_clear_pointer (&guardian, cpr_guardian_free); /* slower, but still the way back */
   return guardian;
@@ -90,8 +92,9 @@ execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, G
                      again = { CPR_BATON_OFFERED, incoming->attempt + 1, getpid () };
   g_autoptr (GArray) carried = cpr_execve_collect (&manifest->fds, incoming->state_fd, NULL);
   g_auto (GStrv) envp = cpr_program_make_envp (manifest->program.envp, incoming->state_fd);
-  CprGuardian *guardian = leave_guardian (incoming, &manifest->fds, held);
+  CprGuardian *guardian = leave_guardian (incoming, manifest, carried, held);
 
+  cpr_baton_set_deadline (incoming->baton.page, cpr_now_ns ());
   if (!cpr_baton_move (incoming->baton.page, offered, again))
     {
       cpr_guardian_free (guardian);
@@ -130,6 +133,8 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
   if (incoming->attempt >= MAX_ATTEMPTS)
     return cpr_throw (error, CPR_ERROR_STATE, "way back: this is the way back already (%s)",
                       incoming->baton.page->reason);
+  g_clear_pointer (&incoming->fatal, cpr_fatal_disarm);
+  incoming->baton.page->failed_ns = cpr_now_ns ();
   g_strlcpy (incoming->baton.page->reason, reason, CPR_BATON_REASON_SIZE);
 
   lift_fd_limit ();

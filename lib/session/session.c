@@ -64,8 +64,10 @@ adopt (CprSession *session, CprIncoming *incoming)
   session->had_guardian = cpr_guardians_find (incoming->baton.page) != 0;
   if (incoming->attempt > 1)
     {
-      session->status = CPR_UPDATE_ROLLED_BACK;
-      session->error = g_strndup (incoming->baton.page->reason, CPR_BATON_REASON_SIZE - 1);
+      bool rescued = incoming->baton.page->cause != CPR_BATON_CAUSE_NONE;
+
+      session->status = rescued ? CPR_UPDATE_RESCUED : CPR_UPDATE_ROLLED_BACK;
+      session->error = cpr_baton_describe_failure (incoming->baton.page);
     }
   else
     {
@@ -231,8 +233,12 @@ finish (CprSession *session)
 
   for (int i = 0; i < CPR_N_STEPS; i++)
     session->stamps[i] = incoming->baton.page->stamps[i];
+  session->failed_ns = incoming->attempt > 1 ? incoming->baton.page->failed_ns : 0;
   session->finish = cpr_finish_start (incoming, &session->ram, steal_unclaimed (session));
-  if (session->status == CPR_UPDATE_ROLLED_BACK)
+  if (session->status == CPR_UPDATE_RESCUED)
+    cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest is back in the old program, now process %d: %s",
+                     getpid (), session->error);
+  else if (session->status == CPR_UPDATE_ROLLED_BACK)
     cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest is back in the old program: %s", session->error);
   else
     cpr_session_log (session, CPR_LOG_INFO, "update %" G_GUINT64_FORMAT " completed", session->generation);

@@ -7,7 +7,8 @@
 #include "base/sys.h"
 #include "session/private.h"
 
-#define ALL_UPDATE_FLAGS ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK)
+#define ALL_UPDATE_FLAGS \
+  ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK | CPR_UPDATE_NO_RESCUE)
 
 static const char *const step_names[CPR_N_STEPS] = { "check",   "preflight", "guardian", "stop",   "save",  "exec",
                                                      "take-up", "claim",     "load",     "commit", "finish" };
@@ -17,6 +18,8 @@ cpr_step_get_name (CprStep step)
 {
   return (unsigned) step < CPR_N_STEPS ? step_names[step] : NULL;
 }
+
+#define DEFAULT_DEADLINE_MS 5000
 
 /* The state while it is written. */
 typedef struct
@@ -142,10 +145,26 @@ ask_first (CprSession *session, const CprUpdate *update, GError **error)
   return cpr_session_pass_preflight (session, update, true, NULL, error);
 }
 
+/* As PID 1 of a namespace this process takes the guardian along when it dies. */
+static bool
+can_rescue (const CprUpdate *update)
+{
+  return (update->flags & CPR_UPDATE_NO_RESCUE) == 0 && getpid () != 1;
+}
+
 static void
 run_update (CprSession *session, const CprUpdate *update, GError **error)
 {
-  bool with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
+  const CprExecvePlan plan = {
+    .argv = update->argv,
+    .envp = update->envp != NULL ? update->envp : environ,
+    .vm_name = session->name,
+    .self = &session->program,
+    .held = session->held,
+    .with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0,
+    .with_rescue = can_rescue (update),
+    .timeout_ns = (update->deadline_ms != 0 ? update->deadline_ms : DEFAULT_DEADLINE_MS) * UINT64_C (1000000),
+  };
   CprExecve exec;
 
   if (!cpr_session_check_update (session, update, error))
@@ -153,13 +172,13 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
   if (session->finish != NULL)
     cpr_finish_wait (session->finish);
   memset (session->stamps, 0, sizeof session->stamps);
+  session->failed_ns = 0;
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
   session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
-  session->had_guardian = with_guardian;
+  session->had_guardian = plan.with_guardian;
   if (!ask_first (session, update, error))
     return;
-  if (cpr_execve_prepare (&exec, update->argv, update->envp != NULL ? update->envp : environ, &session->program,
-                          &session->fds, session->held, with_guardian, error))
+  if (cpr_execve_prepare (&exec, &plan, &session->fds, error))
     {
       launch (session, &exec, error);
       cpr_execve_clear (&exec);
@@ -218,6 +237,8 @@ fill_times (const CprSession *session, CprUpdateInfo *info)
     info->total_ns = last - stamps[CPR_STEP_CHECK];
   if (session->was_running && stamps[CPR_STEP_STOP] != 0 && stamps[CPR_STEP_FINISH] > stamps[CPR_STEP_STOP])
     info->pause_ns = stamps[CPR_STEP_FINISH] - stamps[CPR_STEP_STOP];
+  if (session->failed_ns != 0 && stamps[CPR_STEP_FINISH] > session->failed_ns)
+    info->recover_ns = stamps[CPR_STEP_FINISH] - session->failed_ns;
 }
 
 void

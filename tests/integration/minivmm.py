@@ -226,7 +226,7 @@ class MiniVmm:
     """A running minivmm, to be used with `with`: where all went well it ends by `quit`, with exit code 0 and nothing
     left over; where not, what it printed is shown; and in any case it and all that came of it is gone afterwards."""
 
-    def __init__(self, accel, *options, binary=BUILD_1, environment=None, pass_fds=(), preexec=None):
+    def __init__(self, accel, *options, binary=BUILD_1, prefix=(), environment=None, pass_fds=(), preexec=None):
         self.directory = tempfile.mkdtemp(prefix="cpr-")
         self.socket_path = os.path.join(self.directory, "m")
         self.options = ["--accel", accel, "--monitor", self.socket_path, *options]
@@ -235,7 +235,7 @@ class MiniVmm:
         # Not a file: a test may limit the size of files.
         self.stderr, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            self.popen = subprocess.Popen([binary, *self.options], stdin=subprocess.DEVNULL,
+            self.popen = subprocess.Popen([binary, *prefix, *self.options], stdin=subprocess.DEVNULL,
                                           stdout=subprocess.DEVNULL, stderr=write_end, env=environment,
                                           pass_fds=pass_fds, preexec_fn=preexec)
         finally:
@@ -370,6 +370,17 @@ class MiniVmm:
             return guest if guest.ticks > after else None
         return poll(look, f"the guest doesn't tick on from {after}")
 
+    def follow(self):
+        """After a rescue the VM is another process: this test's child now, since it gets all orphans. How the former one
+        ended, as wait() has it."""
+        _, status = os.waitpid(self.pid, 0) if self.popen.returncode is None else (0, 0)
+        self.popen.returncode = status
+        self.pid = self.version().pid
+        started.add(self.pid)
+        self.process = Process(self.pid)
+        self.popen = Adopted(self.pid)
+        return status
+
     def settle(self):
         """Waits until nothing is left of the last update. What is left works at idle priority: it gets the priority of
         everybody else, so that a busy machine doesn't make the test long."""
@@ -402,6 +413,28 @@ class MiniVmm:
         claim(not os.path.exists(self.socket_path), "after quit: the monitor's socket is still there")
         claim("Sanitizer" not in self.messages() and "runtime error" not in self.messages(), "a sanitizer complains")
         self.ended = True
+
+
+class Adopted:
+    """A child that this process didn't start, to be used like subprocess.Popen."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.returncode = None
+
+    def poll(self):
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, patience):
+        poll(lambda: self.poll() is not None, f"for the end of process {self.pid}", patience)
+        return self.returncode
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
 
 
 def get_pause(answer):

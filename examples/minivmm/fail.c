@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fail.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "error.h"
+
+/* A child has nothing to do with the guest, whatever becomes of it. */
+static void
+crash_child (void)
+{
+  pid_t pid = fork ();
+  if (!pid)
+    raise (SIGSEGV);
+  waitpid (pid, NULL, 0);
+}
+
+bool
+survives (const Options *options, const char *step, GError **error)
+{
+  const char *how = options->fail_by;
+  volatile int *volatile nowhere = NULL;
+
+  if (g_strcmp0 (options->fail_at, step))
+    return true;
+  if (!g_strcmp0 (how, "segv"))
+    *nowhere = 1;
+  else if (!g_strcmp0 (how, "abort"))
+    abort ();
+  else if (!g_strcmp0 (how, "exit"))
+    _exit (3);
+  else if (!g_strcmp0 (how, "kill"))
+    raise (SIGKILL);
+  else if (!g_strcmp0 (how, "stop"))
+    raise (SIGSTOP);
+  else if (!g_strcmp0 (how, "hang"))
+    for (;;)
+      pause ();
+  else if (!g_strcmp0 (how, "child"))
+    {
+      crash_child ();
+      return true;
+    }
+  return throw_error (error, "start-up fails at %s, as told to", step);
+}
