@@ -78,11 +78,25 @@ check_bulk (GHashTable *bulk, GHashTable *sections, GError **error)
   return true;
 }
 
+/* The same, for a message that says which chunk it is. */
+static bool
+check_bulk_chunks (CprReader *reader, GHashTable *sections, GError **error)
+{
+  CprBulkPiece piece;
+
+  for (guint i = 0; i < reader->chunks->len; i++)
+    if (cpr_reader_get_piece (reader, i, &piece) && !g_hash_table_contains (sections, piece.device))
+      {
+        reader->at = g_array_index (reader->chunks, CprChunk, i).offset;
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s' has bulk data and no section", piece.device);
+      }
+  return true;
+}
+
 bool
 cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error)
 {
   g_autoptr (GHashTable) sections = read_sections (schema, reader, error);
-  g_autoptr (GHashTable) bulk = NULL;
   CprChunk chunk;
 
   if (sections == NULL)
@@ -106,8 +120,7 @@ cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec 
         return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': %zu bytes follow its last field", name,
                           cpr_cursor_left (&fields));
     }
-  bulk = cpr_bulk_index (reader);
-  return check_bulk (bulk, sections, error);
+  return check_bulk_chunks (reader, sections, error);
 }
 
 static bool

@@ -52,7 +52,8 @@ bool cpr_device_write_section (
 bool cpr_device_table_write_sections (
     const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
 
-/* Makes sure that the sections of a stream go with its schema and that every value is what it must be. */
+/* Makes sure that the sections of a stream go with its schema and that every value is what it must be. After a failure
+ * @reader says at which chunk. */
 bool cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error);
 
 /* The name and device type of a section, and its fields; false if it can't be right. */
