@@ -15,6 +15,7 @@ typedef struct
   unsigned depth;
   const CprSchemaField *field;
   GArray *scopes; /* int: -1: in a struct; else in a list of structs, the next one's index */
+  int padding;    /* after the field's name, before its value */
   bool in_list;   /* of values on one line */
   uint32_t n, count;
 } Tree;
@@ -51,7 +52,14 @@ on_field (const CprSchemaField *field, void *data)
 
   tree->field = field;
   put_indent (tree);
-  printf ("%-*s ", MAX (18 - 2 * (int) tree->depth, 1), name);
+  fputs (name, stdout);
+  tree->padding = 19 - 2 * (int) tree->depth - (int) g_utf8_strlen (name, -1);
+}
+
+static void
+put_padding (const Tree *tree)
+{
+  printf ("%*s", MAX (tree->padding, 1), "");
 }
 
 static void
@@ -59,6 +67,7 @@ on_absent (void *data)
 {
   const CprSchemaField *field = ((Tree *) data)->field;
 
+  put_padding (data);
   fputs ("absent", stdout);
   if (cpr_kind_is_number (field->kind) && (field->flags & CPR_FIELD_FLAG_COUNTED) == 0)
     {
@@ -74,6 +83,7 @@ on_begin_list (uint32_t count, void *data)
 {
   Tree *tree = data;
 
+  put_padding (tree);
   if (tree->field->kind == CPR_KIND_STRUCT)
     {
       printf ("%" PRIu32 " element%s\n", count, count == 1 ? "" : "s");
@@ -109,7 +119,10 @@ static void
 put_value (Tree *tree, const char *text)
 {
   if (!tree->in_list)
-    puts (text);
+    {
+      put_padding (tree);
+      puts (text);
+    }
   else if (tree->n++ < MOST)
     printf ("%s%s", tree->n > 1 ? ", " : "", text);
 }
@@ -158,6 +171,7 @@ on_bytes (const uint8_t *bytes, size_t len, void *data)
   const CprSchemaField *field = ((Tree *) data)->field;
   g_autofree char *text = NULL;
 
+  put_padding (data);
   if (field->kind == CPR_KIND_STRING)
     {
       text = inspect_text_escape ((const char *) bytes, len);

@@ -152,7 +152,15 @@ inspect_text_fd (const char *name, int index)
 char *
 inspect_text_size (uint64_t size)
 {
-  return g_format_size_full (size, G_FORMAT_SIZE_IEC_UNITS | G_FORMAT_SIZE_LONG_FORMAT);
+  static const char units[] = "KMGTPE";
+  double value = (double) size;
+  size_t n = 0;
+
+  if (size < 1024)
+    return g_strdup_printf ("%" PRIu64 " byte%s", size, size == 1 ? "" : "s");
+  for (value /= 1024; value >= 1024; value /= 1024)
+    n++;
+  return g_strdup_printf ("%.4g %ciB (%" PRIu64 " bytes)", value, units[n], size);
 }
 
 char *

@@ -17,7 +17,7 @@ char *inspect_text_hex (const uint8_t *bytes, size_t len);
 char *inspect_text_field (const CprSchemaField *field);
 char *inspect_text_number (const CprSchemaField *field, uint64_t value);
 char *inspect_text_fd (const char *name, int index);
-/* "1.0 GiB (1,073,741,824 bytes)" */
+/* "1.5 KiB (1536 bytes)" */
 char *inspect_text_size (uint64_t size);
 char *inspect_text_signals (uint64_t mask);
 const char *inspect_run_state_name (uint32_t run_state);
