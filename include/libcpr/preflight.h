@@ -161,7 +161,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprPreflight, cpr_preflight_free)
  * cpr_inventory_add_fd:
  * @inventory: what the `declare` callback got
  * @name: the fd's name
- * @index: its index
+ * @index: its index, or -1: all of that name, however many there are, as the connections of clients
  *
  * Says that this program would take over an fd of that name. Permitted states: in the callback only.
  *

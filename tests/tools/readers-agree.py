@@ -3,15 +3,17 @@
 """Claim: cpr-inspect and the independent reader accept the same states, refuse the others at the same place, and read the
 same in those that they accept. The states come from the library's writer and from the independent reader's tests; they are
 damaged, cut off, and changed with their checksums put right."""
+import os
 import random
 import struct
 import tempfile
 
-from readers import Tally, claim, cpr, made, main, read, same_json, write_state
+from readers import Tally, claim, cpr, made, main, read, same_json, source, write_state
 
 NAMES = ("example", "full", "other", "odd", "empty")
 with tempfile.TemporaryDirectory(prefix="cpr-") as folder:
     WRITTEN = {name: read(write_state(name, folder)) for name in NAMES}
+WRITTEN["golden"] = read(os.path.join(source, "tests", "golden", "v1", "everything.cpr"))
 SMALL_ONES = {name: data for name, data in WRITTEN.items() if len(data) < 4096}
 SMALL_ONES["small"] = made.frame(made.SMALL)[0]
 

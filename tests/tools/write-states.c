@@ -70,8 +70,8 @@ set_program (State *state, const char *const *argv, const char *const *envp, con
   program->cwd = g_strdup (cwd);
   g_strlcpy (program->comm, comm, sizeof program->comm);
   program->umask = 022;
-  program->n_limits = RLIM_NLIMITS;
-  for (int i = 0; i < RLIM_NLIMITS; i++)
+  program->n_limits = 16;
+  for (int i = 0; i < CPR_PROGRAM_MAX_LIMITS; i++)
     program->limits[i] = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
 }
 
@@ -181,6 +181,7 @@ write_example (const char *path)
 
   begin (&state, "vm1");
   set_program (&state, argv, envp, "/", "vmm");
+  state.head.program.n_limits = 2;
   add_block (&state, "ram", 1 << 20, CPR_RAM_MEMFD, 0, 5);
   add_device (&state, "timer0", &timer_type, &timer);
   finish (&state, false, path);
@@ -468,6 +469,7 @@ write_odd (const char *path)
   every[255] = '\0';
   begin (&state, "a\nb\\c\"\xf0\x9f\x98\x80");
   set_program (&state, argv, envp, "/\xff", "\r");
+  state.head.program.n_limits = CPR_PROGRAM_MAX_LIMITS;
   add_block (&state, every, G_MAXINT64, CPR_RAM_MEMFD, 31, 3);
   add_fd (&state, every, 0, 2147483647, (CprFdIdentity){ 0 });
   add_device (&state, every, &timer_type, &timer);

@@ -34,21 +34,8 @@ diff_value (Diff *diff, const char *where, const char *what, char *a, char *b)
 
 /* ---- Bulk data. */
 
-static const InspectBulk *
-find_bulk (const InspectState *state, const char *device)
-{
-  for (guint i = 0; i < state->bulk->len; i++)
-    {
-      const InspectBulk *bulk = &g_array_index (state->bulk, InspectBulk, i);
-
-      if (strcmp (bulk->device, device) == 0)
-        return bulk;
-    }
-  return NULL;
-}
-
 static char *
-bulk_title (const InspectBulk *bulk)
+bulk_title (const CprBulkData *bulk)
 {
   g_autofree char *name = inspect_text_quote (bulk->device);
 
@@ -86,7 +73,7 @@ compare_bulk (CprBulk *a, CprBulk *b, uint64_t *at, GError **error)
 }
 
 static bool
-diff_data (Diff *diff, const InspectBulk *a, const InspectBulk *b, GError **error)
+diff_data (Diff *diff, const CprBulkData *a, const CprBulkData *b, GError **error)
 {
   g_autofree char *title = bulk_title (a);
   CprBulk of_a, of_b;
@@ -94,8 +81,8 @@ diff_data (Diff *diff, const InspectBulk *a, const InspectBulk *b, GError **erro
   bool ok;
 
   diff_value (diff, title, "size", inspect_text_size (a->size), inspect_text_size (b->size));
-  cpr_bulk_open (&of_a, a->device, &diff->a.reader, a->first);
-  cpr_bulk_open (&of_b, b->device, &diff->b.reader, b->first);
+  cpr_bulk_open (&of_a, &diff->a.reader, a);
+  cpr_bulk_open (&of_b, &diff->b.reader, b);
   ok = compare_bulk (&of_a, &of_b, &at, error);
   cpr_bulk_clear (&of_a);
   cpr_bulk_clear (&of_b);
@@ -107,10 +94,10 @@ diff_data (Diff *diff, const InspectBulk *a, const InspectBulk *b, GError **erro
 bool
 diff_bulk (Diff *diff, GError **error)
 {
-  for (guint i = 0; i < diff->a.bulk->len; i++)
+  for (guint i = 0; i < diff->a.reader.bulk->len; i++)
     {
-      const InspectBulk *bulk = &g_array_index (diff->a.bulk, InspectBulk, i);
-      const InspectBulk *other = find_bulk (&diff->b, bulk->device);
+      const CprBulkData *bulk = diff->a.reader.bulk->pdata[i];
+      const CprBulkData *other = cpr_reader_find_bulk (&diff->b.reader, bulk->device);
       g_autofree char *title = bulk_title (bulk);
 
       if (other == NULL)
@@ -118,12 +105,12 @@ diff_bulk (Diff *diff, GError **error)
       else if (!diff_data (diff, bulk, other, error))
         return false;
     }
-  for (guint i = 0; i < diff->b.bulk->len; i++)
+  for (guint i = 0; i < diff->b.reader.bulk->len; i++)
     {
-      const InspectBulk *bulk = &g_array_index (diff->b.bulk, InspectBulk, i);
+      const CprBulkData *bulk = diff->b.reader.bulk->pdata[i];
       g_autofree char *title = bulk_title (bulk);
 
-      if (find_bulk (&diff->a, bulk->device) == NULL)
+      if (cpr_reader_find_bulk (&diff->a.reader, bulk->device) == NULL)
         diff_put (diff, title, "only in B");
     }
   return true;

@@ -414,12 +414,12 @@ put_devices (Json *json, const InspectState *state)
 }
 
 static void
-put_bulk (Json *json, const GArray *bulk)
+put_bulk (Json *json, const GPtrArray *bulk)
 {
   begin_member (json, "bulk", '[');
   for (guint i = 0; i < bulk->len; i++)
     {
-      const InspectBulk *data = &g_array_index (bulk, InspectBulk, i);
+      const CprBulkData *data = bulk->pdata[i];
 
       begin (json, '{');
       put_text (json, "device", data->device);
@@ -444,7 +444,7 @@ inspect_show_json (const InspectState *state)
   put_ram (&json, &manifest->ram);
   put_schema (&json, &manifest->schema);
   put_devices (&json, state);
-  put_bulk (&json, state->bulk);
+  put_bulk (&json, state->reader.bulk);
   end (&json, '}');
   putc ('\n', json.out);
 }

@@ -172,16 +172,16 @@ show_schema (const CprSchema *schema)
 }
 
 static void
-show_bulk (const GArray *bulk)
+show_bulk (const GPtrArray *bulk)
 {
   printf ("bulk data: %u\n", bulk->len);
   for (guint i = 0; i < bulk->len; i++)
     {
-      const InspectBulk *data = &g_array_index (bulk, InspectBulk, i);
+      const CprBulkData *data = bulk->pdata[i];
       g_autofree char *name = inspect_text_escape (data->device, strlen (data->device));
       g_autofree char *size = inspect_text_size (data->size);
 
-      printf ("  %s: %s in %u piece%s\n", name, size, data->n_pieces, data->n_pieces == 1 ? "" : "s");
+      printf ("  %s: %s in %u piece%s\n", name, size, data->n, data->n == 1 ? "" : "s");
     }
 }
 
@@ -201,7 +201,7 @@ inspect_show_tree (const InspectState *state)
   printf ("devices: %u\n", state->devices->len);
   for (guint i = 0; i < state->devices->len; i++)
     inspect_show_device (state, &g_array_index (state->devices, InspectDevice, i));
-  show_bulk (state->bulk);
+  show_bulk (state->reader.bulk);
 }
 
 InspectStatus

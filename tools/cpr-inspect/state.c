@@ -72,30 +72,10 @@ read_bulk (InspectState *state, GError **error)
 {
   g_autofree uint8_t *data = g_malloc (CPR_LIMIT_BULK);
 
-  g_array_set_size (state->bulk, 0);
   for (guint i = 0; state->reader.chunks != NULL && i < state->reader.chunks->len; i++)
-    {
-      const CprChunk *chunk = &g_array_index (state->reader.chunks, CprChunk, i);
-      InspectBulk *bulk;
-      CprBulkPiece piece;
-
-      if (chunk->type != CPR_CHUNK_BULK)
-        continue;
-      state->reader.at = chunk->offset;
-      if (!cpr_reader_get_piece (&state->reader, i, &piece) || (piece.offset != 0 && state->bulk->len == 0))
-        return cpr_throw (error, CPR_ERROR_CORRUPT, "it has changed while it was read");
-      if (piece.offset == 0)
-        {
-          InspectBulk made = { .device = g_strdup (piece.device), .first = i };
-
-          g_array_append_val (state->bulk, made);
-        }
-      bulk = &g_array_index (state->bulk, InspectBulk, state->bulk->len - 1);
-      bulk->size += piece.len;
-      bulk->n_pieces++;
-      if (!cpr_reader_read_piece (&state->reader, &piece, data, error))
-        return false;
-    }
+    if (g_array_index (state->reader.chunks, CprChunk, i).type == CPR_CHUNK_BULK &&
+        !cpr_reader_read_piece (&state->reader, i, data, error))
+      return false;
   return true;
 }
 
@@ -187,12 +167,6 @@ skip_place (const char *message)
   return g_str_has_prefix (rest, ": ") ? rest + 2 : message;
 }
 
-static void
-clear_bulk (void *data)
-{
-  g_free (((InspectBulk *) data)->device);
-}
-
 InspectStatus
 inspect_state_open (InspectState *state, const char *path, const char *prefix)
 {
@@ -201,8 +175,6 @@ inspect_state_open (InspectState *state, const char *path, const char *prefix)
 
   *state = (InspectState){ .path = path, .fd = -1 };
   state->devices = g_array_new (FALSE, FALSE, sizeof (InspectDevice));
-  state->bulk = g_array_new (FALSE, FALSE, sizeof (InspectBulk));
-  g_array_set_clear_func (state->bulk, clear_bulk);
   cpr_manifest_init (&state->manifest);
   if (read_state (state, &error))
     return INSPECT_YES;
@@ -222,7 +194,6 @@ inspect_state_close (InspectState *state)
   cpr_manifest_clear (&state->manifest);
   cpr_reader_clear (&state->reader);
   g_clear_pointer (&state->devices, g_array_unref);
-  g_clear_pointer (&state->bulk, g_array_unref);
   g_clear_pointer (&state->data, g_byte_array_unref);
   cpr_fd_clear (&state->fd);
 }

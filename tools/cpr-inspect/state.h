@@ -20,14 +20,6 @@ typedef struct
   CprCursor fields;
 } InspectDevice;
 
-typedef struct
-{
-  char *device;
-  uint64_t size; /* of all its pieces */
-  guint first;   /* the chunk of the first piece */
-  guint n_pieces;
-} InspectBulk;
-
 /* A state that was read and verified in full. */
 typedef struct
 {
@@ -37,7 +29,6 @@ typedef struct
   CprReader reader;
   CprManifest manifest;
   GArray *devices; /* InspectDevice, in the order of the stream */
-  GArray *bulk;    /* InspectBulk */
 } InspectState;
 
 /* Reads what @path names, "-" is the standard input. On failure it says why: @prefix, the file, and if the state is refused the
