@@ -8,9 +8,14 @@
 InspectStatus inspect_show (char **files, bool json);
 InspectStatus inspect_verify (char **files);
 InspectStatus inspect_diff (char **files);
+InspectStatus inspect_schema (char **command);
+InspectStatus inspect_compat (const char *file, char **command);
 
 /* The two forms of a state. */
 void inspect_show_tree (const InspectState *state);
 void inspect_show_json (const InspectState *state);
+
+/* Structs and device types. */
+void inspect_show_schema (const CprSchema *schema);
 
 #endif

@@ -6,9 +6,12 @@
 #include "commands.h"
 
 static const char usage[] =
-    "usage: cpr-inspect show [--json] FILE   print a state, as a tree or as JSON\n"
-    "       cpr-inspect verify FILE...       say nothing, or what is wrong with a state and where\n"
-    "       cpr-inspect diff A B             print what differs between two states\n"
+    "usage: cpr-inspect show [--json] FILE               print a state, as a tree or as JSON\n"
+    "       cpr-inspect verify FILE...                   say nothing, or what is wrong with a state and where\n"
+    "       cpr-inspect diff A B                         print what differs between two states\n"
+    "       cpr-inspect schema PROGRAM [ARGUMENT...]     print what a program can load\n"
+    "       cpr-inspect compat FILE PROGRAM [ARGUMENT...]\n"
+    "                                                    print why a program couldn't load a state\n"
     "       cpr-inspect --help | --version\n"
     "FILE is a file, - for the standard input, or /proc/PID/fd/N for a state in a memfd.\n"
     "Exit status: 0 yes or the same, 1 no or different, 2 trouble. See cpr-inspect(1).\n";
@@ -44,43 +47,72 @@ take_options (char ***arguments, bool *json)
   return true;
 }
 
-static InspectStatus
-run_on_files (const char *command, char **arguments)
+typedef struct
 {
-  bool json = false, is_show = strcmp (command, "show") == 0;
+  const char *name;
+  guint least, most; /* arguments */
+  const char *wanted;
+} Command;
+
+static const Command commands[] = {
+  { "show", 1, 1, "show wants one file" },
+  { "verify", 1, G_MAXUINT, "verify wants a file" },
+  { "diff", 2, 2, "diff wants two files" },
+  { "schema", 1, G_MAXUINT, "schema wants a program" },
+  { "compat", 2, G_MAXUINT, "compat wants a file and a program" },
+};
+
+static const Command *
+find_command (const char *name)
+{
+  for (size_t i = 0; i < G_N_ELEMENTS (commands); i++)
+    if (strcmp (commands[i].name, name) == 0)
+      return &commands[i];
+  return NULL;
+}
+
+static InspectStatus
+run_command (const Command *command, char **arguments)
+{
+  bool json = false, is_show = strcmp (command->name, "show") == 0;
   guint n;
 
   if (!take_options (&arguments, is_show ? &json : NULL))
     return complain ("unknown option ", *arguments);
   n = g_strv_length (arguments);
+  if (n < command->least || n > command->most)
+    return complain (command->wanted, "");
   if (is_show)
-    return n == 1 ? inspect_show (arguments, json) : complain ("show wants one file", "");
-  if (strcmp (command, "verify") == 0)
-    return n > 0 ? inspect_verify (arguments) : complain ("verify wants a file", "");
-  return n == 2 ? inspect_diff (arguments) : complain ("diff wants two files", "");
+    return inspect_show (arguments, json);
+  if (strcmp (command->name, "verify") == 0)
+    return inspect_verify (arguments);
+  if (strcmp (command->name, "diff") == 0)
+    return inspect_diff (arguments);
+  if (strcmp (command->name, "schema") == 0)
+    return inspect_schema (arguments);
+  return inspect_compat (arguments[0], arguments + 1);
 }
 
 static InspectStatus
 run (char **arguments)
 {
-  static const char *const commands[] = { "show", "verify", "diff", NULL };
-  const char *command = arguments[0];
+  const char *name = arguments[0];
 
-  if (command == NULL)
+  if (name == NULL)
     return complain ("a command is missing", "");
-  if (strcmp (command, "--help") == 0 || strcmp (command, "-h") == 0)
+  if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0)
     {
       fputs (usage, stdout);
       return INSPECT_YES;
     }
-  if (strcmp (command, "--version") == 0)
+  if (strcmp (name, "--version") == 0)
     {
       puts ("cpr-inspect (libcpr) " CPR_VERSION_STRING);
       return INSPECT_YES;
     }
-  if (!g_strv_contains (commands, command))
-    return complain ("there is no command ", command);
-  return run_on_files (command, arguments + 1);
+  if (find_command (name) == NULL)
+    return complain ("there is no command ", name);
+  return run_command (find_command (name), arguments + 1);
 }
 
 int
