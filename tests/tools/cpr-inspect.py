@@ -161,7 +161,8 @@ def pipes_and_the_standard_input_are_read():
 def trouble_is_told():
     with States() as states:
         for arguments in ([], ["frobnicate", "x"], ["show"], ["show", "a", "b"], ["verify"], ["diff", "a"], ["schema"],
-                          ["compat", states.full], ["show", "--xml", "x"], ["verify", "--json", "x"], ["diff", states.full, states.full, states.full]):
+                          ["compat", states.full], ["show", "--xml", "x"], ["verify", "--json", "x"],
+                          ["diff", states.full, states.full, states.full]):
             status, out, error = run(*arguments)
             claim((status, out) == (2, b"") and error.startswith("cpr-inspect: ") and "usage:" in error,
                   f"{arguments}: {status}, {error}")
