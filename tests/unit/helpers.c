@@ -33,10 +33,12 @@ under_valgrind (void)
 unsigned
 update_flags (void)
 {
+  const unsigned flags = CPR_UPDATE_NO_PREFLIGHT;
+
 #ifdef __SANITIZE_THREAD__
-  return CPR_UPDATE_NO_GUARDIAN;
+  return flags | CPR_UPDATE_NO_GUARDIAN;
 #else
-  return under_valgrind () ? CPR_UPDATE_NO_GUARDIAN : 0;
+  return under_valgrind () ? flags | CPR_UPDATE_NO_GUARDIAN : flags;
 #endif
 }
 

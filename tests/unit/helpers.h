@@ -28,6 +28,7 @@ int run_suite (Suite *suite);
 
 /* The tools that can't follow a clone that shares memory, and are slow. */
 bool under_valgrind (void);
+/* For updates that fail after the preflight: it is left out. */
 unsigned update_flags (void);
 
 /* *@error is of the domain CPR_ERROR, has @code and says @text; it is cleared. */
