@@ -13,8 +13,6 @@
 #include "base/signals.h"
 #include "base/sys.h"
 
-#define MAX_LIMITS 64
-
 static char **
 read_command_line (GError **error)
 {
@@ -153,16 +151,15 @@ cpr_program_read (CprProgram *program, CprCursor *cursor, GError **error)
   program->umask = cpr_cursor_get_u32 (cursor);
   program->ignored_signals = cpr_cursor_get_u64 (cursor);
   n_limits = cpr_cursor_get_u32 (cursor);
-  if (n_limits == 0 || n_limits > MAX_LIMITS)
+  if (n_limits == 0 || n_limits > CPR_PROGRAM_MAX_LIMITS)
     cursor->failed = true;
   for (uint32_t i = 0; i < n_limits && !cursor->failed; i++)
     {
       uint64_t soft = cpr_cursor_get_u64 (cursor), hard = cpr_cursor_get_u64 (cursor);
 
-      if (i < RLIM_NLIMITS) /* a kernel with more of them */
-        program->limits[i] = (struct rlimit){ soft, hard };
+      program->limits[i] = (struct rlimit){ soft, hard };
     }
-  program->n_limits = MIN (n_limits, RLIM_NLIMITS);
+  program->n_limits = n_limits;
   if (cursor->failed || program->argv[0] == NULL || cpr_cursor_left (cursor) != 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "program: cut off, without argv, or bytes after its end");
   return true;
@@ -174,7 +171,7 @@ cpr_program_restore (const CprProgram *program)
   if (chdir (program->cwd) < 0)
     (void) chdir ("/"); /* gone; the old program's relative paths wouldn't work there either */
   umask (program->umask);
-  for (unsigned i = 0; i < program->n_limits; i++)
+  for (unsigned i = 0; i < MIN (program->n_limits, RLIM_NLIMITS); i++) /* a kernel with more of them */
     setrlimit ((__rlimit_resource_t) i, &program->limits[i]);
   cpr_signals_set_ignored (program->ignored_signals);
 }

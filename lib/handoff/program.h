@@ -10,6 +10,8 @@
 #include "stream/wire.h"
 #include "stream/writer.h"
 
+#define CPR_PROGRAM_MAX_LIMITS 64 /* a later kernel may have more than this one */
+
 /* What it takes to execute a program again as it was started: recorded by each program at its start, carried
  * in the state, used by its successor if that has to go back. */
 typedef struct
@@ -23,7 +25,7 @@ typedef struct
   mode_t umask;
   uint64_t ignored_signals; /* bit n-1: signal n */
   unsigned n_limits;
-  struct rlimit limits[RLIM_NLIMITS];
+  struct rlimit limits[CPR_PROGRAM_MAX_LIMITS];
 } CprProgram;
 
 /* The variable that tells a new program which fd the state is; a hint, verified. */

@@ -58,7 +58,8 @@ cpr_device_table_write_list (const CprDeviceTable *table, CprSchemaBuilder *buil
 bool cpr_device_table_write_trial (
     const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
 
-/* Makes sure that the sections of a stream go with its schema and that every value is what it must be. */
+/* Makes sure that the sections of a stream go with its schema and that every value is what it must be. After a failure
+ * @reader says at which chunk. */
 bool cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error);
 
 /* The name and device type of a section, and its fields; false if it can't be right. */

@@ -9,6 +9,15 @@
 #include "base/fd.h"
 #include "base/sys.h"
 
+/* Where the header's elements are. */
+enum
+{
+  HEADER_MAJOR = 8,
+  HEADER_BYTE_ORDER = 12,
+  HEADER_FLAGS = 16,
+  HEADER_CHECKSUM = 24
+};
+
 #define FRAME (CPR_FORMAT_CHUNK_HEADER_SIZE + CPR_FORMAT_CHECKSUM_SIZE)
 /* What is copied from an fd at a time. */
 #define BLOCK_SIZE (256 * 1024)
@@ -71,37 +80,48 @@ peek (CprReader *reader, uint64_t at, CprCursor *cursor, GError **error)
   return true;
 }
 
+/* The magic comes first: of what isn't a state at all nothing else is said. */
+static bool
+check_magic (const CprCursor *header, GError **error)
+{
+  if (header->len < CPR_FORMAT_MAGIC_SIZE || memcmp (header->data, CPR_FORMAT_MAGIC, CPR_FORMAT_MAGIC_SIZE) != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it doesn't begin like a libcpr state");
+  if (header->len < CPR_FORMAT_HEADER_SIZE)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the header, at %zu bytes", header->len);
+  return true;
+}
+
 static bool
 check_header (CprReader *reader, GError **error)
 {
+  static const uint8_t nothing;
   size_t size = MIN (reader->len, CPR_FORMAT_HEADER_SIZE);
-  CprCursor cursor = { .data = fetch (reader, 0, size, error), .len = size };
-  const uint8_t *magic;
+  CprCursor cursor = { .data = size > 0 ? fetch (reader, 0, size, error) : &nothing, .len = size };
   uint32_t byte_order;
   uint64_t flags, checksum;
   unsigned major;
 
-  if (cursor.data == NULL)
+  if (cursor.data == NULL || !check_magic (&cursor, error))
     return false;
-  magic = cpr_cursor_get (&cursor, CPR_FORMAT_MAGIC_SIZE);
+  cursor.pos = CPR_FORMAT_MAGIC_SIZE;
   major = cpr_cursor_get_u16 (&cursor);
-  (void) cpr_cursor_get_u16 (&cursor); /* minor: what is new in it says itself whether it is optional */
+  reader->minor = cpr_cursor_get_u16 (&cursor); /* what is new in it says itself whether it is optional */
   byte_order = cpr_cursor_get_u32 (&cursor);
   flags = cpr_cursor_get_u64 (&cursor);
   checksum = cpr_cursor_get_u64 (&cursor);
 
-  if (magic == NULL || memcmp (magic, CPR_FORMAT_MAGIC, CPR_FORMAT_MAGIC_SIZE) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it doesn't begin like a libcpr state");
-  if (cursor.failed)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the header, at %zu bytes", size);
+  reader->at = HEADER_CHECKSUM;
   if (checksum != cpr_checksum (cursor.data, CPR_FORMAT_HEADER_SIZE - CPR_FORMAT_CHECKSUM_SIZE))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the header's checksum is wrong");
+  reader->at = HEADER_BYTE_ORDER;
   if (byte_order != CPR_FORMAT_BYTE_ORDER)
     return cpr_throw (error, CPR_ERROR_VERSION, "state: byte order is 0x%08x, 0x%08x expected", byte_order,
                       CPR_FORMAT_BYTE_ORDER);
+  reader->at = HEADER_MAJOR;
   if (major != CPR_FORMAT_MAJOR)
     return cpr_throw (error, CPR_ERROR_VERSION, "state: format version is %u, this program reads %u", major,
                       CPR_FORMAT_MAJOR);
+  reader->at = HEADER_FLAGS;
   if (flags != 0)
     return cpr_throw (error, CPR_ERROR_VERSION, "state: unknown flags 0x%" G_GINT64_MODIFIER "x in the header", flags);
   return true;
@@ -306,7 +326,7 @@ check_order (CprReader *reader, const Stage **stage, const CprChunk *chunk, GErr
 }
 
 static bool
-check_end (const CprReader *reader, CprChunk *chunk, uint64_t end, GError **error)
+check_end (CprReader *reader, CprChunk *chunk, uint64_t end, GError **error)
 {
   CprCursor payload = chunk->payload;
 
@@ -314,6 +334,7 @@ check_end (const CprReader *reader, CprChunk *chunk, uint64_t end, GError **erro
     return cpr_throw (error, CPR_ERROR_CORRUPT,
                       "state: the end at offset %" G_GUINT64_FORMAT " counts other chunks than there are",
                       chunk->offset);
+  reader->at = end;
   if (end != reader->len)
     return cpr_throw (error, CPR_ERROR_CORRUPT,
                       "state: %" G_GUINT64_FORMAT " bytes follow its end at offset %" G_GUINT64_FORMAT,

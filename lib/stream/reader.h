@@ -48,12 +48,13 @@ typedef struct
   const uint8_t *block;
   uint64_t block_start, block_len;
   uint8_t peeked[CPR_READER_PEEK];
+  uint16_t minor; /* of the format's version */
   CprStreamKind kind;
   GArray *chunks;  /* CprChunk, those skipped and END too */
   GPtrArray *bulk; /* CprBulkData, in the order of the stream */
   GHashTable *bulk_by_device;
   guint next;
-  uint64_t at; /* the offset of the chunk that is being looked at: after a failure, where it was */
+  uint64_t at; /* what is being looked at, a chunk or an element of the header: after a failure, where it was */
 } CprReader;
 
 /* Both check the header, every chunk's bounds, padding, checksum, type and order, and the end. The reader can be cleared after

@@ -2,6 +2,7 @@
 /* Writer and reader: the frame of the stream, and the order of chunks that the manifest asks for. */
 #include "helpers.h"
 
+#include <unistd.h>
 #include <xxhash.h>
 
 static CprWriter writer;
@@ -218,6 +219,45 @@ START_TEST (unknown_header_flags_are_refused)
   write_shortest ();
   change (0, 24, 23, "\x80", 1);
   assert_refused (CPR_ERROR_VERSION, "unknown flags 0x8000000000000000");
+}
+END_TEST
+
+START_TEST (the_place_of_a_fault_is_kept)
+{
+  static const uint8_t zeros[8];
+
+  write_shortest ();
+  cpr_writer_put_u8 (&writer, 0);
+  assert_refused (CPR_ERROR_CORRUPT, "follow its end");
+  ck_assert_uint_eq (reader.at, 88);
+  change (56, 80, 72, zeros, 8); /* the number of chunks */
+  assert_refused (CPR_ERROR_CORRUPT, "counts other chunks");
+  ck_assert_uint_eq (reader.at, 56);
+  change (0, 24, 16, "\1", 1);
+  assert_refused (CPR_ERROR_VERSION, "unknown flags");
+  ck_assert_uint_eq (reader.at, 16);
+  change (0, 24, 8, "\2", 1);
+  assert_refused (CPR_ERROR_VERSION, "format version");
+  ck_assert_uint_eq (reader.at, 8);
+  change (0, 24, 12, "\0", 1);
+  assert_refused (CPR_ERROR_VERSION, "byte order");
+  ck_assert_uint_eq (reader.at, 12);
+  writer.data[24] ^= 1;
+  assert_refused (CPR_ERROR_CORRUPT, "the header's checksum");
+  ck_assert_uint_eq (reader.at, 24);
+  writer.data[0] ^= 1;
+  assert_refused (CPR_ERROR_CORRUPT, "doesn't begin like");
+  ck_assert_uint_eq (reader.at, 0);
+}
+END_TEST
+
+START_TEST (an_fd_with_nothing_in_it_is_no_state)
+{
+  int fd = file_new (0);
+
+  ck_assert (!cpr_reader_open_fd (&reader, fd, &error));
+  assert_error (&error, CPR_ERROR_CORRUPT, "doesn't begin like a libcpr state");
+  close (fd);
 }
 END_TEST
 
@@ -471,6 +511,8 @@ main (void)
   tcase_add_test (tests, another_major_version_is_refused_and_a_higher_minor_read);
   tcase_add_test (tests, another_byte_order_is_refused);
   tcase_add_test (tests, unknown_header_flags_are_refused);
+  tcase_add_test (tests, the_place_of_a_fault_is_kept);
+  tcase_add_test (tests, an_fd_with_nothing_in_it_is_no_state);
   tcase_add_test (tests, an_unknown_chunk_is_refused_if_mandatory_and_skipped_if_optional);
   tcase_add_test (tests, unknown_chunk_flags_are_refused);
   tcase_add_test (tests, nothing_follows_the_end);

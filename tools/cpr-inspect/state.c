@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "text.h"
+
+/* What is read from a pipe at a time. */
+#define BLOCK_SIZE (64 * 1024)
+
+static bool
+has_magic (const GByteArray *data)
+{
+  return memcmp (data->data, CPR_FORMAT_MAGIC, MIN (data->len, CPR_FORMAT_MAGIC_SIZE)) == 0;
+}
+
+/* To its end; what isn't a state may have none, so that is read no further. */
+static bool
+read_all (int fd, GByteArray *data, GError **error)
+{
+  g_autofree uint8_t *block = g_malloc (BLOCK_SIZE);
+  ssize_t got;
+
+  do
+    {
+      got = read (fd, block, BLOCK_SIZE);
+      if (got < 0 && errno != EINTR)
+        return cpr_throw_errno (error, errno, "reading");
+      if (got > 0 && (size_t) got > G_MAXUINT - data->len)
+        return cpr_throw_errno (error, EFBIG, "reading");
+      if (got > 0)
+        g_byte_array_append (data, block, (guint) got);
+    }
+  while (got < 0 || (got > 0 && has_magic (data)));
+  return true;
+}
+
+/* Whether it can be read from its begin, and any number of times. */
+static bool
+is_file (int fd)
+{
+  struct stat st;
+
+  return fstat (fd, &st) == 0 && S_ISREG (st.st_mode) && lseek (fd, 0, SEEK_CUR) == 0;
+}
+
+static bool
+open_input (InspectState *state, GError **error)
+{
+  bool standard = strcmp (state->path, "-") == 0;
+
+  /* A FIFO without a writer is waited for, as everybody does. */
+  state->fd = standard ? fcntl (STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open (state->path, O_RDONLY | O_CLOEXEC);
+  if (state->fd < 0)
+    return cpr_throw (error, CPR_ERROR_SYSTEM, "%s", g_strerror (errno));
+  if (is_file (state->fd))
+    return cpr_reader_open_fd (&state->reader, state->fd, error);
+  state->data = g_byte_array_new ();
+  return read_all (state->fd, state->data, error) &&
+         cpr_reader_open (&state->reader, state->data->data, state->data->len, error);
+}
+
+/* Reads all bulk data, which the reader hasn't verified, of the chunks that it has seen. */
+static bool
+read_bulk (InspectState *state, GError **error)
+{
+  g_autofree uint8_t *data = g_malloc (CPR_LIMIT_BULK);
+
+  for (guint i = 0; state->reader.chunks != NULL && i < state->reader.chunks->len; i++)
+    if (g_array_index (state->reader.chunks, CprChunk, i).type == CPR_CHUNK_BULK &&
+        !cpr_reader_read_piece (&state->reader, i, data, error))
+      return false;
+  return true;
+}
+
+static bool
+is_state (InspectState *state, GError **error)
+{
+  uint32_t unwanted = state->reader.kind == CPR_STREAM_QUESTION ? CPR_CHUNK_QUESTION : CPR_CHUNK_ANSWER;
+
+  if (state->reader.kind == CPR_STREAM_STATE)
+    return true;
+  for (guint i = 0; i < state->reader.chunks->len; i++)
+    {
+      const CprChunk *chunk = &g_array_index (state->reader.chunks, CprChunk, i);
+
+      state->reader.at = chunk->offset;
+      if (chunk->type == unwanted)
+        break;
+    }
+  return cpr_throw (error, CPR_ERROR_CORRUPT, "it is %s of a preflight, not a state",
+                    unwanted == CPR_CHUNK_QUESTION ? "the question" : "the answer");
+}
+
+/* The frame, bulk data included: a damaged chunk of that is at fault for what seems to follow it. */
+static bool
+read_frame (InspectState *state, GError **error)
+{
+  g_autoptr (GError) earlier = NULL;
+  GError *found = NULL;
+  bool ok = open_input (state, &found);
+  uint64_t at = state->reader.at;
+
+  if (!ok && g_error_matches (found, CPR_ERROR, CPR_ERROR_SYSTEM))
+    {
+      g_propagate_error (error, found);
+      return false;
+    }
+  if (!read_bulk (state, &earlier) || !is_state (state, &earlier))
+    {
+      g_clear_error (&found);
+      g_propagate_error (error, g_steal_pointer (&earlier));
+      return false;
+    }
+  state->reader.at = at;
+  if (!ok)
+    g_propagate_error (error, found);
+  return ok;
+}
+
+static void
+collect_devices (InspectState *state)
+{
+  CprChunk chunk;
+
+  cpr_reader_rewind (&state->reader);
+  while (cpr_reader_next (&state->reader, &chunk))
+    {
+      InspectDevice device;
+
+      if (chunk.type == CPR_CHUNK_SECTION &&
+          cpr_section_read (&state->manifest.schema, &chunk, &device.name, &device.type, &device.fields))
+        g_array_append_val (state->devices, device);
+    }
+}
+
+static bool
+read_state (InspectState *state, GError **error)
+{
+  CprCodec codec = cpr_fd_table_get_codec (&state->manifest.fds);
+
+  if (!read_frame (state, error) || !cpr_manifest_read (&state->manifest, &state->reader, error) ||
+      !cpr_sections_verify (&state->manifest.schema, &state->reader, &codec, error))
+    return false;
+  collect_devices (state);
+  return true;
+}
+
+/* The library's messages name the state and the chunk where the line has named them already. */
+static const char *
+skip_place (const char *message)
+{
+  static const char place[] = "chunk at offset ";
+  const char *rest;
+
+  if (g_str_has_prefix (message, "state: "))
+    message += strlen ("state: ");
+  if (!g_str_has_prefix (message, place))
+    return message;
+  rest = message + strlen (place) + strspn (message + strlen (place), "0123456789");
+  return g_str_has_prefix (rest, ": ") ? rest + 2 : message;
+}
+
+InspectStatus
+inspect_state_open (InspectState *state, const char *path, const char *prefix)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *file = inspect_text_escape (path, strlen (path)), *message = NULL;
+
+  *state = (InspectState){ .path = path, .fd = -1 };
+  state->devices = g_array_new (FALSE, FALSE, sizeof (InspectDevice));
+  cpr_manifest_init (&state->manifest);
+  if (read_state (state, &error))
+    return INSPECT_YES;
+  message = inspect_text_escape_message (skip_place (error->message));
+  if (g_error_matches (error, CPR_ERROR, CPR_ERROR_SYSTEM))
+    {
+      fprintf (stderr, "cpr-inspect: %s: %s\n", file, message);
+      return INSPECT_TROUBLE;
+    }
+  fprintf (stderr, "%s%s: offset %" G_GUINT64_FORMAT ": %s\n", prefix, file, state->reader.at, message);
+  return INSPECT_NO;
+}
+
+void
+inspect_state_close (InspectState *state)
+{
+  cpr_manifest_clear (&state->manifest);
+  cpr_reader_clear (&state->reader);
+  g_clear_pointer (&state->devices, g_array_unref);
+  g_clear_pointer (&state->data, g_byte_array_unref);
+  cpr_fd_clear (&state->fd);
+}
+
+void
+inspect_device_walk (const InspectState *state, const InspectDevice *device, const CprVisitor *visitor)
+{
+  CprCursor fields = device->fields;
+
+  cpr_struct_walk (&state->manifest.schema, device->type->struct_index, &fields, NULL, visitor, NULL);
+}
