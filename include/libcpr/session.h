@@ -128,7 +128,7 @@ typedef enum
  * @declare: (nullable): called in a preflight, from inside cpr_session_new(): tells with cpr_inventory_add_fd(),
  *     cpr_inventory_add_ram() and cpr_inventory_add_device() what this program would build from its arguments, so that a wrong
  *     size or a missing device is found before the pause. What it doesn't mention counts as missing. Without it only device
- *     types are compared. It must have no effect outside the process
+ *     types are compared; fds that devices hold have to be mentioned too. It must have no effect outside the process
  *
  * How a session is set up. Zero it, set @size, then the fields.
  *

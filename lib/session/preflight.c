@@ -81,6 +81,7 @@ send_question (CprSession *session, CprAsk *ask, CprWriter *writer, uint64_t *ch
   cpr_writer_finish (writer);
   *checksum = cpr_checksum (writer->data, writer->len);
   return (cpr_fd_write_all (ask->question_fd, writer->data, writer->len) &&
+          lseek (ask->question_fd, 0, SEEK_SET) == 0 &&
           cpr_sys->fcntl (ask->question_fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0) ||
          cpr_throw_errno (error, errno, "preflight: writing %zu bytes", writer->len);
 }
@@ -169,7 +170,8 @@ take_answer (Round *round, int who)
     add_failure (round, who, ask->failure);
   else if (!cpr_answer_read (&answer, ask->answer->data, ask->answer->len, &error))
     {
-      g_autofree char *reason = g_strdup_printf ("its answer is damaged: %s", error->message);
+      const char *text = error->message + (g_str_has_prefix (error->message, "state: ") ? strlen ("state: ") : 0);
+      g_autofree char *reason = g_strdup_printf ("its answer is damaged: %s", text);
 
       add_failure (round, who, reason);
     }
