@@ -216,6 +216,7 @@ def a_check_right_before_is_good_for_the_update(accel):
             with open(out, encoding="utf-8") as file:
                 return file.read().split()
 
+        vm.monitor.command("stop")  # a guest that runs changes values, and then it is asked again
         vm.set_command(script, BUILD_2, *vm.options)
         claim(vm.monitor.ask("migrate_check") == "would go through\n", "it wouldn't")
         claim(said() == ["yes"], f"after the check: {said()}")
