@@ -89,10 +89,10 @@ typedef struct
  * thing that happens is main() of the new program.
  *
  * The new program is asked whether it could take over, see cpr_session_preflight(), and refused if not; a preflight of the same
- * update less than a minute ago is good for one update. A guardian process is made that keeps this address space, the guest is
- * stopped (with @stop of the config, unless it is paused), its state is saved and sealed, and the new program is executed with the
- * fds of the fd table, with all signals blocked until its cpr_session_new() has taken up the state. Where that is another program
- * than the one that was asked, it goes back.
+ * update less than a minute ago is good for one update, unless fields with `trial_save` have changed since. A guardian process
+ * is made that keeps this address space, the guest is stopped (with @stop of the config, unless it is paused), its state is
+ * saved and sealed, and the new program is executed with the fds of the fd table, with all signals blocked until its
+ * cpr_session_new() has taken up the state. Where that is another program than the one that was asked, it goes back.
  *
  * Call it from the thread that shall become the new program's main thread: CPU affinity, seccomp filters, capabilities and
  * scheduling policy go along. Other threads end without being asked, and what stdio or the VMM itself has buffered is lost:

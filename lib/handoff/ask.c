@@ -22,6 +22,9 @@
  * writing for ever. */
 #define LAST_CHUNKS 16
 
+/* How often a child is looked at where there is no pidfd. */
+#define LOOK_MS 10
+
 char **
 cpr_ask_make_envp (char *const *envp)
 {
@@ -275,9 +278,20 @@ start (CprAsk *ask, unsigned timeout_ms, GError **error)
   ask->pidfd = cpr_sys->pidfd_open (ask->pid);
   if (ask->pidfd < 0 && errno == ESRCH) /* it has ended, and somebody has reaped it */
     end (ask, timeout_ms);
-  else if (ask->pidfd < 0)
+  else if (ask->pidfd < 0 && errno != ENOSYS &&
+           errno != EPERM) /* a sandbox's filter, or valgrind: it is looked at instead */
     return cpr_throw_errno (error, errno, "preflight: pidfd_open");
   return true;
+}
+
+static bool
+has_ended (const CprAsk *ask, short revents)
+{
+  siginfo_t info = { .si_pid = 0 };
+
+  if (ask->pidfd >= 0)
+    return revents != 0;
+  return cpr_sys->waitid (P_PID, (id_t) ask->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != 0;
 }
 
 /* Waits until something happens to one of them, or the deadline. */
@@ -286,22 +300,25 @@ wait_once (CprAsk *asks, size_t n_asks, uint64_t deadline_ns, unsigned timeout_m
 {
   g_autofree struct pollfd *fds = g_new0 (struct pollfd, 3 * n_asks);
   uint64_t now = cpr_now_ns ();
-  uint64_t left_ms = now < deadline_ns ? (deadline_ns - now + 999999) / 1000000 : 0;
+  uint64_t left_ms = now < deadline_ns ? (deadline_ns - now + 999999) / 1000000 : 0, wait_ms = MIN (left_ms, G_MAXINT);
 
   for (size_t i = 0; i < n_asks; i++)
     {
       bool runs = asks[i].pid != 0;
 
+      if (runs && asks[i].pidfd < 0)
+        wait_ms = MIN (wait_ms, LOOK_MS);
       fds[3 * i] = (struct pollfd){ runs ? asks[i].pidfd : -1, POLLIN, 0 };
       fds[3 * i + 1] = (struct pollfd){ runs ? asks[i].answer_pipe[0] : -1, POLLIN, 0 };
       fds[3 * i + 2] = (struct pollfd){ runs ? asks[i].output_pipe[0] : -1, POLLIN, 0 };
     }
-  if (cpr_sys->poll (fds, 3 * n_asks, (int) MIN (left_ms, G_MAXINT)) < 0 && errno != EINTR)
+  if (cpr_sys->poll (fds, 3 * n_asks, (int) wait_ms) < 0 && errno != EINTR)
     return cpr_throw_errno (error, errno, "preflight: poll");
 
   for (size_t i = 0; i < n_asks; i++)
     {
       CprAsk *ask = &asks[i];
+      bool ended;
 
       if (ask->pid == 0)
         continue;
@@ -309,8 +326,9 @@ wait_once (CprAsk *asks, size_t n_asks, uint64_t deadline_ns, unsigned timeout_m
         read_pipe (ask, &ask->answer_pipe[0], keep_answer);
       if (fds[3 * i + 2].revents != 0)
         read_pipe (ask, &ask->output_pipe[0], keep_output);
-      ask->timed_out = fds[3 * i].revents == 0 && left_ms == 0;
-      if (fds[3 * i].revents != 0 || left_ms == 0 || ask->answer->len > CPR_ASK_ANSWER_MAX)
+      ended = has_ended (ask, fds[3 * i].revents);
+      ask->timed_out = !ended && left_ms == 0;
+      if (ended || left_ms == 0 || ask->answer->len > CPR_ASK_ANSWER_MAX)
         end (ask, timeout_ms);
     }
   return true;

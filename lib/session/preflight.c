@@ -127,11 +127,30 @@ make_hash (CprSession *session, const CprUpdate *update, const char *path, uint6
   cpr_writer_put (&writer, path, strlen (path) + 1);
   cpr_writer_put_u32 (&writer, update->flags & CPR_UPDATE_NO_WAY_BACK);
   put_strings (&writer, update->argv);
+  put_strings (&writer, session->program.argv);
   put_strings (&writer, update->envp != NULL ? update->envp : environ);
   cpr_writer_put_u64 (&writer, st.st_dev);
   cpr_writer_put_u64 (&writer, st.st_ino);
   cpr_writer_put (&writer, &st.st_mtim, sizeof st.st_mtim);
   cpr_writer_put (&writer, &st.st_ctim, sizeof st.st_ctim);
+  *hash = cpr_checksum (writer.data, writer.len);
+  cpr_writer_clear (&writer);
+  cpr_schema_builder_clear (&builder);
+  return ok;
+}
+
+/* Of the fields that are read while the guest runs. Apart from the other one, as they may change all the while. */
+static bool
+hash_values (CprSession *session, uint64_t *hash)
+{
+  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
+  CprSchemaBuilder builder;
+  CprWriter writer;
+  bool ok;
+
+  cpr_schema_builder_init (&builder);
+  cpr_writer_init (&writer, -1);
+  ok = cpr_device_table_write_trial (&session->devices, &builder, &codec, &writer, NULL);
   *hash = cpr_checksum (writer.data, writer.len);
   cpr_writer_clear (&writer);
   cpr_schema_builder_clear (&builder);
@@ -280,9 +299,9 @@ cpr_passed_clear (CprPassed *passed)
 }
 
 static void
-keep (CprSession *session, Round *round, uint64_t hash)
+keep (CprSession *session, Round *round, uint64_t hash, uint64_t values)
 {
-  session->passed = (CprPassed){ true, hash, cpr_now_ns (), round->next };
+  session->passed = (CprPassed){ true, hash, values, cpr_now_ns (), round->next };
   round->next.build_id = NULL;
   for (guint i = 0; i < round->findings->len; i++)
     cpr_session_log (session, CPR_LOG_WARNING, "preflight: %s",
@@ -294,10 +313,11 @@ static bool
 ask_once (CprSession *session, const CprUpdate *update, char *path, CprPreflight **result, GError **error)
 {
   Round round = { .update = update, .findings = cpr_findings_new () };
-  uint64_t before, after;
+  uint64_t before, after, values;
   bool ok;
 
   choose_programs (session, &round, path);
+  hash_values (session, &values);
   ok = make_hash (session, update, path, &before, error) && ask_both (session, &round, error);
   if (ok && result != NULL)
     {
@@ -309,7 +329,7 @@ ask_once (CprSession *session, const CprUpdate *update, char *path, CprPreflight
     ok = throw_refusal (&round, error);
   ok = ok && make_hash (session, update, path, &after, error);
   if (ok && before == after)
-    keep (session, &round, before);
+    keep (session, &round, before, values);
   round_clear (&round);
   return ok;
 }
@@ -318,10 +338,12 @@ ask_once (CprSession *session, const CprUpdate *update, char *path, CprPreflight
 static bool
 is_kept (CprSession *session, const CprUpdate *update, const char *path)
 {
-  uint64_t hash;
+  const CprPassed *passed = &session->passed;
+  uint64_t hash, values;
 
-  return session->passed.is_there && cpr_now_ns () - session->passed.made_ns < KEEP_NS &&
-         make_hash (session, update, path, &hash, NULL) && hash == session->passed.hash;
+  return passed->is_there && cpr_now_ns () - passed->made_ns < KEEP_NS &&
+         make_hash (session, update, path, &hash, NULL) && hash == passed->hash && hash_values (session, &values) &&
+         values == passed->values;
 }
 
 bool

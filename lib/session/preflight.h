@@ -11,6 +11,7 @@ typedef struct
 {
   bool is_there;
   uint64_t hash;     /* of what was asked, and whom */
+  uint64_t values;   /* of the fields that were tried */
   uint64_t made_ns;  /* when */
   CprSuccessor next; /* who said that it would take over */
 } CprPassed;

@@ -295,6 +295,16 @@ def refusing(name, refusal):
     return test
 
 
+def a_value_that_is_set_after_a_check_is_checked_too(accel):
+    refusal = REFUSALS["a_counter_that_doesnt_fit"]
+    with MiniVmm(accel, "--ram", "64M", binary=BINARIES[refusal.old]) as vm:
+        vm.set_command(refusal.new, *vm.options)
+        claim(vm.monitor.ask("migrate_check").startswith("would go through\n"), "it wouldn't")
+        set_up(vm, refusal)
+        refuse(vm, refusal)
+        return refusal.line
+
+
 def what_an_older_build_drops_is_told(accel):
     with MiniVmm(accel, "--ram", "64M", "--device", "watchdog", binary=BUILD_3) as vm:
         vm.monitor.command("device_set serial interrupted 7")
@@ -313,4 +323,5 @@ def what_an_older_build_drops_is_told(accel):
 
 main(every_pair_of_builds_carries_what_the_table_says, a_deadline_passes_on_to_the_next_build,
      a_card_that_was_plugged_in_comes_back_too, what_an_older_build_drops_is_told,
+     a_value_that_is_set_after_a_check_is_checked_too,
      *[refusing(*item) for item in REFUSALS.items()])
