@@ -58,6 +58,21 @@ lies_in_struct (const CprStruct *type, const CprField *field)
   return field->offset <= type->size && size <= (type->size - field->offset) / count;
 }
 
+/* A schema has the default as it fits; a table must not have had another one. */
+static bool
+default_is_sane (const CprField *field)
+{
+  uint64_t value = field->default_value;
+
+  if (value == 0)
+    return true;
+  if (!cpr_kind_is_number (field->kind) || (!field->optional && field->layout != CPR_LAYOUT_NONE))
+    return false;
+  if (field->kind == CPR_KIND_BOOL)
+    return value == 1;
+  return value == cpr_number_load (field->kind, field->width, &value);
+}
+
 static bool
 field_is_sane (const CprField *field)
 {
@@ -69,7 +84,7 @@ field_is_sane (const CprField *field)
   made = cpr_schema_field_from (field);
   if (field->kind == CPR_KIND_STRUCT && field->width == 0)
     return false;
-  return cpr_schema_field_is_sane (&made) && layout_is_sane (field);
+  return cpr_schema_field_is_sane (&made) && layout_is_sane (field) && default_is_sane (field);
 }
 
 static bool

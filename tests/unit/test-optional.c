@@ -170,6 +170,17 @@ START_TEST (at_its_default_a_field_is_one_byte)
 }
 END_TEST
 
+START_TEST (any_true_bool_is_at_a_default_of_true)
+{
+  uint8_t byte = 2;
+  Thing thing;
+
+  fill_defaults (&thing);
+  memcpy (&thing.flag, &byte, 1);
+  ck_assert_uint_eq (encoded_size (&flag, &thing), 4 + 1);
+}
+END_TEST
+
 START_TEST (at_its_default_a_field_may_be_unknown_and_else_it_must_not)
 {
   Thing defaults, other, target = { .anchor = 0 };
@@ -546,6 +557,7 @@ main (void)
 
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, at_its_default_a_field_is_one_byte);
+  tcase_add_test (tests, any_true_bool_is_at_a_default_of_true);
   tcase_add_test (tests, at_its_default_a_field_may_be_unknown_and_else_it_must_not);
   tcase_add_test (tests, a_field_that_the_state_does_not_know_gets_the_reader_s_default);
   tcase_add_test (tests, an_absent_field_becomes_what_its_absence_stands_for);
