@@ -18,24 +18,24 @@ cpr_bulk_write (CprBulk *bulk, const void *data, size_t size, GError **error)
 }
 
 GHashTable *
-cpr_bulk_index (CprReader *reader)
+cpr_bulk_index (const CprReader *reader)
 {
-  GHashTable *first = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  GHashTable *first = g_hash_table_new (g_str_hash, g_str_equal);
   CprBulkPiece piece;
 
-  for (guint i = 0; i < reader->chunks->len; i++)
-    if (cpr_reader_get_piece (reader, i, &piece) && piece.offset == 0)
-      g_hash_table_insert (first, g_strdup (piece.device), GUINT_TO_POINTER (i));
+  for (guint i = 0; cpr_reader_get_piece (reader, i, &piece); i++)
+    if (piece.offset == 0)
+      g_hash_table_insert (first, (char *) piece.device, GUINT_TO_POINTER (i));
   return first;
 }
 
 void
-cpr_bulk_open (CprBulk *bulk, const char *device, CprReader *reader, guint chunk)
+cpr_bulk_open (CprBulk *bulk, const char *device, CprReader *reader, guint first)
 {
   CprBulkPiece piece;
 
-  *bulk = (CprBulk){ .device = device, .reader = reader, .next = chunk };
-  for (guint i = chunk; cpr_reader_get_piece (reader, i, &piece) && strcmp (piece.device, device) == 0; i++)
+  *bulk = (CprBulk){ .device = device, .reader = reader, .next = first };
+  for (guint i = first; cpr_reader_get_piece (reader, i, &piece) && strcmp (piece.device, device) == 0; i++)
     bulk->left += piece.len;
 }
 
@@ -70,8 +70,7 @@ read_piece (CprBulk *bulk, uint8_t *data, size_t size, size_t *got, GError **err
 {
   CprBulkPiece piece;
 
-  if (!cpr_reader_get_piece (bulk->reader, bulk->next, &piece))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its bulk data can't be read again", bulk->device);
+  cpr_reader_get_piece (bulk->reader, bulk->next, &piece); /* what is left says that there is one */
   if (piece.len <= size)
     {
       *got = (size_t) piece.len;

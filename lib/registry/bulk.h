@@ -12,17 +12,17 @@ struct _CprBulk
   uint64_t written;
 
   CprReader *reader;
-  guint next;      /* the chunk that is read next */
+  guint next;      /* the piece that is read next */
   uint64_t left;   /* of all pieces */
   uint8_t *buffer; /* a piece that was asked for in parts */
   size_t buffered, taken;
 };
 
-/* Finds the pieces of each device in a stream: name → index of the first one's chunk. */
-GHashTable *cpr_bulk_index (CprReader *reader);
+/* Finds the pieces of each device in a stream: name → which is the first. Valid as long as the reader. */
+GHashTable *cpr_bulk_index (const CprReader *reader);
 
-/* Opens the pieces that begin at @chunk. */
-void cpr_bulk_open (CprBulk *bulk, const char *device, CprReader *reader, guint chunk);
+/* Opens the pieces from the @first on. */
+void cpr_bulk_open (CprBulk *bulk, const char *device, CprReader *reader, guint first);
 void cpr_bulk_clear (CprBulk *bulk);
 
 /* A callback that fails without saying why is a bug of the VMM that an operator should still be able to read. */

@@ -15,6 +15,8 @@
 /* The most that can stand before the data of a BULK chunk. */
 #define BULK_PREFIX_MAX (2 + CPR_NAME_MAX + 1 + 8 + 7)
 
+static const uint8_t zeros[8];
+
 static bool
 is_in_block (const CprReader *reader, uint64_t at, size_t size)
 {
@@ -75,7 +77,7 @@ static bool
 check_header (CprReader *reader, GError **error)
 {
   size_t size = MIN (reader->len, CPR_FORMAT_HEADER_SIZE);
-  CprCursor cursor = { .data = fetch (reader, 0, size, error), .len = size };
+  CprCursor cursor = { .data = size > 0 ? fetch (reader, 0, size, error) : zeros, .len = size };
   const uint8_t *magic;
   uint32_t byte_order;
   uint64_t flags, checksum;
@@ -181,11 +183,11 @@ check_chunk (CprReader *reader, CprChunk *chunk, GError **error)
 
 /* A BULK chunk up to its data, as bytes and as what they say. */
 static bool
-read_prefix (CprReader *reader, const CprChunk *chunk, CprBulkPiece *piece, CprCursor *prefix)
+read_prefix (CprReader *reader, const CprChunk *chunk, CprBulkPiece *piece, CprCursor *prefix, GError **error)
 {
   CprCursor cursor;
 
-  if (!peek (reader, chunk->offset, &cursor, NULL))
+  if (!peek (reader, chunk->offset, &cursor, error))
     return false;
   cursor.len = (size_t) MIN (cursor.len, CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len);
   cursor.pos = CPR_FORMAT_CHUNK_HEADER_SIZE;
@@ -195,41 +197,45 @@ read_prefix (CprReader *reader, const CprChunk *chunk, CprBulkPiece *piece, CprC
     cursor.failed |= cpr_cursor_get_u8 (&cursor) != 0;
   *prefix = (CprCursor){ .data = cursor.data, .len = cursor.pos };
   piece->len = CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len - cursor.pos;
-  return !cursor.failed && piece->len > 0 && piece->len <= CPR_LIMIT_BULK;
+  if (!cursor.failed && piece->len > 0 && piece->len <= CPR_LIMIT_BULK)
+    return true;
+  return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the bulk data at offset %" G_GUINT64_FORMAT " can't be right",
+                    chunk->offset);
 }
-
-/* The devices whose bulk data has been seen, and how far that of the last came. */
-typedef struct
-{
-  GHashTable *devices;
-  const char *last;
-  uint64_t end;
-} BulkSoFar;
 
 /* One piece after the other, one device after the other. */
 static bool
-check_bulk (CprReader *reader, const CprChunk *chunk, BulkSoFar *bulk, GError **error)
+check_bulk (CprReader *reader, const CprChunk *chunk, GError **error)
 {
+  const CprBulkPiece *last = NULL;
   CprBulkPiece piece;
   CprCursor prefix;
+  uint64_t expected = 0;
 
-  if (!check_type (chunk, error))
+  if (!check_type (chunk, error) || !read_prefix (reader, chunk, &piece, &prefix, error))
     return false;
-  if (!read_prefix (reader, chunk, &piece, &prefix))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the bulk data at offset %" G_GUINT64_FORMAT " can't be right",
-                      chunk->offset);
-  if (bulk->last == NULL || strcmp (piece.device, bulk->last) != 0)
+  if (reader->pieces->len > 0)
+    last = &g_array_index (reader->pieces, CprBulkPiece, reader->pieces->len - 1);
+  if (last != NULL && strcmp (piece.device, last->device) == 0)
+    {
+      piece.device = last->device;
+      expected = last->offset + last->len;
+    }
+  else if (g_hash_table_contains (reader->names, piece.device))
+    expected = UINT64_MAX; /* it had its turn */
+  else
     {
       char *name = g_strdup (piece.device);
 
-      bulk->last = g_hash_table_add (bulk->devices, name) ? name : NULL;
-      bulk->end = 0;
+      g_hash_table_add (reader->names, name);
+      piece.device = name;
     }
-  if (bulk->last == NULL || piece.offset != bulk->end)
+  if (piece.offset != expected || expected == UINT64_MAX)
     return cpr_throw (error, CPR_ERROR_CORRUPT,
                       "state: the bulk data at offset %" G_GUINT64_FORMAT " doesn't go on where the last piece ended",
                       chunk->offset);
-  bulk->end += piece.len;
+  piece.chunk = reader->chunks->len;
+  g_array_append_val (reader->pieces, piece);
   return true;
 }
 
@@ -314,7 +320,7 @@ check_end (const CprReader *reader, CprChunk *chunk, uint64_t end, GError **erro
 }
 
 static bool
-check_chunks (CprReader *reader, BulkSoFar *bulk, GError **error)
+check_chunks (CprReader *reader, GError **error)
 {
   const Stage *stage = NULL;
   CprChunk chunk;
@@ -326,8 +332,7 @@ check_chunks (CprReader *reader, BulkSoFar *bulk, GError **error)
 
       if (!read_frame (reader, reader->at, &chunk, error))
         return false;
-      if (chunk.type == CPR_CHUNK_BULK ? !check_bulk (reader, &chunk, bulk, error)
-                                       : !check_chunk (reader, &chunk, error))
+      if (chunk.type == CPR_CHUNK_BULK ? !check_bulk (reader, &chunk, error) : !check_chunk (reader, &chunk, error))
         return false;
       if (is_known (chunk.type) && !check_order (reader, &stage, &chunk, error))
         return false;
@@ -342,11 +347,10 @@ check_chunks (CprReader *reader, BulkSoFar *bulk, GError **error)
 static bool
 check (CprReader *reader, GError **error)
 {
-  g_autoptr (GHashTable) devices = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  BulkSoFar bulk = { .devices = devices };
-
   reader->chunks = g_array_new (FALSE, FALSE, sizeof (CprChunk));
-  if (!check_header (reader, error) || !check_chunks (reader, &bulk, error))
+  reader->pieces = g_array_new (FALSE, FALSE, sizeof (CprBulkPiece));
+  reader->names = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  if (!check_header (reader, error) || !check_chunks (reader, error))
     return false;
   cpr_reader_rewind (reader);
   return true;
@@ -355,9 +359,7 @@ check (CprReader *reader, GError **error)
 bool
 cpr_reader_open (CprReader *reader, const void *data, size_t len, GError **error)
 {
-  static const uint8_t nothing;
-
-  *reader = (CprReader){ .data = data != NULL ? data : &nothing, .len = len, .fd = -1 };
+  *reader = (CprReader){ .data = data != NULL ? data : zeros, .len = len, .fd = -1 };
   return check (reader, error);
 }
 
@@ -378,6 +380,8 @@ void
 cpr_reader_clear (CprReader *reader)
 {
   g_clear_pointer (&reader->chunks, g_array_unref);
+  g_clear_pointer (&reader->pieces, g_array_unref);
+  g_clear_pointer (&reader->names, g_hash_table_unref);
   g_clear_pointer (&reader->blocks, g_ptr_array_unref);
 }
 
@@ -406,16 +410,13 @@ cpr_reader_rewind (CprReader *reader)
 }
 
 bool
-cpr_reader_get_piece (CprReader *reader, guint chunk, CprBulkPiece *piece)
+cpr_reader_get_piece (const CprReader *reader, guint n, CprBulkPiece *piece)
 {
-  const CprChunk *at = &g_array_index (reader->chunks, CprChunk, chunk);
-  CprCursor prefix;
-
-  piece->chunk = chunk;
-  return chunk < reader->chunks->len && at->type == CPR_CHUNK_BULK && read_prefix (reader, at, piece, &prefix);
+  if (n >= reader->pieces->len)
+    return false;
+  *piece = g_array_index (reader->pieces, CprBulkPiece, n);
+  return true;
 }
-
-static const uint8_t zeros[8];
 
 /* Straight to where the data goes. */
 static bool
@@ -464,9 +465,11 @@ cpr_reader_read_piece (CprReader *reader, const CprBulkPiece *piece, void *data,
   CprBulkPiece again;
   CprCursor prefix;
 
-  errno = 0;
   reader->at = chunk->offset;
-  if (read_prefix (reader, chunk, &again, &prefix) && again.len == piece->len &&
+  if (!read_prefix (reader, chunk, &again, &prefix, error))
+    return false;
+  errno = 0;
+  if (again.len == piece->len && again.offset == piece->offset && strcmp (again.device, piece->device) == 0 &&
       (reader->data != NULL ? copy_from_memory (reader->data + chunk->offset, &prefix, data, len)
                             : read_from_fd (reader, chunk->offset + prefix.len, &prefix, data, len)))
     return true;

@@ -22,6 +22,15 @@ typedef struct
   CprCursor payload; /* empty for BULK */
 } CprChunk;
 
+/* What a BULK chunk says of its data. */
+typedef struct
+{
+  const char *device;
+  uint64_t offset; /* in the device's data */
+  uint64_t len;
+  guint chunk;
+} CprBulkPiece;
+
 /* Reads a stream from memory or from an fd. Opening it verifies all of it, so that walking through the chunks can't fail; only
  * the checksums of BULK chunks are verified when their data is read. From an fd everything but that data is copied, so that
  * what was verified can't change. */
@@ -37,7 +46,9 @@ typedef struct
   uint64_t block_start, block_len;
   uint8_t peeked[CPR_READER_PEEK];
   CprStreamKind kind;
-  GArray *chunks; /* CprChunk, those skipped and END too */
+  GArray *chunks;    /* CprChunk, those skipped and END too */
+  GArray *pieces;    /* CprBulkPiece, of the BULK chunks */
+  GHashTable *names; /* of their devices */
   guint next;
   uint64_t at; /* the offset of the chunk that is being looked at: after a failure, where it was */
 } CprReader;
@@ -52,16 +63,8 @@ void cpr_reader_clear (CprReader *reader);
 bool cpr_reader_next (CprReader *reader, CprChunk *chunk);
 void cpr_reader_rewind (CprReader *reader);
 
-/* What a BULK chunk says of its data; the name is valid until something else is read. */
-typedef struct
-{
-  const char *device;
-  uint64_t offset; /* in the device's data */
-  uint64_t len;
-  guint chunk;
-} CprBulkPiece;
-
-bool cpr_reader_get_piece (CprReader *reader, guint chunk, CprBulkPiece *piece);
+/* The n-th BULK chunk, as it was when it was verified; false: there are no more. The name is valid as long as the reader. */
+bool cpr_reader_get_piece (const CprReader *reader, guint n, CprBulkPiece *piece);
 /* Copies a piece's data to @data, at least as long as the piece, and verifies its checksum. */
 bool cpr_reader_read_piece (CprReader *reader, const CprBulkPiece *piece, void *data, GError **error);
 
