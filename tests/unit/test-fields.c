@@ -400,6 +400,132 @@ START_TEST (times_are_moved_by_the_offset_and_nothing_else_is)
 }
 END_TEST
 
+/* ---- A walk without tables of one's own. */
+
+static void
+tell_field (const CprSchemaField *field, void *text)
+{
+  g_string_append_printf (text, "%s=", field->name);
+}
+
+static void
+tell_absent (void *text)
+{
+  g_string_append (text, "nothing ");
+}
+
+static void
+tell_list (uint32_t count, void *text)
+{
+  g_string_append_printf (text, "%u[ ", count);
+}
+
+static void
+tell_list_end (void *text)
+{
+  g_string_append (text, "] ");
+}
+
+static void
+tell_struct (void *text)
+{
+  g_string_append (text, "{ ");
+}
+
+static void
+tell_struct_end (void *text)
+{
+  g_string_append (text, "} ");
+}
+
+static void
+tell_number (const CprSchemaField *field G_GNUC_UNUSED, uint64_t value, void *text)
+{
+  g_string_append_printf (text, "%" G_GINT64_FORMAT " ", (int64_t) value);
+}
+
+static void
+tell_bytes (const uint8_t *bytes, size_t len, void *text)
+{
+  g_string_append_printf (text, "'%.*s' ", (int) len, (const char *) bytes);
+}
+
+static void
+tell_fd (const char *name, int index, void *text)
+{
+  g_string_append_printf (text, "%s/%d ", name, index);
+}
+
+static const char walked[] =
+    "{ flag=1 letter=-1 i8=-128 i16=-32768 i32=-2147483648 i64=-9223372036854775808 u8=255 u16=65535 u32=4294967295 "
+    "u64=-1 f32=1036831949 f64=-9223372036854775808 colour=2147483647 optional=501 ignorable=nothing "
+    "array=4[ -1 2 -3 4 ] counted=2[ 4609434218613702656 -4610560118520545280 ] "
+    "numbers=3[ 4294967295 4294967294 4294967293 ] bytes='abcdefg' buffer='a\nb\tc' text='eleven char' name='a name' "
+    "timer={ period=1 drift=-1 } timers=2[ { period=2 drift=-2 } { period=3 drift=-3 } ] "
+    "queue=3[ { period=4 drift=-4 } { period=5 drift=-5 } { period=6 drift=-6 } ] "
+    "branch={ inner={ id=1000 label='inner' } array=2[ { id=0 label=nothing } { id=1001 label='' } ] "
+    "some=1[ { id=1002 label='some' } ] list=1[ { id=1003 label='listed' } ] timer={ period=1000 drift=0 } } "
+    "nodes=3[ { id=7 label='seven' } { id=8 label=nothing } { id=9 label='' } ] fd=disk/0 "
+    "fds=3[ disk/1 /-1 disk/2 ] when=123456789 grouped=1 position={ x=11 y=12 } gone=7 } ";
+
+START_TEST (a_walk_tells_every_value_in_order)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  const CprVisitor visitor = { tell_field,      tell_absent, tell_list,  tell_list_end, tell_struct,
+                               tell_struct_end, tell_number, tell_bytes, tell_fd,       text };
+  const CprVisitor silent = { .user_data = NULL };
+  Everything source;
+  Carried carried;
+  CprCursor cursor;
+
+  everything_fill (&source, &fds);
+  source.ignorable = -1;
+  memcpy (source.bytes, "abcdefg", 7);
+  ck_assert (carried_write (&carried, &everything_struct, &source, &codec, &error));
+  cursor = carried.fields;
+  ck_assert (cpr_struct_walk (&carried.schema, carried.index, &cursor, &codec, &visitor, &error));
+  ck_assert_uint_eq (cpr_cursor_left (&cursor), 0);
+  ck_assert_str_eq (text->str, walked);
+  cursor = carried.fields;
+  ck_assert (cpr_struct_walk (&carried.schema, carried.index, &cursor, NULL, &silent, &error));
+  ck_assert_uint_eq (cpr_cursor_left (&cursor), 0);
+  cpr_fd_table_remove (&fds, cpr_fd_table_find (&fds, "disk", 2));
+  cursor = carried.fields;
+  ck_assert (!cpr_struct_walk (&carried.schema, carried.index, &cursor, &codec, NULL, &error));
+  assert_error (&error, CPR_ERROR_CORRUPT, "field 'fds': the fd 'disk' 2 isn't in the state");
+  everything_clear (&source);
+  carried_clear (&carried);
+}
+END_TEST
+
+/* Where a reader without tables stops, one with tables stops, too. */
+START_TEST (a_walk_finds_every_byte_that_is_missing)
+{
+  Everything source;
+  Carried carried;
+
+  everything_fill (&source, &fds);
+  ck_assert (carried_write (&carried, &everything_struct, &source, &codec, &error));
+  for (size_t len = 0; len < carried.fields.len; len++)
+    {
+      g_autofree uint8_t *copy = g_memdup2 (carried.fields.data, len);
+      CprCursor cursor = { .data = copy, .len = len };
+      Everything target = { .fd = -1 };
+      Carried cut = carried;
+
+      ck_assert (!cpr_struct_walk (&carried.schema, carried.index, &cursor, NULL, NULL, &error));
+      ck_assert_int_eq (error->code, CPR_ERROR_CORRUPT);
+      g_clear_error (&error);
+      cut.fields.len = len;
+      ck_assert (!carried_read (&cut, &everything_struct, &target, &codec, &error));
+      ck_assert_int_eq (error->code, CPR_ERROR_CORRUPT);
+      g_clear_error (&error);
+    }
+  everything_clear (&source);
+  carried_clear (&carried);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -425,5 +551,7 @@ main (void)
   tcase_add_test (tests, an_fd_that_the_reader_s_table_lacks_is_named);
   tcase_add_test (tests, an_fd_is_a_name_and_an_index_or_nothing_and_0);
   tcase_add_test (tests, times_are_moved_by_the_offset_and_nothing_else_is);
+  tcase_add_test (tests, a_walk_tells_every_value_in_order);
+  tcase_add_test (tests, a_walk_finds_every_byte_that_is_missing);
   return run_suite (suite);
 }
