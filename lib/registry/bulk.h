@@ -12,7 +12,7 @@ struct _CprBulk
   uint64_t written;
 
   CprReader *reader;
-  guint next;      /* the chunk that is read next */
+  guint next;      /* the piece that is read next */
   uint64_t left;   /* of all pieces */
   uint8_t *buffer; /* a piece that was asked for in parts */
   size_t buffered, taken;

@@ -24,6 +24,8 @@ enum
 /* The most that can stand before the data of a BULK chunk. */
 #define BULK_PREFIX_MAX (2 + CPR_NAME_MAX + 1 + 8 + 7)
 
+static const uint8_t zeros[8];
+
 static bool
 is_in_block (const CprReader *reader, uint64_t at, size_t size)
 {
@@ -202,12 +204,12 @@ check_chunk (CprReader *reader, CprChunk *chunk, GError **error)
 
 /* A BULK chunk up to its data. */
 static bool
-read_prefix (CprReader *reader, CprChunk *chunk, const char **device, uint64_t *offset)
+read_prefix (CprReader *reader, CprChunk *chunk, const char **device, uint64_t *offset, GError **error)
 {
   CprCursor cursor;
   uint64_t size;
 
-  if (!peek (reader, chunk->offset, &cursor, NULL))
+  if (!peek (reader, chunk->offset, &cursor, error))
     return false;
   cursor.len = (size_t) MIN (cursor.len, CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len);
   cursor.pos = CPR_FORMAT_CHUNK_HEADER_SIZE;
@@ -218,7 +220,10 @@ read_prefix (CprReader *reader, CprChunk *chunk, const char **device, uint64_t *
   size = CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len - cursor.pos;
   chunk->prefix = (uint32_t) cursor.pos;
   chunk->size = (uint32_t) size;
-  return !cursor.failed && size > 0 && size <= CPR_LIMIT_BULK;
+  if (!cursor.failed && size > 0 && size <= CPR_LIMIT_BULK)
+    return true;
+  return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the bulk data at offset %" G_GUINT64_FORMAT " can't be right",
+                    chunk->offset);
 }
 
 static void
@@ -238,11 +243,8 @@ check_bulk (CprReader *reader, CprChunk *chunk, GError **error)
   const char *device;
   uint64_t offset;
 
-  if (!check_type (chunk, error))
+  if (!check_type (chunk, error) || !read_prefix (reader, chunk, &device, &offset, error))
     return false;
-  if (!read_prefix (reader, chunk, &device, &offset))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the bulk data at offset %" G_GUINT64_FORMAT " can't be right",
-                      chunk->offset);
   if (bulk == NULL || strcmp (device, bulk->device) != 0)
     {
       bulk = g_new0 (CprBulkData, 1);
@@ -382,9 +384,7 @@ check (CprReader *reader, GError **error)
 bool
 cpr_reader_open (CprReader *reader, const void *data, size_t len, GError **error)
 {
-  static const uint8_t nothing;
-
-  *reader = (CprReader){ .data = data != NULL ? data : &nothing, .len = len, .fd = -1 };
+  *reader = (CprReader){ .data = data != NULL ? data : zeros, .len = len, .fd = -1 };
   return check (reader, error);
 }
 

@@ -21,6 +21,7 @@ programs_clear (Programs *programs)
   cpr_device_table_clear (&programs->loaded);
   cpr_fd_table_clear (&programs->fds);
   cpr_fd_clear (&programs->fd);
+  g_clear_pointer (&programs->verify_error, g_free);
 }
 
 void
@@ -84,6 +85,20 @@ load (Programs *programs, CprReader *reader, const CprSchema *schema, GError **e
   return load != NULL && cpr_device_load_apply (load, error);
 }
 
+/* What is true of any program is checked first: what loads must pass that. */
+static bool
+verify_and_load (Programs *programs, CprReader *reader, const CprSchema *schema, GError **error)
+{
+  CprCodec codec = cpr_fd_table_get_codec (&programs->fds);
+  GError *reason = NULL;
+  bool verified = cpr_sections_verify (schema, reader, &codec, &reason), ok = load (programs, reader, schema, error);
+
+  ck_assert_msg (verified || !ok, "loads, though: %s", reason != NULL ? reason->message : "");
+  programs->verify_error = g_strdup (verified ? NULL : reason->message);
+  g_clear_error (&reason);
+  return ok;
+}
+
 bool
 programs_load (Programs *programs, GError **error)
 {
@@ -92,11 +107,12 @@ programs_load (Programs *programs, GError **error)
   CprChunk chunk;
   bool ok;
 
+  g_clear_pointer (&programs->verify_error, g_free);
   ok = programs->fd >= 0 ? cpr_reader_open_fd (&reader, programs->fd, error)
                          : cpr_reader_open (&reader, programs->writer.data, programs->writer.len, error);
   while (ok && cpr_reader_next (&reader, &chunk) && chunk.type != CPR_CHUNK_SCHEMA)
     ;
-  ok = ok && cpr_schema_read (&schema, &chunk.payload, error) && load (programs, &reader, &schema, error);
+  ok = ok && cpr_schema_read (&schema, &chunk.payload, error) && verify_and_load (programs, &reader, &schema, error);
   cpr_schema_clear (&schema);
   cpr_reader_clear (&reader);
   return ok;

@@ -11,7 +11,8 @@ typedef struct
   CprFdTable fds; /* of both */
   CprSchemaBuilder builder;
   CprWriter writer;
-  int fd; /* where the state goes instead of memory, or -1 */
+  int fd;             /* where the state goes instead of memory, or -1 */
+  char *verify_error; /* of the last load: what is wrong with the sections for any program; NULL: nothing */
 } Programs;
 
 void programs_init (Programs *programs);

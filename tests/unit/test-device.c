@@ -403,6 +403,7 @@ assert_section_refused (const char *first, const char *second, uint32_t type, ui
   programs_end (&programs);
   add (&programs.loaded, "sda", &disk_type, &to);
   ck_assert (!load ());
+  ck_assert_ptr_nonnull (strstr (programs.verify_error, text));
   assert_error (&error, CPR_ERROR_CORRUPT, text);
   ck_assert_uint_eq (to.sector, 9);
   cpr_device_table_remove (&programs.loaded, "sda", NULL);
@@ -436,8 +437,12 @@ START_TEST (bytes_after_or_missing_from_the_last_field_are_refused)
       cpr_writer_end_chunk (&programs.writer);
       programs_end (&programs);
       ck_assert (load () == (len == 9));
+      ck_assert ((programs.verify_error == NULL) == (len == 9));
       if (len != 9)
-        assert_error (&error, CPR_ERROR_CORRUPT, "device 'sda': ");
+        {
+          ck_assert (g_str_has_prefix (programs.verify_error, "device 'sda': "));
+          assert_error (&error, CPR_ERROR_CORRUPT, "device 'sda': ");
+        }
       if (len < 9)
         ck_assert_uint_eq (to.sector, 9);
     }
@@ -458,6 +463,29 @@ START_TEST (a_bool_that_is_neither_0_nor_1_is_refused)
   ck_assert (!load ());
   assert_error (&error, CPR_ERROR_CORRUPT, "device 'sda': field 'dirty': a bool is neither 0 nor 1");
   ck_assert_uint_eq (to.sector, 9);
+}
+END_TEST
+
+/* Of a device that this program has otherwise, or not at all. */
+START_TEST (values_that_no_program_could_load_are_found_without_its_tables)
+{
+  Disk sda = disk_example;
+  Probe to = { .number = 9 };
+
+  add (&programs.saved, "sda", &disk_type, &sda);
+  add (&programs.loaded, "sda", &probe_type, &to);
+  ck_assert (save ());
+  ck_assert (!load ());
+  ck_assert_ptr_null (programs.verify_error);
+  g_clear_error (&error);
+  programs_begin (&programs);
+  programs_begin_section (&programs, "sda", 0, 0);
+  cpr_writer_put (&programs.writer, "12345678\2", 9);
+  cpr_writer_end_chunk (&programs.writer);
+  programs_end (&programs);
+  ck_assert (!load ());
+  ck_assert_str_eq (programs.verify_error, "device 'sda': field 'dirty': a bool is neither 0 nor 1");
+  g_clear_error (&error);
 }
 END_TEST
 
@@ -487,5 +515,6 @@ main (void)
   tcase_add_test (tests, sections_that_cannot_be_right_are_refused);
   tcase_add_test (tests, bytes_after_or_missing_from_the_last_field_are_refused);
   tcase_add_test (tests, a_bool_that_is_neither_0_nor_1_is_refused);
+  tcase_add_test (tests, values_that_no_program_could_load_are_found_without_its_tables);
   return run_suite (suite);
 }

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static CprFdTable table;
@@ -427,6 +428,112 @@ START_TEST (ten_thousand_entries_are_found)
 }
 END_TEST
 
+/* A table of @n entries as it is read: so many names with some indices each, and fds that needn't be open. */
+static void
+read_many (CprFdTable *many, uint32_t n)
+{
+  CprWriter writer;
+  CprCursor cursor;
+
+  cpr_writer_init (&writer, -1);
+  cpr_writer_put_u32 (&writer, n);
+  for (uint32_t i = 0; i < n; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("queue-%u", i / 8);
+
+      cpr_writer_put_string (&writer, name);
+      cpr_writer_put_u32 (&writer, i % 8);
+      cpr_writer_put_u32 (&writer, 100 + i);
+      for (int j = 0; j < 8; j++)
+        cpr_writer_put_u32 (&writer, 0);
+    }
+  cursor = written_from (&writer, CPR_FORMAT_HEADER_SIZE);
+  cpr_fd_table_init (many);
+  ck_assert (cpr_fd_table_read (many, &cursor, &error));
+  cpr_writer_clear (&writer);
+}
+
+static CprFdEntry *
+find_nth (const CprFdTable *many, uint32_t i)
+{
+  g_autofree char *name = g_strdup_printf ("queue-%u", i / 8);
+
+  return cpr_fd_table_find (many, name, (int) (i % 8));
+}
+
+/* The last entry takes the place of the one that goes, whichever it is. */
+START_TEST (removing_entries_in_any_order_keeps_the_others_in_place)
+{
+  enum
+  {
+    N = 41 /* prime: any step meets each once */
+  };
+
+  for (uint32_t step = 1; step < N; step++)
+    {
+      bool gone[N] = { false };
+      CprFdTable many;
+
+      read_many (&many, N);
+      for (uint32_t i = 0, next = step; i < N; i++, next = (next + step) % N)
+        {
+          cpr_fd_table_remove (&many, find_nth (&many, next));
+          gone[next] = true;
+          ck_assert_uint_eq (many.entries->len, N - i - 1);
+          for (guint j = 0; j < many.entries->len; j++)
+            ck_assert_uint_eq (((CprFdEntry *) many.entries->pdata[j])->position, j);
+          for (uint32_t j = 0; j < N; j++)
+            {
+              ck_assert ((find_nth (&many, j) == NULL) == gone[j]);
+              ck_assert (cpr_fd_table_has_fd (&many, 100 + (int) j) == !gone[j]);
+              ck_assert (gone[j] || find_nth (&many, j)->fd == 100 + (int) j);
+            }
+        }
+      cpr_fd_table_clear (&many);
+    }
+}
+END_TEST
+
+START_TEST (a_name_and_fd_that_were_removed_can_be_added_again)
+{
+  cpr_fd_table_remove (&table, add ("disk", 0, file));
+  cpr_fd_table_remove (&table, add ("disk", 0, file));
+  ck_assert_uint_eq (table.entries->len, 0);
+  add ("log", 1, file);
+  ck_assert_int_eq (cpr_fd_table_find (&table, "log", 1)->fd, file);
+}
+END_TEST
+
+/* CPU time to read a table, find everything in it and remove it. */
+static uint64_t
+measure (uint32_t n)
+{
+  struct timespec before, after;
+  CprFdTable many;
+
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &before);
+  read_many (&many, n);
+  for (uint32_t i = 0; i < n; i++)
+    cpr_fd_table_remove (&many, find_nth (&many, i));
+  ck_assert_uint_eq (many.entries->len, 0);
+  cpr_fd_table_clear (&many);
+  clock_gettime (CLOCK_PROCESS_CPUTIME_ID, &after);
+  return (uint64_t) (after.tv_sec - before.tv_sec) * 1000000000 + (uint64_t) (after.tv_nsec - before.tv_nsec);
+}
+
+START_TEST (a_hundred_thousand_entries_cost_no_more_each_than_ten_thousand)
+{
+  uint64_t few = UINT64_MAX, many = UINT64_MAX;
+
+  for (int i = 0; i < (under_valgrind () ? 1 : 3); i++)
+    {
+      few = MIN (few, measure (10000));
+      many = MIN (many, measure (100000));
+    }
+  ck_assert_msg (many < 40 * few, "%" G_GUINT64_FORMAT " µs, %" G_GUINT64_FORMAT " µs", few / 1000, many / 1000);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -454,5 +561,8 @@ main (void)
   tcase_add_test (tests, read_refuses_what_add_would_refuse);
   tcase_add_test (tests, read_refuses_a_count_that_is_too_large_or_too_small);
   tcase_add_test (tests, ten_thousand_entries_are_found);
+  tcase_add_test (tests, removing_entries_in_any_order_keeps_the_others_in_place);
+  tcase_add_test (tests, a_name_and_fd_that_were_removed_can_be_added_again);
+  tcase_add_test (tests, a_hundred_thousand_entries_cost_no_more_each_than_ten_thousand);
   return run_suite (suite);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A real state, cut off and changed everywhere: refused, or loaded into values that are well-formed. */
-#include "helpers.h"
+#include "everything.h"
 
 #include <xxhash.h>
 
 static Machine machine;
+static Everything everything;
 static uint8_t *state;
 static size_t state_len;
 static GArray *frames; /* size_t: where the header and each chunk end */
@@ -40,6 +41,9 @@ setup (void)
   CprWriter writer;
 
   machine_init (&machine);
+  everything_add_fds (&machine.fds);
+  everything_fill (&everything, &machine.fds);
+  ck_assert (cpr_device_table_add (&machine.devices, "all", &everything_type, &everything, NULL));
   machine_head (&head);
   machine_write_to_memory (&machine, &head, &writer);
   state = g_memdup2 (writer.data, writer.len);
@@ -53,19 +57,60 @@ teardown (void)
 {
   g_array_unref (frames);
   g_free (state);
+  everything_clear (&everything);
   machine_clear (&machine);
 }
 
-static void
-assert_well_formed (const Serial *serial, const Disk *disk)
+/* What a state is loaded into. */
+typedef struct
 {
-  uint8_t enabled, dirty;
+  Serial serial;
+  Disk disk;
+  Everything all;
+} Target;
 
-  memcpy (&enabled, &serial->enabled, 1); /* as a byte: a bool that is 2 is what is looked for */
-  memcpy (&dirty, &disk->dirty, 1);
-  ck_assert_uint_le (enabled, 1);
-  ck_assert_uint_le (dirty, 1);
-  ck_assert_uint_le (serial->n_queue, SERIAL_QUEUE);
+static void
+assert_bool (const bool *at)
+{
+  uint8_t byte;
+
+  memcpy (&byte, at, 1); /* as a byte: a bool that is 2 is what is looked for */
+  ck_assert_uint_le (byte, 1);
+}
+
+static void
+assert_list_well_formed (const NodeList *list, unsigned most)
+{
+  unsigned n = 0;
+
+  for (const Node *node = list->first; node != NULL; node = node->next, n++)
+    ck_assert (node->label == NULL || strlen (node->label) <= 40);
+  ck_assert_uint_le (n, most);
+}
+
+static void
+assert_well_formed (const Target *target)
+{
+  const Everything *all = &target->all;
+
+  assert_bool (&target->serial.enabled);
+  assert_bool (&target->disk.dirty);
+  assert_bool (&all->flag);
+  assert_bool (&all->grouped);
+  ck_assert_uint_le (target->serial.n_queue, SERIAL_QUEUE);
+  ck_assert (all->n_counted <= 5 && all->n_numbers <= 100 && all->n_buffer <= 1000 && all->n_queue <= 3);
+  for (uint64_t i = 0; i < all->n_numbers; i++)
+    ck_assert_uint_le (all->numbers[i], UINT32_MAX); /* it is there to be read */
+  for (unsigned i = 0; i < all->n_buffer; i++)
+    ck_assert_uint_le (all->buffer[i], UINT8_MAX);
+  ck_assert_ptr_nonnull (memchr (all->text, '\0', sizeof all->text));
+  ck_assert (all->name == NULL || strlen (all->name) <= 60);
+  assert_list_well_formed (&all->nodes, 10);
+  if (all->branch != NULL)
+    {
+      ck_assert_uint_le (all->branch->n_some, 2);
+      assert_list_well_formed (&all->branch->list, 4);
+    }
 }
 
 static bool
@@ -79,7 +124,7 @@ load_devices (CprDeviceTable *devices, CprManifest *manifest, CprReader *reader,
 
 /* Everything that a new program does with a state before it trusts it. */
 static bool
-load (const uint8_t *data, size_t len, Serial *serial, Disk *disk, GError **error)
+load (const uint8_t *data, size_t len, Target *target, GError **error)
 {
   CprDeviceTable devices;
   CprManifest manifest;
@@ -87,8 +132,9 @@ load (const uint8_t *data, size_t len, Serial *serial, Disk *disk, GError **erro
   bool ok;
 
   cpr_device_table_init (&devices);
-  ck_assert (cpr_device_table_add (&devices, "com1", &serial_type, serial, NULL));
-  ck_assert (cpr_device_table_add (&devices, "sda", &disk_type, disk, NULL));
+  ck_assert (cpr_device_table_add (&devices, "com1", &serial_type, &target->serial, NULL));
+  ck_assert (cpr_device_table_add (&devices, "sda", &disk_type, &target->disk, NULL));
+  ck_assert (cpr_device_table_add (&devices, "all", &everything_type, &target->all, NULL));
   cpr_manifest_init (&manifest);
   ok = cpr_reader_open (&reader, data, len, error) && cpr_manifest_read (&manifest, &reader, error) &&
        load_devices (&devices, &manifest, &reader, error);
@@ -102,13 +148,12 @@ load (const uint8_t *data, size_t len, Serial *serial, Disk *disk, GError **erro
 static void
 assert_refused (const uint8_t *data, size_t len)
 {
-  Serial serial = { .n_queue = 99 };
-  Disk disk = { .sector = 99 };
+  Target target = { .serial.n_queue = 99, .disk.sector = 99, .all.u8 = 99 };
+  const Target before = target;
   GError *error = NULL;
 
-  ck_assert (!load (data, len, &serial, &disk, &error));
-  ck_assert_uint_eq (serial.n_queue, 99);
-  ck_assert_uint_eq (disk.sector, 99);
+  ck_assert (!load (data, len, &target, &error));
+  ck_assert_mem_eq (&target, &before, sizeof target);
   ck_assert (error != NULL && error->domain == CPR_ERROR && error->message[0] != '\0');
   ck_assert (error->code == CPR_ERROR_CORRUPT || error->code == CPR_ERROR_VERSION);
   g_error_free (error);
@@ -116,14 +161,15 @@ assert_refused (const uint8_t *data, size_t len)
 
 START_TEST (the_undamaged_state_loads)
 {
-  Serial serial = { .n_queue = 0 };
-  Disk disk = { .sector = 0 };
+  Target target = { .serial.n_queue = 0 };
   GError *error = NULL;
 
-  ck_assert (load (state, state_len, &serial, &disk, &error));
-  assert_serial_eq (&serial, &serial_example);
-  ck_assert_uint_eq (disk.sector, disk_example.sector);
-  ck_assert (disk.dirty);
+  ck_assert (load (state, state_len, &target, &error));
+  assert_serial_eq (&target.serial, &serial_example);
+  ck_assert_uint_eq (target.disk.sector, disk_example.sector);
+  ck_assert (target.disk.dirty);
+  assert_everything_eq (&target.all, &everything);
+  everything_clear (&target.all);
 }
 END_TEST
 
@@ -207,8 +253,7 @@ find_frame (size_t at, size_t *start, size_t *end)
 static bool
 try_with_checksum (uint8_t *copy, size_t at, uint8_t value)
 {
-  Serial serial = { .n_queue = 0 };
-  Disk disk = { .sector = 0 };
+  Target target = { .serial.n_queue = 0 };
   GError *error = NULL;
   XXH64_hash_t checksum;
   size_t start, end;
@@ -220,13 +265,14 @@ try_with_checksum (uint8_t *copy, size_t at, uint8_t value)
   copy[at] = value;
   checksum = XXH3_64bits (copy + start, end - start);
   memcpy (copy + end, &checksum, sizeof checksum);
-  ok = load (copy, state_len, &serial, &disk, &error);
+  ok = load (copy, state_len, &target, &error);
   ck_assert (ok == (error == NULL));
   if (ok)
-    assert_well_formed (&serial, &disk);
+    assert_well_formed (&target);
   else
     ck_assert (error->domain == CPR_ERROR && error->message[0] != '\0');
   g_clear_error (&error);
+  everything_clear (&target.all);
   memcpy (copy + start, state + start, end + CPR_FORMAT_CHECKSUM_SIZE - start);
   return ok;
 }
@@ -267,7 +313,7 @@ START_TEST (every_value_in_schema_and_sections_never_crashes)
   g_autofree uint8_t *copy = g_memdup2 (state, state_len);
   unsigned loaded = 0;
 
-  for (size_t at = offset_of_chunk (CPR_CHUNK_SCHEMA); at < state_len; at += stride (7))
+  for (size_t at = offset_of_chunk (CPR_CHUNK_SCHEMA); at < state_len; at += stride (29))
     for (unsigned value = 0; value < 256; value++)
       loaded += try_with_checksum (copy, at, (uint8_t) value);
   ck_assert_uint_gt (loaded, 0);

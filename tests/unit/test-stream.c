@@ -496,6 +496,32 @@ START_TEST (a_missing_chunk_is_refused)
 }
 END_TEST
 
+/* What was 1000 s ahead of the saved time by the clock on the wall is so here, whenever this host was started. */
+START_TEST (the_time_of_another_boot_is_converted_by_the_clock_on_the_wall)
+{
+  static const int64_t ahead_s[] = { 0, 1000, -1000, 40000000, -40000000 };
+  const int64_t second = 1000000000;
+  CprManifest manifest;
+  int64_t offset = 7;
+
+  machine_head (&manifest);
+  manifest.saved_ns = 5;
+  manifest.saved_real_ns = 77;
+  ck_assert (cpr_manifest_get_time_offset (&manifest, &offset, &error));
+  ck_assert_int_eq (offset, 0); /* this boot: whatever else it says */
+  memset (manifest.boot_id, '0', CPR_BOOT_ID_SIZE);
+  for (size_t i = 0; i < G_N_ELEMENTS (ahead_s); i++)
+    {
+      /* Saved 5 s ago, when the other host's clock was so much behind this one's. */
+      manifest.saved_real_ns = cpr_real_now_ns () - 5 * (uint64_t) second;
+      manifest.saved_ns = cpr_now_ns () - 5 * (uint64_t) second - (uint64_t) (ahead_s[i] * second);
+      ck_assert (cpr_manifest_get_time_offset (&manifest, &offset, &error));
+      ck_assert_int_gt (offset, (ahead_s[i] - 30) * second);
+      ck_assert_int_lt (offset, (ahead_s[i] + 30) * second);
+    }
+}
+END_TEST
+
 int
 main (void)
 {
@@ -527,5 +553,6 @@ main (void)
   tcase_add_test (tests, optional_chunks_may_stand_anywhere);
   tcase_add_test (tests, another_order_is_refused);
   tcase_add_test (tests, a_missing_chunk_is_refused);
+  tcase_add_test (tests, the_time_of_another_boot_is_converted_by_the_clock_on_the_wall);
   return run_suite (suite);
 }
