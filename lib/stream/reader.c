@@ -75,12 +75,15 @@ static bool
 check_header (CprReader *reader, GError **error)
 {
   size_t size = MIN (reader->len, CPR_FORMAT_HEADER_SIZE);
-  CprCursor cursor = { .data = fetch (reader, 0, size, error), .len = size };
+  CprCursor cursor = { .len = size };
   const uint8_t *magic;
   uint32_t byte_order;
   uint64_t flags, checksum;
   unsigned major;
 
+  if (size < CPR_FORMAT_MAGIC_SIZE)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it doesn't begin like a libcpr state");
+  cursor.data = fetch (reader, 0, size, error);
   if (cursor.data == NULL)
     return false;
   magic = cpr_cursor_get (&cursor, CPR_FORMAT_MAGIC_SIZE);
@@ -90,7 +93,7 @@ check_header (CprReader *reader, GError **error)
   flags = cpr_cursor_get_u64 (&cursor);
   checksum = cpr_cursor_get_u64 (&cursor);
 
-  if (magic == NULL || memcmp (magic, CPR_FORMAT_MAGIC, CPR_FORMAT_MAGIC_SIZE) != 0)
+  if (memcmp (magic, CPR_FORMAT_MAGIC, CPR_FORMAT_MAGIC_SIZE) != 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it doesn't begin like a libcpr state");
   if (cursor.failed)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the header, at %zu bytes", size);
