@@ -151,6 +151,18 @@ cpr_struct_check (const CprStruct *type, GError **error)
   return check_struct (type, 1, done, error);
 }
 
+/* What a struct that is about to go has on the heap, and the structs in it. */
+static void
+clear_struct (const CprStruct *type, uint8_t *owner)
+{
+  for (const CprField *field = type->fields; field->name != NULL; field++)
+    if (field->layout == CPR_LAYOUT_HEAP || field->layout == CPR_LAYOUT_LIST)
+      cpr_field_clear (field, owner);
+    else if (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_STRUCT)
+      for (size_t i = 0; i < field->count; i++)
+        clear_struct (field->type, owner + field->offset + i * field->width);
+}
+
 static void
 clear_heap (const CprField *field, void *owner)
 {
@@ -158,9 +170,7 @@ clear_heap (const CprField *field, void *owner)
   void *none = NULL;
 
   if (heap != NULL && field->kind == CPR_KIND_STRUCT)
-    for (const CprField *inner = field->type->fields; inner->name != NULL; inner++)
-      if (inner->layout == CPR_LAYOUT_HEAP || inner->layout == CPR_LAYOUT_LIST)
-        cpr_field_clear (inner, heap);
+    clear_struct (field->type, heap);
   g_free (heap);
   memcpy ((uint8_t *) owner + field->offset, &none, sizeof none);
 }
