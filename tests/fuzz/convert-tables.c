@@ -652,18 +652,21 @@ spoil_field (Tables *tables, Choices *choices, CprField *field)
       field->name = choose (choices, 2) == 0 ? "" : field[choose (choices, 2)].name;
       break;
     default:
-      field->aliases = "f0 f1";
+      field->aliases = choose (choices, 2) == 0 ? "f0 f1" : "two  spaces";
       break;
     }
 }
 
-CprStruct
-tables_spoil (Tables *tables, Choices *choices, const CprStruct *type)
+void
+tables_spoil (Tables *tables, Choices *choices)
 {
-  const Table *table = (const Table *) type;
-  CprField *fields = g_memdup2 (type->fields, (table->fields->len + 1) * sizeof (CprField));
+  Table *table = tables->structs->pdata[choose_byte (choices) % tables->structs->len];
+  CprField *fields = (CprField *) table->fields->data;
 
-  g_ptr_array_add (tables->strings, fields);
-  spoil_field (tables, choices, &fields[choose_byte (choices) % table->fields->len]);
-  return (CprStruct){ "Spoiled", type->size, fields };
+  if (choose_one_in (choices, 32))
+    table->type.size = choose_bytes (choices, 5);
+  else if (choose_one_in (choices, 32))
+    table->type.name = "";
+  else
+    spoil_field (tables, choices, &fields[choose_byte (choices) % table->fields->len]);
 }

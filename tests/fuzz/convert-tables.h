@@ -36,8 +36,8 @@ void tables_clear (Tables *tables);
 
 Pair tables_make_pair (Tables *tables);
 
-/* A copy of @type with something in it that may be wrong. The table is freed with @tables. */
-CprStruct tables_spoil (Tables *tables, Choices *choices, const CprStruct *type);
+/* Puts something into one of them that may be wrong; they are only good for checking then. */
+void tables_spoil (Tables *tables, Choices *choices);
 
 static inline bool
 field_is_group (const CprField *field)

@@ -30,7 +30,10 @@ frame_new (uint32_t type, uint32_t flags, const uint8_t *payload, size_t len)
 Frame *
 frame_copy (const Frame *frame)
 {
-  return frame_new (frame->type, frame->flags, frame->payload->data, frame->payload->len);
+  Frame *copy = frame_new (frame->type, frame->flags, frame->payload->data, frame->payload->len);
+
+  copy->padding = frame->padding;
+  return copy;
 }
 
 GPtrArray *
@@ -44,6 +47,7 @@ frames_read (const uint8_t *data, size_t size)
       size_t left = size - at - CPR_FORMAT_CHUNK_HEADER_SIZE - CPR_FORMAT_CHECKSUM_SIZE;
       uint32_t type, flags;
       uint64_t len;
+      Frame *frame;
 
       memcpy (&type, data + at, sizeof type);
       memcpy (&flags, data + at + 4, sizeof flags);
@@ -51,16 +55,19 @@ frames_read (const uint8_t *data, size_t size)
       if (type == CPR_CHUNK_END)
         break;
       len = MIN (len, left);
-      g_ptr_array_add (frames, frame_new (type, flags, data + at + CPR_FORMAT_CHUNK_HEADER_SIZE, len));
+      frame = frame_new (type, flags, data + at + CPR_FORMAT_CHUNK_HEADER_SIZE, len);
+      if (len < left && len % 8 != 0)
+        frame->padding = data[at + CPR_FORMAT_CHUNK_HEADER_SIZE + len];
+      g_ptr_array_add (frames, frame);
       at += CPR_FORMAT_CHUNK_HEADER_SIZE + len + (-len & 7) + CPR_FORMAT_CHECKSUM_SIZE;
     }
   return frames;
 }
 
 static void
-put_chunk (GByteArray *out, uint32_t type, uint32_t flags, const void *payload, size_t len)
+put_chunk (GByteArray *out, uint32_t type, uint32_t flags, const void *payload, size_t len, uint8_t padding)
 {
-  static const uint8_t zeros[8];
+  const uint8_t pad[8] = { padding, 0, 0, 0, 0, 0, 0, 0 };
   guint start = out->len;
   uint64_t length = len, checksum;
 
@@ -68,7 +75,7 @@ put_chunk (GByteArray *out, uint32_t type, uint32_t flags, const void *payload, 
   g_byte_array_append (out, (const uint8_t *) &flags, sizeof flags);
   g_byte_array_append (out, (const uint8_t *) &length, sizeof length);
   g_byte_array_append (out, payload, (guint) len);
-  g_byte_array_append (out, zeros, -len & 7);
+  g_byte_array_append (out, pad, -len & 7);
   checksum = cpr_checksum (out->data + start, out->len - start);
   g_byte_array_append (out, (const uint8_t *) &checksum, sizeof checksum);
 }
@@ -95,9 +102,9 @@ frames_write (const GPtrArray *frames, const uint8_t *head, uint8_t *out, size_t
     {
       const Frame *frame = frames->pdata[i];
 
-      put_chunk (made, frame->type, frame->flags, frame->payload->data, frame->payload->len);
+      put_chunk (made, frame->type, frame->flags, frame->payload->data, frame->payload->len, frame->padding);
     }
-  put_chunk (made, CPR_CHUNK_END, 0, &n, sizeof n);
+  put_chunk (made, CPR_CHUNK_END, 0, &n, sizeof n, 0);
   if (made->len > max_size)
     return 0;
   memcpy (out, made->data, made->len);

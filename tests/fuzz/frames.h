@@ -9,6 +9,7 @@
 typedef struct
 {
   uint32_t type, flags;
+  uint8_t padding; /* 0, if it is right */
   GByteArray *payload;
 } Frame;
 

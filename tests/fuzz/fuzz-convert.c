@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Two programs with tables of fields of their own: one saves, the other loads, and what comes of it is what the specification says.
  *
- * The input: a byte that says how much of the rest makes the tables, then that; the other part makes the values. */
+ * The input: a byte that says how much of the rest makes the tables, then that; then come the values. The
+ * last bytes say how a table is spoiled. */
 #include <string.h>
 
 #include "convert-model.h"
@@ -108,6 +109,12 @@ saved_clear (Saved *saved)
   g_free (saved->fields);
 }
 
+static void
+see_dropped (const char *field, void *user_data)
+{
+  g_assert (field[0] != '\0');
+}
+
 /* ---- Loading: first the check, then the same with somewhere to put it. */
 
 static bool
@@ -125,6 +132,8 @@ load (const Saved *saved, const CprDeviceType *type, uint8_t *memory, const CprC
   g_assert (ok == (error == NULL) && (*matches || !ok));
   *code = ok ? -1 : error->code;
   g_clear_error (&error);
+  if (*matches)
+    cpr_plan_foreach_dropped (plan, see_dropped, NULL);
   /* Refused, nothing may be applied; but nothing may break either. What follows the last field only the check sees. */
   if (*matches && memory != NULL)
     {
@@ -204,7 +213,32 @@ check_own (const CprDeviceType *type, const Object *source, const Saved *saved, 
   saved_clear (&again);
 }
 
-/* Whatever is wrong with the bytes, check and load agree, and so does the walk that knows no reader. */
+static void
+damage (Saved *saved, Choices *choices)
+{
+  for (unsigned n = choose (choices, 4); n > 0 && saved->len > 0; n--)
+    {
+      size_t at = choose_bytes (choices, 2) % saved->len;
+
+      saved->fields[at] ^= (uint8_t) choose_byte (choices);
+    }
+  if (choose (choices, 4) == 3)
+    saved->len = choose_bytes (choices, 2) % (saved->len + 1);
+  /* Without what isn't read any more, so that reading too far is seen. */
+  saved->fields = g_realloc (saved->fields, MAX (saved->len, 1));
+}
+
+static bool
+walk (const Saved *saved, const CprCodec *codec)
+{
+  uint32_t index = g_array_index (saved->schema.types, CprSchemaType, 0).struct_index;
+  CprCursor fields = { .data = saved->fields, .len = saved->len };
+
+  return cpr_struct_walk (&saved->schema, index, &fields, codec, NULL, NULL) && cpr_cursor_left (&fields) == 0;
+}
+
+/* Whatever is wrong with the bytes, check and load agree, and so does the walk that knows no reader. Only, of a field that it drops a
+ * reader doesn't look up the fds. */
 static void
 check_damaged (Saved *saved,
                Choices *choices,
@@ -215,26 +249,12 @@ check_damaged (Saved *saved,
 {
   Circumstances none = { 0 };
   CprCodec codec = make_codec (&none);
-  CprCursor fields = { .data = saved->fields };
-  bool walks, matches;
+  bool matches;
   int code;
 
-  for (unsigned n = choose (choices, 4); n > 0 && saved->len > 0; n--)
-    {
-      size_t at = choose_bytes (choices, 2) % saved->len;
-
-      saved->fields[at] ^= (uint8_t) choose_byte (choices);
-    }
-  if (choose (choices, 4) == 3)
-    saved->len = choose_bytes (choices, 2) % (saved->len + 1);
-  saved->fields = g_realloc (saved->fields, MAX (saved->len, 1));
-  fields.data = saved->fields;
-  fields.len = saved->len;
-  walks = cpr_struct_walk (&saved->schema, g_array_index (saved->schema.types, CprSchemaType, 0).struct_index, &fields,
-                           &codec, NULL, NULL) &&
-          cpr_cursor_left (&fields) == 0;
-  g_assert (load (saved, writer, writer_memory, &codec, &matches, &code) == walks);
-  g_assert (!load (saved, reader, reader_memory, &codec, &matches, &code) || walks);
+  damage (saved, choices);
+  g_assert (load (saved, writer, writer_memory, &codec, &matches, &code) == walk (saved, &codec));
+  g_assert (!load (saved, reader, reader_memory, &codec, &matches, &code) || walk (saved, NULL));
 }
 
 /* ---- Tables that may be wrong. */
@@ -242,12 +262,13 @@ check_damaged (Saved *saved,
 static void
 check_spoiled (Tables *tables, Choices *choices, const CprStruct *type)
 {
-  CprDeviceType spoiled = { .size = sizeof spoiled, .name = "t", .version = 1, .minimum_version = 1 };
+  CprDeviceType spoiled = { .size = sizeof spoiled, .name = "t" };
   CprSchema schema = { NULL, NULL };
   GError *error = NULL;
   CprWriter writer;
 
-  spoiled.state = tables_spoil (tables, choices, type);
+  tables_spoil (tables, choices);
+  spoiled.state = *type;
   if (!cpr_device_type_check (&spoiled, &error))
     {
       g_assert (error->code == CPR_ERROR_INVALID);
@@ -264,6 +285,7 @@ check_spoiled (Tables *tables, Choices *choices, const CprStruct *type)
 /* ---- All of it. */
 
 #define MAX_OBJECTS 200
+#define SPOILING    16
 
 static uint8_t *
 choose_memory (const CprStruct *type, Choices *choices)
@@ -345,17 +367,19 @@ check_sane (const CprDeviceType *type)
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  Choices for_tables, for_values;
+  Choices for_tables, for_values, for_spoiling;
   CprDeviceType writer, reader;
   Tables tables;
-  size_t cut;
+  size_t cut, last;
   Pair pair;
 
   if (size == 0)
     return 0;
-  cut = (size - 1) * data[0] / 255;
+  last = MIN (SPOILING, size - 1);
+  cut = (size - 1 - last) * data[0] / 255;
   for_tables = (Choices){ data + 1, cut };
-  for_values = (Choices){ data + 1 + cut, size - 1 - cut };
+  for_values = (Choices){ data + 1 + cut, size - 1 - last - cut };
+  for_spoiling = (Choices){ data + size - last, last };
   fuzz_watch_memory ();
   tables_init (&tables, &for_tables);
   pair = tables_make_pair (&tables);
@@ -364,7 +388,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   check_sane (&writer);
   check_sane (&reader);
   save_and_check (&writer, &reader, &for_values);
-  check_spoiled (&tables, &for_values, pair.writer);
+  check_spoiled (&tables, &for_spoiling, choose (&for_spoiling, 2) == 0 ? pair.writer : pair.reader);
   tables_clear (&tables);
   fuzz_check_memory (64u << 20);
   return 0;

@@ -319,6 +319,9 @@ mutate_frames (GPtrArray *frames, GRand *random)
     case 4:
       frame->flags ^= 1;
       break;
+    case 5:
+      frame->padding = (uint8_t) g_rand_int_range (random, 0, 2);
+      break;
     default:
       mutate_payload (frame);
       break;
