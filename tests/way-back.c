@@ -124,7 +124,7 @@ main (int argc, char **argv)
   bool is_new = argc > 2;
   char *const next[] = { argv[0], argv[1], (char *) "new", NULL };
   CprSessionConfig config = { .size = sizeof config, .name = "vm", .stop = stop, .start = start, .argv = argv };
-  CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .argv = next };
+  CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .flags = CPR_UPDATE_NO_PREFLIGHT, .argv = next };
   g_autoptr (CprSession) session = NULL;
   g_autoptr (GError) error = NULL;
   CprRamBlock *ram;

@@ -326,8 +326,23 @@ kvm_get_tsc_khz (void *data)
   return kvm->tsc_khz;
 }
 
+static void
+kvm_declare (CprInventory *inventory, unsigned n_vcpus)
+{
+  if (!accel_kvm_is_there ())
+    cpr_inventory_refuse (inventory, "/dev/kvm: it can't be opened");
+  cpr_inventory_add_device (inventory, "kvm-vm", &kvm_vm_type);
+  for (unsigned i = 0; i < n_vcpus; i++)
+    {
+      char name[32];
+      g_snprintf (name, sizeof name, "kvm-vcpu/%u", i);
+      cpr_inventory_add_device (inventory, name, &kvm_vcpu_type);
+    }
+}
+
 const Accel accel_kvm = {
   .name = "kvm",
+  .declare = kvm_declare,
   .new = kvm_new,
   .reset = kvm_reset,
   .run = kvm_run,

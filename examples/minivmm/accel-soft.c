@@ -78,7 +78,7 @@ static const CprField soft_fields[] = {
   CPR_FIELD_END,
 };
 
-static const CprDeviceType soft_type = {
+const CprDeviceType soft_vcpu_type = {
   .size = sizeof (CprDeviceType),
   .name = "soft-vcpu",
   .version = 1,
@@ -497,13 +497,24 @@ soft_new (const AccelConfig *config, GError **error)
     {
       char name[32];
       g_snprintf (name, sizeof name, "soft-vcpu/%u", i);
-      if (!cpr_device_add (config->session, name, &soft_type, &soft->vcpus[i], error))
+      if (!cpr_device_add (config->session, name, &soft_vcpu_type, &soft->vcpus[i], error))
         {
           soft_free (soft);
           return NULL;
         }
     }
   return soft;
+}
+
+static void
+soft_declare (CprInventory *inventory, unsigned n_vcpus)
+{
+  for (unsigned i = 0; i < n_vcpus; i++)
+    {
+      char name[32];
+      g_snprintf (name, sizeof name, "soft-vcpu/%u", i);
+      cpr_inventory_add_device (inventory, name, &soft_vcpu_type);
+    }
 }
 
 static bool
@@ -547,6 +558,7 @@ soft_get_tsc_khz (void *data)
 
 const Accel accel_soft = {
   .name = "soft",
+  .declare = soft_declare,
   .new = soft_new,
   .reset = soft_reset,
   .run = soft_run,

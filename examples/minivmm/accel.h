@@ -18,7 +18,8 @@ typedef struct
 typedef struct
 {
   const char *name;
-  void *(*new) (const AccelConfig *config, GError **error); /* adds its state to the session as devices */
+  void (*declare) (CprInventory *inventory, unsigned n_vcpus); /* in a preflight: what `new` would add */
+  void *(*new) (const AccelConfig *config, GError **error);    /* adds its state to the session as devices */
   bool (*reset) (void *accel, unsigned vcpu, const GuestEntry *entry, GError **error); /* in a fresh VM only */
   bool (*run) (void *accel, unsigned vcpu, GError **error); /* until it is told to stop, or can't go on */
   void (*set_stop) (void *accel, unsigned vcpu, bool stop); /* true: any time; a signal to the thread follows */
@@ -28,6 +29,7 @@ typedef struct
 
 extern const Accel accel_kvm;
 extern const Accel accel_soft;
+extern const CprDeviceType soft_vcpu_type;
 
 /* Whether the kernel lets us. */
 bool accel_kvm_is_there (void);

@@ -125,6 +125,12 @@ migrate (const Call *call)
 }
 
 static bool
+migrate_check (const Call *call)
+{
+  return update_check (call->machine->update, call->answer, call->error);
+}
+
+static bool
 stop (const Call *call)
 {
   return cpr_session_pause (call->machine->session, call->error);
@@ -156,6 +162,7 @@ static const Command commands[] = {
   { "gap_reset", "", "forget the longest gap", reset_gap },
   { "migrate_set_parameter", "mode cpr-exec | cpr-exec-command BINARY ARG...", "what to update to", set_parameter },
   { "migrate", "[-d] [URI]", "update; by default to this very program", migrate },
+  { "migrate_check", "", "ask whether an update would work, with the guest running", migrate_check },
   { "stop", "", "pause the guest", stop },
   { "cont", "", "let it run again", cont },
   { "quit", "", "end the VM", quit },

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "kvm-state.h"
 #include "machine.h"
 
 static bool
@@ -39,6 +40,27 @@ survives (Machine *machine, const char *step, GError **error)
   return throw_error (error, "start-up fails at %s, as told to", step);
 }
 
+/* What this program can load, whatever its arguments. */
+static const CprDeviceType *const device_types[] = {
+  &serial_type, &monitor_type, &update_type, &ram_hash_type, &kvm_vm_type, &kvm_vcpu_type, &soft_vcpu_type, NULL,
+};
+
+/* In a preflight: what the rest of this file would build. Without effect outside the process. */
+static void
+declare_parts (CprInventory *inventory, void *user_data)
+{
+  const Machine *machine = user_data;
+  const Options *options = &machine->options;
+
+  guest_ram_declare (inventory, options);
+  serial_declare (inventory, options->serial);
+  monitor_declare (inventory, options->monitor);
+  vm_declare (inventory, options);
+  update_declare (inventory);
+  if (options->verify_ram)
+    ram_hash_declare (inventory);
+}
+
 static bool
 open_session (Machine *machine, GError **error)
 {
@@ -49,6 +71,8 @@ open_session (Machine *machine, GError **error)
     .start = start_guest,
     .log = log_message,
     .user_data = machine,
+    .device_types = device_types,
+    .declare = declare_parts,
   };
   machine->session = cpr_session_new (&config, error);
   return machine->session && survives (machine, "new", error);

@@ -67,7 +67,7 @@ monitor_post_load (void *device, uint32_t version, GError **error)
   return true;
 }
 
-static const CprDeviceType monitor_type = {
+const CprDeviceType monitor_type = {
   .size = sizeof (CprDeviceType),
   .name = "monitor",
   .version = 1,
@@ -312,6 +312,17 @@ monitor_new (Machine *machine, const char *path, GError **error)
   if (!open_signal_fd (monitor, error) || !cpr_device_add (machine->session, "monitor", &monitor_type, monitor, error))
     return NULL;
   return g_steal_pointer (&monitor);
+}
+
+void
+monitor_declare (CprInventory *inventory, const char *path)
+{
+  if (path)
+    {
+      cpr_inventory_add_fd (inventory, FD_LISTEN, 0);
+      cpr_inventory_add_fd (inventory, FD_CLIENT, -1);
+    }
+  cpr_inventory_add_device (inventory, "monitor", &monitor_type);
 }
 
 static void

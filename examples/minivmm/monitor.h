@@ -9,6 +9,11 @@ typedef struct _Machine Machine;
 /* The monitor: a Unix socket with up to 16 clients that survive an update, and the program's main loop. */
 typedef struct _Monitor Monitor;
 
+extern const CprDeviceType monitor_type;
+
+/* In a preflight: what monitor_new() would take over. */
+void monitor_declare (CprInventory *inventory, const char *path);
+
 /* @path may be NULL: then it only waits for signals. SIGINT and SIGTERM are blocked afterwards, for the main loop to
  * read; so call it before threads are started. */
 Monitor *monitor_new (Machine *machine, const char *path, GError **error);

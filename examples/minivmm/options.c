@@ -20,6 +20,9 @@ static const char help_text[] =
     "  --name NAME             the VM's name (minivmm)\n"
     "  --verify-ram            hash all of RAM before and after an update; makes the pause long\n"
     "  --no-guardian           update without a guardian\n"
+    "  --no-preflight          update without asking the new program first\n"
+    "  --no-way-back           update also where there would be no way back\n"
+    "  --preflight-timeout MS  how long a program may take to answer (10000)\n"
     "  --fail-at STEP          a test aid: fail when taking over a guest, at new, ram, fds, devices, load or "
     "start\n"
     "  --help                  show this\n";
@@ -93,6 +96,16 @@ parse_vcpus (const char *value, unsigned *n_vcpus, GError **error)
 }
 
 static bool
+parse_timeout (const char *value, unsigned *timeout_ms, GError **error)
+{
+  guint64 number;
+  if (!g_ascii_string_to_unsigned (value, 10, 1, G_MAXINT, &number, NULL))
+    return throw_error (error, "--preflight-timeout: '%s' isn't a number of ms", value);
+  *timeout_ms = (unsigned) number;
+  return true;
+}
+
+static bool
 parse_serial (const char *value, const char **serial, GError **error)
 {
   static const char *const choices[] = { "stdio", "null", NULL };
@@ -136,6 +149,14 @@ parse_option (Options *options, int letter, const char *value, GError **error)
     case 'G':
       options->guardian = false;
       return true;
+    case 'P':
+      options->preflight = false;
+      return true;
+    case 'W':
+      options->way_back = false;
+      return true;
+    case 't':
+      return parse_timeout (value, &options->preflight_timeout_ms, error);
     case 'f':
       return parse_choice ("fail-at", value, steps, &options->fail_at, error);
     default:
@@ -148,13 +169,23 @@ bool
 options_parse (Options *options, int argc, char **argv, GError **error)
 {
   static const struct option table[] = {
-    { "ram", required_argument, NULL, 'r' },     { "prealloc", no_argument, NULL, 'p' },
-    { "vcpus", required_argument, NULL, 'c' },   { "ram-backend", required_argument, NULL, 'b' },
-    { "accel", required_argument, NULL, 'a' },   { "guest", required_argument, NULL, 'g' },
-    { "serial", required_argument, NULL, 's' },  { "monitor", required_argument, NULL, 'm' },
-    { "name", required_argument, NULL, 'n' },    { "verify-ram", no_argument, NULL, 'v' },
-    { "fail-at", required_argument, NULL, 'f' }, { "no-guardian", no_argument, NULL, 'G' },
-    { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+    { "ram", required_argument, NULL, 'r' },
+    { "prealloc", no_argument, NULL, 'p' },
+    { "vcpus", required_argument, NULL, 'c' },
+    { "ram-backend", required_argument, NULL, 'b' },
+    { "accel", required_argument, NULL, 'a' },
+    { "guest", required_argument, NULL, 'g' },
+    { "serial", required_argument, NULL, 's' },
+    { "monitor", required_argument, NULL, 'm' },
+    { "name", required_argument, NULL, 'n' },
+    { "verify-ram", no_argument, NULL, 'v' },
+    { "fail-at", required_argument, NULL, 'f' },
+    { "no-guardian", no_argument, NULL, 'G' },
+    { "no-preflight", no_argument, NULL, 'P' },
+    { "no-way-back", no_argument, NULL, 'W' },
+    { "preflight-timeout", required_argument, NULL, 't' },
+    { "help", no_argument, NULL, 'h' },
+    { NULL, 0, NULL, 0 },
   };
 
   *options = (Options){ .argv = argv,
@@ -164,7 +195,9 @@ options_parse (Options *options, int argc, char **argv, GError **error)
                         .accel = "auto",
                         .guest = "ticker",
                         .serial = "null",
-                        .guardian = true };
+                        .guardian = true,
+                        .preflight = true,
+                        .way_back = true };
   opterr = 0;
   int letter;
   while ((letter = getopt_long (argc, argv, "+:", table, NULL)) != -1)

@@ -28,6 +28,9 @@ typedef struct
   const char *monitor;
   bool verify_ram;
   bool guardian;
+  bool preflight;
+  bool way_back; /* must exist */
+  unsigned preflight_timeout_ms;
   const char *fail_at;
 } Options;
 

@@ -73,7 +73,7 @@ static const CprField ram_hash_fields[] = {
   CPR_FIELD_END,
 };
 
-static const CprDeviceType ram_hash_type = {
+const CprDeviceType ram_hash_type = {
   .size = sizeof (CprDeviceType),
   .name = "ram-hash",
   .version = 1,
@@ -92,6 +92,12 @@ ram_hash_new (CprSession *session, const GuestRam *ram, GError **error)
   if (!cpr_device_add (session, "ram-hash", &ram_hash_type, hash, error))
     return NULL;
   return g_steal_pointer (&hash);
+}
+
+void
+ram_hash_declare (CprInventory *inventory)
+{
+  cpr_inventory_add_device (inventory, "ram-hash", &ram_hash_type);
 }
 
 void

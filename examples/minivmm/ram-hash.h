@@ -7,6 +7,11 @@
 /* A device whose state is a hash of all of RAM: an update that loses a byte fails in the new program's load. */
 typedef struct _RamHash RamHash;
 
+extern const CprDeviceType ram_hash_type;
+
+/* In a preflight: what ram_hash_new() would add. */
+void ram_hash_declare (CprInventory *inventory);
+
 RamHash *ram_hash_new (CprSession *session, const GuestRam *ram, GError **error);
 void ram_hash_free (RamHash *hash);
 

@@ -70,7 +70,7 @@ static const CprField serial_fields[] = {
   CPR_FIELD_END,
 };
 
-static const CprDeviceType serial_type = {
+const CprDeviceType serial_type = {
   .size = sizeof (CprDeviceType),
   .name = "serial16550",
   .version = 1,
@@ -228,6 +228,14 @@ serial_new (CprSession *session, const char *where, GError **error)
   if (!cpr_device_add (session, "serial", &serial_type, serial, error))
     return NULL;
   return g_steal_pointer (&serial);
+}
+
+void
+serial_declare (CprInventory *inventory, const char *where)
+{
+  if (g_str_has_prefix (where, "file:"))
+    cpr_inventory_add_fd (inventory, "serial", 0);
+  cpr_inventory_add_device (inventory, "serial", &serial_type);
 }
 
 void

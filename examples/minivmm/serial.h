@@ -7,6 +7,11 @@
 /* A 16550 at the first PC serial port: polled output. It is the machine's only device behind ports. */
 typedef struct _Serial Serial;
 
+extern const CprDeviceType serial_type;
+
+/* In a preflight: what serial_new() would take over. */
+void serial_declare (CprInventory *inventory, const char *where);
+
 /* @where is stdio, file:PATH or null. */
 Serial *serial_new (CprSession *session, const char *where, GError **error);
 void serial_free (Serial *serial);

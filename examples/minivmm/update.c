@@ -32,7 +32,7 @@ update_post_load (void *device, uint32_t version, GError **error)
   return true;
 }
 
-static const CprDeviceType update_type = {
+const CprDeviceType update_type = {
   .size = sizeof (CprDeviceType),
   .name = "update",
   .version = 1,
@@ -50,6 +50,12 @@ update_new (CprSession *session, const Options *options, GError **error)
   if (!cpr_device_add (session, "update", &update_type, update, error))
     return NULL;
   return g_steal_pointer (&update);
+}
+
+void
+update_declare (CprInventory *inventory)
+{
+  cpr_inventory_add_device (inventory, "update", &update_type);
 }
 
 void
@@ -99,6 +105,20 @@ get_argv (const Update *update, GError **error)
   return argv;
 }
 
+static CprUpdate
+make_update (const Update *update, char **argv)
+{
+  const Options *options = update->options;
+  return (CprUpdate){
+    .size = sizeof (CprUpdate),
+    .mode = CPR_MODE_EXEC,
+    .flags = (options->guardian ? 0 : CPR_UPDATE_NO_GUARDIAN) | (options->preflight ? 0 : CPR_UPDATE_NO_PREFLIGHT) |
+             (options->way_back ? 0 : CPR_UPDATE_NO_WAY_BACK),
+    .argv = argv,
+    .preflight_timeout_ms = options->preflight_timeout_ms,
+  };
+}
+
 bool
 update_run (Update *update, GError **error)
 {
@@ -106,13 +126,34 @@ update_run (Update *update, GError **error)
   if (!argv)
     return false;
 
-  const CprUpdate cpr_update = {
-    .size = sizeof cpr_update,
-    .mode = CPR_MODE_EXEC,
-    .flags = update->options->guardian ? 0 : CPR_UPDATE_NO_GUARDIAN,
-    .argv = argv,
-  };
+  const CprUpdate cpr_update = make_update (update, argv);
   return cpr_session_update (update->session, &cpr_update, error);
+}
+
+bool
+update_check (Update *update, GString *text, GError **error)
+{
+  g_auto (GStrv) argv = get_argv (update, error);
+  if (!argv)
+    return false;
+
+  const CprUpdate cpr_update = make_update (update, argv);
+  g_autoptr (CprPreflight) preflight = NULL;
+  g_autoptr (GError) refusal = NULL;
+  if (cpr_session_preflight (update->session, &cpr_update, &preflight, &refusal))
+    g_string_append (text, "would go through\n");
+  else if (!preflight)
+    {
+      g_propagate_error (error, g_steal_pointer (&refusal));
+      return false;
+    }
+  for (size_t i = 0; i < cpr_preflight_get_n_findings (preflight); i++)
+    {
+      const CprFinding *finding = cpr_preflight_get_finding (preflight, i);
+      g_string_append_printf (text, "%s%s: %s\n", finding->way_back ? "way back: " : "",
+                              finding->severity == CPR_SEVERITY_LOSS ? "loss" : "refused", finding->message);
+    }
+  return true;
 }
 
 static const char *

@@ -7,6 +7,11 @@
 /* The update: what to update to, which is a device's state, and doing it. Only update.c knows libcpr's update API. */
 typedef struct _Update Update;
 
+extern const CprDeviceType update_type;
+
+/* In a preflight: what update_new() would add. */
+void update_declare (CprInventory *inventory);
+
 /* @options must outlive it. */
 Update *update_new (CprSession *session, const Options *options, GError **error);
 void update_free (Update *update);
@@ -17,6 +22,9 @@ bool update_set_mode (Update *update, const char *mode, GError **error);
 
 /* Updates. Returns only if it failed; the guest then is as it was. On success main() of the new program is next. */
 bool update_run (Update *update, GError **error);
+
+/* Asks whether it would work, with the guest running: writes "would go through" or what stands in the way. */
+bool update_check (Update *update, GString *text, GError **error);
 
 /* How the last update ended: in full for `info migrate`, and in brief for whoever asked for it. */
 void update_describe (const Update *update, GString *text);

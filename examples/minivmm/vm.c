@@ -141,6 +141,12 @@ vm_new (const AccelConfig *config, const Options *options, GError **error)
   return g_steal_pointer (&vm);
 }
 
+void
+vm_declare (CprInventory *inventory, const Options *options)
+{
+  choose_accel (options->accel)->declare (inventory, options->n_vcpus);
+}
+
 bool
 vm_reset (Vm *vm, const char *guest, GError **error)
 {

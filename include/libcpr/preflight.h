@@ -107,7 +107,8 @@ typedef struct _CprPreflight CprPreflight;
  *
  * Errors: %CPR_ERROR_REFUSED (a program answered that it couldn't; the message is the first such finding), or that didn't
  * answer: it can't be started, lacks a shared library, isn't made with libcpr, crashed, hung; the message says which and what
- * it printed. %CPR_ERROR_INVALID, %CPR_ERROR_SYSTEM, %CPR_ERROR_STATE.
+ * it printed. Those that cpr_session_update() has without asking: %CPR_ERROR_INVALID, %CPR_ERROR_BLOCKED, %CPR_ERROR_MISMATCH,
+ * %CPR_ERROR_SYSTEM (the program isn't there; no fds left), %CPR_ERROR_STATE.
  *
  * After failure: nothing has changed; the child processes are gone.
  *
@@ -161,7 +162,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprPreflight, cpr_preflight_free)
  * cpr_inventory_add_fd:
  * @inventory: what the `declare` callback got
  * @name: the fd's name
- * @index: its index
+ * @index: its index, or -1: all of that name, however many there are, as the connections of clients
  *
  * Says that this program would take over an fd of that name. Permitted states: in the callback only.
  *

@@ -119,15 +119,21 @@ cpr_fd_sort (GArray *fds)
 }
 
 int
-cpr_fd_above_std (int fd)
+cpr_fd_from (int fd, int least)
 {
   int moved;
 
-  if (fd < 0 || fd > STDERR_FILENO)
+  if (fd < 0 || fd >= least)
     return fd;
-  moved = cpr_sys->fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  moved = cpr_sys->fcntl (fd, F_DUPFD_CLOEXEC, least);
   cpr_fd_clear (&fd);
   return moved;
+}
+
+int
+cpr_fd_above_std (int fd)
+{
+  return cpr_fd_from (fd, STDERR_FILENO + 1);
 }
 
 /* What getdents64() answers with (Linux: man 2 getdents). Called directly: opendir() allocates 32 KiB, and a

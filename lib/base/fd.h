@@ -34,6 +34,9 @@ void cpr_fd_sort (GArray *fds);
 /* @fd, or where it is 0, 1 or 2, because those were closed, a duplicate above them in its place; -1 and errno go through. */
 int cpr_fd_above_std (int fd);
 
+/* @fd, or where it is below @least a duplicate from there on in its place; -1 and errno go through. */
+int cpr_fd_from (int fd, int least);
+
 /* Closes *fd if it is open and sets it to -1; errno is kept. */
 void cpr_fd_clear (int *fd);
 

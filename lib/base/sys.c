@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -73,6 +74,29 @@ sys_setitimer (int which, const struct itimerval *value, struct itimerval *old)
 }
 
 static int
+sys_waitid (idtype_t type, id_t id, siginfo_t *info, int options)
+{
+  return waitid (type, id, info, options);
+}
+
+static int
+sys_poll (struct pollfd *fds, nfds_t n_fds, int timeout_ms)
+{
+  return poll (fds, n_fds, timeout_ms);
+}
+
+static int
+sys_posix_spawn (pid_t *pid,
+                 const char *path,
+                 const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attributes,
+                 char *const *argv,
+                 char *const *envp)
+{
+  return posix_spawn (pid, path, actions, attributes, argv, envp);
+}
+
+static int
 sys_fstat (int fd, struct stat *st)
 {
   return fstat (fd, st);
@@ -84,6 +108,7 @@ const CprSys cpr_sys_kernel = {
   .fallocate = fallocate,
   .write = write,
   .pread = pread,
+  .preadv = preadv,
   .open = sys_open,
   .close = close,
   .close_range = sys_close_range,
@@ -102,6 +127,11 @@ const CprSys cpr_sys_kernel = {
   .execve = execve,
   .execveat = sys_execveat,
   .waitpid = waitpid,
+  .waitid = sys_waitid,
+  .kill = kill,
+  .pipe2 = pipe2,
+  .poll = sys_poll,
+  .posix_spawn = sys_posix_spawn,
   .setitimer = sys_setitimer,
 };
 

@@ -2,15 +2,19 @@
 #ifndef CPR_BASE_SYS_H
 #define CPR_BASE_SYS_H
 
+#include <poll.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 
 /* The one table of the system calls that can fail an update. Everything above calls the kernel through it, so
  * that a test can script the answers or fail the n-th call. Each entry answers like its wrapper in libc: -1
- * and errno.
+ * and errno; posix_spawn the error's number.
  *
  * The guardian is the exception: its code runs without errno and calls the kernel directly (handoff/raw.h).
  */
@@ -21,6 +25,7 @@ typedef struct
   int (*fallocate) (int fd, int mode, off_t offset, off_t len);
   ssize_t (*write) (int fd, const void *data, size_t len);
   ssize_t (*pread) (int fd, void *data, size_t len, off_t offset);
+  ssize_t (*preadv) (int fd, const struct iovec *parts, int n, off_t offset);
   int (*open) (const char *path, int flags, mode_t mode);
   int (*close) (int fd);
   int (*close_range) (unsigned first, unsigned last, int flags);
@@ -39,6 +44,16 @@ typedef struct
   int (*execve) (const char *path, char *const *argv, char *const *envp);
   int (*execveat) (int fd, char *const *argv, char *const *envp);
   pid_t (*waitpid) (pid_t pid, int *status, int options);
+  int (*waitid) (idtype_t type, id_t id, siginfo_t *info, int options);
+  int (*kill) (pid_t pid, int signal);
+  int (*pipe2) (int fds[2], int flags);
+  int (*poll) (struct pollfd *fds, nfds_t n_fds, int timeout_ms);
+  int (*posix_spawn) (pid_t *pid,
+                      const char *path,
+                      const posix_spawn_file_actions_t *actions,
+                      const posix_spawnattr_t *attributes,
+                      char *const *argv,
+                      char *const *envp);
   int (*setitimer) (int which, const struct itimerval *value, struct itimerval *old);
 } CprSys;
 

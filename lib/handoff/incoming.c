@@ -11,6 +11,8 @@
 #include "base/signals.h"
 #include "base/sys.h"
 #include "base/uapi.h"
+#include "handoff/executable.h"
+#include "handoff/question.h"
 
 static bool
 is_sealed_state (int fd)
@@ -138,6 +140,29 @@ check_identity (const CprManifest *manifest, const char *vm_name, GError **error
   return true;
 }
 
+/* On the way there: it is the very program that was asked. */
+static bool
+check_successor (const CprIncoming *incoming, GError **error)
+{
+  const CprSuccessor *asked = &incoming->manifest.successor;
+  g_autofree char *path = NULL, *was = NULL, *is = NULL;
+  CprSuccessor here;
+
+  if (asked->build_id == NULL || incoming->attempt > 1)
+    return true;
+  if (!cpr_executable_get (&here, &path, error))
+    return false;
+  if (!cpr_executable_equal (&here, asked))
+    {
+      was = cpr_executable_describe (asked);
+      is = cpr_executable_describe (&here);
+      cpr_throw (error, CPR_ERROR_MISMATCH, "program: the one that said it would take over was %s; this is '%s', %s",
+                 was, path != NULL ? path : "", is);
+    }
+  cpr_executable_clear (&here);
+  return was == NULL;
+}
+
 static bool
 take_up (CprIncoming *incoming, const char *vm_name, GError **error)
 {
@@ -147,22 +172,25 @@ take_up (CprIncoming *incoming, const char *vm_name, GError **error)
     return false;
   if (cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
     cpr_throw_errno (&reason, errno, "close_range");
-  else if (check_identity (&incoming->manifest, vm_name, &reason) &&
+  else if (check_successor (incoming, &reason) && check_identity (&incoming->manifest, vm_name, &reason) &&
            cpr_fd_table_verify (&incoming->manifest.fds, cpr_guardians_find (incoming->baton.page), &reason))
     return true;
   return cpr_incoming_give_back (incoming, NULL, reason, error);
 }
 
 bool
-cpr_incoming_take_up (CprIncoming **incoming, const char *vm_name, GError **error)
+cpr_incoming_take_up (CprIncoming **incoming, int *question, const char *vm_name, GError **error)
 {
   CprIncoming *made;
   int fd;
 
   *incoming = NULL;
+  *question = -1;
   if (!find_state (&fd, error))
     return false;
-  if (fd < 0)
+  if (fd >= 0 && cpr_question_is_one (fd))
+    *question = fd;
+  if (fd < 0 || *question >= 0)
     return true;
 
   made = g_new0 (CprIncoming, 1);

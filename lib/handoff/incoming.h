@@ -20,8 +20,8 @@ typedef struct
 
 /* Finds out whether this process was handed a state: *incoming is NULL if not. A state that isn't for this
  * VM, user, boot or process is an error; where the old program can be executed again, it is, and the function
- * doesn't return. */
-bool cpr_incoming_take_up (CprIncoming **incoming, const char *vm_name, GError **error);
+ * doesn't return. @question: the fd of a preflight's question, should this process have been started to be asked, or -1. */
+bool cpr_incoming_take_up (CprIncoming **incoming, int *question, const char *vm_name, GError **error);
 void cpr_incoming_free (CprIncoming *incoming);
 
 /* Whether this process still is the one that the baton was offered to. */

@@ -105,8 +105,8 @@ cpr_program_write (const CprProgram *program, CprWriter *writer)
   put_text (writer, program->comm);
   cpr_writer_put_u32 (writer, program->umask);
   cpr_writer_put_u64 (writer, program->ignored_signals);
-  cpr_writer_put_u32 (writer, RLIM_NLIMITS);
-  for (int i = 0; i < RLIM_NLIMITS; i++)
+  cpr_writer_put_u32 (writer, program->n_limits);
+  for (unsigned i = 0; i < program->n_limits; i++)
     {
       cpr_writer_put_u64 (writer, program->limits[i].rlim_cur);
       cpr_writer_put_u64 (writer, program->limits[i].rlim_max);

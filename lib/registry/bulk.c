@@ -17,26 +17,10 @@ cpr_bulk_write (CprBulk *bulk, const void *data, size_t size, GError **error)
   return true;
 }
 
-GHashTable *
-cpr_bulk_index (CprReader *reader)
-{
-  GHashTable *first = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  CprBulkPiece piece;
-
-  for (guint i = 0; i < reader->chunks->len; i++)
-    if (cpr_reader_get_piece (reader, i, &piece) && piece.offset == 0)
-      g_hash_table_insert (first, g_strdup (piece.device), GUINT_TO_POINTER (i));
-  return first;
-}
-
 void
-cpr_bulk_open (CprBulk *bulk, const char *device, CprReader *reader, guint chunk)
+cpr_bulk_open (CprBulk *bulk, CprReader *reader, const CprBulkData *data)
 {
-  CprBulkPiece piece;
-
-  *bulk = (CprBulk){ .device = device, .reader = reader, .next = chunk };
-  for (guint i = chunk; cpr_reader_get_piece (reader, i, &piece) && strcmp (piece.device, device) == 0; i++)
-    bulk->left += piece.len;
+  *bulk = (CprBulk){ .device = data->device, .reader = reader, .next = data->first, .left = data->size };
 }
 
 void
@@ -68,23 +52,19 @@ take_buffered (CprBulk *bulk, uint8_t *data, size_t size)
 static bool
 read_piece (CprBulk *bulk, uint8_t *data, size_t size, size_t *got, GError **error)
 {
-  CprBulkPiece piece;
+  size_t piece = cpr_reader_get_piece_size (bulk->reader, bulk->next);
 
-  if (!cpr_reader_get_piece (bulk->reader, bulk->next, &piece))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its bulk data can't be read again", bulk->device);
-  if (piece.len <= size)
+  if (piece <= size)
     {
-      *got = (size_t) piece.len;
-      bulk->next++;
-      return cpr_reader_read_piece (bulk->reader, &piece, data, error);
+      *got = piece;
+      return cpr_reader_read_piece (bulk->reader, bulk->next++, data, error);
     }
   g_free (bulk->buffer);
-  bulk->buffer = g_malloc ((size_t) piece.len);
+  bulk->buffer = g_malloc (piece);
   bulk->buffered = bulk->taken = 0;
-  if (!cpr_reader_read_piece (bulk->reader, &piece, bulk->buffer, error))
+  if (!cpr_reader_read_piece (bulk->reader, bulk->next++, bulk->buffer, error))
     return false;
-  bulk->next++;
-  bulk->buffered = (size_t) piece.len;
+  bulk->buffered = piece;
   *got = take_buffered (bulk, data, size);
   return true;
 }

@@ -18,11 +18,8 @@ struct _CprBulk
   size_t buffered, taken;
 };
 
-/* Finds the pieces of each device in a stream: name → index of the first one's chunk. */
-GHashTable *cpr_bulk_index (CprReader *reader);
-
-/* Opens the pieces that begin at @chunk. */
-void cpr_bulk_open (CprBulk *bulk, const char *device, CprReader *reader, guint chunk);
+/* For reading a device's data. */
+void cpr_bulk_open (CprBulk *bulk, CprReader *reader, const CprBulkData *data);
 void cpr_bulk_clear (CprBulk *bulk);
 
 /* A callback that fails without saying why is a bug of the VMM that an operator should still be able to read. */

@@ -14,7 +14,6 @@ struct _CprDeviceLoad
 {
   GPtrArray *devices; /* CprDevice, in the order of loading */
   GHashTable *sections;
-  GHashTable *bulk;
   CprPlans *plans;
   CprReader *reader;
   const CprCodec *codec;
@@ -66,15 +65,16 @@ read_sections (const CprSchema *schema, CprReader *reader, GError **error)
 
 /* Bulk data of a device that isn't there. */
 static bool
-check_bulk (GHashTable *bulk, GHashTable *sections, GError **error)
+check_bulk (CprReader *reader, GHashTable *sections, GError **error)
 {
-  GHashTableIter iter;
-  void *name;
+  for (guint i = 0; i < reader->bulk->len; i++)
+    {
+      const CprBulkData *bulk = reader->bulk->pdata[i];
 
-  g_hash_table_iter_init (&iter, bulk);
-  while (g_hash_table_iter_next (&iter, &name, NULL))
-    if (!g_hash_table_contains (sections, name))
-      return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s' has bulk data and no section", (char *) name);
+      reader->at = g_array_index (reader->chunks, CprChunk, bulk->first).offset;
+      if (!g_hash_table_contains (sections, bulk->device))
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s' has bulk data and no section", bulk->device);
+    }
   return true;
 }
 
@@ -82,7 +82,6 @@ bool
 cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error)
 {
   g_autoptr (GHashTable) sections = read_sections (schema, reader, error);
-  g_autoptr (GHashTable) bulk = NULL;
   CprChunk chunk;
 
   if (sections == NULL)
@@ -106,8 +105,7 @@ cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec 
         return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': %zu bytes follow its last field", name,
                           cpr_cursor_left (&fields));
     }
-  bulk = cpr_bulk_index (reader);
-  return check_bulk (bulk, sections, error);
+  return check_bulk (reader, sections, error);
 }
 
 static bool
@@ -123,7 +121,7 @@ check_device (CprDeviceLoad *load, const CprDevice *device, GError **error)
       g_prefix_error (error, "device '%s': ", device->name);
       return false;
     }
-  if (g_hash_table_contains (load->bulk, device->name) && device->type->load_bulk == NULL)
+  if (cpr_reader_find_bulk (load->reader, device->name) != NULL && device->type->load_bulk == NULL)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "device '%s': there is bulk data in the state, it knows of none here",
                       device->name);
   return true;
@@ -144,7 +142,7 @@ check_devices (CprDeviceLoad *load, GError **error)
     if (((Section *) section)->plan == NULL)
       return cpr_throw (error, CPR_ERROR_MISMATCH, "device '%s' of type '%s' is in the state and not here",
                         (char *) name, ((Section *) section)->type->name);
-  return check_bulk (load->bulk, load->sections, error);
+  return check_bulk (load->reader, load->sections, error);
 }
 
 CprDeviceLoad *
@@ -162,20 +160,19 @@ cpr_device_load_new (
   load->sections = read_sections (schema, reader, error);
   if (load->sections == NULL)
     return NULL;
-  load->bulk = cpr_bulk_index (reader);
   return check_devices (load, error) ? g_steal_pointer (&load) : NULL;
 }
 
 static bool
 load_bulk (const CprDeviceLoad *load, const CprDevice *device, GError **error)
 {
-  void *first;
+  const CprBulkData *data = cpr_reader_find_bulk (load->reader, device->name);
   CprBulk bulk;
   bool ok;
 
-  if (!g_hash_table_lookup_extended (load->bulk, device->name, NULL, &first))
+  if (data == NULL)
     return true;
-  cpr_bulk_open (&bulk, device->name, load->reader, GPOINTER_TO_UINT (first));
+  cpr_bulk_open (&bulk, load->reader, data);
   ok = device->type->load_bulk (device->state, &bulk, error);
   cpr_bulk_clear (&bulk);
   if (!ok)
@@ -219,7 +216,6 @@ cpr_device_load_free (CprDeviceLoad *load)
     return;
   g_clear_pointer (&load->devices, g_ptr_array_unref);
   g_clear_pointer (&load->sections, g_hash_table_unref);
-  g_clear_pointer (&load->bulk, g_hash_table_unref);
   cpr_plans_free (load->plans);
   g_free (load);
 }

@@ -75,3 +75,38 @@ cpr_device_table_write_sections (
       return false;
   return true;
 }
+
+bool
+cpr_device_table_write_list (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
+{
+  g_autoptr (GPtrArray) devices = cpr_device_table_sort (table, error); /* can they be sorted at all? */
+
+  if (devices == NULL)
+    return false;
+  cpr_writer_begin_chunk (writer, CPR_CHUNK_DEVICES, 0);
+  cpr_writer_put_u32 (writer, devices->len);
+  for (guint i = 0; i < devices->len; i++)
+    {
+      const CprDevice *device = devices->pdata[i];
+
+      cpr_writer_put_string (writer, device->name);
+      cpr_writer_put_u32 (writer, cpr_schema_builder_add (builder, device->type));
+      cpr_writer_put_u32 (writer, device->type->trial_save ? CPR_DEVICES_FLAG_TRIAL : 0);
+    }
+  cpr_writer_end_chunk (writer);
+  return true;
+}
+
+bool
+cpr_device_table_write_trial (
+    const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error)
+{
+  for (guint i = 0; i < table->devices->len; i++)
+    {
+      const CprDevice *device = table->devices->pdata[i];
+
+      if (device->type->trial_save && !cpr_device_write_section (device, builder, codec, writer, error))
+        return false;
+    }
+  return true;
+}

@@ -52,6 +52,12 @@ bool cpr_device_write_section (
 bool cpr_device_table_write_sections (
     const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
 
+/* For a preflight: the DEVICES chunk, and one SECTION chunk per device whose type permits that while the guest runs. */
+bool
+cpr_device_table_write_list (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer, GError **error);
+bool cpr_device_table_write_trial (
+    const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
+
 /* Makes sure that the sections of a stream go with its schema and that every value is what it must be. */
 bool cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error);
 

@@ -6,6 +6,7 @@
 
 #include "handoff/incoming.h"
 #include "session/finish.h"
+#include "session/preflight.h"
 #include "session/states.h"
 
 struct _CprSession
@@ -24,6 +25,8 @@ struct _CprSession
   CprIncoming *incoming; /* from the take-up to the commit */
   CprFinish *finish;     /* from the commit on */
 
+  CprPassed passed; /* by the program that is next */
+
   /* The last update. */
   CprUpdateStatus status;
   uint64_t generation;
@@ -37,6 +40,14 @@ void cpr_session_log (const CprSession *session, CprLogLevel level, const char *
 
 /* cpr_call_check(), and that this is the process that the session belongs to: a forked child would run the guest twice. */
 bool cpr_session_check_call (const CprSession *session, CprCall call, GError **error);
+
+/* What can't be right in any program. */
+bool cpr_session_check_config (const CprSessionConfig *config, GError **error);
+/* What stands in the way of an update, as far as this process knows. */
+bool cpr_session_check_update (const CprSession *session, const CprUpdate *update, GError **error);
+
+/* The VM chunk as it is now; its strings are the session's. */
+bool cpr_session_make_head (const CprSession *session, CprManifest *head, GError **error);
 
 /* Calls the VMM's stop callback. */
 bool cpr_session_call_stop (CprSession *session, GError **error);

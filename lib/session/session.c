@@ -6,6 +6,7 @@
 #include "base/name.h"
 #include "base/signals.h"
 #include "base/sys.h"
+#include "session/answer.h"
 #include "session/private.h"
 
 void
@@ -31,8 +32,8 @@ cpr_session_check_call (const CprSession *session, CprCall call, GError **error)
   return cpr_call_check (call, session->state, error);
 }
 
-static bool
-check_config (const CprSessionConfig *config, GError **error)
+bool
+cpr_session_check_config (const CprSessionConfig *config, GError **error)
 {
   if (!cpr_name_check ("VM", config->name, error))
     return false;
@@ -84,7 +85,8 @@ stamp (CprSession *session, CprStep step)
 static bool
 prepare (CprSession *session, GError **error)
 {
-  return check_config (&session->config, error) && cpr_program_record (&session->program, session->config.argv, error);
+  return cpr_session_check_config (&session->config, error) &&
+         cpr_program_record (&session->program, session->config.argv, error);
 }
 
 static void
@@ -105,14 +107,20 @@ cpr_session_new (const CprSessionConfig *config, GError **error)
   g_autofree CprSession *session = NULL;
   CprIncoming *incoming;
   GError *reason = NULL;
+  int question;
 
   g_return_val_if_fail (config != NULL && config->size >= G_STRUCT_OFFSET (CprSessionConfig, argv), NULL);
 
   session = g_new0 (CprSession, 1);
   memcpy (&session->config, config, MIN (config->size, sizeof session->config));
   session->program.exe_fd = -1;
-  if (!cpr_incoming_take_up (&incoming, config->name, error))
+  if (!cpr_incoming_take_up (&incoming, &question, config->name, error))
     return NULL;
+  if (question >= 0)
+    {
+      cpr_session_answer (&session->config, question, error);
+      return NULL;
+    }
   if (!prepare (session, &reason))
     {
       cpr_program_clear (&session->program);
@@ -362,6 +370,7 @@ cpr_session_free (CprSession *session)
   cpr_ram_table_clear (&session->ram);
   cpr_fd_table_clear (&session->fds);
   cpr_program_clear (&session->program);
+  cpr_passed_clear (&session->passed);
   g_array_unref (session->held);
   g_free (session->error);
   g_free (session->name);

@@ -30,6 +30,7 @@ static const struct
   [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED },
   [CPR_CALL_PAUSE] = { "cpr_session_pause", ACTIVE },
   [CPR_CALL_RESUME] = { "cpr_session_resume", ACTIVE },
+  [CPR_CALL_PREFLIGHT] = { "cpr_session_preflight", ACTIVE },
   [CPR_CALL_UPDATE] = { "cpr_session_update", ACTIVE },
   [CPR_CALL_FREE] = { "cpr_session_free", FRESH | INCOMING | LOADED | ACTIVE | LOST },
 };

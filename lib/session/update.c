@@ -25,8 +25,8 @@ typedef struct
   CprSchemaBuilder builder;
 } State;
 
-static bool
-check_update (CprSession *session, const CprUpdate *update, GError **error)
+bool
+cpr_session_check_update (const CprSession *session, const CprUpdate *update, GError **error)
 {
   const CprRamBlock *block = cpr_ram_table_find_private (&session->ram);
 
@@ -40,23 +40,30 @@ check_update (CprSession *session, const CprUpdate *update, GError **error)
   return true;
 }
 
+bool
+cpr_session_make_head (const CprSession *session, CprManifest *head, GError **error)
+{
+  *head = (CprManifest){ .vm_name = session->name,
+                         .uid = geteuid (),
+                         .pid = (uint32_t) getpid (),
+                         .generation = session->generation,
+                         .run_state = session->run_state,
+                         .saved_ns = cpr_now_ns (),
+                         .saved_real_ns = cpr_real_now_ns (),
+                         .signal_mask = cpr_signals_get_mask () };
+  return cpr_boot_id_get (head->boot_id, error);
+}
+
 /* All of it is known before the guest stops: nothing can be registered while an update is under way. */
 static bool
 write_manifest (CprSession *session, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
 {
-  CprManifest head = { .vm_name = session->name,
-                       .uid = geteuid (),
-                       .pid = (uint32_t) getpid (),
-                       .generation = session->generation,
-                       .run_state = session->run_state,
-                       .saved_ns = cpr_now_ns (),
-                       .saved_real_ns = cpr_real_now_ns (),
-                       .signal_mask = cpr_signals_get_mask () };
+  CprManifest head;
 
-  if (!cpr_boot_id_get (head.boot_id, error))
+  if (!cpr_session_make_head (session, &head, error))
     return false;
   cpr_manifest_write_vm (&head, writer);
-  cpr_manifest_write_program (&session->program, NULL, writer);
+  cpr_manifest_write_program (&session->program, session->passed.is_there ? &session->passed.next : NULL, writer);
   cpr_manifest_write_tables (&session->fds, &session->ram, writer);
   cpr_device_table_write_schema (&session->devices, builder, writer);
   return true;
@@ -106,7 +113,8 @@ launch (CprSession *session, CprExecve *exec, GError **error)
   State state;
 
   session->state = CPR_SESSION_STATE_UPDATING;
-  exec->baton.page->stamps[CPR_STEP_CHECK] = session->stamps[CPR_STEP_CHECK];
+  for (CprStep step = CPR_STEP_CHECK; step <= CPR_STEP_PREFLIGHT; step++)
+    exec->baton.page->stamps[step] = session->stamps[step];
   cpr_writer_init (&state.writer, exec->state_fd);
   cpr_schema_builder_init (&state.builder);
   if (write_manifest (session, &state.builder, &state.writer, error))
@@ -121,13 +129,26 @@ launch (CprSession *session, CprExecve *exec, GError **error)
     session->state = CPR_SESSION_STATE_ACTIVE;
 }
 
+/* With the guest running. */
+static bool
+ask_first (CprSession *session, const CprUpdate *update, GError **error)
+{
+  if ((update->flags & CPR_UPDATE_NO_PREFLIGHT) != 0)
+    {
+      cpr_passed_clear (&session->passed);
+      return true;
+    }
+  session->stamps[CPR_STEP_PREFLIGHT] = cpr_now_ns ();
+  return cpr_session_pass_preflight (session, update, true, NULL, error);
+}
+
 static void
 run_update (CprSession *session, const CprUpdate *update, GError **error)
 {
   bool with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
   CprExecve exec;
 
-  if (!check_update (session, update, error))
+  if (!cpr_session_check_update (session, update, error))
     return;
   if (session->finish != NULL)
     cpr_finish_wait (session->finish);
@@ -135,6 +156,8 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
   session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
   session->had_guardian = with_guardian;
+  if (!ask_first (session, update, error))
+    return;
   if (cpr_execve_prepare (&exec, update->argv, update->envp != NULL ? update->envp : environ, &session->program,
                           &session->fds, session->held, with_guardian, error))
     {
@@ -155,6 +178,7 @@ cpr_session_update (CprSession *session, const CprUpdate *update, GError **error
 
   memcpy (&own, update, MIN (update->size, sizeof own));
   run_update (session, &own, &reason);
+  cpr_passed_clear (&session->passed); /* it was good for one update */
   session->status = CPR_UPDATE_FAILED;
   g_free (session->error);
   session->error = g_strdup (reason->message);

@@ -57,6 +57,16 @@ enum
   CPR_CHUNK_FLAG_OPTIONAL = 1u << 0 /* a reader that doesn't know the type skips it */
 };
 
+enum
+{
+  CPR_QUESTION_FLAG_SCHEMA = 1u << 0 /* of QUESTION: only the schema is asked for */
+};
+
+enum
+{
+  CPR_DEVICES_FLAG_TRIAL = 1u << 0 /* of a device in DEVICES: a SECTION follows, saved while the guest ran */
+};
+
 /* Flags of a field in the schema. */
 enum
 {

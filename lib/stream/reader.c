@@ -138,6 +138,7 @@ read_frame (CprReader *reader, uint64_t pos, CprChunk *chunk, GError **error)
   chunk->len = cpr_cursor_get_u64 (&header);
   chunk->offset = pos;
   chunk->payload = (CprCursor){ .len = 0 };
+  chunk->prefix = chunk->size = 0;
   if (chunk->len > left - FRAME || padded (chunk->len) > left - FRAME)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the chunk at offset %" G_GUINT64_FORMAT, pos);
   if (chunk->len > (chunk->type == CPR_CHUNK_BULK ? CPR_LIMIT_BULK + BULK_PREFIX_MAX : CPR_LIMIT_PAYLOAD))
@@ -182,57 +183,64 @@ check_chunk (CprReader *reader, CprChunk *chunk, GError **error)
   return check_type (chunk, error);
 }
 
-/* A BULK chunk up to its data, as bytes and as what they say. */
+/* A BULK chunk up to its data. */
 static bool
-read_prefix (CprReader *reader, const CprChunk *chunk, CprBulkPiece *piece, CprCursor *prefix)
+read_prefix (CprReader *reader, CprChunk *chunk, const char **device, uint64_t *offset)
 {
   CprCursor cursor;
+  uint64_t size;
 
   if (!peek (reader, chunk->offset, &cursor, NULL))
     return false;
   cursor.len = (size_t) MIN (cursor.len, CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len);
   cursor.pos = CPR_FORMAT_CHUNK_HEADER_SIZE;
-  piece->device = cpr_cursor_get_name (&cursor);
-  piece->offset = cpr_cursor_get_u64 (&cursor);
+  *device = cpr_cursor_get_name (&cursor);
+  *offset = cpr_cursor_get_u64 (&cursor);
   for (size_t padding = -cursor.pos & 7; padding > 0; padding--)
     cursor.failed |= cpr_cursor_get_u8 (&cursor) != 0;
-  *prefix = (CprCursor){ .data = cursor.data, .len = cursor.pos };
-  piece->len = CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len - cursor.pos;
-  return !cursor.failed && piece->len > 0 && piece->len <= CPR_LIMIT_BULK;
+  size = CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len - cursor.pos;
+  chunk->prefix = (uint32_t) cursor.pos;
+  chunk->size = (uint32_t) size;
+  return !cursor.failed && size > 0 && size <= CPR_LIMIT_BULK;
 }
 
-/* The devices whose bulk data has been seen, and how far that of the last came. */
-typedef struct
+static void
+bulk_free (void *data)
 {
-  GHashTable *devices;
-  const char *last;
-  uint64_t end;
-} BulkSoFar;
+  CprBulkData *bulk = data;
+
+  g_free ((char *) bulk->device);
+  g_free (bulk);
+}
 
 /* One piece after the other, one device after the other. */
 static bool
-check_bulk (CprReader *reader, const CprChunk *chunk, BulkSoFar *bulk, GError **error)
+check_bulk (CprReader *reader, CprChunk *chunk, GError **error)
 {
-  CprBulkPiece piece;
-  CprCursor prefix;
+  CprBulkData *bulk = reader->bulk->len > 0 ? reader->bulk->pdata[reader->bulk->len - 1] : NULL;
+  const char *device;
+  uint64_t offset;
 
   if (!check_type (chunk, error))
     return false;
-  if (!read_prefix (reader, chunk, &piece, &prefix))
+  if (!read_prefix (reader, chunk, &device, &offset))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the bulk data at offset %" G_GUINT64_FORMAT " can't be right",
                       chunk->offset);
-  if (bulk->last == NULL || strcmp (piece.device, bulk->last) != 0)
+  if (bulk == NULL || strcmp (device, bulk->device) != 0)
     {
-      char *name = g_strdup (piece.device);
-
-      bulk->last = g_hash_table_add (bulk->devices, name) ? name : NULL;
-      bulk->end = 0;
+      bulk = g_new0 (CprBulkData, 1);
+      bulk->device = g_strdup (device);
+      bulk->first = reader->chunks->len;
+      g_ptr_array_add (reader->bulk, bulk);
+      if (!g_hash_table_insert (reader->bulk_by_device, (char *) bulk->device, bulk))
+        offset = UINT64_MAX; /* it was there before */
     }
-  if (bulk->last == NULL || piece.offset != bulk->end)
+  if (offset != bulk->size)
     return cpr_throw (error, CPR_ERROR_CORRUPT,
                       "state: the bulk data at offset %" G_GUINT64_FORMAT " doesn't go on where the last piece ended",
                       chunk->offset);
-  bulk->end += piece.len;
+  bulk->size += chunk->size;
+  bulk->n++;
   return true;
 }
 
@@ -317,7 +325,7 @@ check_end (const CprReader *reader, CprChunk *chunk, uint64_t end, GError **erro
 }
 
 static bool
-check_chunks (CprReader *reader, BulkSoFar *bulk, GError **error)
+check_chunks (CprReader *reader, GError **error)
 {
   const Stage *stage = NULL;
   CprChunk chunk;
@@ -329,8 +337,7 @@ check_chunks (CprReader *reader, BulkSoFar *bulk, GError **error)
 
       if (!read_frame (reader, reader->at, &chunk, error))
         return false;
-      if (chunk.type == CPR_CHUNK_BULK ? !check_bulk (reader, &chunk, bulk, error)
-                                       : !check_chunk (reader, &chunk, error))
+      if (chunk.type == CPR_CHUNK_BULK ? !check_bulk (reader, &chunk, error) : !check_chunk (reader, &chunk, error))
         return false;
       if (is_known (chunk.type) && !check_order (reader, &stage, &chunk, error))
         return false;
@@ -345,11 +352,10 @@ check_chunks (CprReader *reader, BulkSoFar *bulk, GError **error)
 static bool
 check (CprReader *reader, GError **error)
 {
-  g_autoptr (GHashTable) devices = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  BulkSoFar bulk = { .devices = devices };
-
   reader->chunks = g_array_new (FALSE, FALSE, sizeof (CprChunk));
-  if (!check_header (reader, error) || !check_chunks (reader, &bulk, error))
+  reader->bulk = g_ptr_array_new_with_free_func (bulk_free);
+  reader->bulk_by_device = g_hash_table_new (g_str_hash, g_str_equal);
+  if (!check_header (reader, error) || !check_chunks (reader, error))
     return false;
   cpr_reader_rewind (reader);
   return true;
@@ -381,7 +387,10 @@ void
 cpr_reader_clear (CprReader *reader)
 {
   g_clear_pointer (&reader->chunks, g_array_unref);
+  g_clear_pointer (&reader->bulk_by_device, g_hash_table_unref);
+  g_clear_pointer (&reader->bulk, g_ptr_array_unref);
   g_clear_pointer (&reader->blocks, g_ptr_array_unref);
+  g_clear_pointer (&reader->checksum, cpr_checksum_free);
 }
 
 bool
@@ -408,73 +417,84 @@ cpr_reader_rewind (CprReader *reader)
   reader->at = 0;
 }
 
-bool
-cpr_reader_get_piece (CprReader *reader, guint chunk, CprBulkPiece *piece)
+const CprBulkData *
+cpr_reader_find_bulk (const CprReader *reader, const char *device)
 {
-  const CprChunk *at = &g_array_index (reader->chunks, CprChunk, chunk);
-  CprCursor prefix;
-
-  piece->chunk = chunk;
-  return chunk < reader->chunks->len && at->type == CPR_CHUNK_BULK && read_prefix (reader, at, piece, &prefix);
+  return g_hash_table_lookup (reader->bulk_by_device, device);
 }
 
-static const uint8_t zeros[8];
-
-/* Straight to where the data goes. */
-static bool
-read_from_fd (const CprReader *reader, uint64_t start, const CprCursor *prefix, uint8_t *data, size_t len)
+size_t
+cpr_reader_get_piece_size (const CprReader *reader, guint index)
 {
+  return g_array_index (reader->chunks, CprChunk, index).size;
+}
+
+/* What stands before and after the data of a piece. */
+typedef struct
+{
+  uint8_t prefix[CPR_FORMAT_CHUNK_HEADER_SIZE + BULK_PREFIX_MAX];
   uint8_t tail[7 + CPR_FORMAT_CHECKSUM_SIZE];
-  size_t padding = -len & 7;
-  CprChecksum *sum;
-  uint64_t checksum;
-  bool ok;
-
-  if (!cpr_fd_read_at (reader->fd, data, len, start) ||
-      !cpr_fd_read_at (reader->fd, tail, padding + CPR_FORMAT_CHECKSUM_SIZE, start + len))
-    return false;
-  sum = cpr_checksum_new ();
-  cpr_checksum_begin (sum);
-  cpr_checksum_add (sum, prefix->data, prefix->len);
-  cpr_checksum_add (sum, data, len);
-  cpr_checksum_add (sum, tail, padding);
-  memcpy (&checksum, tail + padding, sizeof checksum);
-  ok = checksum == cpr_checksum_end (sum) && memcmp (tail, zeros, padding) == 0;
-  cpr_checksum_free (sum);
-  errno = 0;
-  return ok;
-}
+  size_t tail_len;
+} Frame;
 
 static bool
-copy_from_memory (const uint8_t *start, const CprCursor *prefix, uint8_t *data, size_t len)
+read_from_fd (const CprReader *reader, const CprChunk *chunk, uint8_t *data, Frame *frame)
 {
-  size_t size = prefix->len + (size_t) padded (len);
-  uint64_t checksum;
+  const struct iovec parts[] = { { frame->prefix, chunk->prefix },
+                                 { data, chunk->size },
+                                 { frame->tail, frame->tail_len } };
+  size_t len = chunk->prefix + chunk->size + frame->tail_len;
+  uint64_t at = chunk->offset;
 
-  errno = 0;
-  memcpy (&checksum, start + size, sizeof checksum);
-  if (checksum != cpr_checksum (start, size) || memcmp (start + prefix->len + len, zeros, -len & 7) != 0)
-    return false;
-  memcpy (data, start + prefix->len, len);
+  if (cpr_sys->preadv (reader->fd, parts, G_N_ELEMENTS (parts), (off_t) at) == (ssize_t) len)
+    return true;
+  for (size_t i = 0; i < G_N_ELEMENTS (parts); at += parts[i].iov_len, i++) /* cut off by a signal, or for good */
+    if (!cpr_fd_read_at (reader->fd, parts[i].iov_base, parts[i].iov_len, at))
+      return false;
   return true;
 }
 
-bool
-cpr_reader_read_piece (CprReader *reader, const CprBulkPiece *piece, void *data, GError **error)
+static void
+copy_from_memory (const CprReader *reader, const CprChunk *chunk, uint8_t *data, Frame *frame)
 {
-  const CprChunk *chunk = &g_array_index (reader->chunks, CprChunk, piece->chunk);
-  size_t len = (size_t) piece->len;
-  CprBulkPiece again;
-  CprCursor prefix;
+  const uint8_t *start = reader->data + chunk->offset;
 
-  errno = 0;
+  memcpy (frame->prefix, start, chunk->prefix);
+  memcpy (data, start + chunk->prefix, chunk->size);
+  memcpy (frame->tail, start + chunk->prefix + chunk->size, frame->tail_len);
+}
+
+/* The checksum of the copy, which is still in the cache: so that it is right whatever happens to the source meanwhile. */
+static bool
+check_copy (CprReader *reader, const CprChunk *chunk, const uint8_t *data, const Frame *frame)
+{
+  static const uint8_t zeros[8];
+  size_t padding = frame->tail_len - CPR_FORMAT_CHECKSUM_SIZE;
+  uint64_t checksum;
+
+  if (reader->checksum == NULL)
+    reader->checksum = cpr_checksum_new ();
+  cpr_checksum_begin (reader->checksum);
+  cpr_checksum_add (reader->checksum, frame->prefix, chunk->prefix);
+  cpr_checksum_add (reader->checksum, data, chunk->size);
+  cpr_checksum_add (reader->checksum, frame->tail, padding);
+  memcpy (&checksum, frame->tail + padding, sizeof checksum);
+  return checksum == cpr_checksum_end (reader->checksum) && memcmp (frame->tail, zeros, padding) == 0;
+}
+
+bool
+cpr_reader_read_piece (CprReader *reader, guint index, void *data, GError **error)
+{
+  const CprChunk *chunk = &g_array_index (reader->chunks, CprChunk, index);
+  Frame frame = { .tail_len = (-chunk->size & 7) + CPR_FORMAT_CHECKSUM_SIZE };
+
   reader->at = chunk->offset;
-  if (read_prefix (reader, chunk, &again, &prefix) && again.len == piece->len &&
-      (reader->data != NULL ? copy_from_memory (reader->data + chunk->offset, &prefix, data, len)
-                            : read_from_fd (reader, chunk->offset + prefix.len, &prefix, data, len)))
-    return true;
-  if (errno != 0)
+  if (reader->data != NULL)
+    copy_from_memory (reader, chunk, data, &frame);
+  else if (!read_from_fd (reader, chunk, data, &frame))
     return throw_unreadable (chunk->offset, errno, error);
+  if (check_copy (reader, chunk, data, &frame))
+    return true;
   return cpr_throw (error, CPR_ERROR_CORRUPT,
                     "state: the checksum of the chunk at offset %" G_GUINT64_FORMAT " is wrong", chunk->offset);
 }

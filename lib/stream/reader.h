@@ -4,6 +4,7 @@
 
 #include <glib.h>
 
+#include "base/checksum.h"
 #include "stream/wire.h"
 
 typedef enum
@@ -20,7 +21,17 @@ typedef struct
   uint64_t offset;   /* of the chunk in the stream, for messages */
   uint64_t len;      /* of its payload */
   CprCursor payload; /* empty for BULK */
+  uint32_t prefix;   /* of BULK: from the chunk's begin to the data */
+  uint32_t size;     /* of BULK: of the data */
 } CprChunk;
+
+/* A device's data in BULK chunks. */
+typedef struct
+{
+  const char *device;
+  guint first, n; /* chunks */
+  uint64_t size;  /* of all of them */
+} CprBulkData;
 
 /* Reads a stream from memory or from an fd. Opening it verifies all of it, so that walking through the chunks can't fail; only
  * the checksums of BULK chunks are verified when their data is read. From an fd everything but that data is copied, so that
@@ -32,12 +43,15 @@ typedef struct
   const uint8_t *data; /* all of it, or NULL: in an fd */
   uint64_t len;
   int fd;
+  CprChecksum *checksum;
   GPtrArray *blocks; /* copies of parts of the fd */
   const uint8_t *block;
   uint64_t block_start, block_len;
   uint8_t peeked[CPR_READER_PEEK];
   CprStreamKind kind;
-  GArray *chunks; /* CprChunk, those skipped and END too */
+  GArray *chunks;  /* CprChunk, those skipped and END too */
+  GPtrArray *bulk; /* CprBulkData, in the order of the stream */
+  GHashTable *bulk_by_device;
   guint next;
   uint64_t at; /* the offset of the chunk that is being looked at: after a failure, where it was */
 } CprReader;
@@ -52,17 +66,12 @@ void cpr_reader_clear (CprReader *reader);
 bool cpr_reader_next (CprReader *reader, CprChunk *chunk);
 void cpr_reader_rewind (CprReader *reader);
 
-/* What a BULK chunk says of its data; the name is valid until something else is read. */
-typedef struct
-{
-  const char *device;
-  uint64_t offset; /* in the device's data */
-  uint64_t len;
-  guint chunk;
-} CprBulkPiece;
+/* NULL: it has none. */
+const CprBulkData *cpr_reader_find_bulk (const CprReader *reader, const char *device);
 
-bool cpr_reader_get_piece (CprReader *reader, guint chunk, CprBulkPiece *piece);
-/* Copies a piece's data to @data, at least as long as the piece, and verifies its checksum. */
-bool cpr_reader_read_piece (CprReader *reader, const CprBulkPiece *piece, void *data, GError **error);
+/* The size of the data of chunk @index, a BULK chunk. */
+size_t cpr_reader_get_piece_size (const CprReader *reader, guint index);
+/* Copies that data to @data and verifies its checksum. */
+bool cpr_reader_read_piece (CprReader *reader, guint index, void *data, GError **error);
 
 #endif

@@ -11,7 +11,7 @@
 #define INITIAL_SIZE (256 * 1024)
 /* What is written to an fd at a time. */
 #define FLUSH_SIZE (1024 * 1024)
-/* Small enough that what was just copied is still in the cache when its checksum is made. */
+/* Small enough that what was just copied is still in the cache when its checksum is made, here and in the reader. */
 #define BULK_PIECE (256 * 1024)
 
 static const uint8_t zeros[8];

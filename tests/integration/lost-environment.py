@@ -56,8 +56,8 @@ def a_script_that_empties_the_environment(accel):
 
 def expect_no_second_guest(accel, words="", code=None, argv=None, prefix=()):
     """The update ends the VM. What is claimed is that there is no other one, and soon nothing at all: nothing that
-    listens or could, no guardian, nobody who holds the state."""
-    with MiniVmm(accel, "--ram", "64M") as vm:
+    listens or could, no guardian, nobody who holds the state. A preflight would refuse all of these."""
+    with MiniVmm(accel, "--ram", "64M", "--no-preflight") as vm:
         vm.wait_for_ticks()
         vm.send_update(argv=argv, prefix=prefix)
         begin = time.monotonic()

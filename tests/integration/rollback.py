@@ -7,6 +7,7 @@ import tempfile
 
 from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main, read, why_no_kvm
 
+UNASKED = ["--no-preflight"]  # what would be found before the guest is stopped
 STEPS = ("new", "ram", "fds", "devices", "load", "start")
 
 
@@ -58,35 +59,38 @@ def failing_at(step):
 
 
 def another_name(accel):
-    return roll_back_then_update(accel, ["VM 'minivmm'", "VM 'other'"], options=["--name", "other"])
+    return roll_back_then_update(accel, ["VM 'minivmm'", "VM 'other'"], *UNASKED, options=["--name", "other"])
 
 
 def another_ram_size(accel):
-    return roll_back_then_update(accel, ["RAM block 'ram'", str(64 << 20), str(128 << 20)], options=["--ram", "128M"])
+    return roll_back_then_update(accel, ["RAM block 'ram'", str(64 << 20), str(128 << 20)], *UNASKED,
+                                 options=["--ram", "128M"])
 
 
 def another_ram_backend(accel):
-    return roll_back_then_update(accel, ["RAM block 'ram'", "backend"], options=["--ram-backend", "private"])
+    return roll_back_then_update(accel, ["RAM block 'ram'", "backend"],
+                                 options=["--ram-backend", "private"])
 
 
 def another_accelerator(accel):
     other = "kvm" if accel == "soft" else "soft"
     words = ["/dev/kvm"] if other == "kvm" and why_no_kvm() else [f"device '{other}"]
-    return roll_back_then_update(accel, words, options=["--accel", other])
+    return roll_back_then_update(accel, words, *UNASKED, options=["--accel", other])
 
 
 def fewer_vcpus(accel):
-    return roll_back_then_update(accel, ["vcpu"], options=["--vcpus", "1"])
+    return roll_back_then_update(accel, ["vcpu"], *UNASKED, options=["--vcpus", "1"])
 
 
 def more_vcpus(accel):
-    return roll_back_then_update(accel, ["vcpu"], options=["--vcpus", "3"])
+    return roll_back_then_update(accel, ["vcpu"], *UNASKED, options=["--vcpus", "3"])
 
 
 def an_fd_that_nobody_takes(accel):
     with tempfile.TemporaryDirectory(prefix="cpr-") as directory:
         serial = f"file:{directory}/serial"
-        return roll_back_then_update(accel, ["fd 'serial'"], "--serial", serial, options=["--serial", "null"])
+        return roll_back_then_update(accel, ["fd 'serial'"], "--serial", serial, *UNASKED,
+                                     options=["--serial", "null"])
 
 
 def without_a_guardian(accel):

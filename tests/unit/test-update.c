@@ -213,7 +213,7 @@ START_TEST (execve_that_fails_without_a_guardian_leaves_everything)
 {
   char *argv[] = { path, NULL };
   const CprUpdate update = {
-    .size = sizeof update, .mode = CPR_MODE_EXEC, .flags = CPR_UPDATE_NO_GUARDIAN, .argv = argv
+    .size = sizeof update, .mode = CPR_MODE_EXEC, .flags = update_flags () | CPR_UPDATE_NO_GUARDIAN, .argv = argv
   };
   CprUpdateInfo info = { .size = sizeof info };
 
@@ -452,8 +452,8 @@ END_TEST
 
 START_TEST (every_call_that_fails_without_a_guardian_leaves_everything)
 {
-  ck_assert_uint_gt (run_faults (CPR_UPDATE_NO_GUARDIAN, 0, ENOEXEC), 20);
-  ck_assert_uint_gt (run_faults (CPR_UPDATE_NO_GUARDIAN, ENOMEM, E2BIG), 20);
+  ck_assert_uint_gt (run_faults (update_flags () | CPR_UPDATE_NO_GUARDIAN, 0, ENOEXEC), 20);
+  ck_assert_uint_gt (run_faults (update_flags () | CPR_UPDATE_NO_GUARDIAN, ENOMEM, E2BIG), 20);
 }
 END_TEST
 

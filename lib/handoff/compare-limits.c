@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include "handoff/compare.h"
+
+/* What a program needs for itself on top of what it is handed: the library's own fds, the repair of fds on a way back, and a few
+ * for its start-up. */
+#define SPARE_FDS 16
+
+/* fds that are carried keep their numbers, and the limit is on numbers: what is below the highest may be free or not. */
+static void
+compare_files (const CprFdTable *fds, GPtrArray *findings)
+{
+  const CprFdEntry *highest = NULL;
+  uint64_t needed = fds->entries->len + SPARE_FDS;
+  struct rlimit limit;
+
+  for (guint i = 0; i < fds->entries->len; i++)
+    {
+      const CprFdEntry *entry = fds->entries->pdata[i];
+
+      if (highest == NULL || entry->fd > highest->fd)
+        highest = entry;
+    }
+  if (highest == NULL || getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+    return;
+  if ((rlim_t) highest->fd >= limit.rlim_cur)
+    cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_LIMIT, "RLIMIT_NOFILE",
+                      "limit on open files: it is %" G_GUINT64_FORMAT " here, fd '%s' %d is number %d",
+                      (uint64_t) limit.rlim_cur, highest->name, highest->index, highest->fd);
+  else if (needed > limit.rlim_cur)
+    cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_LIMIT, "RLIMIT_NOFILE",
+                      "limit on open files: it is %" G_GUINT64_FORMAT
+                      " here, %u are in the state and %d more are needed",
+                      (uint64_t) limit.rlim_cur, fds->entries->len, SPARE_FDS);
+}
+
+static bool
+may_lock_all (void)
+{
+  struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+
+  return syscall (SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_IPC_LOCK)) != 0;
+}
+
+static void
+compare_locked (const CprRamTable *ram, GPtrArray *findings)
+{
+  uint64_t locked = 0;
+  struct rlimit limit;
+
+  for (guint i = 0; i < ram->blocks->len; i++)
+    {
+      const CprRamBlock *block = ram->blocks->pdata[i];
+
+      if ((block->flags & CPR_RAM_LOCKED) != 0)
+        locked += block->size;
+    }
+  if (getrlimit (RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && locked > limit.rlim_cur &&
+      !may_lock_all ())
+    cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_LIMIT, "RLIMIT_MEMLOCK",
+                      "limit on locked memory: it is %" G_GUINT64_FORMAT
+                      " bytes here, locked RAM blocks have %" G_GUINT64_FORMAT,
+                      (uint64_t) limit.rlim_cur, locked);
+}
+
+void
+cpr_compare_limits (const CprQuestion *question, GPtrArray *findings)
+{
+  compare_files (&question->manifest.fds, findings);
+  compare_locked (&question->manifest.ram, findings);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "handoff/compare.h"
+
+#include <unistd.h>
+
+#include "base/error.h"
+
+#define REFUSE(subject, name, ...) \
+  cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_##subject, name, __VA_ARGS__)
+#define LOSE(subject, name, ...) \
+  cpr_findings_add (findings, CPR_SEVERITY_LOSS, CPR_SUBJECT_##subject, name, __VA_ARGS__)
+
+static const CprDeviceType *
+find_type (const GPtrArray *types, const char *name)
+{
+  for (guint i = 0; i < types->len; i++)
+    if (strcmp (((const CprDeviceType *) types->pdata[i])->name, name) == 0)
+      return types->pdata[i];
+  return NULL;
+}
+
+static void
+collect_type (GPtrArray *types, const CprDeviceType *type, GPtrArray *findings)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (g_ptr_array_find (types, type, NULL))
+    return;
+  if (!cpr_device_type_check (type, &error))
+    REFUSE (PROGRAM, "", "%s", error->message);
+  else if (find_type (types, type->name) != NULL)
+    REFUSE (PROGRAM, "", "type '%s': this program has two of that name", type->name);
+  else
+    g_ptr_array_add (types, (void *) type);
+}
+
+GPtrArray *
+cpr_candidate_collect_types (const CprCandidate *candidate, GPtrArray *findings)
+{
+  const CprDeviceType *const *listed = candidate->config->device_types;
+  GPtrArray *types = g_ptr_array_new ();
+
+  for (; listed != NULL && *listed != NULL; listed++)
+    collect_type (types, *listed, findings);
+  for (guint i = 0; candidate->inventory != NULL && i < candidate->inventory->devices->len; i++)
+    collect_type (types, g_array_index (candidate->inventory->devices, CprDeclaredDevice, i).type, findings);
+  return types;
+}
+
+static void
+compare_vm (const CprManifest *manifest, const char *name, GPtrArray *findings)
+{
+  if (strcmp (manifest->vm_name, name) != 0)
+    REFUSE (VM, manifest->vm_name, "VM '%s': this program is for VM '%s'", manifest->vm_name, name);
+  if (manifest->uid != geteuid ())
+    REFUSE (VM, manifest->vm_name, "VM '%s': it is user %u's, this program runs as user %u", manifest->vm_name,
+            manifest->uid, geteuid ());
+  if (manifest->pid != (uint32_t) getppid ())
+    REFUSE (PROGRAM, "",
+            "process %d: it isn't the one that was started but a child of it, and would never get the guest: "
+            "a wrapper must exec, not fork",
+            getpid ());
+}
+
+/* ---- What was declared. */
+
+static void
+claim_fds (CprFdTable *fds, const CprDeclaredFd *declared, GPtrArray *findings)
+{
+  if (declared->index == CPR_INVENTORY_ANY_INDEX)
+    {
+      for (guint i = 0; i < fds->entries->len; i++)
+        {
+          CprFdEntry *entry = fds->entries->pdata[i];
+
+          entry->claimed |= strcmp (entry->name, declared->name) == 0;
+        }
+      return;
+    }
+  CprFdEntry *entry = cpr_fd_table_find (fds, declared->name, declared->index);
+  if (entry != NULL)
+    entry->claimed = true;
+  else
+    LOSE (FD, declared->name, "fd '%s' %d: it isn't in the state, this program would open it anew", declared->name,
+          declared->index);
+}
+
+static void
+compare_fds (CprFdTable *fds, const CprCandidate *candidate, GPtrArray *findings)
+{
+  const GArray *declared = candidate->inventory->fds;
+
+  for (guint i = 0; i < declared->len; i++)
+    claim_fds (fds, &g_array_index (declared, CprDeclaredFd, i), findings);
+  for (guint i = 0; i < fds->entries->len; i++)
+    {
+      const CprFdEntry *entry = fds->entries->pdata[i];
+
+      if (entry->claimed || g_str_has_prefix (entry->name, CPR_FD_INTERNAL))
+        continue;
+      if (candidate->config->unclaimed_fds == CPR_UNCLAIMED_CLOSE)
+        LOSE (FD, entry->name, "fd '%s' %d: it is in the state, this program would close it", entry->name,
+              entry->index);
+      else
+        REFUSE (FD, entry->name, "fd '%s' %d: it is in the state, and nobody would take it", entry->name, entry->index);
+    }
+}
+
+static const CprDeclaredRam *
+find_declared_ram (const GArray *declared, const char *name)
+{
+  for (guint i = 0; i < declared->len; i++)
+    if (strcmp (g_array_index (declared, CprDeclaredRam, i).name, name) == 0)
+      return &g_array_index (declared, CprDeclaredRam, i);
+  return NULL;
+}
+
+static bool
+has_block (const CprRamTable *ram, const char *name)
+{
+  for (guint i = 0; i < ram->blocks->len; i++)
+    if (strcmp (((const CprRamBlock *) ram->blocks->pdata[i])->name, name) == 0)
+      return true;
+  return false;
+}
+
+static void
+compare_ram (const CprRamTable *ram, const GArray *all_declared, GPtrArray *findings)
+{
+  for (guint i = 0; i < ram->blocks->len; i++)
+    {
+      const CprRamBlock *block = ram->blocks->pdata[i];
+      const CprDeclaredRam *declared = find_declared_ram (all_declared, block->name);
+
+      if (declared == NULL)
+        REFUSE (RAM, block->name, "RAM block '%s': it is in the state, and nobody would take it", block->name);
+      else if (declared->size != block->size)
+        REFUSE (RAM, block->name, "RAM block '%s': size is %zu in the state, %" G_GUINT64_FORMAT " here", block->name,
+                block->size, declared->size);
+    }
+  for (guint i = 0; i < all_declared->len; i++)
+    {
+      const char *name = g_array_index (all_declared, CprDeclaredRam, i).name;
+
+      if (!has_block (ram, name))
+        REFUSE (RAM, name, "RAM block '%s': it isn't in the state", name);
+    }
+}
+
+/* Whether the candidate has the device; what it says of it is compared. */
+static bool
+compare_declared (const CprAskedDevice *device, const char *type, GHashTable *all_declared, GPtrArray *findings)
+{
+  const CprDeclaredDevice *declared = g_hash_table_lookup (all_declared, device->name);
+
+  if (declared == NULL)
+    REFUSE (DEVICE, device->name, "device '%s' of type '%s' is in the state and not here", device->name, type);
+  else if (strcmp (declared->type->name, type) != 0)
+    REFUSE (DEVICE, device->name, "device '%s': type is '%s' in the state, '%s' here", device->name, type,
+            declared->type->name);
+  else
+    return true;
+  return false;
+}
+
+/* ---- Device types. */
+
+typedef struct
+{
+  const char *device;
+  GPtrArray *findings;
+} Dropped;
+
+static void
+note_dropped (const char *field, void *user_data)
+{
+  Dropped *dropped = user_data;
+  GPtrArray *findings = dropped->findings;
+
+  LOSE (DEVICE, dropped->device, "device '%s': field '%s' is unknown here, its value would be dropped", dropped->device,
+        field);
+}
+
+static void
+compare_devices (CprQuestion *question, GHashTable *declared, const GPtrArray *types, GPtrArray *findings)
+{
+  const CprSchema *schema = &question->manifest.schema;
+  const CprCodec codec = cpr_fd_table_get_codec (&question->manifest.fds); /* claims the fds that devices hold */
+  g_autoptr (CprPlans) plans = cpr_plans_new (schema);
+
+  for (guint i = 0; i < question->devices->len; i++)
+    {
+      const CprAskedDevice *device = &g_array_index (question->devices, CprAskedDevice, i);
+      const CprSchemaType *from = &g_array_index (schema->types, CprSchemaType, device->type);
+      const CprDeviceType *to = find_type (types, from->name);
+      Dropped dropped = { device->name, findings };
+      g_autoptr (GError) error = NULL;
+      const CprPlan *plan;
+
+      if (declared != NULL && !compare_declared (device, from->name, declared, findings))
+        continue;
+      if (to == NULL)
+        REFUSE (DEVICE, device->name, "device '%s': its type '%s' is unknown here", device->name, from->name);
+      else if (!cpr_device_type_accepts (to, from, plans, device->has_section ? &device->fields : NULL, &codec, &plan,
+                                         &error))
+        REFUSE (DEVICE, device->name, "device '%s': %s", device->name, error->message);
+      else
+        cpr_plan_foreach_dropped (plan, note_dropped, &dropped);
+    }
+}
+
+static GHashTable *
+index_declared (const CprQuestion *question, const GArray *all_declared, GPtrArray *findings)
+{
+  GHashTable *table = g_hash_table_new (g_str_hash, g_str_equal);
+
+  for (guint i = 0; i < all_declared->len; i++)
+    {
+      CprDeclaredDevice *declared = &g_array_index (all_declared, CprDeclaredDevice, i);
+
+      g_hash_table_insert (table, declared->name, declared);
+      if (cpr_question_find_device (question, declared->name) == NULL)
+        REFUSE (DEVICE, declared->name, "device '%s': it isn't in the state", declared->name);
+    }
+  return table;
+}
+
+void
+cpr_compare (CprQuestion *question, const CprCandidate *candidate, const GPtrArray *types, GPtrArray *findings)
+{
+  const CprInventory *inventory = candidate->inventory;
+  g_autoptr (GHashTable) declared = NULL;
+
+  compare_vm (&question->manifest, candidate->config->name, findings);
+  for (guint i = 0; inventory != NULL && i < inventory->refusals->len; i++)
+    REFUSE (PROGRAM, "", "%s", (const char *) inventory->refusals->pdata[i]);
+  if (inventory != NULL)
+    declared = index_declared (question, inventory->devices, findings);
+  if (inventory != NULL || candidate->config->device_types != NULL)
+    compare_devices (question, declared, types, findings);
+  else if (question->devices->len > 0)
+    LOSE (PROGRAM, "", "this program doesn't say which device types it has: devices weren't checked");
+  if (inventory != NULL)
+    {
+      compare_fds (&question->manifest.fds, candidate, findings);
+      compare_ram (&question->manifest.ram, inventory->ram, findings);
+    }
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_HANDOFF_COMPARE_H
+#define CPR_HANDOFF_COMPARE_H
+
+#include "handoff/findings.h"
+#include "handoff/inventory.h"
+#include "handoff/question.h"
+
+/* The program that compares: its config, and what its `declare` callback said, or NULL if it has none. */
+typedef struct
+{
+  const CprSessionConfig *config;
+  const CprInventory *inventory;
+} CprCandidate;
+
+/* The device types that it knows: those of the config and those that were declared, each name once. What can't be right is a
+ * finding and not among them. */
+GPtrArray *cpr_candidate_collect_types (const CprCandidate *candidate, GPtrArray *findings);
+
+/* Adds to @findings everything of the question that the candidate couldn't take over. @types: the candidate's. Marks the
+ * question's fds, as cpr_fd_table_take() would. */
+void cpr_compare (CprQuestion *question, const CprCandidate *candidate, const GPtrArray *types, GPtrArray *findings);
+
+/* The same for this process's resource limits. */
+void cpr_compare_limits (const CprQuestion *question, GPtrArray *findings);
+
+#endif

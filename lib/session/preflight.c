@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session/preflight.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/checksum.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+#include "handoff/answer.h"
+#include "handoff/ask.h"
+#include "handoff/executable.h"
+#include "handoff/question.h"
+#include "session/private.h"
+
+#define TIMEOUT_MS 10000
+/* How long a preflight is good for: what isn't in the hash, such as the libraries of a program, may change any time. */
+#define KEEP_NS (UINT64_C (60) * 1000000000)
+/* How often it is asked again because the program's file changed meanwhile. */
+#define MAX_ROUNDS 3
+
+enum
+{
+  NEW,
+  OLD,
+  N_PROGRAMS
+};
+
+struct _CprPreflight
+{
+  GPtrArray *findings; /* CprFinding, sorted */
+};
+
+/* One round of asking. */
+typedef struct
+{
+  const CprUpdate *update;
+  char *paths[N_PROGRAMS];
+  char **envps[N_PROGRAMS];
+  CprAsk asks[N_PROGRAMS];
+  uint64_t questions[N_PROGRAMS]; /* their checksums */
+  CprSuccessor next;
+  GPtrArray *findings;
+} Round;
+
+static const char *const titles[N_PROGRAMS] = { [NEW] = "new program", [OLD] = "way back" };
+
+/* ---- The question. */
+
+/* Everything after QUESTION. For the hash without what differs each time. */
+static bool
+write_body (CprSession *session, CprSchemaBuilder *builder, CprWriter *writer, bool for_hash, GError **error)
+{
+  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
+  CprManifest head;
+
+  if (!cpr_session_make_head (session, &head, error))
+    return false;
+  if (for_hash)
+    head.saved_ns = head.saved_real_ns = head.signal_mask = 0;
+  cpr_manifest_write_vm (&head, writer);
+  cpr_manifest_write_tables (&session->fds, &session->ram, writer);
+  cpr_device_table_write_schema (&session->devices, builder, writer);
+  return cpr_device_table_write_list (&session->devices, builder, writer, error) &&
+         (for_hash || cpr_device_table_write_trial (&session->devices, builder, &codec, writer, error));
+}
+
+static bool
+send_question (CprSession *session, CprAsk *ask, CprWriter *writer, uint64_t *checksum, GError **error)
+{
+  CprSchemaBuilder builder;
+  bool ok;
+
+  cpr_schema_builder_init (&builder);
+  ok = write_body (session, &builder, writer, false, error);
+  cpr_schema_builder_clear (&builder);
+  if (!ok)
+    return false;
+  cpr_writer_finish (writer);
+  *checksum = cpr_checksum (writer->data, writer->len);
+  return (cpr_fd_write_all (ask->question_fd, writer->data, writer->len) &&
+          cpr_sys->fcntl (ask->question_fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0) ||
+         cpr_throw_errno (error, errno, "preflight: writing %zu bytes", writer->len);
+}
+
+static bool
+write_question (CprSession *session, CprAsk *ask, uint64_t *checksum, GError **error)
+{
+  const CprQuestionHead head = { .answer_fd = CPR_ASK_FD_ANSWER,
+                                 .pipe_device = ask->pipe_device,
+                                 .pipe_inode = ask->pipe_inode };
+  CprWriter writer;
+  bool ok;
+
+  cpr_writer_init (&writer, -1);
+  cpr_question_write_head (&head, &writer);
+  ok = send_question (session, ask, &writer, checksum, error);
+  cpr_writer_clear (&writer);
+  return ok;
+}
+
+static void
+put_strings (CprWriter *writer, char *const *strings)
+{
+  for (; strings != NULL && *strings != NULL; strings++)
+    cpr_writer_put (writer, *strings, strlen (*strings) + 1);
+  cpr_writer_put_u8 (writer, 0);
+}
+
+/* What is asked, and whom: the tables, the command, the file behind it. */
+static bool
+make_hash (CprSession *session, const CprUpdate *update, const char *path, uint64_t *hash, GError **error)
+{
+  CprSchemaBuilder builder;
+  CprWriter writer;
+  struct stat st;
+  bool ok;
+
+  if (stat (path, &st) < 0)
+    return cpr_throw_errno (error, errno, "program '%s'", path);
+  cpr_schema_builder_init (&builder);
+  cpr_writer_init (&writer, -1);
+  ok = write_body (session, &builder, &writer, true, error);
+  cpr_writer_put (&writer, path, strlen (path) + 1);
+  cpr_writer_put_u32 (&writer, update->flags & CPR_UPDATE_NO_WAY_BACK);
+  put_strings (&writer, update->argv);
+  put_strings (&writer, update->envp != NULL ? update->envp : environ);
+  cpr_writer_put_u64 (&writer, st.st_dev);
+  cpr_writer_put_u64 (&writer, st.st_ino);
+  cpr_writer_put (&writer, &st.st_mtim, sizeof st.st_mtim);
+  cpr_writer_put (&writer, &st.st_ctim, sizeof st.st_ctim);
+  *hash = cpr_checksum (writer.data, writer.len);
+  cpr_writer_clear (&writer);
+  cpr_schema_builder_clear (&builder);
+  return ok;
+}
+
+/* ---- The answers. */
+
+static void
+add_failure (Round *round, int who, const char *reason)
+{
+  cpr_findings_add (round->findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, round->paths[who], "%s '%s': %s",
+                    titles[who], round->paths[who], reason);
+}
+
+static void
+take_findings (Round *round, const CprAnswer *answer)
+{
+  for (guint i = 0; i < answer->findings->len; i++)
+    {
+      const CprFinding *finding = answer->findings->pdata[i];
+
+      cpr_findings_add (round->findings, finding->severity, finding->subject, finding->name, "%s", finding->message);
+    }
+}
+
+static void
+take_answer (Round *round, int who)
+{
+  const CprAsk *ask = &round->asks[who];
+  guint first = round->findings->len;
+  g_autoptr (GError) error = NULL;
+  CprAnswer answer;
+
+  if (ask->failure != NULL)
+    add_failure (round, who, ask->failure);
+  else if (!cpr_answer_read (&answer, ask->answer->data, ask->answer->len, &error))
+    {
+      g_autofree char *reason = g_strdup_printf ("its answer is damaged: %s", error->message);
+
+      add_failure (round, who, reason);
+    }
+  else
+    {
+      if (answer.question != round->questions[who])
+        add_failure (round, who, "its answer is damaged: it is to another question");
+      else
+        take_findings (round, &answer);
+      if (who == NEW)
+        {
+          round->next = answer.executable;
+          answer.executable.build_id = NULL;
+        }
+      cpr_answer_clear (&answer);
+    }
+  for (guint i = first; i < round->findings->len; i++)
+    {
+      CprFinding *finding = round->findings->pdata[i];
+
+      finding->way_back = who == OLD;
+      if (who == OLD && (round->update->flags & CPR_UPDATE_NO_WAY_BACK) != 0)
+        finding->severity = CPR_SEVERITY_LOSS;
+    }
+}
+
+/* ---- A round. */
+
+static void
+choose_programs (CprSession *session, Round *round, char *path)
+{
+  const CprProgram *self = &session->program;
+  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", self->exe_fd);
+  const CprUpdate *update = round->update;
+
+  round->paths[NEW] = g_strdup (path);
+  round->paths[OLD] = g_file_read_link (link, NULL);
+  if (round->paths[OLD] == NULL)
+    round->paths[OLD] = g_strdup (self->argv[0]);
+  round->envps[NEW] = cpr_ask_make_envp (update->envp != NULL ? update->envp : environ);
+  round->envps[OLD] = cpr_ask_make_envp (self->envp);
+  round->asks[NEW] = (CprAsk){ .path = path, .argv = update->argv, .envp = round->envps[NEW] };
+  round->asks[OLD] = (CprAsk){ .path = round->paths[OLD],
+                               .by_fd = true,
+                               .exe_fd = self->exe_fd,
+                               .argv = self->argv,
+                               .envp = round->envps[OLD],
+                               .cwd = self->cwd };
+}
+
+static bool
+ask_both (CprSession *session, Round *round, GError **error)
+{
+  unsigned timeout_ms = round->update->preflight_timeout_ms;
+  bool ok = true;
+
+  for (int who = 0; who < N_PROGRAMS; who++)
+    ok = cpr_ask_open (&round->asks[who], ok ? error : NULL) && ok;
+  for (int who = 0; ok && who < N_PROGRAMS; who++)
+    ok = write_question (session, &round->asks[who], &round->questions[who], error);
+  ok = ok && cpr_ask_run (round->asks, N_PROGRAMS, timeout_ms != 0 ? timeout_ms : TIMEOUT_MS, error);
+  for (int who = 0; who < N_PROGRAMS; who++)
+    {
+      if (ok)
+        take_answer (round, who);
+      cpr_ask_clear (&round->asks[who]);
+    }
+  if (ok)
+    cpr_findings_sort (round->findings);
+  return ok;
+}
+
+static void
+round_clear (Round *round)
+{
+  for (int who = 0; who < N_PROGRAMS; who++)
+    {
+      g_clear_pointer (&round->paths[who], g_free);
+      g_clear_pointer (&round->envps[who], g_strfreev);
+    }
+  cpr_executable_clear (&round->next);
+  g_clear_pointer (&round->findings, g_ptr_array_unref);
+}
+
+/* The first refusal as an error, with the program that it comes from. */
+static bool
+throw_refusal (const Round *round, GError **error)
+{
+  size_t n = cpr_findings_count_refusals (round->findings);
+  const CprFinding *first = round->findings->pdata[0];
+  int who = first->way_back ? OLD : NEW;
+  g_autofree char *title = g_strdup_printf ("%s '%s': ", titles[who], round->paths[who]),
+                  *more = n > 1 ? g_strdup_printf (" (and %zu more)", n - 1) : g_strdup ("");
+
+  return cpr_throw (error, CPR_ERROR_REFUSED, "%s%s%s", g_str_has_prefix (first->message, title) ? "" : title,
+                    first->message, more);
+}
+
+/* ---- What an update asks for. */
+
+void
+cpr_passed_clear (CprPassed *passed)
+{
+  cpr_executable_clear (&passed->next);
+  *passed = (CprPassed){ .is_there = false };
+}
+
+static void
+keep (CprSession *session, Round *round, uint64_t hash)
+{
+  session->passed = (CprPassed){ true, hash, cpr_now_ns (), round->next };
+  round->next.build_id = NULL;
+  for (guint i = 0; i < round->findings->len; i++)
+    cpr_session_log (session, CPR_LOG_WARNING, "preflight: %s",
+                     ((const CprFinding *) round->findings->pdata[i])->message);
+}
+
+/* Asks once. Where the program's file isn't the same afterwards, the answer isn't kept. */
+static bool
+ask_once (CprSession *session, const CprUpdate *update, char *path, CprPreflight **result, GError **error)
+{
+  Round round = { .update = update, .findings = cpr_findings_new () };
+  uint64_t before, after;
+  bool ok;
+
+  choose_programs (session, &round, path);
+  ok = make_hash (session, update, path, &before, error) && ask_both (session, &round, error);
+  if (ok && result != NULL)
+    {
+      cpr_preflight_free (*result);
+      *result = g_new0 (CprPreflight, 1);
+      (*result)->findings = g_ptr_array_ref (round.findings);
+    }
+  if (ok && cpr_findings_count_refusals (round.findings) > 0)
+    ok = throw_refusal (&round, error);
+  ok = ok && make_hash (session, update, path, &after, error);
+  if (ok && before == after)
+    keep (session, &round, before);
+  round_clear (&round);
+  return ok;
+}
+
+/* Whether the last preflight is good for this update. */
+static bool
+is_kept (CprSession *session, const CprUpdate *update, const char *path)
+{
+  uint64_t hash;
+
+  return session->passed.is_there && cpr_now_ns () - session->passed.made_ns < KEEP_NS &&
+         make_hash (session, update, path, &hash, NULL) && hash == session->passed.hash;
+}
+
+bool
+cpr_session_pass_preflight (
+    CprSession *session, const CprUpdate *update, bool may_keep, CprPreflight **result, GError **error)
+{
+  g_autofree char *path = cpr_execve_find_program (update->argv[0], error);
+
+  if (path == NULL || !cpr_fd_table_verify (&session->fds, 0, error))
+    return false;
+  if (may_keep && is_kept (session, update, path))
+    return true;
+  cpr_passed_clear (&session->passed);
+  for (int i = 0; i < MAX_ROUNDS && !session->passed.is_there; i++)
+    if (!ask_once (session, update, path, result, error))
+      return false;
+  return session->passed.is_there ||
+         cpr_throw (error, CPR_ERROR_REFUSED, "new program '%s': its file changes all the while", path);
+}
+
+bool
+cpr_session_preflight (CprSession *session, const CprUpdate *update, CprPreflight **result, GError **error)
+{
+  CprUpdate own = { .size = sizeof own };
+  CprPreflight *made = NULL;
+  bool ok;
+
+  g_return_val_if_fail (session != NULL && update != NULL, false);
+
+  if (result != NULL)
+    *result = NULL;
+  if (!cpr_session_check_call (session, CPR_CALL_PREFLIGHT, error))
+    return false;
+  memcpy (&own, update, MIN (update->size, sizeof own));
+  ok = cpr_session_check_update (session, &own, error) &&
+       cpr_session_pass_preflight (session, &own, false, &made, error);
+  if (result != NULL)
+    *result = made;
+  else
+    cpr_preflight_free (made);
+  return ok;
+}
+
+size_t
+cpr_preflight_get_n_findings (const CprPreflight *preflight)
+{
+  g_return_val_if_fail (preflight != NULL, 0);
+
+  return preflight->findings->len;
+}
+
+const CprFinding *
+cpr_preflight_get_finding (const CprPreflight *preflight, size_t index)
+{
+  g_return_val_if_fail (preflight != NULL && index < preflight->findings->len, NULL);
+
+  return preflight->findings->pdata[index];
+}
+
+void
+cpr_preflight_free (CprPreflight *preflight)
+{
+  if (preflight == NULL)
+    return;
+  g_ptr_array_unref (preflight->findings);
+  g_free (preflight);
+}

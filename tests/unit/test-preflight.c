@@ -1,0 +1,795 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The messages of a preflight, and what a program that is asked finds. */
+#include "helpers.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include "base/checksum.h"
+#include "handoff/answer.h"
+#include "handoff/compare.h"
+#include "handoff/executable.h"
+#include "handoff/question.h"
+
+static GError *error;
+
+/* What the machine is asked about, and who is asked. */
+typedef struct
+{
+  Machine machine;
+  CprManifest head;
+  CprSessionConfig config;
+  CprInventory *inventory;
+  Guest guest;
+} Case;
+
+static const CprDeviceType *const both_types[] = { &serial_type, &disk_type, NULL };
+
+/* One that would take all of it. */
+static void
+case_init (Case *test)
+{
+  guest_init (&test->guest);
+  machine_init (&test->machine);
+  machine_head (&test->head);
+  test->head.pid = (uint32_t) getppid ();
+  test->config = guest_config (&test->guest, MACHINE_NAME);
+  test->config.device_types = both_types;
+  test->inventory = cpr_inventory_new ();
+  cpr_inventory_add_fd (test->inventory, "console", 0);
+  cpr_inventory_add_fd (test->inventory, "console", 1);
+  cpr_inventory_add_ram (test->inventory, "pc.ram", 4 * PAGE);
+  cpr_inventory_add_device (test->inventory, "com1", &serial_type);
+  cpr_inventory_add_device (test->inventory, "sda", &disk_type);
+}
+
+static void
+case_clear (Case *test)
+{
+  cpr_inventory_free (test->inventory);
+  machine_clear (&test->machine);
+  guest_clear (&test->guest);
+}
+
+static void
+forget (GArray **list, size_t size)
+{
+  g_array_set_size (*list, 0);
+  ck_assert_uint_eq (g_array_get_element_size (*list), size);
+}
+
+static void
+write_question (Case *test, CprWriter *writer)
+{
+  const CprQuestionHead head = { .answer_fd = 4, .pipe_device = 11, .pipe_inode = 12 };
+  CprCodec codec = cpr_fd_table_get_codec (&test->machine.fds);
+  CprSchemaBuilder builder;
+
+  cpr_schema_builder_init (&builder);
+  cpr_writer_init (writer, -1);
+  cpr_question_write_head (&head, writer);
+  cpr_manifest_write_vm (&test->head, writer);
+  cpr_manifest_write_tables (&test->machine.fds, &test->machine.ram, writer);
+  cpr_device_table_write_schema (&test->machine.devices, &builder, writer);
+  ck_assert (cpr_device_table_write_list (&test->machine.devices, &builder, writer, NULL));
+  ck_assert (cpr_device_table_write_trial (&test->machine.devices, &builder, &codec, writer, NULL));
+  cpr_writer_finish (writer);
+  cpr_schema_builder_clear (&builder);
+}
+
+/* What the candidate finds. @inventory: NULL: it declares nothing. */
+static GPtrArray *
+ask_candidate (Case *test, const CprInventory *inventory)
+{
+  const CprCandidate candidate = { &test->config, inventory };
+  GPtrArray *findings = cpr_findings_new ();
+  g_autoptr (GPtrArray) types = cpr_candidate_collect_types (&candidate, findings);
+  CprQuestion question;
+  CprWriter writer;
+
+  write_question (test, &writer);
+  ck_assert (cpr_question_read (&question, g_memdup2 (writer.data, writer.len), writer.len, &error));
+  cpr_compare (&question, &candidate, types, findings);
+  cpr_compare_limits (&question, findings);
+  cpr_question_clear (&question);
+  cpr_writer_clear (&writer);
+  return findings;
+}
+
+static void
+assert_finding (const CprFinding *finding, CprSeverity severity, CprSubject subject, const char *name, const char *text)
+{
+  ck_assert_msg (strcmp (finding->message, text) == 0, "'%s', not '%s'", finding->message, text);
+  ck_assert_str_eq (finding->name, name);
+  ck_assert_int_eq (finding->severity, severity);
+  ck_assert_int_eq (finding->subject, subject);
+}
+
+/* It finds this and nothing else. */
+static void
+assert_finds (Case *test,
+              const CprInventory *inventory,
+              CprSeverity severity,
+              CprSubject subject,
+              const char *name,
+              const char *text)
+{
+  g_autoptr (GPtrArray) findings = ask_candidate (test, inventory);
+
+  for (guint i = 1; i < findings->len; i++)
+    printf ("# also: %s\n", ((CprFinding *) findings->pdata[i])->message);
+  ck_assert_uint_eq (findings->len, 1);
+  assert_finding (findings->pdata[0], severity, subject, name, text);
+}
+
+#define REFUSES(subject, name, text)                                                             \
+  assert_finds (&test, test.inventory, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_##subject, name, text); \
+  case_clear (&test)
+#define LOSES(subject, name, text)                                                            \
+  assert_finds (&test, test.inventory, CPR_SEVERITY_LOSS, CPR_SUBJECT_##subject, name, text); \
+  case_clear (&test)
+
+START_TEST (one_that_is_the_same_finds_nothing)
+{
+  Case test;
+  g_autoptr (GPtrArray) declared = NULL, types_only = NULL;
+
+  case_init (&test);
+  declared = ask_candidate (&test, test.inventory);
+  types_only = ask_candidate (&test, NULL);
+  ck_assert_uint_eq (declared->len, 0);
+  ck_assert_uint_eq (types_only->len, 0);
+  case_clear (&test);
+}
+END_TEST
+
+START_TEST (another_vm_user_or_process_is_refused)
+{
+  g_autofree char *user = NULL, *process = NULL;
+  Case test;
+
+  case_init (&test);
+  test.config.name = "other";
+  REFUSES (VM, "unit", "VM 'unit': this program is for VM 'other'");
+  case_init (&test);
+  test.head.uid++;
+  user = g_strdup_printf ("VM 'unit': it is user %u's, this program runs as user %u", test.head.uid, geteuid ());
+  REFUSES (VM, "unit", user);
+  case_init (&test);
+  test.head.pid++;
+  process = g_strdup_printf ("process %d: it isn't the one that was started but a child of it, and would never get the "
+                             "guest: a wrapper must exec, not fork",
+                             getpid ());
+  REFUSES (PROGRAM, "", process);
+}
+END_TEST
+
+START_TEST (fds_are_compared_with_what_is_declared)
+{
+  Case test;
+
+  case_init (&test);
+  forget (&test.inventory->fds, sizeof (CprDeclaredFd));
+  cpr_inventory_add_fd (test.inventory, "console", 0);
+  REFUSES (FD, "console", "fd 'console' 1: it is in the state, and nobody would take it");
+  case_init (&test);
+  forget (&test.inventory->fds, sizeof (CprDeclaredFd));
+  cpr_inventory_add_fd (test.inventory, "console", 0);
+  test.config.unclaimed_fds = CPR_UNCLAIMED_CLOSE;
+  LOSES (FD, "console", "fd 'console' 1: it is in the state, this program would close it");
+  case_init (&test);
+  cpr_inventory_add_fd (test.inventory, "tap", 3);
+  LOSES (FD, "tap", "fd 'tap' 3: it isn't in the state, this program would open it anew");
+}
+END_TEST
+
+START_TEST (any_index_stands_for_all_of_a_name_and_for_none)
+{
+  g_autoptr (GPtrArray) findings = NULL;
+  Case test;
+
+  case_init (&test);
+  forget (&test.inventory->fds, sizeof (CprDeclaredFd));
+  cpr_inventory_add_fd (test.inventory, "console", -1);
+  cpr_inventory_add_fd (test.inventory, "client", -1);
+  findings = ask_candidate (&test, test.inventory);
+  ck_assert_uint_eq (findings->len, 0);
+  case_clear (&test);
+}
+END_TEST
+
+START_TEST (ram_blocks_are_compared_with_what_is_declared)
+{
+  Case test;
+
+  case_init (&test);
+  forget (&test.inventory->ram, sizeof (CprDeclaredRam));
+  cpr_inventory_add_ram (test.inventory, "pc.ram", 8 * PAGE);
+  REFUSES (RAM, "pc.ram", "RAM block 'pc.ram': size is 16384 in the state, 32768 here");
+  case_init (&test);
+  forget (&test.inventory->ram, sizeof (CprDeclaredRam));
+  REFUSES (RAM, "pc.ram", "RAM block 'pc.ram': it is in the state, and nobody would take it");
+  case_init (&test);
+  cpr_inventory_add_ram (test.inventory, "vga", PAGE);
+  REFUSES (RAM, "vga", "RAM block 'vga': it isn't in the state");
+}
+END_TEST
+
+START_TEST (devices_are_compared_with_what_is_declared)
+{
+  Case test;
+
+  case_init (&test);
+  forget (&test.inventory->devices, sizeof (CprDeclaredDevice));
+  cpr_inventory_add_device (test.inventory, "com1", &serial_type);
+  REFUSES (DEVICE, "sda", "device 'sda' of type 'disk' is in the state and not here");
+  case_init (&test);
+  cpr_inventory_add_device (test.inventory, "sdb", &disk_type);
+  REFUSES (DEVICE, "sdb", "device 'sdb': it isn't in the state");
+  case_init (&test);
+  forget (&test.inventory->devices, sizeof (CprDeclaredDevice));
+  cpr_inventory_add_device (test.inventory, "com1", &serial_type);
+  cpr_inventory_add_device (test.inventory, "sda", &serial_type);
+  REFUSES (DEVICE, "sda", "device 'sda': type is 'disk' in the state, 'serial' here");
+}
+END_TEST
+
+START_TEST (a_program_that_declares_nothing_is_asked_for_its_types_only)
+{
+  static const CprDeviceType *const serial_only[] = { &serial_type, NULL };
+  Case test;
+
+  case_init (&test);
+  test.config.device_types = serial_only;
+  assert_finds (&test, NULL, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_DEVICE, "sda",
+                "device 'sda': its type 'disk' is unknown here");
+  test.config.device_types = NULL;
+  assert_finds (&test, NULL, CPR_SEVERITY_LOSS, CPR_SUBJECT_PROGRAM, "",
+                "this program doesn't say which device types it has: devices weren't checked");
+  case_clear (&test);
+}
+END_TEST
+
+/* The candidate's disk, and what it finds. */
+static void
+assert_disk_finds (const CprDeviceType *type, CprSeverity severity, const char *text)
+{
+  const CprDeviceType *const types[] = { &serial_type, type, NULL };
+  Case test;
+
+  case_init (&test);
+  test.config.device_types = types;
+  assert_finds (&test, NULL, severity, CPR_SUBJECT_DEVICE, "sda", text);
+  case_clear (&test);
+}
+
+START_TEST (versions_are_compared)
+{
+  CprDeviceType type = disk_type;
+
+  type.minimum_version = type.version = 2;
+  assert_disk_finds (&type, CPR_SEVERITY_REFUSAL,
+                     "device 'sda': type 'disk': version is 1 in the state, this program loads 2 to 2");
+  type.minimum_version = type.version = 0;
+  assert_disk_finds (&type, CPR_SEVERITY_REFUSAL,
+                     "device 'sda': type 'disk': version is 1 in the state, this program loads 0 to 0");
+}
+END_TEST
+
+START_TEST (fields_that_cannot_be_converted_are_named)
+{
+  static const CprField without_dirty[] = { CPR_FIELD (Disk, sector), CPR_FIELD_END };
+  g_autoptr (GPtrArray) findings = NULL;
+  CprDeviceType type = disk_type;
+  const CprDeviceType *const types[] = { &serial_type, &type, NULL };
+  const CprFinding *finding;
+  Case test;
+
+  type.state.fields = without_dirty;
+  case_init (&test);
+  test.config.device_types = types;
+  findings = ask_candidate (&test, NULL);
+  ck_assert_uint_eq (findings->len, 1);
+  finding = findings->pdata[0];
+  ck_assert_int_eq (finding->severity, CPR_SEVERITY_REFUSAL);
+  ck_assert (g_str_has_prefix (finding->message, "device 'sda': type 'disk', version 1 in the state, 1 here: "));
+  ck_assert_ptr_nonnull (strstr (finding->message, "'dirty'"));
+  case_clear (&test);
+}
+END_TEST
+
+typedef struct
+{
+  uint8_t sector;
+  bool dirty;
+} SmallDisk;
+
+START_TEST (values_are_checked_where_they_may_be_read)
+{
+  static const CprField fields[] = { CPR_FIELD (SmallDisk, sector), CPR_FIELD (SmallDisk, dirty), CPR_FIELD_END };
+  CprDeviceType trial = disk_type, small = disk_type;
+  const CprDeviceType *const types[] = { &serial_type, &small, NULL };
+  g_autoptr (GPtrArray) fits = NULL, unread = NULL;
+  Case test;
+
+  trial.trial_save = true;
+  small.state = (CprStruct){ "Disk", sizeof (SmallDisk), fields };
+  case_init (&test);
+  test.config.device_types = types;
+  unread = ask_candidate (&test, NULL);
+  ck_assert_uint_eq (unread->len, 0); /* no value was seen */
+  ck_assert (cpr_device_table_remove (&test.machine.devices, "sda", NULL));
+  cpr_device_table_clear (&test.machine.devices);
+  cpr_device_table_init (&test.machine.devices);
+  ck_assert (cpr_device_table_add (&test.machine.devices, "sda", &trial, &test.machine.disk, NULL));
+  test.machine.disk.sector = 300;
+  assert_finds (
+      &test, NULL, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_DEVICE, "sda",
+      "device 'sda': type 'disk', version 1 in the state, 1 here: field 'sector': 300 doesn't fit into uint of 1 byte");
+  test.machine.disk.sector = 255;
+  fits = ask_candidate (&test, NULL);
+  ck_assert_uint_eq (fits->len, 0);
+  case_clear (&test);
+}
+END_TEST
+
+typedef struct
+{
+  uint64_t sector;
+  bool dirty;
+  uint32_t seeks;
+} CountingDisk;
+
+START_TEST (an_ignorable_field_that_is_unknown_here_is_a_loss)
+{
+  static const CprField fields[] = { CPR_FIELD (CountingDisk, sector), CPR_FIELD (CountingDisk, dirty),
+                                     CPR_FIELD_IGNORABLE (CountingDisk, seeks, 0), CPR_FIELD_END };
+  CprDeviceType counting = disk_type;
+  CountingDisk disk = { .seeks = 4 };
+  Case test;
+
+  counting.state = (CprStruct){ "Disk", sizeof (CountingDisk), fields };
+  case_init (&test);
+  cpr_device_table_clear (&test.machine.devices);
+  cpr_device_table_init (&test.machine.devices);
+  ck_assert (cpr_device_table_add (&test.machine.devices, "com1", &serial_type, &test.machine.serial, NULL));
+  ck_assert (cpr_device_table_add (&test.machine.devices, "sda", &counting, &disk, NULL));
+  LOSES (DEVICE, "sda", "device 'sda': field 'seeks' is unknown here, its value would be dropped");
+}
+END_TEST
+
+START_TEST (types_that_cannot_be_right_are_findings)
+{
+  CprDeviceType twin = disk_type, bad = disk_type;
+  const CprDeviceType *const twins[] = { &serial_type, &disk_type, &twin, NULL };
+  const CprDeviceType *const bads[] = { &serial_type, &disk_type, &bad, NULL };
+  Case test;
+
+  case_init (&test);
+  test.config.device_types = twins;
+  assert_finds (&test, NULL, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, "",
+                "type 'disk': this program has two of that name");
+  bad.name = "bad";
+  bad.minimum_version = 9;
+  test.config.device_types = bads;
+  assert_finds (&test, NULL, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, "",
+                "type 'bad': minimum version 9 is above version 1");
+  case_clear (&test);
+}
+END_TEST
+
+START_TEST (the_vmm_may_refuse_for_reasons_of_its_own)
+{
+  Case test;
+
+  case_init (&test);
+  cpr_inventory_refuse (test.inventory, "/dev/kvm: it can't be opened");
+  REFUSES (PROGRAM, "", "/dev/kvm: it can't be opened");
+}
+END_TEST
+
+START_TEST (all_findings_are_collected)
+{
+  g_autoptr (GPtrArray) findings = NULL;
+  Case test;
+
+  case_init (&test);
+  test.config.name = "other";
+  cpr_inventory_add_ram (test.inventory, "vga", PAGE);
+  cpr_inventory_add_fd (test.inventory, "tap", 0);
+  cpr_inventory_add_device (test.inventory, "sdb", &disk_type);
+  findings = ask_candidate (&test, test.inventory);
+  ck_assert_uint_eq (findings->len, 4);
+  ck_assert_uint_eq (cpr_findings_count_refusals (findings), 3);
+  cpr_findings_sort (findings);
+  ck_assert_int_eq (((CprFinding *) findings->pdata[3])->severity, CPR_SEVERITY_LOSS);
+  case_clear (&test);
+}
+END_TEST
+
+START_TEST (too_low_a_limit_on_files_is_found)
+{
+  g_autofree char *text = NULL;
+  struct rlimit old, low;
+  GPtrArray *findings;
+  Case test;
+
+  case_init (&test);
+  getrlimit (RLIMIT_NOFILE, &old);
+  low = old;
+  low.rlim_cur = (rlim_t) ((CprFdEntry *) test.machine.fds.entries->pdata[0])->fd;
+  setrlimit (RLIMIT_NOFILE, &low);
+  findings = ask_candidate (&test, test.inventory);
+  setrlimit (RLIMIT_NOFILE, &old);
+  ck_assert_uint_eq (findings->len, 1);
+  ck_assert_ptr_nonnull (strstr (((CprFinding *) findings->pdata[0])->message, "limit on open files: it is "));
+  ck_assert_int_eq (((CprFinding *) findings->pdata[0])->subject, CPR_SUBJECT_LIMIT);
+  g_ptr_array_unref (findings);
+
+  low.rlim_cur = 19; /* three carried, sixteen to spare */
+  setrlimit (RLIMIT_NOFILE, &low);
+  findings = ask_candidate (&test, test.inventory);
+  setrlimit (RLIMIT_NOFILE, &old);
+  ck_assert_uint_eq (findings->len, 0);
+  g_ptr_array_unref (findings);
+  case_clear (&test);
+}
+END_TEST
+
+static bool
+set_capabilities (const struct __user_cap_data_struct *data)
+{
+  struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+
+  return syscall (SYS_capset, &header, data) == 0;
+}
+
+START_TEST (too_low_a_limit_on_locked_memory_is_found)
+{
+  struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+  struct __user_cap_data_struct old_data[2], data[2];
+  struct rlimit old, low;
+  GPtrArray *findings;
+  Case test;
+
+  case_init (&test);
+  test.machine.block->flags |= CPR_RAM_LOCKED;
+  getrlimit (RLIMIT_MEMLOCK, &old);
+  low = old;
+  low.rlim_cur = PAGE;
+  ck_assert_int_eq (syscall (SYS_capget, &header, old_data), 0);
+  memcpy (data, old_data, sizeof data);
+  data[0].effective &= ~(1u << CAP_IPC_LOCK);
+  ck_assert (set_capabilities (data));
+  setrlimit (RLIMIT_MEMLOCK, &low);
+  findings = ask_candidate (&test, test.inventory);
+  ck_assert_uint_eq (findings->len, 1);
+  assert_finding (findings->pdata[0], CPR_SEVERITY_REFUSAL, CPR_SUBJECT_LIMIT, "RLIMIT_MEMLOCK",
+                  "limit on locked memory: it is 4096 bytes here, locked RAM blocks have 16384");
+  g_ptr_array_unref (findings);
+  low.rlim_cur = MIN (low.rlim_max, 4 * PAGE);
+  setrlimit (RLIMIT_MEMLOCK, &low);
+  findings = ask_candidate (&test, test.inventory);
+  ck_assert_uint_eq (findings->len, 0);
+  g_ptr_array_unref (findings);
+  setrlimit (RLIMIT_MEMLOCK, &old);
+  ck_assert (set_capabilities (old_data));
+  case_clear (&test);
+}
+END_TEST
+
+/* ---- The messages. */
+
+START_TEST (a_question_is_read_as_it_was_written)
+{
+  CprQuestion question;
+  CprWriter writer;
+  Case test;
+
+  case_init (&test);
+  write_question (&test, &writer);
+  ck_assert (cpr_question_read (&question, g_memdup2 (writer.data, writer.len), writer.len, &error));
+  ck_assert_uint_eq (question.checksum, cpr_checksum (writer.data, writer.len));
+  ck_assert (!question.head.schema_only);
+  ck_assert_uint_eq (question.head.answer_fd, 4);
+  ck_assert_uint_eq (question.head.pipe_device, 11);
+  ck_assert_uint_eq (question.head.pipe_inode, 12);
+  ck_assert_str_eq (question.manifest.vm_name, MACHINE_NAME);
+  ck_assert_uint_eq (question.manifest.fds.entries->len, 3);
+  ck_assert_uint_eq (question.devices->len, 2);
+  ck_assert_ptr_nonnull (cpr_question_find_device (&question, "com1"));
+  ck_assert_ptr_null (cpr_question_find_device (&question, "com2"));
+  cpr_question_clear (&question);
+  cpr_writer_clear (&writer);
+  case_clear (&test);
+}
+END_TEST
+
+START_TEST (a_question_for_the_schema_only_has_nothing_else)
+{
+  const CprQuestionHead head = { .schema_only = true, .answer_fd = 4 };
+  CprQuestion question;
+  CprWriter writer;
+
+  cpr_writer_init (&writer, -1);
+  cpr_question_write_head (&head, &writer);
+  cpr_writer_finish (&writer);
+  ck_assert (cpr_question_read (&question, g_memdup2 (writer.data, writer.len), writer.len, &error));
+  ck_assert (question.head.schema_only);
+  ck_assert_uint_eq (question.devices->len, 0);
+  cpr_question_clear (&question);
+  cpr_writer_clear (&writer);
+}
+END_TEST
+
+static bool
+read_question (const uint8_t *data, size_t len)
+{
+  CprQuestion question;
+  bool ok = cpr_question_read (&question, g_memdup2 (data, MAX (len, 1)), len, &error);
+
+  cpr_question_clear (&question);
+  return ok;
+}
+
+static void
+make_answer (CprAnswer *answer)
+{
+  *answer = (CprAnswer){ .question = 77, .findings = cpr_findings_new () };
+  ck_assert (cpr_executable_get (&answer->executable, &answer->path, &error));
+  cpr_findings_add (answer->findings, CPR_SEVERITY_LOSS, CPR_SUBJECT_DEVICE, "sda", "device 'sda': %d", 1);
+  cpr_findings_add (answer->findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_VM, "vm", "VM 'vm': a\033[31m\nb");
+}
+
+static void
+write_answer (CprAnswer *answer, CprWriter *writer)
+{
+  CprSchemaBuilder builder;
+
+  cpr_schema_builder_init (&builder);
+  cpr_schema_builder_add (&builder, &serial_type);
+  cpr_writer_init (writer, -1);
+  cpr_answer_write (answer, &builder, writer);
+  cpr_schema_builder_clear (&builder);
+}
+
+static bool
+read_answer (const uint8_t *data, size_t len)
+{
+  CprAnswer answer;
+  bool ok = cpr_answer_read (&answer, data, len, &error);
+
+  if (ok)
+    cpr_answer_clear (&answer);
+  return ok;
+}
+
+START_TEST (an_answer_is_read_as_it_was_written)
+{
+  CprAnswer answer, read;
+  CprWriter writer;
+
+  make_answer (&answer);
+  write_answer (&answer, &writer);
+  ck_assert (cpr_answer_read (&read, writer.data, writer.len, &error));
+  ck_assert_uint_eq (read.question, 77);
+  ck_assert_str_eq (read.path, answer.path);
+  ck_assert (cpr_executable_equal (&read.executable, &answer.executable));
+  ck_assert_uint_eq (read.findings->len, 2);
+  /* refusals first; and what would do a terminal harm doesn't */
+  assert_finding (read.findings->pdata[0], CPR_SEVERITY_REFUSAL, CPR_SUBJECT_VM, "vm", "VM 'vm': a?[31m b");
+  assert_finding (read.findings->pdata[1], CPR_SEVERITY_LOSS, CPR_SUBJECT_DEVICE, "sda", "device 'sda': 1");
+  cpr_answer_clear (&read);
+  cpr_answer_clear (&answer);
+  cpr_writer_clear (&writer);
+}
+END_TEST
+
+START_TEST (too_many_findings_keep_the_refusals)
+{
+  CprAnswer answer, read;
+  CprWriter writer;
+
+  make_answer (&answer);
+  for (int i = 0; i < 2000; i++)
+    cpr_findings_add (answer.findings, CPR_SEVERITY_LOSS, CPR_SUBJECT_FD, "fd", "fd %d", i);
+  write_answer (&answer, &writer);
+  ck_assert (cpr_answer_read (&read, writer.data, writer.len, &error));
+  ck_assert_uint_eq (read.findings->len, CPR_FINDINGS_MAX);
+  ck_assert_uint_eq (cpr_findings_count_refusals (read.findings), 1);
+  cpr_answer_clear (&read);
+  cpr_answer_clear (&answer);
+  cpr_writer_clear (&writer);
+}
+END_TEST
+
+/* The checksum of the chunk that has the byte at @at, made right again. */
+static void
+repair (uint8_t *data, size_t len, size_t at)
+{
+  for (size_t start = CPR_FORMAT_HEADER_SIZE; start < len;)
+    {
+      uint64_t size, checksum;
+
+      memcpy (&size, data + start + 8, sizeof size);
+      size += -size & 7;
+      if (size > len - start - 24)
+        return;
+      size += CPR_FORMAT_CHUNK_HEADER_SIZE;
+      if (at >= start && at < start + size)
+        {
+          checksum = cpr_checksum (data + start, size);
+          memcpy (data + start + size, &checksum, sizeof checksum);
+          return;
+        }
+      start += size + CPR_FORMAT_CHECKSUM_SIZE;
+    }
+}
+
+/* A message that is cut off or has a changed byte is refused; one that was changed on purpose, with its checksums right, does
+ * no harm. */
+static void
+assert_robust (const CprWriter *writer, bool (*read) (const uint8_t *data, size_t len))
+{
+  g_autofree uint8_t *copy = g_memdup2 (writer->data, writer->len);
+
+  ck_assert (read (copy, writer->len));
+  for (size_t len = 0; len < writer->len; len++)
+    {
+      g_autofree uint8_t *part = g_memdup2 (copy, MAX (len, 1)); /* so that a tool sees what is read beyond it */
+
+      ck_assert (!read (part, len));
+      g_clear_error (&error);
+    }
+  for (size_t at = 0; at < writer->len; at++)
+    for (int bit = 0; bit < 8; bit++)
+      {
+        copy[at] ^= (uint8_t) (1u << bit);
+        ck_assert (!read (copy, writer->len));
+        g_clear_error (&error);
+        repair (copy, writer->len, at);
+        read (copy, writer->len);
+        g_clear_error (&error);
+        memcpy (copy, writer->data, writer->len);
+      }
+}
+
+START_TEST (a_damaged_question_is_refused)
+{
+  CprWriter writer;
+  Case test;
+
+  case_init (&test);
+  write_question (&test, &writer);
+  assert_robust (&writer, read_question);
+  cpr_writer_clear (&writer);
+  case_clear (&test);
+}
+END_TEST
+
+START_TEST (a_damaged_answer_is_refused)
+{
+  CprAnswer answer;
+  CprWriter writer;
+
+  make_answer (&answer);
+  write_answer (&answer, &writer);
+  assert_robust (&writer, read_answer);
+  cpr_writer_clear (&writer);
+  cpr_answer_clear (&answer);
+}
+END_TEST
+
+/* An answer by hand. */
+static void
+assert_answer_refused (
+    uint32_t verdict, const char *build_id, uint32_t severity, uint32_t subject, unsigned n, const char *text)
+{
+  CprSchemaBuilder builder;
+  CprWriter writer;
+
+  cpr_schema_builder_init (&builder);
+  cpr_writer_init (&writer, -1);
+  cpr_writer_begin_chunk (&writer, CPR_CHUNK_ANSWER, 0);
+  cpr_writer_put_u64 (&writer, 77);
+  cpr_writer_put_u32 (&writer, verdict);
+  cpr_writer_put_string (&writer, "/vmm");
+  cpr_writer_put_string (&writer, build_id);
+  cpr_writer_put_u64 (&writer, 1);
+  cpr_writer_put_u64 (&writer, 2);
+  cpr_writer_end_chunk (&writer);
+  cpr_writer_begin_chunk (&writer, CPR_CHUNK_SCHEMA, 0);
+  cpr_schema_builder_write (&builder, &writer);
+  cpr_writer_end_chunk (&writer);
+  for (unsigned i = 0; i < n; i++)
+    {
+      cpr_writer_begin_chunk (&writer, CPR_CHUNK_FINDING, 0);
+      cpr_writer_put_u32 (&writer, severity);
+      cpr_writer_put_u32 (&writer, subject);
+      cpr_writer_put_string (&writer, "");
+      cpr_writer_put_string (&writer, "message");
+      cpr_writer_end_chunk (&writer);
+    }
+  cpr_writer_finish (&writer);
+  if (text == NULL)
+    ck_assert (read_answer (writer.data, writer.len));
+  else
+    {
+      ck_assert (!read_answer (writer.data, writer.len));
+      assert_error (&error, CPR_ERROR_CORRUPT, text);
+    }
+  cpr_writer_clear (&writer);
+  cpr_schema_builder_clear (&builder);
+}
+
+START_TEST (an_answer_that_contradicts_itself_is_refused)
+{
+  assert_answer_refused (0, "", 0, 1, 1, NULL);
+  assert_answer_refused (1, "ab01", 1, 6, 1000, NULL);
+  assert_answer_refused (1, "", 0, 1, 1, "contradicts");
+  assert_answer_refused (1, "", 0, 1, 0, "contradicts");
+  assert_answer_refused (0, "", 1, 1, 1, "contradicts");
+  assert_answer_refused (2, "", 0, 1, 0, "head");
+  assert_answer_refused (0, "xyz", 0, 1, 0, "head");
+  assert_answer_refused (0, "", 2, 1, 1, "finding");
+  assert_answer_refused (0, "", 0, 0, 1, "finding");
+  assert_answer_refused (0, "", 0, 7, 1, "finding");
+  assert_answer_refused (1, "", 1, 1, 1001, "more than 1000");
+}
+END_TEST
+
+START_TEST (an_executable_knows_itself)
+{
+  g_autofree char *path = NULL, *text = NULL;
+  CprSuccessor self, other;
+
+  ck_assert (cpr_executable_get (&self, &path, &error));
+  ck_assert_ptr_nonnull (strstr (path, "test-preflight"));
+  ck_assert_uint_eq (strspn (self.build_id, "0123456789abcdef"), strlen (self.build_id));
+  other = self;
+  ck_assert (cpr_executable_equal (&self, &other));
+  other.inode++;
+  ck_assert (!cpr_executable_equal (&self, &other));
+  other = self;
+  other.build_id = (char *) "00";
+  ck_assert (!cpr_executable_equal (&self, &other));
+  text = cpr_executable_describe (&other);
+  ck_assert_ptr_nonnull (strstr (text, "build id 00"));
+  cpr_executable_clear (&self);
+}
+END_TEST
+
+int
+main (void)
+{
+  BEGIN_SUITE ("preflight");
+  tcase_add_test (tests, one_that_is_the_same_finds_nothing);
+  tcase_add_test (tests, another_vm_user_or_process_is_refused);
+  tcase_add_test (tests, fds_are_compared_with_what_is_declared);
+  tcase_add_test (tests, any_index_stands_for_all_of_a_name_and_for_none);
+  tcase_add_test (tests, ram_blocks_are_compared_with_what_is_declared);
+  tcase_add_test (tests, devices_are_compared_with_what_is_declared);
+  tcase_add_test (tests, a_program_that_declares_nothing_is_asked_for_its_types_only);
+  tcase_add_test (tests, versions_are_compared);
+  tcase_add_test (tests, fields_that_cannot_be_converted_are_named);
+  tcase_add_test (tests, values_are_checked_where_they_may_be_read);
+  tcase_add_test (tests, an_ignorable_field_that_is_unknown_here_is_a_loss);
+  tcase_add_test (tests, types_that_cannot_be_right_are_findings);
+  tcase_add_test (tests, the_vmm_may_refuse_for_reasons_of_its_own);
+  tcase_add_test (tests, all_findings_are_collected);
+  tcase_add_test (tests, too_low_a_limit_on_files_is_found);
+  tcase_add_test (tests, too_low_a_limit_on_locked_memory_is_found);
+  tcase_add_test (tests, a_question_is_read_as_it_was_written);
+  tcase_add_test (tests, a_question_for_the_schema_only_has_nothing_else);
+  tcase_add_test (tests, an_answer_is_read_as_it_was_written);
+  tcase_add_test (tests, too_many_findings_keep_the_refusals);
+  tcase_add_test (tests, a_damaged_question_is_refused);
+  tcase_add_test (tests, a_damaged_answer_is_refused);
+  tcase_add_test (tests, an_answer_that_contradicts_itself_is_refused);
+  tcase_add_test (tests, an_executable_knows_itself);
+  return run_suite (suite);
+}
