@@ -128,37 +128,44 @@ walk_section (const CprSchema *schema, const CprChunk *chunk, Outcome *outcome)
 
 /* ---- Bulk data: piece by piece, and as a device reads it; both see the same, or both an error. */
 
+/* Of the chunks from the first on those that aren't skipped. */
 static bool
-read_pieces (CprReader *reader, guint first, const char *device, uint64_t *digest)
+read_pieces (CprReader *reader, const CprBulkData *bulk, uint64_t *digest)
 {
-  CprBulkPiece piece;
+  uint64_t size = 0;
 
-  for (guint i = first; cpr_reader_get_piece (reader, i, &piece) && strcmp (piece.device, device) == 0; i++)
-    {
-      g_autofree uint8_t *data = g_malloc ((size_t) piece.len);
+  for (guint i = bulk->first, n = 0; n < bulk->n; i++)
+    if (g_array_index (reader->chunks, CprChunk, i).type == CPR_CHUNK_BULK)
+      {
+        size_t len = cpr_reader_get_piece_size (reader, i);
+        g_autofree uint8_t *data = g_malloc (len);
 
-      if (!cpr_reader_read_piece (reader, &piece, data, NULL))
-        return false;
-      note (digest, data, (size_t) piece.len);
-    }
+        g_assert (len > 0);
+        if (!cpr_reader_read_piece (reader, i, data, NULL))
+          return false;
+        note (digest, data, len);
+        size += len;
+        n++;
+      }
+  g_assert (size == bulk->size);
   return true;
 }
 
 static bool
-read_as_device (CprReader *reader, guint first, const char *device, uint64_t *digest)
+read_as_device (CprReader *reader, const CprBulkData *data, uint64_t *digest)
 {
   CprBulk bulk;
   bool ok = true;
 
-  cpr_bulk_open (&bulk, device, reader, first);
+  cpr_bulk_open (&bulk, reader, data);
   for (size_t step = 1; ok && cpr_bulk_get_left (&bulk) > 0; step = step * 2 + 1)
     {
       size_t size = (size_t) MIN (step, cpr_bulk_get_left (&bulk));
-      g_autofree uint8_t *data = g_malloc (size);
+      g_autofree uint8_t *part = g_malloc (size);
 
-      ok = cpr_bulk_read (&bulk, data, size, NULL);
+      ok = cpr_bulk_read (&bulk, part, size, NULL);
       if (ok)
-        note (digest, data, size);
+        note (digest, part, size);
     }
   cpr_bulk_clear (&bulk);
   return ok;
@@ -167,19 +174,16 @@ read_as_device (CprReader *reader, guint first, const char *device, uint64_t *di
 static void
 read_bulk (CprReader *reader, Outcome *outcome)
 {
-  g_autoptr (GHashTable) index = cpr_bulk_index (reader);
-  GHashTableIter iter;
-  void *name, *first;
-
-  g_hash_table_iter_init (&iter, index);
-  while (g_hash_table_iter_next (&iter, &name, &first))
+  for (guint i = 0; i < reader->bulk->len; i++)
     {
+      const CprBulkData *bulk = reader->bulk->pdata[i];
       uint64_t digest = FUZZ_DIGEST_START, again = FUZZ_DIGEST_START;
-      bool ok = read_pieces (reader, GPOINTER_TO_UINT (first), name, &digest);
+      bool ok = read_pieces (reader, bulk, &digest);
 
-      g_assert (read_as_device (reader, GPOINTER_TO_UINT (first), name, &again) == ok);
+      g_assert (cpr_reader_find_bulk (reader, bulk->device) == bulk);
+      g_assert (read_as_device (reader, bulk, &again) == ok);
       g_assert (!ok || digest == again);
-      outcome->bulk += ok ? digest : 1; /* in any order */
+      note (&outcome->bulk, &digest, ok ? sizeof digest : 0);
     }
 }
 
@@ -280,114 +284,4 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   g_free (memory.message);
   g_free (file.message);
   return 0;
-}
-
-/* ---- Mutations that keep the frame right, mostly. */
-
-#define PAYLOAD_MORE 256
-
-static void
-mutate_payload (Frame *frame)
-{
-  GByteArray *payload = frame->payload;
-  guint len = payload->len;
-
-  g_byte_array_set_size (payload, len + PAYLOAD_MORE);
-  g_byte_array_set_size (payload, (guint) LLVMFuzzerMutate (payload->data, len, payload->len));
-}
-
-static void
-mutate_frames (GPtrArray *frames, GRand *random)
-{
-  guint at = (guint) g_rand_int_range (random, 0, (gint32) frames->len);
-  Frame *frame = frames->pdata[at];
-
-  switch (g_rand_int_range (random, 0, 16))
-    {
-    case 0:
-      g_ptr_array_remove_index (frames, at);
-      break;
-    case 1:
-      g_ptr_array_insert (frames, (gint) at, frame_copy (frame));
-      break;
-    case 2:
-      g_ptr_array_insert (frames, g_rand_int_range (random, 0, (gint32) frames->len), frame_copy (frame));
-      break;
-    case 3:
-      frame->type = (uint32_t) g_rand_int_range (random, 1, 24);
-      break;
-    case 4:
-      frame->flags ^= 1;
-      break;
-    case 5:
-      frame->padding = (uint8_t) g_rand_int_range (random, 0, 2);
-      break;
-    default:
-      mutate_payload (frame);
-      break;
-    }
-}
-
-/* Pieces of bulk data go on where the one before ended. */
-static void
-repair_bulk (const GPtrArray *frames)
-{
-  uint64_t offset = 0;
-
-  for (guint i = 0; i < frames->len; i++)
-    {
-      const Frame *frame = frames->pdata[i], *before = i > 0 ? frames->pdata[i - 1] : NULL;
-      CprCursor cursor = { .data = frame->payload->data, .len = frame->payload->len };
-      size_t name;
-
-      if (frame->type != CPR_CHUNK_BULK || cursor.len == 0)
-        continue;
-      cpr_cursor_get_name (&cursor);
-      name = cursor.pos;
-      cpr_cursor_get_u64 (&cursor);
-      if (cursor.failed)
-        continue;
-      if (before == NULL || before->type != CPR_CHUNK_BULK || before->payload->len < name ||
-          memcmp (before->payload->data, frame->payload->data, name) != 0)
-        offset = 0;
-      memcpy (frame->payload->data + name, &offset, sizeof offset);
-      offset += frame->payload->len - MIN (frame->payload->len, (name + 8 + 7) / 8 * 8);
-    }
-}
-
-size_t
-LLVMFuzzerCustomMutator (uint8_t *data, size_t size, size_t max_size, unsigned seed)
-{
-  g_autoptr (GRand) random = g_rand_new_with_seed (seed);
-  g_autoptr (GPtrArray) frames = frames_read (data, size);
-  bool keep_head = size >= CPR_FORMAT_HEADER_SIZE && g_rand_int_range (random, 0, 16) == 0;
-  size_t made;
-
-  if (frames->len == 0 || g_rand_int_range (random, 0, 32) == 0)
-    return LLVMFuzzerMutate (data, size, max_size);
-  mutate_frames (frames, random);
-  if (g_rand_boolean (random))
-    repair_bulk (frames);
-  made = frames_write (frames, keep_head ? data : NULL, data, max_size);
-  return made != 0 ? made : LLVMFuzzerMutate (data, size, max_size);
-}
-
-/* The first frames of one, the rest of the other. */
-size_t
-LLVMFuzzerCustomCrossOver (const uint8_t *data1,
-                           size_t size1,
-                           const uint8_t *data2,
-                           size_t size2,
-                           uint8_t *out,
-                           size_t max_out_size,
-                           unsigned seed)
-{
-  g_autoptr (GRand) random = g_rand_new_with_seed (seed);
-  g_autoptr (GPtrArray) one = frames_read (data1, size1), other = frames_read (data2, size2);
-  guint cut = (guint) g_rand_int_range (random, 0, (gint32) one->len + 1);
-
-  g_ptr_array_set_size (one, (gint) cut);
-  for (guint i = (guint) g_rand_int_range (random, 0, (gint32) other->len + 1); i < other->len; i++)
-    g_ptr_array_add (one, frame_copy (other->pdata[i]));
-  return frames_write (one, NULL, out, max_out_size);
 }
