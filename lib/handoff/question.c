@@ -127,6 +127,8 @@ read_all (CprQuestion *question, size_t len, GError **error)
   while (cpr_reader_next (&question->reader, &chunk))
     if (!read_chunk (question, &chunk, error))
       return false;
+  if (question->head.schema_only != (question->manifest.vm_name == NULL))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it ends too soon, or goes on, for what it asks");
   return check_sections (question, error);
 }
 

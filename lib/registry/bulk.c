@@ -52,8 +52,12 @@ take_buffered (CprBulk *bulk, uint8_t *data, size_t size)
 static bool
 read_piece (CprBulk *bulk, uint8_t *data, size_t size, size_t *got, GError **error)
 {
-  size_t piece = cpr_reader_get_piece_size (bulk->reader, bulk->next);
+  size_t piece;
 
+  /* Between two pieces there may be chunks that are skipped. */
+  while (g_array_index (bulk->reader->chunks, CprChunk, bulk->next).type != CPR_CHUNK_BULK)
+    bulk->next++;
+  piece = cpr_reader_get_piece_size (bulk->reader, bulk->next);
   if (piece <= size)
     {
       *got = piece;

@@ -78,7 +78,7 @@ cpr_schema_field_from (const CprField *field)
     made.flags |= CPR_FIELD_FLAG_OPTIONAL;
   if (field->ignorable)
     made.flags |= CPR_FIELD_FLAG_IGNORABLE;
-  if (field->optional && cpr_kind_is_number (field->kind) && field->width <= 8)
+  if (field->optional && cpr_kind_is_number (field->kind) && field->width >= 1 && field->width <= 8)
     made.default_value = cpr_number_load (field->kind, field->width, &field->default_value);
   return made;
 }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* AddressSanitizer's; missing without it. */
+int __sanitizer_install_malloc_and_free_hooks (void (*allocated) (const volatile void *, size_t),
+                                               void (*freed) (const volatile void *)) __attribute__ ((weak));
+size_t __sanitizer_get_allocated_size (const volatile void *) __attribute__ ((weak));
+
+static bool watching;
+static int64_t live, most;
+
+static void
+count_allocated (const volatile void *at, size_t size)
+{
+  if (!watching || at == NULL)
+    return;
+  live += (int64_t) size;
+  most = MAX (most, live);
+}
+
+static void
+count_freed (const volatile void *at)
+{
+  if (watching && at != NULL)
+    live -= (int64_t) __sanitizer_get_allocated_size (at);
+}
+
+/* What a g_return_if_fail() says is a finding too. Fuzzers see SIGABRT as one, but not the SIGTRAP of GLib's own handler. */
+static void
+end (const char *domain, GLogLevelFlags level, const char *message, void *user_data)
+{
+  fprintf (stderr, "%s\n", message);
+  if ((level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING)) != 0)
+    abort ();
+}
+
+int
+LLVMFuzzerInitialize (int *argc, char ***argv)
+{
+  g_log_set_default_handler (end, NULL);
+  if (__sanitizer_install_malloc_and_free_hooks != NULL)
+    __sanitizer_install_malloc_and_free_hooks (count_allocated, count_freed);
+  return 0;
+}
+
+void
+fuzz_watch_memory (void)
+{
+  live = most = 0;
+  watching = true;
+}
+
+void
+fuzz_check_memory (size_t limit)
+{
+  watching = false;
+  if (most > (int64_t) limit)
+    g_error ("%" G_GINT64_FORMAT " bytes were allocated at once, %zu are justified", most, limit);
+}
+
+uint64_t
+fuzz_digest (uint64_t digest, const void *data, size_t len)
+{
+  const uint8_t *bytes = data;
+
+  for (size_t i = 0; i < len; i++)
+    digest = (digest ^ bytes[i]) * UINT64_C (0x100000001b3);
+  return digest;
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "judge-bytes.h"
+#include "manifest-judge.h"
+
+bool
+judge_vm (Payload payload)
+{
+  Bytes bytes = open_payload (payload);
+  bool ok;
+
+  name (&bytes);
+  ok = text (&bytes, 2).len == 36;
+  number (&bytes, 4);
+  number (&bytes, 4);
+  number (&bytes, 8);
+  ok = number (&bytes, 4) <= 1 && ok;
+  number (&bytes, 8);
+  number (&bytes, 8);
+  number (&bytes, 8);
+  return ok && !bytes.bad && bytes.left == 0;
+}
+
+bool
+judge_program (Payload payload)
+{
+  Bytes bytes = open_payload (payload);
+  uint64_t argc = number (&bytes, 4), n_variables, n_limits;
+  bool ok = argc >= 1;
+
+  for (uint64_t i = 0; i < argc && !bytes.bad; i++)
+    text (&bytes, 4);
+  n_variables = number (&bytes, 4);
+  for (uint64_t i = 0; i < n_variables && !bytes.bad; i++)
+    text (&bytes, 4);
+  text (&bytes, 4);
+  ok = text (&bytes, 4).len <= 15 && ok;
+  number (&bytes, 4);
+  number (&bytes, 8);
+  n_limits = number (&bytes, 4);
+  ok = n_limits >= 1 && n_limits <= 64 && ok;
+  for (uint64_t i = 0; i < 2 * n_limits && !bytes.bad; i++)
+    number (&bytes, 8);
+  return ok && !bytes.bad && bytes.left == 0;
+}
+
+bool
+judge_successor (Payload payload)
+{
+  Bytes bytes = open_payload (payload);
+  bool ok = true;
+  Text id;
+
+  number (&bytes, 8);
+  number (&bytes, 8);
+  id = text (&bytes, 2);
+  for (uint64_t i = 0; i < id.len; i++)
+    ok = g_ascii_isxdigit (id.at[i]) && ok;
+  return ok && !bytes.bad && bytes.left == 0;
+}
+
+typedef struct
+{
+  Text name;
+  uint64_t index, fd;
+} Fd;
+
+static Fd
+read_fd (Bytes *bytes)
+{
+  Fd fd = { .name = text (bytes, 2) };
+
+  fd.index = number (bytes, 4);
+  fd.fd = number (bytes, 4);
+  number (bytes, 4);
+  number (bytes, 4);
+  number (bytes, 8);
+  number (bytes, 8);
+  number (bytes, 4);
+  number (bytes, 4);
+  if (fd.name.len < 1 || fd.name.len > (begins_with (fd.name, "libcpr:") ? 7 + 503 : 255) || fd.index > 2147483647 ||
+      fd.fd < 3 || fd.fd > 2147483647)
+    bytes->bad = true;
+  return fd;
+}
+
+bool
+judge_fds (Payload payload)
+{
+  Bytes bytes = open_payload (payload);
+  uint64_t n = number (&bytes, 4);
+
+  for (uint64_t i = 0; i < n && !bytes.bad; i++)
+    {
+      Bytes others = open_payload (payload);
+      Fd fd = read_fd (&bytes);
+
+      number (&others, 4);
+      for (uint64_t j = 0; j < i && !bytes.bad; j++)
+        {
+          Fd other = read_fd (&others);
+
+          if (other.fd == fd.fd || (other.index == fd.index && same (other.name, fd.name)))
+            return false;
+        }
+    }
+  return !bytes.bad && bytes.left == 0;
+}
+
+static bool
+has_fd (Payload fds, Text block)
+{
+  Bytes bytes = open_payload (fds);
+
+  for (uint64_t n = number (&bytes, 4); n > 0; n--)
+    {
+      Fd fd = read_fd (&bytes);
+
+      if (fd.index == 0 && begins_with (fd.name, "libcpr:ram:") &&
+          same (block, (Text){ fd.name.at + 11, fd.name.len - 11 }))
+        return true;
+    }
+  return false;
+}
+
+static Text
+read_block (Bytes *bytes)
+{
+  Text block = name (bytes);
+  uint64_t size = number (bytes, 8), backing = number (bytes, 4), flags = number (bytes, 4);
+
+  if (size < 1 || size > INT64_MAX || backing > 3 || flags > 31)
+    bytes->bad = true;
+  return block;
+}
+
+bool
+judge_ram (Payload payload, Payload fds)
+{
+  Bytes bytes = open_payload (payload);
+  uint64_t n = number (&bytes, 4);
+
+  for (uint64_t i = 0; i < n && !bytes.bad; i++)
+    {
+      Bytes others = open_payload (payload);
+      Text block = read_block (&bytes);
+
+      if (bytes.bad || !has_fd (fds, block))
+        return false;
+      number (&others, 4);
+      for (uint64_t j = 0; j < i; j++)
+        if (same (read_block (&others), block))
+          return false;
+    }
+  return !bytes.bad && bytes.left == 0;
+}
+
+/* ---- The schema. */
+
+enum
+{
+  BOOL = 1,
+  UINT,
+  INT,
+  FLOAT,
+  BYTES,
+  STRUCT,
+  STRING,
+  FD,
+  TIME,
+  ARRAY = 1,
+  COUNTED = 2,
+  OPTIONAL = 4,
+  IGNORABLE = 8
+};
+
+typedef struct
+{
+  Text name;
+  uint64_t kind, width, flags, count, structure, standard;
+} Field;
+
+static Field
+read_field (Bytes *bytes)
+{
+  Field field = { .name = name (bytes) };
+
+  field.kind = number (bytes, 1);
+  field.width = number (bytes, 1);
+  field.flags = number (bytes, 2);
+  field.count = number (bytes, 4);
+  field.structure = number (bytes, 4);
+  field.standard = number (bytes, 8);
+  return field;
+}
+
+static bool
+width_is_right (const Field *field)
+{
+  static const char *const widths[] = { "", "\1", "\1\2\4\10", "\1\2\4\10", "\4\10", "\1", "", "\1", "\4", "\10" };
+
+  if (field->kind < BOOL || field->kind > TIME)
+    return false;
+  if (field->kind == STRUCT)
+    return field->width == 0;
+  return field->width != 0 && strchr (widths[field->kind], (int) field->width) != NULL;
+}
+
+static bool
+default_is_right (const Field *field)
+{
+  unsigned bits = (unsigned) (8 * field->width);
+  uint64_t value = field->standard;
+
+  if (value == 0)
+    return true;
+  if ((field->flags & OPTIONAL) == 0)
+    return false;
+  switch (field->kind)
+    {
+    case BOOL:
+      return value == 1;
+    case UINT:
+    case FLOAT:
+      return bits == 64 || value >> bits == 0;
+    case INT:
+      return bits == 64 || value < UINT64_C (1) << (bits - 1) || value >= -(UINT64_C (1) << (bits - 1));
+    default:
+      return field->kind == TIME;
+    }
+}
+
+static bool
+field_is_right (const Field *field)
+{
+  bool array = (field->flags & ARRAY) != 0, counted = (field->flags & COUNTED) != 0;
+  bool optional = (field->flags & OPTIONAL) != 0;
+
+  return field->flags < 16 && (array || !counted) && (optional || (field->flags & IGNORABLE) == 0) &&
+         width_is_right (field) && field->count >= 1 && (field->count == 1 || array || field->kind == STRING) &&
+         (field->kind != BYTES || array) && (field->kind != STRING || !array) &&
+         !(field->kind == STRUCT && optional && array && !counted) && default_is_right (field) &&
+         (field->kind == STRUCT || field->structure == 0xffffffff);
+}
+
+/* The depth of a struct whose fields come next, or 0. @depths: those of the structs before it. */
+static unsigned
+judge_struct (Bytes *bytes, const GArray *depths)
+{
+  uint64_t n = (name (bytes), number (bytes, 4));
+  Bytes start = *bytes;
+  unsigned depth = 1;
+
+  if (n < 1 || n > 4096)
+    return 0;
+  for (uint64_t i = 0; i < n; i++)
+    {
+      Field field = read_field (bytes);
+      Bytes others = start;
+
+      if (bytes->bad || !field_is_right (&field) || (field.kind == STRUCT && field.structure >= depths->len))
+        return 0;
+      for (uint64_t j = 0; j < i; j++)
+        if (same (read_field (&others).name, field.name))
+          return 0;
+      if (field.kind == STRUCT)
+        depth = MAX (depth, 1 + g_array_index (depths, unsigned, field.structure));
+    }
+  return depth <= 16 ? depth : 0;
+}
+
+static bool
+judge_types (Bytes *bytes, uint64_t n_structs)
+{
+  uint64_t n = number (bytes, 4);
+  Bytes start = *bytes;
+
+  for (uint64_t i = 0; i < n; i++)
+    {
+      Text type = name (bytes);
+      uint64_t version = number (bytes, 4), minimum = number (bytes, 4), structure = number (bytes, 4);
+      Bytes others = start;
+
+      if (bytes->bad || minimum > version || structure >= n_structs)
+        return false;
+      for (uint64_t j = 0; j < i; j++)
+        {
+          if (same (name (&others), type))
+            return false;
+          number (&others, 4);
+          number (&others, 8);
+        }
+    }
+  return true;
+}
+
+bool
+judge_schema (Payload payload)
+{
+  g_autoptr (GArray) depths = g_array_new (FALSE, FALSE, sizeof (unsigned));
+  Bytes bytes = open_payload (payload);
+  uint64_t n = number (&bytes, 4);
+
+  for (uint64_t i = 0; i < n && !bytes.bad; i++)
+    {
+      unsigned depth = judge_struct (&bytes, depths);
+
+      if (depth == 0)
+        return false;
+      g_array_append_val (depths, depth);
+    }
+  return judge_types (&bytes, depths->len) && !bytes.bad && bytes.left == 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_TESTS_MANIFEST_JUDGE_H
+#define CPR_TESTS_MANIFEST_JUDGE_H
+
+#include "fuzz.h"
+
+/* doc/stream-format.md, sections 3 to 6, read anew: whether payloads are what it says they must be. Shares no code with the library;
+ * slow and simple. */
+typedef struct
+{
+  const uint8_t *data;
+  size_t len;
+} Payload;
+
+bool judge_vm (Payload payload);
+bool judge_program (Payload payload);
+bool judge_successor (Payload payload);
+bool judge_fds (Payload payload);
+bool judge_ram (Payload payload, Payload fds);
+bool judge_schema (Payload payload);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* In place of a fuzzer: runs a target on files, and on the files in folders. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "fuzz.h"
+
+#define SECONDS_EACH 2
+
+/* Only a fuzzer's mutations call it. */
+size_t
+LLVMFuzzerMutate (uint8_t *data, size_t size, size_t max_size)
+{
+  return size;
+}
+
+/* Of processor time: past it SIGPROF ends the process. Valgrind takes its time. */
+static void
+limit_time (unsigned seconds)
+{
+  bool slow = getenv ("RUNNING_ON_VALGRIND") != NULL;
+  struct itimerval limit = { .it_value.tv_sec = seconds * (slow ? 50 : 1) };
+
+  setitimer (ITIMER_PROF, &limit, NULL);
+}
+
+static unsigned
+replay_file (const char *path)
+{
+  g_autofree char *contents = NULL;
+  g_autofree uint8_t *exact = NULL;
+  GError *error = NULL;
+  size_t size;
+
+  if (!g_file_get_contents (path, &contents, &size, &error))
+    g_error ("%s", error->message);
+  /* Without the zero byte after it, so that reading too far is seen. */
+  exact = g_malloc (size);
+  if (size > 0)
+    memcpy (exact, contents, size);
+  printf ("%s\n", path);
+  fflush (stdout);
+  limit_time (SECONDS_EACH);
+  LLVMFuzzerTestOneInput (exact, size);
+  limit_time (0);
+  return 1;
+}
+
+static unsigned
+replay (const char *path)
+{
+  GDir *folder = g_dir_open (path, 0, NULL);
+  const char *name;
+  unsigned n = 0;
+
+  if (folder == NULL)
+    return replay_file (path);
+  while ((name = g_dir_read_name (folder)) != NULL)
+    {
+      g_autofree char *inner = g_build_filename (path, name, NULL);
+
+      n += replay (inner);
+    }
+  g_dir_close (folder);
+  return n;
+}
+
+int
+main (int argc, char **argv)
+{
+  unsigned n = 0;
+
+  LLVMFuzzerInitialize (&argc, &argv);
+  for (int i = 1; i < argc; i++)
+    n += replay (argv[i]);
+  printf ("%u inputs\n", n);
+  return n > 0 ? 0 : 2;
+}
