@@ -64,16 +64,32 @@ typedef enum
 /**
  * CprRunState:
  * @CPR_RUN_STATE_RUNNING: the vCPUs execute
- * @CPR_RUN_STATE_PAUSED: the vCPUs are stopped, at the owner's wish
+ * @CPR_RUN_STATE_PAUSED: the guest is stopped, at its owner's wish
+ * @CPR_RUN_STATE_SUSPENDED: the guest is stopped, at its own wish: it sleeps (ACPI S3) until something wakes it
+ * @CPR_RUN_STATE_PAUSED_SUSPENDED: both: its owner paused a guest that sleeps; nothing wakes it before the owner lets it go
  *
- * What the guest does, as its owner asked for. It survives an update: a paused guest is paused afterwards.
+ * What the guest does. Two wishes can stop it, the owner's and its own, and they are kept apart: it runs when neither is left.
+ * The run state survives an update, whether that succeeds or fails: a paused guest is paused afterwards, one that sleeps sleeps on
+ * and can be woken.
+ *
+ * | from | cpr_session_pause() | cpr_session_resume() | cpr_session_suspend() | cpr_session_wakeup() |
+ * |---|---|---|---|---|
+ * | running | paused, @stop | - | suspended, @stop | - |
+ * | paused | - | running, @start | paused and suspended | - |
+ * | suspended | paused and suspended | - | - | running, @start |
+ * | paused and suspended | - | suspended | - | paused |
+ *
+ * So @stop and @start of #CprSessionConfig are called once for each time the guest really stops or goes on, and its clocks stand
+ * still in between, whoever stopped it. A dash is a call that changes nothing and succeeds.
  *
  * Since: 0.1
  */
 typedef enum
 {
   CPR_RUN_STATE_RUNNING = 0,
-  CPR_RUN_STATE_PAUSED = 1
+  CPR_RUN_STATE_PAUSED = 1,
+  CPR_RUN_STATE_SUSPENDED = 2,
+  CPR_RUN_STATE_PAUSED_SUSPENDED = 3
 } CprRunState;
 
 /**
@@ -113,10 +129,11 @@ typedef enum
  * @size: `sizeof (CprSessionConfig)`; fields added in later versions are taken as 0 where it is smaller
  * @name: the VM's name, 1 to 255 bytes; a state is taken up by a session of the same name only; copied
  * @stop: stops the guest: when it returns %TRUE no vCPU executes and nothing (I/O threads too) writes guest RAM or device
- *     state. Called on the thread that called cpr_session_update() or cpr_session_pause(), with the guest running. On
- *     failure it returns %FALSE with @error set and the guest runs as before
+ *     state. Called on the thread that called cpr_session_update(), cpr_session_pause() or cpr_session_suspend(), with the
+ *     guest running. On failure it returns %FALSE with @error set and the guest runs as before
  * @start: lets the vCPUs go and can't fail: whatever could fail belongs before cpr_session_start(). Called with the guest
- *     stopped, on the thread that called cpr_session_start(), cpr_session_resume() or a cpr_session_update() that failed
+ *     stopped, on the thread that called cpr_session_start(), cpr_session_resume(), cpr_session_wakeup() or a
+ *     cpr_session_update() that failed
  * @log: takes the library's messages, or %NULL for none; may be called from a thread of the library
  * @user_data: passed to the callbacks
  * @argv: (nullable): the command line as main() got it, for the way back of a later update; copied. %NULL: it is read from
@@ -220,8 +237,8 @@ CPR_API bool cpr_session_load (CprSession *session, GError **error);
  * @error: where an error goes, or %NULL
  *
  * Starts the guest; in a session that took up a state this is the commit point. The ownership of the guest is claimed with
- * one compare-and-swap, then @start of the config is called, unless the guest was paused when the update began: it stays
- * paused until cpr_session_resume(). From then on the old program can't have the guest back. What is left of it is torn
+ * one compare-and-swap, then @start of the config is called, unless the guest was paused or suspended when the update began: it
+ * stays so until cpr_session_resume() or cpr_session_wakeup(). From then on the old program can't have the guest back. What is left of it is torn
  * down in the background.
  *
  * Errors: %CPR_ERROR_NOT_OWNER (another process took the guest; end without touching it), %CPR_ERROR_STATE.
@@ -267,7 +284,10 @@ CPR_API bool cpr_session_abort (CprSession *session, const GError *reason, GErro
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Pauses the guest at its owner's wish: calls @stop of the config and remembers it. Does nothing when it is paused already.
+ * Pauses the guest at its owner's wish: calls @stop of the config, unless the guest sleeps and is stopped already, and remembers
+ * it. Does nothing when it is paused already. See #CprRunState.
+ *
+ * After failure: the guest runs.
  *
  * Errors: what @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
  *
@@ -284,7 +304,8 @@ CPR_API bool cpr_session_pause (CprSession *session, GError **error);
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Lets a paused guest run: calls @start of the config. Does nothing when it runs already.
+ * Takes the owner's wish back: calls @start of the config, unless the guest was suspended as well: then it is suspended again, and
+ * can be woken. Does nothing when it isn't paused. See #CprRunState.
  *
  * Errors: %CPR_ERROR_STATE.
  *
@@ -295,6 +316,46 @@ CPR_API bool cpr_session_pause (CprSession *session, GError **error);
  * Since: 0.1
  */
 CPR_API bool cpr_session_resume (CprSession *session, GError **error);
+
+/**
+ * cpr_session_suspend:
+ * @session: a session
+ * @error: where an error goes, or %NULL
+ *
+ * The guest has gone to sleep by itself (ACPI S3): calls @stop of the config, unless the guest is stopped already, and remembers it.
+ * Does nothing when it is suspended already. A guest that was paused while its wish was on the way is paused and suspended
+ * afterwards. See #CprRunState.
+ *
+ * Errors: what @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
+ *
+ * After failure: the guest runs.
+ *
+ * Permitted states: ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_suspend (CprSession *session, GError **error);
+
+/**
+ * cpr_session_wakeup:
+ * @session: a session
+ * @error: where an error goes, or %NULL
+ *
+ * Something wakes the guest that sleeps (an RTC's alarm, a key, its owner): calls @start of the config. A guest that is paused as
+ * well doesn't run before cpr_session_resume(), but has been woken: it runs then. Does nothing when the guest isn't suspended. See
+ * #CprRunState.
+ *
+ * Errors: %CPR_ERROR_STATE.
+ *
+ * Permitted states: ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_wakeup (CprSession *session, GError **error);
 
 /**
  * cpr_session_get_state:

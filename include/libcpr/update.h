@@ -89,7 +89,7 @@ typedef struct
  * thing that happens is main() of the new program.
  *
  * The new program is asked whether it could take over, see cpr_session_preflight(), and refused if not. A guardian process is made that keeps this address space, the guest is stopped (with @stop of the config, unless it is
- * paused), its state is saved and sealed, and the new program is executed with the fds of the fd table, with all signals
+ * stopped already), its state is saved and sealed, and the new program is executed with the fds of the fd table, with all signals
  * blocked until its cpr_session_new() has taken up the state.
  *
  * Call it from the thread that shall become the new program's main thread: CPU affinity, seccomp filters, capabilities and
@@ -105,7 +105,7 @@ typedef struct
  * The call first waits, with the guest running, for the teardown that an update shortly before has left: that is done at idle
  * priority, which it raises if it may (RLIMIT_NICE of 20, or CAP_SYS_NICE; else a busy machine may take long).
  *
- * After failure: the guest is as it was, running or paused; every step was undone; the call can be made again at once. The
+ * After failure: the guest is as it was, running, paused or suspended; every step was undone; the call can be made again at once. The
  * error also stands in cpr_session_get_update_info(). Only where %CPR_ERROR_NOT_OWNER says that another process has taken the
  * guest is the session LOST. fds that were opened without close-on-exec while the call was under way have it afterwards.
  *
@@ -195,7 +195,7 @@ typedef enum
  * @error: why it failed, or %NULL; the session's, valid until the next update
  * @step_ns: how long each step took; 0 for those that weren't reached. After a rollback the steps from
  *     %CPR_STEP_TAKE_UP on are those of the old program, executed again, and %CPR_STEP_EXEC includes the failed attempt
- * @pause_ns: from the begin of the stop to the guest's first instruction allowed; 0 if the guest was paused all along
+ * @pause_ns: from the begin of the stop to the guest's first instruction allowed; 0 if the guest was stopped all along
  * @total_ns: from the call of cpr_session_update() to the end of the last step so far
  *
  * What is known about the last update.

@@ -6,6 +6,7 @@
 
 #include "handoff/incoming.h"
 #include "session/finish.h"
+#include "session/run-state.h"
 #include "session/states.h"
 
 struct _CprSession

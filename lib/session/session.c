@@ -58,7 +58,7 @@ adopt (CprSession *session, CprIncoming *incoming)
   session->was_incoming = true;
   session->state = CPR_SESSION_STATE_INCOMING;
   session->run_state = (CprRunState) manifest->run_state;
-  session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
+  session->was_running = cpr_run_state_is_live (session->run_state);
   session->generation = manifest->generation;
   session->had_guardian = cpr_guardians_find (incoming->baton.page) != 0;
   if (incoming->attempt > 1)
@@ -248,7 +248,7 @@ cpr_session_start (CprSession *session, GError **error)
       return false;
     }
   session->state = CPR_SESSION_STATE_ACTIVE;
-  if (session->run_state == CPR_RUN_STATE_RUNNING)
+  if (cpr_run_state_is_live (session->run_state))
     session->config.start (session->config.user_data);
   stamp (session, CPR_STEP_FINISH);
   if (session->incoming != NULL)
@@ -268,62 +268,12 @@ cpr_session_abort (CprSession *session, const GError *reason, GError **error)
   return cpr_incoming_give_back (session->incoming, session->held, g_error_copy (reason), error);
 }
 
-bool
-cpr_session_call_stop (CprSession *session, GError **error)
-{
-  GError *reason = NULL;
-
-  if (session->config.stop (session->config.user_data, &reason))
-    return true;
-  if (reason == NULL)
-    return cpr_throw (error, CPR_ERROR_CALLBACK, "VM '%s': its stop callback failed without a reason", session->name);
-  g_propagate_error (error, reason);
-  return false;
-}
-
-bool
-cpr_session_pause (CprSession *session, GError **error)
-{
-  g_return_val_if_fail (session != NULL, false);
-  if (!cpr_session_check_call (session, CPR_CALL_PAUSE, error))
-    return false;
-  if (session->run_state == CPR_RUN_STATE_RUNNING)
-    {
-      if (!cpr_session_call_stop (session, error))
-        return false;
-      session->run_state = CPR_RUN_STATE_PAUSED;
-    }
-  return true;
-}
-
-bool
-cpr_session_resume (CprSession *session, GError **error)
-{
-  g_return_val_if_fail (session != NULL, false);
-  if (!cpr_session_check_call (session, CPR_CALL_RESUME, error))
-    return false;
-  if (session->run_state == CPR_RUN_STATE_PAUSED)
-    {
-      session->run_state = CPR_RUN_STATE_RUNNING;
-      session->config.start (session->config.user_data);
-    }
-  return true;
-}
-
 CprSessionState
 cpr_session_get_state (const CprSession *session)
 {
   g_return_val_if_fail (session != NULL, CPR_SESSION_STATE_LOST);
 
   return session->state;
-}
-
-CprRunState
-cpr_session_get_run_state (const CprSession *session)
-{
-  g_return_val_if_fail (session != NULL, CPR_RUN_STATE_PAUSED);
-
-  return session->run_state;
 }
 
 bool

@@ -30,6 +30,8 @@ static const struct
   [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED },
   [CPR_CALL_PAUSE] = { "cpr_session_pause", ACTIVE },
   [CPR_CALL_RESUME] = { "cpr_session_resume", ACTIVE },
+  [CPR_CALL_SUSPEND] = { "cpr_session_suspend", ACTIVE },
+  [CPR_CALL_WAKEUP] = { "cpr_session_wakeup", ACTIVE },
   [CPR_CALL_UPDATE] = { "cpr_session_update", ACTIVE },
   [CPR_CALL_FREE] = { "cpr_session_free", FRESH | INCOMING | LOADED | ACTIVE | LOST },
 };

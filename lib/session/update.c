@@ -152,7 +152,7 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
     cpr_finish_wait (session->finish);
   memset (session->stamps, 0, sizeof session->stamps);
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
-  session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
+  session->was_running = cpr_run_state_is_live (session->run_state);
   session->had_guardian = plan.with_guardian;
   if (cpr_execve_prepare (&exec, &plan, &session->fds, error))
     {
