@@ -212,11 +212,14 @@ struct _CprField
 #define CPR_CHECK_TYPE_(expression, Type, message) CPR_CHECK_ (CPR_SAME_TYPE_ (expression, Type), message)
 #define CPR_CHECK_STRUCT_(expression, Nested) CPR_CHECK_TYPE_ (expression, Nested, "the member is not a " #Nested)
 
+/* Compared as they are and as 64 bits: an int is no 0xffffffff, an unsigned no -1. */
+#define CPR_CHECK_FITS_(Type, value, message)                                                                          \
+  CPR_CHECK_ ((Type) (value) == (value) && (int64_t) (Type) (value) == (int64_t) (value), message)
 /* An optional field: a number that isn't floating point, and a default that it can hold. */
 #define CPR_DEFAULT_(Struct, member, value)                                                                            \
   .default_value = (uint64_t) (int64_t) (value) +                                                                      \
                    CPR_CHECK_ (CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) != CPR_KIND_FLOAT, #member " is floating point") + \
-                   CPR_CHECK_ ((__typeof__ (CPR_MEMBER_ (Struct, member))) (value) == (value), "the default doesn't fit " #member)
+                   CPR_CHECK_FITS_ (__typeof__ (CPR_MEMBER_ (Struct, member)), value, "the default doesn't fit " #member)
 
 #define CPR_BASE_(Struct, member)                                                                                      \
   .name = #member, .offset = offsetof (Struct, member)
@@ -237,70 +240,73 @@ struct _CprField
 #define CPR_STRUCT_(expression, Nested, description)                                                                   \
   .kind = CPR_KIND_STRUCT + CPR_CHECK_STRUCT_ (expression, Nested), .type = &(description)
 
+/* After the last member, so that a modifier without a name, as a default that was meant for CPR_FIELD_OPTIONAL(), is one too many. */
+#define CPR_MODIFIERS_(...) .reserved = { NULL, NULL }, __VA_ARGS__
 /* The macros below end in modifiers, which may be missing; these take what was given, and an empty one at the end. */
 #define CPR_FIELD_(Struct, member, ...)                                                                                \
-  { CPR_ONE_ (Struct, member), __VA_ARGS__ }
+  { CPR_ONE_ (Struct, member), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_OPTIONAL_(Struct, member, value, ...)                                                                \
-  { CPR_ONE_ (Struct, member), .optional = true, CPR_DEFAULT_ (Struct, member, value), __VA_ARGS__ }
+  { CPR_ONE_ (Struct, member), .optional = true, CPR_DEFAULT_ (Struct, member, value), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_IGNORABLE_(Struct, member, value, ...)                                                               \
-  { CPR_ONE_ (Struct, member), .optional = true, .ignorable = true, CPR_DEFAULT_ (Struct, member, value), __VA_ARGS__ }
+  { CPR_ONE_ (Struct, member), .optional = true, .ignorable = true, CPR_DEFAULT_ (Struct, member, value), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_ARRAY_(Struct, member, ...)                                                                          \
   { CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)[0]),                                 \
-    CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY, __VA_ARGS__ }
+    CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY, CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_COUNTED_(Struct, member, count_member, ...)                                                          \
   { CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)[0]),                                 \
-    CPR_ELEMENTS_ (Struct, member), CPR_COUNT_ (Struct, count_member), __VA_ARGS__ }
+    CPR_ELEMENTS_ (Struct, member), CPR_COUNT_ (Struct, count_member), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_HEAP_ARRAY_(Struct, member, count_member, maximum, ...)                                              \
   { CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)[0]),                                 \
-    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), CPR_COUNT_ (Struct, count_member), __VA_ARGS__ }
+    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), CPR_COUNT_ (Struct, count_member), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_BYTES_(Struct, member, ...)                                                                          \
   { CPR_BASE_ (Struct, member), .kind = CPR_KIND_BYTES, .width = 1,                                                    \
-    .count = sizeof (CPR_MEMBER_ (Struct, member)), .shape = CPR_SHAPE_ARRAY, __VA_ARGS__ }
+    .count = sizeof (CPR_MEMBER_ (Struct, member)), .shape = CPR_SHAPE_ARRAY, CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_HEAP_BYTES_(Struct, member, count_member, maximum, ...)                                              \
   { CPR_BASE_ (Struct, member),                                                                                        \
     .kind = CPR_KIND_BYTES + CPR_CHECK_ (sizeof (CPR_MEMBER_ (Struct, member)[0]) == 1, #member " doesn't point to bytes"), \
-    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), CPR_COUNT_ (Struct, count_member), __VA_ARGS__ }
+    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), CPR_COUNT_ (Struct, count_member), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_STRING_(Struct, member, ...)                                                                         \
   { CPR_BASE_ (Struct, member), .width = 1,                                                                            \
     .kind = CPR_KIND_STRING + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member)[0], char, #member " is not an array of char"), \
-    .count = sizeof (CPR_MEMBER_ (Struct, member)) - 1 + CPR_CHECK_ARRAY_ (Struct, member), __VA_ARGS__ }
+    .count = sizeof (CPR_MEMBER_ (Struct, member)) - 1 + CPR_CHECK_ARRAY_ (Struct, member), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_HEAP_STRING_(Struct, member, maximum, ...)                                                           \
   { CPR_BASE_ (Struct, member),                                                                                        \
     .kind = CPR_KIND_STRING + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member), char *, #member " is not a char *"),      \
-    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), .optional = true, __VA_ARGS__ }
+    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), .optional = true, CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_STRUCT_(Struct, member, Nested, description, ...)                                                    \
   { CPR_BASE_ (Struct, member), CPR_STRUCT_ (CPR_MEMBER_ (Struct, member), Nested, description),                       \
-    .width = sizeof (Nested), .count = 1, __VA_ARGS__ }
+    .width = sizeof (Nested), .count = 1, CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_POINTER_(Struct, member, Nested, description, ...)                                                   \
   { CPR_BASE_ (Struct, member), CPR_STRUCT_ (*CPR_MEMBER_ (Struct, member), Nested, description),                      \
-    CPR_HEAP_ELEMENTS_ (Struct, member, 1), .optional = true, __VA_ARGS__ }
+    CPR_HEAP_ELEMENTS_ (Struct, member, 1), .optional = true, CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_STRUCT_ARRAY_(Struct, member, Nested, description, ...)                                              \
   { CPR_BASE_ (Struct, member), CPR_STRUCT_ (CPR_MEMBER_ (Struct, member)[0], Nested, description),                    \
-    CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY, __VA_ARGS__ }
+    CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY, CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_STRUCT_COUNTED_(Struct, member, count_member, Nested, description, ...)                              \
   { CPR_BASE_ (Struct, member), CPR_STRUCT_ (CPR_MEMBER_ (Struct, member)[0], Nested, description),                    \
-    CPR_ELEMENTS_ (Struct, member), CPR_COUNT_ (Struct, count_member), __VA_ARGS__ }
+    CPR_ELEMENTS_ (Struct, member), CPR_COUNT_ (Struct, count_member), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_LIST_(Struct, member, Nested, description, maximum, callbacks, ...)                                  \
   { CPR_BASE_ (Struct, member), .kind = CPR_KIND_STRUCT, .type = &(description), .layout = CPR_LAYOUT_LIST,            \
-    .width = sizeof (Nested), .count = (maximum), .shape = CPR_SHAPE_COUNTED, .list = &(callbacks), __VA_ARGS__ }
+    .width = sizeof (Nested), .count = (maximum), .shape = CPR_SHAPE_COUNTED, .list = &(callbacks), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_FD_(Struct, member, ...)                                                                             \
   { CPR_BASE_ (Struct, member), .width = sizeof (int), .count = 1,                                                     \
-    .kind = CPR_KIND_FD + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member), int, #member " is not an int"), __VA_ARGS__ }
+    .kind = CPR_KIND_FD + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member), int, #member " is not an int"), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_FD_ARRAY_(Struct, member, ...)                                                                       \
   { CPR_BASE_ (Struct, member), CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY,                              \
-    .kind = CPR_KIND_FD + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member)[0], int, #member " is not an array of int"), __VA_ARGS__ }
+    .kind = CPR_KIND_FD + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member)[0], int, #member " is not an array of int"), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_TIME_(Struct, member, ...)                                                                           \
   { CPR_BASE_ (Struct, member), .width = 8, .count = 1,                                                                \
     .kind = CPR_KIND_TIME + CPR_CHECK_ (sizeof (CPR_MEMBER_ (Struct, member)) == 8 &&                                  \
                                         (CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) == CPR_KIND_INT ||                 \
                                          CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) == CPR_KIND_UINT),                 \
-                                        #member " is not an integer of 64 bits"), __VA_ARGS__ }
+                                        #member " is not an integer of 64 bits"), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_GROUP_(Struct, group, description, callback, ...)                                                    \
   { .name = (group), .kind = CPR_KIND_STRUCT, .type = &(description), .width = sizeof (Struct), .count = 1,            \
-    .optional = true, .needed = (callback), __VA_ARGS__ }
+    .optional = true, .needed = (callback), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_RETIRED_(member, Type, value, ...)                                                                   \
   { .name = #member, .kind = CPR_KIND_OF ((Type) 0), .width = sizeof (Type), .count = 1, .layout = CPR_LAYOUT_NONE,    \
-    .default_value = (uint64_t) (int64_t) (value) + CPR_CHECK_ ((Type) (value) == (value), "the value doesn't fit " #Type), __VA_ARGS__ }
+    .default_value = (uint64_t) (int64_t) (value) + CPR_CHECK_FITS_ (Type, value, "the value doesn't fit " #Type) +    \
+                     CPR_CHECK_ (CPR_KIND_OF ((Type) 0) != CPR_KIND_FLOAT, #Type " is floating point"), CPR_MODIFIERS_ (__VA_ARGS__) }
 
 /**
  * CPR_FIELD:

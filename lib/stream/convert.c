@@ -399,6 +399,8 @@ set_count (const CprPlanStep *step, uint32_t count, uint8_t *owner, uint8_t **at
   *at = owner != NULL ? owner + to->offset : NULL;
   if (to->shape != CPR_SHAPE_COUNTED)
     return true;
+  if (owner != NULL)
+    cpr_field_shrink (to, owner, count);
   if (count > to->count ||
       (to->layout != CPR_LAYOUT_LIST &&
        !cpr_number_store (CPR_KIND_UINT, to->count_width, owner != NULL ? owner + to->count_offset : NULL,

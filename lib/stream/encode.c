@@ -8,8 +8,12 @@ all_default (const CprField *field, const uint8_t *at)
   uint64_t value = cpr_number_load (field->kind, field->width, &field->default_value);
 
   for (size_t i = 0; i < field->count; i++)
-    if (cpr_number_load (field->kind, field->width, at + i * field->width) != value)
-      return false;
+    {
+      uint64_t is = cpr_number_load (field->kind, field->width, at + i * field->width);
+
+      if (field->kind == CPR_KIND_BOOL ? (is != 0) != (value != 0) : is != value)
+        return false;
+    }
   return true;
 }
 

@@ -58,6 +58,21 @@ lies_in_struct (const CprStruct *type, const CprField *field)
   return field->offset <= type->size && size <= (type->size - field->offset) / count;
 }
 
+/* A schema has the default as it fits; a table must not have had another one. */
+static bool
+default_is_sane (const CprField *field)
+{
+  uint64_t value = field->default_value;
+
+  if (value == 0)
+    return true;
+  if (!cpr_kind_is_number (field->kind) || (!field->optional && field->layout != CPR_LAYOUT_NONE))
+    return false;
+  if (field->kind == CPR_KIND_BOOL)
+    return value == 1;
+  return value == cpr_number_load (field->kind, field->width, &value);
+}
+
 static bool
 field_is_sane (const CprField *field)
 {
@@ -69,7 +84,7 @@ field_is_sane (const CprField *field)
   made = cpr_schema_field_from (field);
   if (field->kind == CPR_KIND_STRUCT && field->width == 0)
     return false;
-  return cpr_schema_field_is_sane (&made) && layout_is_sane (field);
+  return cpr_schema_field_is_sane (&made) && layout_is_sane (field) && default_is_sane (field);
 }
 
 static bool
@@ -151,6 +166,30 @@ cpr_struct_check (const CprStruct *type, GError **error)
   return check_struct (type, 1, done, error);
 }
 
+static void release_elements (const CprField *field, uint8_t *owner, uint64_t first);
+
+/* Frees what a struct has on the heap. */
+static void
+release (const CprStruct *type, uint8_t *owner)
+{
+  for (const CprField *field = type->fields; field->name != NULL; field++)
+    if (field->layout == CPR_LAYOUT_HEAP || field->layout == CPR_LAYOUT_LIST)
+      cpr_field_clear (field, owner);
+    else if (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_STRUCT)
+      release_elements (field, owner, 0);
+}
+
+static void
+release_elements (const CprField *field, uint8_t *owner, uint64_t first)
+{
+  uint64_t n = field->count;
+
+  if (field->shape == CPR_SHAPE_COUNTED)
+    n = MIN (n, cpr_number_load (CPR_KIND_UINT, field->count_width, owner + field->count_offset));
+  for (uint64_t i = first; i < n; i++)
+    release (field->type, owner + field->offset + i * field->width);
+}
+
 static void
 clear_heap (const CprField *field, void *owner)
 {
@@ -158,11 +197,16 @@ clear_heap (const CprField *field, void *owner)
   void *none = NULL;
 
   if (heap != NULL && field->kind == CPR_KIND_STRUCT)
-    for (const CprField *inner = field->type->fields; inner->name != NULL; inner++)
-      if (inner->layout == CPR_LAYOUT_HEAP || inner->layout == CPR_LAYOUT_LIST)
-        cpr_field_clear (inner, heap);
+    release (field->type, heap);
   g_free (heap);
   memcpy ((uint8_t *) owner + field->offset, &none, sizeof none);
+}
+
+void
+cpr_field_shrink (const CprField *field, void *owner, uint64_t count)
+{
+  if (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_STRUCT)
+    release_elements (field, owner, count);
 }
 
 void
@@ -170,6 +214,7 @@ cpr_field_clear (const CprField *field, void *owner)
 {
   uint8_t *at = (uint8_t *) owner + field->offset;
 
+  cpr_field_shrink (field, owner, 0);
   if (field->shape == CPR_SHAPE_COUNTED && field->layout != CPR_LAYOUT_LIST)
     memset ((uint8_t *) owner + field->count_offset, 0, field->count_width);
   if (field->layout == CPR_LAYOUT_HEAP)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Claim: a file under lib/<floor>/ includes headers of its own floor and of lower ones, and public headers; nothing else
-of the tree. Examples include public headers only, and each other's within one folder."""
+"""Claim: a file under lib/<floor>/ includes headers of its own floor and of lower ones, public headers, and what configure
+found out; nothing else of the tree. Examples include public headers only, and each other's within one folder."""
 import os
 import re
 import sys
@@ -62,7 +62,7 @@ def check_lib(path):
             elif FLOORS.index(target) > floor:
                 fault(path, line, f'"{name}" is on floor {FLOORS.index(target)} ({target}), '
                                   f"above this file's floor {floor} ({parts[1]})")
-        elif quoted:
+        elif quoted and name != "config.h":
             fault(path, line, f'"{name}": name it by its floor, as in "{parts[1]}/{name}"')
 
 

@@ -25,7 +25,9 @@ FUNCTION_TYPE = re.compile(r"typedef\s+(\w+[\s*]+?)\(\*(\w+)\)\s*\(([^;]*)\)\s*;
 ENUM = re.compile(r"typedef\s+enum\s*\{([^}]*)\}\s*(\w+)\s*;")
 STRUCT = re.compile(r"typedef\s+struct\s*\{([^}]*)\}\s*(\w+)\s*;|struct\s+_(\w+)\s*\{([^}]*)\}\s*;")
 OPAQUE = re.compile(r"typedef\s+struct\s+_\w+\s+(\w+)\s*;")
-MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(CPR_\w*[A-Z0-9])(?:\(([^)]*)\))?(?=\s|$)", re.M)
+MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(CPR_\w+)(?:\(([^)]*)\))?(?=\s|$)((?:.*\\\n)*.*)$", re.M)
+# What stands at the end of a field.
+FIELD_MODIFIERS = {"CPR_ALIASES", "CPR_OPTIONAL", "CPR_IGNORABLE"}
 faults = 0
 
 
@@ -44,7 +46,19 @@ def parameter_names(text):
     text = text.strip()
     if text in ("", "void"):
         return []
-    return [re.search(r"(\w+)\s*(?:\[[^]]*\])?\s*$", part)[1] for part in text.split(",")]
+    return [re.search(r"(\w+|\.\.\.)\s*(?:\[[^]]*\])?\s*$", part)[1] for part in text.split(",")]
+
+
+def macro_parameters(macros):
+    """name → (line, parameters). CPR_X(...), whose arguments go to CPR_X_ (…), has the names that CPR_X_ gives them; that
+    it hands all of them on, with an empty one at the end, is checked in the text."""
+    found = {}
+    for name, (line, text, body) in macros.items():
+        twin = macros.get(name + "_")
+        if text.strip() == "..." and twin and re.fullmatch(rf"{name}_\s*\(__VA_ARGS__,\s*\)", body):
+            text = twin[1]
+        found[name] = (line, parameter_names(text))
+    return found
 
 
 def member_names(text):
@@ -71,7 +85,7 @@ class Doc:
         self.is_section = self.name.startswith("SECTION:")
         self.parameters = []
         for row in [] if self.is_section else lines[1:]:
-            match = re.match(r"@(\w+):\s*(\S?)", row)
+            match = re.match(r"@(\w+|\.\.\.):\s*(\S?)", row)
             if match:
                 self.parameters.append(match[1])
                 if not match[2]:
@@ -103,9 +117,11 @@ class Header:
         self.docs = [Doc(path, text.count("\n", 0, match.start()) + 2, match[1]) for match in DOC.finditer(text)]
         bare = COMMENT.sub(blank, text)
         line_of = lambda match, group: bare.count("\n", 0, match.start(group)) + 1
-        self.macros = {match[1]: (line_of(match, 1), parameter_names(match[2] or "")) for match in MACRO.finditer(bare)}
+        macros = {match[1]: (line_of(match, 1), match[2] or "", match[3].strip()) for match in MACRO.finditer(bare)}
+        # Those that end in _ are for the others' use.
+        self.macros = {name: of for name, of in macro_parameters(macros).items() if not name.endswith("_")}
         code = DIRECTIVE.sub(blank, bare)
-        self.functions, self.types = {}, {}
+        self.functions, self.types, self.forward = {}, {}, set()
         for match in PROTOTYPE.finditer(code):
             line = line_of(match, 3)
             if not match[1]:
@@ -117,9 +133,11 @@ class Header:
             self.types[match[2]] = (line_of(match, 2), "value", value_names(match[1]))
         for match in OPAQUE.finditer(code):
             self.types.setdefault(match[1], (line_of(match, 1), "member", []))
+            self.forward.add(match[1])
         for match in STRUCT.finditer(code):
             name, body = (match[2], match[1]) if match[2] else (match[3], match[4])
             self.types[name] = (line_of(match, 2 if match[2] else 3), "member", member_names(body))
+            self.forward.discard(name)
 
 
 def check_function(header, doc, name):
@@ -136,8 +154,9 @@ def check_function(header, doc, name):
         fault(doc.path, doc.line, f"{name}: the documentation stands after the declaration")
 
 
-def check_header(header):
+def check_header(header, headers):
     documented = set()
+    elsewhere = {name for other in headers for name in other.types.keys() - other.forward}
     for doc in header.docs:
         if doc.is_section:
             continue
@@ -151,16 +170,18 @@ def check_header(header):
             doc.compare(names, what)
         elif doc.name in header.macros:
             doc.compare(header.macros[doc.name][1], "parameter")
-            if doc.name.startswith("CPR_FIELD") and not doc.has("Since:"):
+            if (doc.name.startswith("CPR_FIELD") or doc.name in FIELD_MODIFIERS) and not doc.has("Since:"):
                 fault(doc.path, doc.line, f"{doc.name}: no 'Since:'")
         else:
             fault(doc.path, doc.line, f"{doc.name} is documented but not declared in this header")
     for name, (line, *_) in sorted({**header.functions, **header.types}.items()):
-        if name not in documented:
+        if name not in documented and not (name in header.forward and name in elsewhere):
             fault(header.path, line, f"{name} isn't documented")
-    for name, (line, _) in sorted(header.macros.items()):
-        if name.startswith("CPR_FIELD") and name not in documented:
+    for name, (line, parameters) in sorted(header.macros.items()):
+        if (name.startswith("CPR_FIELD") or name in FIELD_MODIFIERS) and name not in documented:
             fault(header.path, line, f"{name} isn't documented")
+        if parameters == ["..."]:
+            fault(header.path, line, f"{name} doesn't say what its arguments are: no {name}_ (__VA_ARGS__, )")
 
 
 def check_mentions(headers):
@@ -248,7 +269,7 @@ paths = sorted(glob.glob(os.path.join(top, "include", "libcpr", "*.h")) +
                glob.glob(os.path.join(top, "include", "libcpr", "*.h.in")))
 headers = [Header(os.path.relpath(path, top)) for path in paths if not os.path.exists(path + ".in")]
 for header in headers:
-    check_header(header)
+    check_header(header, headers)
 check_mentions(headers)
 
 names = map_names()

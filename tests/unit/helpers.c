@@ -67,6 +67,12 @@ file_new (size_t size)
   return fd;
 }
 
+CprCursor
+written_from (const CprWriter *writer, size_t start)
+{
+  return (CprCursor){ .data = writer->data + start, .len = writer->len - start };
+}
+
 unsigned
 count_mappings (const char *text)
 {
@@ -191,6 +197,12 @@ faulty_write (int fd, const void *data, size_t len)
   return fails ("write", ENOSPC) ? -1 : cpr_sys_kernel.write (fd, data, len);
 }
 
+static ssize_t
+faulty_pread (int fd, void *data, size_t len, off_t offset)
+{
+  return fails ("pread", EIO) ? -1 : cpr_sys_kernel.pread (fd, data, len, offset);
+}
+
 static int
 faulty_open (const char *path, int flags, mode_t mode)
 {
@@ -293,6 +305,7 @@ faults_begin (unsigned fail_at, int errnum, int exec_errnum)
   faulty.memfd_create = faulty_memfd_create;
   faulty.ftruncate = faulty_ftruncate;
   faulty.write = faulty_write;
+  faulty.pread = faulty_pread;
   faulty.open = faulty_open;
   faulty.close_range = faulty_close_range;
   faulty.fstat = faulty_fstat;
@@ -543,14 +556,26 @@ machine_head (CprManifest *head)
 }
 
 void
-machine_write (Machine *machine, const CprManifest *head, CprWriter *writer)
+machine_write (Machine *machine, const CprManifest *head, int fd, CprWriter *writer)
 {
-  cpr_writer_init (writer);
-  cpr_manifest_write_head (head, &machine->program, writer);
+  CprCodec codec = cpr_fd_table_get_codec (&machine->fds);
+  CprSchemaBuilder builder;
+
+  cpr_writer_init (writer, fd);
+  cpr_schema_builder_init (&builder);
+  cpr_manifest_write_vm (head, writer);
+  cpr_manifest_write_program (&machine->program, &head->successor, writer);
   cpr_manifest_write_tables (&machine->fds, &machine->ram, writer);
-  cpr_device_table_write_schema (&machine->devices, writer);
-  ck_assert (cpr_device_table_write_sections (&machine->devices, writer, NULL));
-  cpr_writer_finish (writer);
+  cpr_device_table_write_schema (&machine->devices, &builder, writer);
+  ck_assert (cpr_device_table_write_sections (&machine->devices, &builder, &codec, writer, NULL));
+  cpr_schema_builder_clear (&builder);
+}
+
+void
+machine_write_to_memory (Machine *machine, const CprManifest *head, CprWriter *writer)
+{
+  machine_write (machine, head, -1, writer);
+  ck_assert (cpr_writer_finish (writer));
 }
 
 static void
@@ -568,7 +593,7 @@ prepare (Offer *offer, Machine *machine)
 }
 
 static void
-seal_and_offer (Offer *offer, const CprWriter *writer)
+seal_and_offer (Offer *offer, CprWriter *writer)
 {
   const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () }, offered = { CPR_BATON_OFFERED, 1, getpid () };
 
@@ -582,7 +607,7 @@ offer_make (Offer *offer, Machine *machine, const CprManifest *head)
   CprWriter writer;
 
   prepare (offer, machine);
-  machine_write (machine, head, &writer);
+  machine_write (machine, head, offer->exec.state_fd, &writer);
   seal_and_offer (offer, &writer);
   cpr_writer_clear (&writer);
 }

@@ -40,6 +40,8 @@ char *name_of (size_t len);
 
 /* An anonymous file of @size bytes. */
 int file_new (size_t size);
+/* What was written to memory from @start on; the header comes first. */
+CprCursor written_from (const CprWriter *writer, size_t start);
 /* The number of mappings of this process whose line in /proc/self/maps has @text. */
 unsigned count_mappings (const char *text);
 
@@ -155,8 +157,9 @@ typedef struct
 void machine_init (Machine *machine);
 void machine_clear (Machine *machine);
 void machine_head (CprManifest *head);
-/* Its state, as cpr_session_update() writes it. */
-void machine_write (Machine *machine, const CprManifest *head, CprWriter *writer);
+/* Its state, as cpr_session_update() writes it: to @fd, still without its end, or all of it. */
+void machine_write (Machine *machine, const CprManifest *head, int fd, CprWriter *writer);
+void machine_write_to_memory (Machine *machine, const CprManifest *head, CprWriter *writer);
 
 /* A state that was handed to this process: sealed in a memfd, with its baton offered. The fds belong to
  * whoever takes it up, or to offer_clear(). */

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "helpers.h"
+#include "programs.h"
 
-static CprDeviceTable saved, loaded;
-static CprWriter writer;
+static Programs programs;
 static GError *error;
 static GString *calls;
 
 static void
 setup (void)
 {
-  cpr_device_table_init (&saved);
-  cpr_device_table_init (&loaded);
-  writer = (CprWriter){ NULL, 0, 0 };
+  programs_init (&programs);
   error = NULL;
   calls = g_string_new (NULL);
 }
@@ -19,40 +16,20 @@ setup (void)
 static void
 teardown (void)
 {
-  if (writer.data != NULL)
-    cpr_writer_clear (&writer);
-  cpr_device_table_clear (&saved);
-  cpr_device_table_clear (&loaded);
+  programs_clear (&programs);
   g_string_free (calls, TRUE);
 }
 
 static bool
 save (void)
 {
-  if (writer.data != NULL)
-    cpr_writer_clear (&writer);
-  cpr_writer_init (&writer);
-  cpr_device_table_write_schema (&saved, &writer);
-  if (!cpr_device_table_write_sections (&saved, &writer, &error))
-    return false;
-  cpr_writer_finish (&writer);
-  return true;
+  return programs_save (&programs, &error);
 }
 
 static bool
 load (void)
 {
-  CprSchema schema = { NULL, NULL };
-  CprReader reader;
-  CprChunk chunk;
-  bool ok;
-
-  ck_assert (cpr_reader_open (&reader, writer.data->data, writer.data->len, &error));
-  ck_assert (cpr_reader_next (&reader, &chunk));
-  ck_assert (cpr_schema_read (&schema, &chunk.payload, &error));
-  ok = cpr_device_table_load (&loaded, &schema, &reader, &error);
-  cpr_schema_clear (&schema);
-  return ok;
+  return programs_load (&programs, &error);
 }
 
 static void
@@ -118,12 +95,12 @@ START_TEST (add_refuses_names_of_no_and_of_256_bytes)
   g_autofree char *longest = name_of (255), *too_long = name_of (256);
   Disk disk;
 
-  ck_assert (!cpr_device_table_add (&saved, "", &disk_type, &disk, &error));
+  ck_assert (!cpr_device_table_add (&programs.saved, "", &disk_type, &disk, &error));
   assert_error (&error, CPR_ERROR_INVALID, "device '': a name has 1 to 255 bytes, not 0");
-  ck_assert (!cpr_device_table_add (&saved, too_long, &disk_type, &disk, &error));
+  ck_assert (!cpr_device_table_add (&programs.saved, too_long, &disk_type, &disk, &error));
   assert_error (&error, CPR_ERROR_INVALID, "not 256");
-  add (&saved, longest, &disk_type, &disk);
-  ck_assert_uint_eq (saved.devices->len, 1);
+  add (&programs.saved, longest, &disk_type, &disk);
+  ck_assert_uint_eq (programs.saved.devices->len, 1);
 }
 END_TEST
 
@@ -132,8 +109,8 @@ START_TEST (add_refuses_a_duplicate_name)
   Serial serial;
   Disk disk;
 
-  add (&saved, "com1", &serial_type, &serial);
-  ck_assert (!cpr_device_table_add (&saved, "com1", &disk_type, &disk, &error));
+  add (&programs.saved, "com1", &serial_type, &serial);
+  ck_assert (!cpr_device_table_add (&programs.saved, "com1", &disk_type, &disk, &error));
   assert_error (&error, CPR_ERROR_EXISTS, "device 'com1'");
 }
 END_TEST
@@ -143,8 +120,8 @@ START_TEST (add_refuses_two_types_of_one_name)
   const CprDeviceType copy = serial_type;
   Serial serial;
 
-  add (&saved, "com1", &serial_type, &serial);
-  ck_assert (!cpr_device_table_add (&saved, "com2", &copy, &serial, &error));
+  add (&programs.saved, "com1", &serial_type, &serial);
+  ck_assert (!cpr_device_table_add (&programs.saved, "com2", &copy, &serial, &error));
   assert_error (&error, CPR_ERROR_EXISTS, "device 'com2': there is another type named 'serial'");
 }
 END_TEST
@@ -156,20 +133,21 @@ START_TEST (add_refuses_a_type_that_cannot_be_right)
   Serial serial;
 
   type.name = NULL;
-  ck_assert (!cpr_device_table_add (&saved, "com1", &type, &serial, &error));
+  ck_assert (!cpr_device_table_add (&programs.saved, "com1", &type, &serial, &error));
   assert_error (&error, CPR_ERROR_INVALID, "device 'com1': ");
   type.name = too_long;
-  ck_assert (!cpr_device_table_add (&saved, "com1", &type, &serial, &error));
+  ck_assert (!cpr_device_table_add (&programs.saved, "com1", &type, &serial, &error));
   assert_error (&error, CPR_ERROR_INVALID, "device 'com1': ");
   type = serial_type;
   type.minimum_version = type.version + 1;
-  ck_assert (!cpr_device_table_add (&saved, "com1", &type, &serial, &error));
+  ck_assert (!cpr_device_table_add (&programs.saved, "com1", &type, &serial, &error));
   assert_error (&error, CPR_ERROR_INVALID, "device 'com1': type 'serial': minimum version 4 is above version 3");
   type = serial_type;
   type.state.size = 3;
-  ck_assert (!cpr_device_table_add (&saved, "com1", &type, &serial, &error));
-  assert_error (&error, CPR_ERROR_INVALID, "device 'com1': struct 'Serial': field");
-  ck_assert_uint_eq (saved.devices->len, 0);
+  ck_assert (!cpr_device_table_add (&programs.saved, "com1", &type, &serial, &error));
+  assert_error (&error, CPR_ERROR_INVALID,
+                "device 'com1': type 'serial': struct 'Serial': field 'skew' doesn't lie in its 3 bytes");
+  ck_assert_uint_eq (programs.saved.devices->len, 0);
 }
 END_TEST
 
@@ -177,11 +155,11 @@ START_TEST (remove_knows_names_only_once)
 {
   Disk disk;
 
-  add (&saved, "sda", &disk_type, &disk);
-  ck_assert (cpr_device_table_remove (&saved, "sda", &error));
-  ck_assert (!cpr_device_table_remove (&saved, "sda", &error));
+  add (&programs.saved, "sda", &disk_type, &disk);
+  ck_assert (cpr_device_table_remove (&programs.saved, "sda", &error));
+  ck_assert (!cpr_device_table_remove (&programs.saved, "sda", &error));
   assert_error (&error, CPR_ERROR_NOT_FOUND, "device 'sda'");
-  add (&saved, "sda", &disk_type, &disk);
+  add (&programs.saved, "sda", &disk_type, &disk);
 }
 END_TEST
 
@@ -191,12 +169,12 @@ START_TEST (devices_are_matched_by_name_in_any_order)
   Disk sda = disk_example, to = { .sector = 0 };
 
   com2.ier = 2;
-  add (&saved, "com1", &serial_type, &com1);
-  add (&saved, "sda", &disk_type, &sda);
-  add (&saved, "com2", &serial_type, &com2);
-  add (&loaded, "sda", &disk_type, &to);
-  add (&loaded, "com2", &serial_type, &to2);
-  add (&loaded, "com1", &serial_type, &to1);
+  add (&programs.saved, "com1", &serial_type, &com1);
+  add (&programs.saved, "sda", &disk_type, &sda);
+  add (&programs.saved, "com2", &serial_type, &com2);
+  add (&programs.loaded, "sda", &disk_type, &to);
+  add (&programs.loaded, "com2", &serial_type, &to2);
+  add (&programs.loaded, "com1", &serial_type, &to1);
   ck_assert (save ());
   ck_assert (load ());
   assert_serial_eq (&to1, &com1);
@@ -216,9 +194,9 @@ START_TEST (a_device_that_the_state_lacks_is_named_and_nothing_applied)
 {
   Disk sda = disk_example, to = { .sector = 9 }, extra = { .sector = 9 };
 
-  add (&saved, "sda", &disk_type, &sda);
-  add (&loaded, "sda", &disk_type, &to);
-  add (&loaded, "sdb", &disk_type, &extra);
+  add (&programs.saved, "sda", &disk_type, &sda);
+  add (&programs.loaded, "sda", &disk_type, &to);
+  add (&programs.loaded, "sdb", &disk_type, &extra);
   ck_assert (save ());
   ck_assert (!load ());
   assert_error (&error, CPR_ERROR_MISMATCH, "device 'sdb': it isn't in the state");
@@ -230,9 +208,9 @@ START_TEST (a_device_that_is_only_in_the_state_is_named_and_nothing_applied)
 {
   Disk sda = disk_example, sdb = disk_example, to = { .sector = 9 };
 
-  add (&saved, "sda", &disk_type, &sda);
-  add (&saved, "sdb", &disk_type, &sdb);
-  add (&loaded, "sda", &disk_type, &to);
+  add (&programs.saved, "sda", &disk_type, &sda);
+  add (&programs.saved, "sdb", &disk_type, &sdb);
+  add (&programs.loaded, "sda", &disk_type, &to);
   ck_assert (save ());
   ck_assert (!load ());
   assert_error (&error, CPR_ERROR_MISMATCH, "device 'sdb' of type 'disk' is in the state and not here");
@@ -245,8 +223,8 @@ START_TEST (a_device_of_another_type_is_named)
   Disk sda = disk_example;
   Serial to = { .ier = 9 };
 
-  add (&saved, "sda", &disk_type, &sda);
-  add (&loaded, "sda", &serial_type, &to);
+  add (&programs.saved, "sda", &disk_type, &sda);
+  add (&programs.loaded, "sda", &serial_type, &to);
   ck_assert (save ());
   ck_assert (!load ());
   assert_error (&error, CPR_ERROR_MISMATCH, "device 'sda': type is 'disk' in the state, 'serial' here");
@@ -263,14 +241,15 @@ START_TEST (versions_outside_the_loadable_range_are_refused)
 
       type.version = version;
       type.minimum_version = 0;
-      add (&saved, "cpu0", &type, &from);
-      add (&loaded, "cpu0", &probe_type, &to);
+      add (&programs.saved, "cpu0", &type, &from);
+      add (&programs.loaded, "cpu0", &probe_type, &to);
       ck_assert (save ());
       ck_assert (load () == (version >= 2 && version <= 4));
       ck_assert_uint_eq (to.number, version >= 2 && version <= 4 ? 7 : 9);
       if (error != NULL)
-        assert_error (&error, CPR_ERROR_VERSION, "device 'cpu0': version is ");
-      ck_assert (cpr_device_table_remove (&saved, "cpu0", NULL) && cpr_device_table_remove (&loaded, "cpu0", NULL));
+        assert_error (&error, CPR_ERROR_VERSION, "device 'cpu0': type 'probe': version is ");
+      ck_assert (cpr_device_table_remove (&programs.saved, "cpu0", NULL) &&
+                 cpr_device_table_remove (&programs.loaded, "cpu0", NULL));
     }
   ck_assert_ptr_nonnull (strstr (calls->str, "load 7 of version 3"));
 }
@@ -280,8 +259,8 @@ START_TEST (pre_save_is_called_of_all_devices_before_any_is_read)
 {
   Probe a = { .number = 1 }, b = { .number = 2, .pre_save = FAILS };
 
-  add (&saved, "cpu0", &probe_type, &a);
-  add (&saved, "cpu1", &probe_type, &b);
+  add (&programs.saved, "cpu0", &probe_type, &a);
+  add (&programs.saved, "cpu1", &probe_type, &b);
   ck_assert (!save ());
   ck_assert_str_eq (calls->str, "save 1\nsave 2\n");
   ck_assert_str_eq (error->message, "device 'cpu1': KVM_GET_REGS");
@@ -301,9 +280,9 @@ START_TEST (post_load_is_called_in_the_order_of_adding_after_the_fields_are_set)
   static const int order[] = { 2, 0, 1 };
 
   for (int i = 0; i < 3; i++)
-    add (&saved, names[i], &probe_type, &from[i]);
+    add (&programs.saved, names[i], &probe_type, &from[i]);
   for (int i = 0; i < 3; i++)
-    add (&loaded, names[order[i]], &probe_type, &to[order[i]]);
+    add (&programs.loaded, names[order[i]], &probe_type, &to[order[i]]);
   ck_assert (save ());
   g_string_truncate (calls, 0);
   ck_assert (load ());
@@ -319,8 +298,8 @@ START_TEST (post_load_that_fails_ends_the_loading)
 
   for (int i = 0; i < 3; i++)
     {
-      add (&saved, names[i], &probe_type, &from[i]);
-      add (&loaded, names[i], &probe_type, &to[i]);
+      add (&programs.saved, names[i], &probe_type, &from[i]);
+      add (&programs.loaded, names[i], &probe_type, &to[i]);
     }
   ck_assert (save ());
   g_string_truncate (calls, 0);
@@ -357,16 +336,19 @@ START_TEST (a_value_that_does_not_fit_one_device_is_applied_to_none)
   Disk sda = { .sector = 5 }, sdb = disk_example;
   SmallDisk sda_to = { .sector = 9 }, sdb_to = { .sector = 9 };
 
-  add (&saved, "cpu0", &probe_type, &cpu);
-  add (&saved, "sda", &disk_type, &sda);
-  add (&saved, "sdb", &disk_type, &sdb);
-  add (&loaded, "cpu0", &probe_type, &cpu_to);
-  add (&loaded, "sda", &small_disk_type, &sda_to);
-  add (&loaded, "sdb", &small_disk_type, &sdb_to);
+  add (&programs.saved, "cpu0", &probe_type, &cpu);
+  add (&programs.saved, "sda", &disk_type, &sda);
+  add (&programs.saved, "sdb", &disk_type, &sdb);
+  add (&programs.loaded, "cpu0", &probe_type, &cpu_to);
+  add (&programs.loaded, "sda", &small_disk_type, &sda_to);
+  add (&programs.loaded, "sdb", &small_disk_type, &sdb_to);
   ck_assert (save ());
   g_string_truncate (calls, 0);
   ck_assert (!load ());
-  assert_error (&error, CPR_ERROR_MISMATCH, "device 'sdb': field 'sector' of struct 'Disk': 18364758544493064720");
+  assert_error (
+      &error, CPR_ERROR_MISMATCH,
+      "device 'sdb': type 'disk', version 1 in the state, 1 here: field 'sector': 18364758544493064720 doesn't "
+      "fit into uint of 4 bytes");
   ck_assert_str_eq (calls->str, "");
   ck_assert_uint_eq (cpu_to.number, 9);
   ck_assert_uint_eq (sda_to.sector, 9);
@@ -383,9 +365,9 @@ START_TEST (a_count_that_cannot_be_saved_names_device_and_field)
   Serial com1 = serial_example;
 
   com1.n_queue = SERIAL_QUEUE + 1;
-  add (&saved, "com1", &serial_type, &com1);
+  add (&programs.saved, "com1", &serial_type, &com1);
   ck_assert (!save ());
-  assert_error (&error, CPR_ERROR_INVALID, "device 'com1': field 'queue' of struct 'Serial'");
+  assert_error (&error, CPR_ERROR_INVALID, "device 'com1': field 'queue': 4 elements are counted, 3 is the most");
 }
 END_TEST
 
@@ -396,31 +378,26 @@ assert_section_refused (const char *first, const char *second, uint32_t type, ui
   const char *const names[] = { first, second };
   Disk to = { .sector = 9 };
 
-  cpr_writer_init (&writer);
-  cpr_device_table_write_schema (&saved, &writer);
+  programs_begin (&programs);
   for (int i = 0; i < 2; i++)
     {
-      cpr_writer_begin_chunk (&writer, CPR_CHUNK_SECTION, 0);
-      cpr_writer_put_string (&writer, names[i]);
-      cpr_writer_put_u32 (&writer, i == 0 ? 0 : type);
-      cpr_writer_put_u32 (&writer, i == 0 ? 0 : reserved);
-      cpr_writer_put (&writer, "12345678\1", 9);
-      cpr_writer_end_chunk (&writer);
+      programs_begin_section (&programs, names[i], i == 0 ? 0 : type, i == 0 ? 0 : reserved);
+      cpr_writer_put (&programs.writer, "12345678\1", 9);
+      cpr_writer_end_chunk (&programs.writer);
     }
-  cpr_writer_finish (&writer);
-  add (&loaded, "sda", &disk_type, &to);
+  programs_end (&programs);
+  add (&programs.loaded, "sda", &disk_type, &to);
   ck_assert (!load ());
   assert_error (&error, CPR_ERROR_CORRUPT, text);
   ck_assert_uint_eq (to.sector, 9);
-  cpr_device_table_remove (&loaded, "sda", NULL);
-  cpr_writer_clear (&writer);
+  cpr_device_table_remove (&programs.loaded, "sda", NULL);
 }
 
 START_TEST (sections_that_cannot_be_right_are_refused)
 {
   Disk sda = disk_example;
 
-  add (&saved, "sda", &disk_type, &sda);
+  add (&programs.saved, "sda", &disk_type, &sda);
   assert_section_refused ("sda", "sda", 0, 0, "section at offset");
   assert_section_refused ("sda", "", 0, 0, "section at offset");
   assert_section_refused ("sda", "sdb", 1, 0, "section at offset");
@@ -434,25 +411,20 @@ START_TEST (bytes_after_or_missing_from_the_last_field_are_refused)
   static const char data[] = "12345678\1\0";
   Disk sda = disk_example, to = { .sector = 9 };
 
-  add (&saved, "sda", &disk_type, &sda);
-  add (&loaded, "sda", &disk_type, &to);
+  add (&programs.saved, "sda", &disk_type, &sda);
+  add (&programs.loaded, "sda", &disk_type, &to);
   for (size_t len = 0; len <= 10; len++)
     {
-      cpr_writer_init (&writer);
-      cpr_device_table_write_schema (&saved, &writer);
-      cpr_writer_begin_chunk (&writer, CPR_CHUNK_SECTION, 0);
-      cpr_writer_put_string (&writer, "sda");
-      cpr_writer_put_u32 (&writer, 0);
-      cpr_writer_put_u32 (&writer, 0);
-      cpr_writer_put (&writer, data, len);
-      cpr_writer_end_chunk (&writer);
-      cpr_writer_finish (&writer);
+      programs_begin (&programs);
+      programs_begin_section (&programs, "sda", 0, 0);
+      cpr_writer_put (&programs.writer, data, len);
+      cpr_writer_end_chunk (&programs.writer);
+      programs_end (&programs);
       ck_assert (load () == (len == 9));
       if (len != 9)
         assert_error (&error, CPR_ERROR_CORRUPT, "device 'sda': ");
       if (len < 9)
         ck_assert_uint_eq (to.sector, 9);
-      cpr_writer_clear (&writer);
     }
 }
 END_TEST
@@ -461,18 +433,16 @@ START_TEST (a_bool_that_is_neither_0_nor_1_is_refused)
 {
   Disk sda = disk_example, to = { .sector = 9 };
 
-  add (&saved, "sda", &disk_type, &sda);
-  add (&loaded, "sda", &disk_type, &to);
-  cpr_writer_init (&writer);
-  cpr_device_table_write_schema (&saved, &writer);
-  cpr_writer_begin_chunk (&writer, CPR_CHUNK_SECTION, 0);
-  cpr_writer_put_string (&writer, "sda");
-  cpr_writer_put_u64 (&writer, 0);
-  cpr_writer_put (&writer, "12345678\2", 9);
-  cpr_writer_end_chunk (&writer);
-  cpr_writer_finish (&writer);
+  add (&programs.saved, "sda", &disk_type, &sda);
+  add (&programs.loaded, "sda", &disk_type, &to);
+  programs_begin (&programs);
+  programs_begin_section (&programs, "sda", 0, 0);
+  cpr_writer_put (&programs.writer, "12345678\2", 9);
+  cpr_writer_end_chunk (&programs.writer);
+  programs_end (&programs);
   ck_assert (!load ());
-  assert_error (&error, CPR_ERROR_CORRUPT, "device 'sda': field 'dirty' of struct 'Disk': a bool is neither 0 nor 1");
+  assert_error (&error, CPR_ERROR_CORRUPT,
+                "device 'sda': type 'disk', version 1 in the state, 1 here: field 'dirty': a bool is neither 0 nor 1");
   ck_assert_uint_eq (to.sector, 9);
 }
 END_TEST

@@ -43,11 +43,10 @@ hand_over (CprFdTable *to)
   CprWriter writer;
   CprCursor cursor;
 
-  cpr_writer_init (&writer);
+  cpr_writer_init (&writer, -1);
   cpr_writer_begin_chunk (&writer, CPR_CHUNK_FDS, 0);
   cpr_fd_table_write (&table, &writer);
-  cursor = (CprCursor){ .data = writer.data->data + CPR_FORMAT_HEADER_SIZE + CPR_FORMAT_CHUNK_HEADER_SIZE,
-                        .len = writer.data->len - CPR_FORMAT_HEADER_SIZE - CPR_FORMAT_CHUNK_HEADER_SIZE };
+  cursor = written_from (&writer, CPR_FORMAT_HEADER_SIZE + CPR_FORMAT_CHUNK_HEADER_SIZE);
   cpr_fd_table_init (to);
   ck_assert (cpr_fd_table_read (to, &cursor, &error));
   cpr_writer_clear (&writer);
@@ -351,7 +350,7 @@ assert_refused (Row second, const char *text)
   CprCursor cursor;
   CprWriter writer;
 
-  cpr_writer_init (&writer);
+  cpr_writer_init (&writer, -1);
   cpr_writer_put_u32 (&writer, 2);
   for (size_t i = 0; i < 2; i++)
     {
@@ -361,8 +360,7 @@ assert_refused (Row second, const char *text)
       for (int j = 0; j < 8; j++)
         cpr_writer_put_u32 (&writer, 0);
     }
-  cursor = (CprCursor){ .data = writer.data->data + CPR_FORMAT_HEADER_SIZE,
-                        .len = writer.data->len - CPR_FORMAT_HEADER_SIZE };
+  cursor = written_from (&writer, CPR_FORMAT_HEADER_SIZE);
   cpr_fd_table_init (&incoming);
   ck_assert (!cpr_fd_table_read (&incoming, &cursor, &error));
   assert_error (&error, CPR_ERROR_CORRUPT, text);

@@ -99,8 +99,8 @@ START_TEST (a_hint_at_something_else_is_refused)
   assert_hint_refused (number);
   assert_hint_at_fd_refused (open ("/etc/passwd", O_RDONLY | O_CLOEXEC));
   assert_hint_at_fd_refused (eventfd (0, EFD_CLOEXEC));
-  machine_write (&machine, &head, &writer); /* the real thing, but it could still change */
-  ck_assert (cpr_fd_write_all (unsealed, writer.data->data, writer.data->len));
+  machine_write_to_memory (&machine, &head, &writer); /* the real thing, but it could still change */
+  ck_assert (cpr_fd_write_all (unsealed, writer.data, writer.len));
   assert_hint_at_fd_refused (unsealed);
   ck_assert (cpr_fd_write_all (rubbish, "rubbish, sealed", 15));
   ck_assert_int_eq (fcntl (rubbish, F_ADD_SEALS, CPR_STATE_SEALS), 0);
@@ -320,6 +320,13 @@ end (CprSession *session)
   offer_clear (&offer, &machine);
 }
 
+static void
+add_devices (CprSession *session, Serial *serial, Disk *disk)
+{
+  ck_assert (cpr_device_add (session, "com1", &serial_type, serial, &error));
+  ck_assert (cpr_device_add (session, "sda", &disk_type, disk, &error));
+}
+
 static CprRamBlock *
 claim_all (CprSession *session, Serial *serial, Disk *disk)
 {
@@ -328,8 +335,7 @@ claim_all (CprSession *session, Serial *serial, Disk *disk)
   assert_no_error (error);
   ck_assert_int_eq (cpr_fd_take (session, "console", 0, &error), machine.pipe[0]);
   ck_assert_int_eq (cpr_fd_take (session, "console", 1, &error), machine.pipe[1]);
-  ck_assert (cpr_device_add (session, "com1", &serial_type, serial, &error));
-  ck_assert (cpr_device_add (session, "sda", &disk_type, disk, &error));
+  add_devices (session, serial, disk);
   return block;
 }
 
@@ -429,14 +435,20 @@ assert_load_fails (CprSession *session, int code, const char *text)
 START_TEST (what_nobody_took_is_named)
 {
   CprSession *session = take_up ();
+  Serial serial = { .ier = 9 };
+  Disk disk = { .sector = 9 };
 
+  add_devices (session, &serial, &disk);
   assert_load_fails (session, CPR_ERROR_MISMATCH, "RAM block 'pc.ram'");
   end (session);
   machine_init (&machine);
   session = take_up ();
+  add_devices (session, &serial, &disk);
   ck_assert_ptr_nonnull (cpr_ram_new (session, "pc.ram", 4 * PAGE, NULL, &error));
   cpr_fd_take (session, "console", 0, &error);
   assert_load_fails (session, CPR_ERROR_MISMATCH, "fd 'console' 1: handed over, and nobody took it");
+  ck_assert_uint_eq (serial.ier, 9);
+  ck_assert_uint_eq (disk.sector, 9);
   end (session);
 }
 END_TEST

@@ -86,8 +86,7 @@ END_TEST
 static CprCursor
 payload_of (CprWriter *writer)
 {
-  return (CprCursor){ .data = writer->data->data + CPR_FORMAT_HEADER_SIZE,
-                      .len = writer->data->len - CPR_FORMAT_HEADER_SIZE };
+  return written_from (writer, CPR_FORMAT_HEADER_SIZE);
 }
 
 START_TEST (a_program_round_trips)
@@ -97,7 +96,7 @@ START_TEST (a_program_round_trips)
   CprCursor cursor;
 
   ck_assert (cpr_program_record (&program, argv_of_main, &error));
-  cpr_writer_init (&writer);
+  cpr_writer_init (&writer, -1);
   cpr_program_write (&program, &writer);
   cursor = payload_of (&writer);
   ck_assert (cpr_program_read (&read, &cursor, &error));
@@ -121,7 +120,7 @@ START_TEST (every_prefix_of_a_program_and_a_byte_more_are_refused)
   CprWriter writer;
 
   ck_assert (cpr_program_record (&program, argv_of_main, &error));
-  cpr_writer_init (&writer);
+  cpr_writer_init (&writer, -1);
   cpr_program_write (&program, &writer);
   cpr_writer_put_u8 (&writer, 0);
   for (size_t len = payload_of (&writer).len + 1; len-- > 0;)
@@ -150,7 +149,7 @@ START_TEST (a_program_without_argv_is_refused)
   ck_assert (cpr_program_record (&program, argv_of_main, &error));
   g_strfreev (program.argv);
   program.argv = g_strdupv (none);
-  cpr_writer_init (&writer);
+  cpr_writer_init (&writer, -1);
   cpr_program_write (&program, &writer);
   cursor = payload_of (&writer);
   ck_assert (!cpr_program_read (&read, &cursor, &error));

@@ -318,8 +318,8 @@ static CprRamTable incoming;
 static bool
 read_tables (CprWriter *writer, size_t ram_start)
 {
-  CprCursor first = { .data = writer->data->data + CPR_FORMAT_HEADER_SIZE, .len = ram_start - CPR_FORMAT_HEADER_SIZE },
-            second = { .data = writer->data->data + ram_start, .len = writer->data->len - ram_start };
+  CprCursor first = { .data = writer->data + CPR_FORMAT_HEADER_SIZE, .len = ram_start - CPR_FORMAT_HEADER_SIZE },
+            second = written_from (writer, ram_start);
 
   cpr_fd_table_init (&incoming_fds);
   cpr_ram_table_init (&incoming);
@@ -333,9 +333,9 @@ hand_over (void)
   CprWriter writer;
   size_t start;
 
-  cpr_writer_init (&writer);
+  cpr_writer_init (&writer, -1);
   cpr_fd_table_write (&fds, &writer);
-  start = writer.data->len;
+  start = writer.len;
   cpr_ram_table_write (&table, &writer);
   ck_assert (read_tables (&writer, start));
   cpr_writer_clear (&writer);
@@ -421,9 +421,9 @@ assert_refused (Row first, Row second, const char *text)
   CprWriter writer;
   size_t start;
 
-  cpr_writer_init (&writer);
+  cpr_writer_init (&writer, -1);
   cpr_fd_table_write (&fds, &writer);
-  start = writer.data->len;
+  start = writer.len;
   cpr_writer_put_u32 (&writer, 2);
   for (size_t i = 0; i < 2; i++)
     {

@@ -2,7 +2,7 @@
 /* Tables of fields that can't be right, in a program and in a state. */
 #include "helpers.h"
 
-#include "stream/schema.h"
+#include "stream/struct.h"
 
 static GError *error;
 
@@ -73,7 +73,7 @@ START_TEST (check_refuses_a_field_outside_its_struct)
   field.offset = SIZE_MAX - 1;
   assert_table_refused (&field, "field 'a' doesn't lie in its");
   field = right;
-  field.flags = CPR_FIELD_FLAG_ARRAY;
+  field.shape = CPR_SHAPE_ARRAY;
   field.count = sizeof (Abc) / 4 + 1;
   assert_table_refused (&field, "field 'a' doesn't lie in its");
   field.count = UINT32_MAX;
@@ -81,34 +81,50 @@ START_TEST (check_refuses_a_field_outside_its_struct)
 }
 END_TEST
 
-START_TEST (check_refuses_widths_kinds_and_flags_that_cannot_be_right)
+START_TEST (check_refuses_widths_and_kinds_that_cannot_be_right)
 {
-  static const size_t widths[] = { 0, 3, 5, 16, SIZE_MAX };
-  static const CprKind kinds[] = { CPR_KIND_UINT, CPR_KIND_INT, CPR_KIND_FLOAT, CPR_KIND_BOOL, CPR_KIND_BYTES };
-  static const unsigned flags[] = { 1u << 4, CPR_FIELD_FLAG_COUNTED, CPR_FIELD_FLAG_IGNORABLE,
-                                    CPR_FIELD_FLAG_OPTIONAL | CPR_FIELD_FLAG_ARRAY };
+  static const size_t widths[] = { 0, 3, 5, 16, (size_t) CPR_LIMIT_STRUCT + 1, (size_t) UINT32_MAX + 2, SIZE_MAX };
   const CprField right = CPR_FIELD (Abc, a);
+  CprField field = right;
 
   for (size_t i = 0; i < G_N_ELEMENTS (widths); i++)
-    for (size_t j = 0; j < G_N_ELEMENTS (kinds); j++)
+    for (CprKind kind = CPR_KIND_BOOL; kind <= CPR_KIND_TIME; kind++)
+      if (kind != CPR_KIND_STRUCT || widths[i] == 0 || widths[i] > CPR_LIMIT_STRUCT)
+        {
+          field.kind = kind;
+          field.width = widths[i];
+          assert_table_refused (&field, "field 'a' can't be right");
+        }
+  field = right;
+  for (unsigned kind = 0; kind < 256; kind++)
+    if (kind < CPR_KIND_BOOL || kind > CPR_KIND_TIME)
       {
-        CprField field = right;
-
-        field.kind = kinds[j];
-        field.width = widths[i];
+        field.kind = kind;
         assert_table_refused (&field, "field 'a' can't be right");
       }
-  for (size_t i = 0; i < G_N_ELEMENTS (flags); i++)
-    {
-      CprField field = right;
+}
+END_TEST
 
-      field.flags = flags[i];
-      assert_table_refused (&field, "field 'a' can't be right");
-    }
-  assert_table_refused (&(CprField){ .name = "a", .kind = 0, .width = 4, .count = 1 }, "field 'a' can't be right");
-  assert_table_refused (&(CprField){ .name = "a", .kind = 7, .width = 4, .count = 1 }, "field 'a' can't be right");
-  assert_table_refused (&(CprField){ .name = "a", .kind = CPR_KIND_UINT, .width = 4, .count = 2 }, "can't be right");
-  assert_table_refused (&(CprField){ .name = "a", .kind = CPR_KIND_UINT, .width = 4 }, "can't be right");
+START_TEST (check_refuses_shapes_layouts_and_flags_that_cannot_be_right)
+{
+  const CprField right = CPR_FIELD (Abc, a);
+  CprField field = right;
+
+  field.shape = 3;
+  assert_table_refused (&field, "field 'a' can't be right");
+  field = right;
+  field.layout = 4;
+  assert_table_refused (&field, "field 'a' can't be right");
+  field = right;
+  field.ignorable = true;
+  assert_table_refused (&field, "field 'a' can't be right");
+  field = right;
+  field.count = 2;
+  assert_table_refused (&field, "field 'a' can't be right");
+  field.count = 0;
+  assert_table_refused (&field, "field 'a' can't be right");
+  field.shape = CPR_SHAPE_ARRAY;
+  assert_table_refused (&field, "field 'a' can't be right");
 }
 END_TEST
 
@@ -164,14 +180,13 @@ START_TEST (a_struct_used_twice_is_in_the_schema_once)
   CprWriter writer;
   CprCursor cursor;
 
-  cpr_writer_init (&writer);
+  cpr_writer_init (&writer, -1);
   cpr_schema_builder_init (&builder);
   ck_assert_uint_eq (cpr_schema_builder_add (&builder, &serial_type), 0);
   ck_assert_uint_eq (cpr_schema_builder_add (&builder, &disk_type), 1);
   ck_assert_uint_eq (cpr_schema_builder_add (&builder, &serial_type), 0);
   cpr_schema_builder_write (&builder, &writer);
-  cursor = (CprCursor){ .data = writer.data->data + CPR_FORMAT_HEADER_SIZE,
-                        .len = writer.data->len - CPR_FORMAT_HEADER_SIZE };
+  cursor = written_from (&writer, CPR_FORMAT_HEADER_SIZE);
   ck_assert (cpr_schema_read (&schema, &cursor, &error));
   ck_assert_uint_eq (schema.structs->len, 3); /* Timer, Serial, Disk */
   ck_assert_uint_eq (schema.types->len, 2);
@@ -203,12 +218,11 @@ START_TEST (a_state_that_nests_deeper_is_refused)
   Nest nested;
 
   type.state = *nest (&nested, CPR_LIMIT_DEPTH + 1);
-  cpr_writer_init (&writer);
+  cpr_writer_init (&writer, -1);
   cpr_schema_builder_init (&builder);
   cpr_schema_builder_add (&builder, &type);
   cpr_schema_builder_write (&builder, &writer);
-  cursor = (CprCursor){ .data = writer.data->data + CPR_FORMAT_HEADER_SIZE,
-                        .len = writer.data->len - CPR_FORMAT_HEADER_SIZE };
+  cursor = written_from (&writer, CPR_FORMAT_HEADER_SIZE);
   ck_assert (!cpr_schema_read (&schema, &cursor, &error));
   assert_error (&error, CPR_ERROR_CORRUPT, "struct 'Nest' is nested more than 16 deep");
   cpr_schema_clear (&schema);
@@ -260,7 +274,8 @@ main (void)
   tcase_add_test (tests, check_refuses_two_fields_of_one_name);
   tcase_add_test (tests, check_refuses_a_struct_without_name_or_fields);
   tcase_add_test (tests, check_refuses_a_field_outside_its_struct);
-  tcase_add_test (tests, check_refuses_widths_kinds_and_flags_that_cannot_be_right);
+  tcase_add_test (tests, check_refuses_widths_and_kinds_that_cannot_be_right);
+  tcase_add_test (tests, check_refuses_shapes_layouts_and_flags_that_cannot_be_right);
   tcase_add_test (tests, check_refuses_a_count_outside_its_struct);
   tcase_add_test (tests, check_refuses_a_struct_field_of_another_struct);
   tcase_add_test (tests, field_names_have_1_to_255_bytes);

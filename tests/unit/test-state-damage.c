@@ -5,13 +5,32 @@
 #include <xxhash.h>
 
 static Machine machine;
-static GByteArray *state;
+static uint8_t *state;
+static size_t state_len;
+static GArray *frames; /* size_t: where the header and each chunk end */
 
 /* Of every how many bytes one is tried where trying all takes too long. */
 static size_t
 stride (size_t otherwise)
 {
   return under_valgrind () ? otherwise * 37 : otherwise;
+}
+
+static void
+find_frames (void)
+{
+  CprReader reader;
+
+  frames = g_array_new (FALSE, FALSE, sizeof (size_t));
+  ck_assert (cpr_reader_open (&reader, state, state_len, NULL));
+  for (guint i = 0; i < reader.chunks->len; i++)
+    {
+      size_t start = (size_t) g_array_index (reader.chunks, CprChunk, i).offset;
+
+      g_array_append_val (frames, start);
+    }
+  g_array_append_val (frames, state_len);
+  cpr_reader_clear (&reader);
 }
 
 static void
@@ -22,15 +41,18 @@ setup (void)
 
   machine_init (&machine);
   machine_head (&head);
-  machine_write (&machine, &head, &writer);
-  state = g_byte_array_ref (writer.data);
+  machine_write_to_memory (&machine, &head, &writer);
+  state = g_memdup2 (writer.data, writer.len);
+  state_len = writer.len;
   cpr_writer_clear (&writer);
+  find_frames ();
 }
 
 static void
 teardown (void)
 {
-  g_byte_array_unref (state);
+  g_array_unref (frames);
+  g_free (state);
   machine_clear (&machine);
 }
 
@@ -44,6 +66,15 @@ assert_well_formed (const Serial *serial, const Disk *disk)
   ck_assert_uint_le (enabled, 1);
   ck_assert_uint_le (dirty, 1);
   ck_assert_uint_le (serial->n_queue, SERIAL_QUEUE);
+}
+
+static bool
+load_devices (CprDeviceTable *devices, CprManifest *manifest, CprReader *reader, GError **error)
+{
+  CprCodec codec = cpr_fd_table_get_codec (&manifest->fds);
+  g_autoptr (CprDeviceLoad) load = cpr_device_load_new (devices, &manifest->schema, reader, &codec, error);
+
+  return load != NULL && cpr_device_load_apply (load, error);
 }
 
 /* Everything that a new program does with a state before it trusts it. */
@@ -60,8 +91,9 @@ load (const uint8_t *data, size_t len, Serial *serial, Disk *disk, GError **erro
   ck_assert (cpr_device_table_add (&devices, "sda", &disk_type, disk, NULL));
   cpr_manifest_init (&manifest);
   ok = cpr_reader_open (&reader, data, len, error) && cpr_manifest_read (&manifest, &reader, error) &&
-       cpr_device_table_load (&devices, &manifest.schema, &reader, error);
+       load_devices (&devices, &manifest, &reader, error);
   cpr_manifest_clear (&manifest);
+  cpr_reader_clear (&reader);
   cpr_device_table_clear (&devices);
   return ok;
 }
@@ -88,7 +120,7 @@ START_TEST (the_undamaged_state_loads)
   Disk disk = { .sector = 0 };
   GError *error = NULL;
 
-  ck_assert (load (state->data, state->len, &serial, &disk, &error));
+  ck_assert (load (state, state_len, &serial, &disk, &error));
   assert_serial_eq (&serial, &serial_example);
   ck_assert_uint_eq (disk.sector, disk_example.sector);
   ck_assert (disk.dirty);
@@ -98,60 +130,60 @@ END_TEST
 /* A copy of its own size, so that a tool sees every read beyond it. */
 START_TEST (every_prefix_is_refused)
 {
-  for (size_t len = 0; len < state->len; len += stride (1))
+  for (size_t len = 0; len < state_len; len += stride (1))
     {
-      g_autofree uint8_t *prefix = g_memdup2 (state->data, len);
+      g_autofree uint8_t *prefix = g_memdup2 (state, len);
 
-      assert_refused (prefix != NULL ? prefix : state->data, len);
+      assert_refused (prefix != NULL ? prefix : state, len);
     }
 }
 END_TEST
 
 START_TEST (every_flipped_byte_is_refused)
 {
-  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+  g_autofree uint8_t *copy = g_memdup2 (state, state_len);
 
-  for (size_t at = 0; at < state->len; at += stride (1))
+  for (size_t at = 0; at < state_len; at += stride (1))
     {
       copy[at] ^= (uint8_t) (1u << at % 8);
-      assert_refused (copy, state->len);
-      copy[at] = (uint8_t) ~state->data[at];
-      assert_refused (copy, state->len);
-      copy[at] = state->data[at];
+      assert_refused (copy, state_len);
+      copy[at] = (uint8_t) ~state[at];
+      assert_refused (copy, state_len);
+      copy[at] = state[at];
     }
 }
 END_TEST
 
 START_TEST (every_other_value_of_a_byte_is_refused)
 {
-  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+  g_autofree uint8_t *copy = g_memdup2 (state, state_len);
 
-  for (size_t at = 0; at < state->len; at += at < 96 ? stride (1) : stride (61))
+  for (size_t at = 0; at < state_len; at += at < 96 ? stride (1) : stride (61))
     {
       for (unsigned value = 0; value < 256; value++)
-        if (value != state->data[at])
+        if (value != state[at])
           {
             copy[at] = (uint8_t) value;
-            assert_refused (copy, state->len);
+            assert_refused (copy, state_len);
           }
-      copy[at] = state->data[at];
+      copy[at] = state[at];
     }
 }
 END_TEST
 
 START_TEST (a_byte_more_or_less_within_is_refused)
 {
-  for (size_t at = 0; at < state->len; at += stride (3))
+  for (size_t at = 0; at < state_len; at += stride (3))
     {
-      g_autofree uint8_t *more = g_malloc (state->len + 1), *less = g_malloc (state->len);
+      g_autofree uint8_t *more = g_malloc (state_len + 1), *less = g_malloc (state_len);
 
-      memcpy (more, state->data, at);
+      memcpy (more, state, at);
       more[at] = 0;
-      memcpy (more + at + 1, state->data + at, state->len - at);
-      assert_refused (more, state->len + 1);
-      memcpy (less, state->data, at);
-      memcpy (less + at, state->data + at + 1, state->len - at - 1);
-      assert_refused (less, state->len - 1);
+      memcpy (more + at + 1, state + at, state_len - at);
+      assert_refused (more, state_len + 1);
+      memcpy (less, state, at);
+      memcpy (less + at, state + at + 1, state_len - at - 1);
+      assert_refused (less, state_len - 1);
     }
 }
 END_TEST
@@ -160,19 +192,15 @@ END_TEST
 static void
 find_frame (size_t at, size_t *start, size_t *end)
 {
-  CprReader reader;
-  CprChunk chunk;
-
   *start = 0;
-  *end = CPR_FORMAT_HEADER_SIZE - CPR_FORMAT_CHECKSUM_SIZE;
-  ck_assert (cpr_reader_open (&reader, state->data, state->len, NULL));
-  while (at >= *end + CPR_FORMAT_CHECKSUM_SIZE)
+  for (guint i = 0; i < frames->len; i++)
     {
-      bool more = cpr_reader_next (&reader, &chunk);
-
+      *end = g_array_index (frames, size_t, i) - CPR_FORMAT_CHECKSUM_SIZE;
+      if (at < *end + CPR_FORMAT_CHECKSUM_SIZE)
+        return;
       *start = *end + CPR_FORMAT_CHECKSUM_SIZE;
-      *end = more ? reader.pos - CPR_FORMAT_CHECKSUM_SIZE : state->len - CPR_FORMAT_CHECKSUM_SIZE;
     }
+  ck_abort_msg ("%zu is behind the end", at);
 }
 
 /* Changes one byte, makes the checksum right and loads: whatever comes of it, it is well-formed. */
@@ -192,26 +220,26 @@ try_with_checksum (uint8_t *copy, size_t at, uint8_t value)
   copy[at] = value;
   checksum = XXH3_64bits (copy + start, end - start);
   memcpy (copy + end, &checksum, sizeof checksum);
-  ok = load (copy, state->len, &serial, &disk, &error);
+  ok = load (copy, state_len, &serial, &disk, &error);
   ck_assert (ok == (error == NULL));
   if (ok)
     assert_well_formed (&serial, &disk);
   else
     ck_assert (error->domain == CPR_ERROR && error->message[0] != '\0');
   g_clear_error (&error);
-  memcpy (copy + start, state->data + start, end + CPR_FORMAT_CHECKSUM_SIZE - start);
+  memcpy (copy + start, state + start, end + CPR_FORMAT_CHECKSUM_SIZE - start);
   return ok;
 }
 
 START_TEST (damage_with_a_right_checksum_never_crashes)
 {
   static const uint8_t flips[] = { 0x01, 0x02, 0x10, 0x80, 0xff };
-  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+  g_autofree uint8_t *copy = g_memdup2 (state, state_len);
   unsigned loaded = 0, refused = 0;
 
-  for (size_t at = 0; at < state->len; at += stride (1))
+  for (size_t at = 0; at < state_len; at += stride (1))
     for (size_t i = 0; i < G_N_ELEMENTS (flips); i++)
-      if (try_with_checksum (copy, at, state->data[at] ^ flips[i]))
+      if (try_with_checksum (copy, at, state[at] ^ flips[i]))
         loaded++;
       else
         refused++;
@@ -226,20 +254,20 @@ offset_of_chunk (uint32_t type)
   CprReader reader;
   CprChunk chunk;
 
-  ck_assert (cpr_reader_open (&reader, state->data, state->len, NULL));
-  while (cpr_reader_next (&reader, &chunk))
-    if (chunk.type == type)
-      return chunk.offset;
-  ck_abort_msg ("no chunk of type %u", type);
-  return 0;
+  ck_assert (cpr_reader_open (&reader, state, state_len, NULL));
+  while (cpr_reader_next (&reader, &chunk) && chunk.type != type)
+    ;
+  cpr_reader_clear (&reader);
+  ck_assert_uint_eq (chunk.type, type);
+  return (size_t) chunk.offset;
 }
 
 START_TEST (every_value_in_schema_and_sections_never_crashes)
 {
-  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+  g_autofree uint8_t *copy = g_memdup2 (state, state_len);
   unsigned loaded = 0;
 
-  for (size_t at = offset_of_chunk (CPR_CHUNK_SCHEMA); at < state->len; at += stride (7))
+  for (size_t at = offset_of_chunk (CPR_CHUNK_SCHEMA); at < state_len; at += stride (7))
     for (unsigned value = 0; value < 256; value++)
       loaded += try_with_checksum (copy, at, (uint8_t) value);
   ck_assert_uint_gt (loaded, 0);
@@ -249,19 +277,19 @@ END_TEST
 /* Two bytes of one chunk at once, where lengths and counts would have to agree; the same ones in every run. */
 START_TEST (two_changes_with_a_right_checksum_never_crash)
 {
-  g_autofree uint8_t *copy = g_memdup2 (state->data, state->len);
+  g_autofree uint8_t *copy = g_memdup2 (state, state_len);
   g_autoptr (GRand) random = g_rand_new_with_seed (20);
   size_t first = offset_of_chunk (CPR_CHUNK_SCHEMA);
 
   for (int i = 0; i < (under_valgrind () ? 200 : 20000); i++)
     {
-      size_t at = first + g_rand_int (random) % (state->len - first), start, end, other;
+      size_t at = first + g_rand_int (random) % (state_len - first), start, end, other;
 
       find_frame (at, &start, &end);
       other = start + g_rand_int (random) % (end - start);
       copy[other] = (uint8_t) g_rand_int (random);
       try_with_checksum (copy, at, (uint8_t) g_rand_int (random));
-      copy[other] = state->data[other];
+      copy[other] = state[other];
     }
 }
 END_TEST
