@@ -146,6 +146,8 @@ typedef enum
  *     cpr_inventory_add_ram() and cpr_inventory_add_device() what this program would build from its arguments, so that a wrong
  *     size or a missing device is found before the pause. What it doesn't mention counts as missing. Without it only device
  *     types are compared. It must have no effect outside the process
+ * @required_modes: or-ed #CprModes that must stay possible: what would block one of them is refused with %CPR_ERROR_BLOCKED when it
+ *     is added, see cpr_blocker_add(); 0: none
  *
  * How a session is set up. Zero it, set @size, then the fields.
  *
@@ -163,6 +165,7 @@ typedef struct
   CprUnclaimed unclaimed_fds;
   const CprDeviceType *const *device_types;
   void (*declare) (CprInventory *inventory, void *user_data);
+  unsigned required_modes;
 } CprSessionConfig;
 
 /**
@@ -191,7 +194,8 @@ typedef struct
  * In a process that was started to be asked, see #SECTION:preflight, the function answers and ends the process with _exit(): 0 if it
  * would load, 1 if not.
  *
- * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, a device type that can't be right), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION,
+ * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, a device type that can't be right, unknown modes),
+ * %CPR_ERROR_BLOCKED (the kernel lacks what a required mode needs), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION,
  * %CPR_ERROR_MISMATCH (not for this VM, user or boot, used before, or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (meant
  * for another process), %CPR_ERROR_SYSTEM, and #GFileError where /proc can't be read.
  *

@@ -31,6 +31,21 @@ typedef enum
 } CprMode;
 
 /**
+ * CprModes:
+ * @CPR_MODES_EXEC: %CPR_MODE_EXEC
+ * @CPR_MODES_ALL: every mode, those of later versions too
+ *
+ * A set of modes. The bit of a mode is 1 shifted left by the mode's number.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_MODES_EXEC = 1 << CPR_MODE_EXEC,
+  CPR_MODES_ALL = 0x7fffffff
+} CprModes;
+
+/**
  * CprUpdateFlags:
  * @CPR_UPDATE_NO_GUARDIAN: do without the guardian. Then the execve tears down the old address space on the pause (about
  *     85 ms per touched GiB of 4 KiB pages), fds that the new program closed can't be fetched back, and nothing can rescue
@@ -96,7 +111,11 @@ typedef struct
  * scheduling policy go along. Other threads end without being asked, and what stdio or the VMM itself has buffered is lost:
  * flush it in @stop. No thread may fork while the call is under way.
  *
- * Errors: %CPR_ERROR_INVALID (the mode, an empty argv), %CPR_ERROR_STATE, %CPR_ERROR_BLOCKED (private RAM),
+ * The notifiers are told, see #CprEvent: %CPR_EVENT_SETUP after the preflight and before anything is made, so that a veto has nothing
+ * to undo; then, with the guest stopped, %CPR_EVENT_STOPPED and %CPR_EVENT_SAVED.
+ *
+ * Errors: %CPR_ERROR_INVALID (the mode, an empty argv), %CPR_ERROR_STATE (also in a notifier's callback), %CPR_ERROR_BLOCKED (the
+ * reasons of all blockers, in one line), what a notifier vetoed with,
  * %CPR_ERROR_REFUSED (the preflight's answer),
  * %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was), %CPR_ERROR_SYSTEM (the program isn't there,
  * isn't executable or is a directory; no memory or space for the state; execve's errno), what @stop or a device's

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -6,6 +7,8 @@
 #include "base/name.h"
 #include "base/signals.h"
 #include "base/sys.h"
+#include "base/uapi.h"
+#include "session/mode.h"
 #include "session/private.h"
 
 void
@@ -28,6 +31,8 @@ cpr_session_check_call (const CprSession *session, CprCall call, GError **error)
   if (session->pid != getpid ())
     return cpr_throw (error, CPR_ERROR_STATE, "%s: the session belongs to process %d, this is process %d",
                       cpr_call_get_name (call), session->pid, getpid ());
+  if (call == CPR_CALL_UPDATE && cpr_notifiers_are_told (session->notifiers))
+    return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a notifier's callback", cpr_call_get_name (call));
   return cpr_call_check (call, session->state, error);
 }
 
@@ -41,7 +46,19 @@ check_config (const CprSessionConfig *config, GError **error)
   if (config->unclaimed_fds > CPR_UNCLAIMED_CLOSE)
     return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': unknown policy %u for unclaimed fds", config->name,
                       config->unclaimed_fds);
-  return true;
+  return config->required_modes == 0 || cpr_modes_check ("required_modes", config->required_modes, error);
+}
+
+/* Without this no update gets as far as the execve; known beforehand, so that it needn't be found out then. */
+static bool
+check_kernel (CprBlockers *blockers, GError **error)
+{
+  g_autofree char *reason = NULL;
+
+  if (cpr_sys->close_range (~0U, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+    return true;
+  reason = g_strdup_printf ("kernel: close_range() with CLOSE_RANGE_CLOEXEC (Linux 5.11): %s", g_strerror (errno));
+  return cpr_blockers_add (blockers, blockers, CPR_MODES_EXEC, reason, error) != 0;
 }
 
 /* The state's tables become the session's. */
@@ -86,13 +103,17 @@ stamp (CprSession *session, CprStep step)
 static bool
 prepare (CprSession *session, GError **error)
 {
-  return check_config (&session->config, error) && cpr_program_record (&session->program, session->config.argv, error);
+  if (!check_config (&session->config, error))
+    return false;
+  session->blockers = cpr_blockers_new (session->config.required_modes);
+  return check_kernel (session->blockers, error) && cpr_program_record (&session->program, session->config.argv, error);
 }
 
 static void
 set_up (CprSession *session)
 {
   session->pid = getpid ();
+  session->notifiers = cpr_notifiers_new ();
   session->name = g_strdup (session->config.name);
   session->config.name = session->name;
   session->config.argv = NULL; /* recorded */
@@ -118,6 +139,7 @@ cpr_session_new (const CprSessionConfig *config, GError **error)
   if (!prepare (session, &reason))
     {
       cpr_program_clear (&session->program);
+      cpr_blockers_free (session->blockers, false);
       if (incoming == NULL)
         g_propagate_error (error, reason);
       else
@@ -235,6 +257,16 @@ finish (CprSession *session)
     cpr_session_log (session, CPR_LOG_INFO, "update %" G_GUINT64_FORMAT " completed", session->generation);
 }
 
+/* The update began in the program before this one. */
+static void
+tell_end (CprSession *session)
+{
+  bool done = session->status == CPR_UPDATE_COMPLETED;
+
+  cpr_notifiers_inherit (session->notifiers, CPR_MODE_EXEC);
+  cpr_notifiers_tell (session->notifiers, session, CPR_MODE_EXEC, done ? CPR_EVENT_DONE : CPR_EVENT_FAILED);
+}
+
 bool
 cpr_session_start (CprSession *session, GError **error)
 {
@@ -252,7 +284,10 @@ cpr_session_start (CprSession *session, GError **error)
     session->config.start (session->config.user_data);
   stamp (session, CPR_STEP_FINISH);
   if (session->incoming != NULL)
-    finish (session);
+    {
+      finish (session);
+      tell_end (session);
+    }
   return true;
 }
 
@@ -306,6 +341,7 @@ cpr_session_free (CprSession *session)
   if (session == NULL)
     return;
   g_return_if_fail (cpr_call_is_permitted (CPR_CALL_FREE, session->state));
+  g_return_if_fail (!cpr_notifiers_are_told (session->notifiers));
 
   mine = session->pid == getpid ();
   if (mine && session->incoming != NULL && session->state != CPR_SESSION_STATE_LOST)
@@ -317,6 +353,8 @@ cpr_session_free (CprSession *session)
   cpr_ram_table_clear (&session->ram);
   cpr_fd_table_clear (&session->fds);
   cpr_program_clear (&session->program);
+  cpr_notifiers_free (session->notifiers);
+  cpr_blockers_free (session->blockers, !mine);
   g_array_unref (session->held);
   g_free (session->error);
   g_free (session->name);

@@ -25,6 +25,8 @@ static const struct
   [CPR_CALL_RAM_REMOVE] = { "cpr_ram_remove", FRESH | ACTIVE | LOST },
   [CPR_CALL_DEVICE_ADD] = { "cpr_device_add", FRESH | INCOMING | ACTIVE },
   [CPR_CALL_DEVICE_REMOVE] = { "cpr_device_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST },
+  [CPR_CALL_NOTIFIER_ADD] = { "cpr_notifier_add", FRESH | INCOMING | LOADED | ACTIVE },
+  [CPR_CALL_NOTIFIER_REMOVE] = { "cpr_notifier_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST },
   [CPR_CALL_LOAD] = { "cpr_session_load", FRESH | INCOMING },
   [CPR_CALL_START] = { "cpr_session_start", LOADED },
   [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED },
