@@ -17,11 +17,11 @@ class MonitorError(Exception):
 class Minivmm:
     """A running minivmm and one monitor connection, which stays the same over updates."""
 
-    def __init__(self, binary, *options, timeout=60):
+    def __init__(self, binary, *options, timeout=60, stderr=None):
         self.folder = tempfile.TemporaryDirectory(prefix="minivmm-")
         self.path = os.path.join(self.folder.name, "monitor")
         self.options = [*options, "--monitor", self.path]
-        self.process = subprocess.Popen([binary, *self.options], stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen([binary, *self.options], stdin=subprocess.DEVNULL, stderr=stderr)
         self.socket = self._connect(timeout)
         self.socket.settimeout(timeout)
         self._read_answer("connecting")  # the greeting
@@ -62,9 +62,19 @@ class Minivmm:
             facts[key] = int(number.group(1)) if number else value
         return facts
 
-    def set_next(self, binary):
-        """What the next updates execute; with the options of this one."""
-        self.command("migrate_set_parameter cpr-exec-command " + " ".join([binary, *self.options]))
+    def set_next(self, binary, *options):
+        """What the next updates execute; with the options of this one, and more."""
+        self.command("migrate_set_parameter cpr-exec-command " + " ".join([binary, *self.options, *options]))
+
+    def version(self):
+        """The build and the PID, which a rescue changes."""
+        build, pid = re.search(r"build (\d+), pid (\d+)", self.command("info version")).groups()
+        return {"build": int(build), "pid": int(pid)}
+
+    def try_update(self):
+        """Updates, whatever comes of it, and returns `info migrate` once all of it is done."""
+        self.command("migrate")
+        return self.wait_finished()
 
     def update(self):
         """Updates and returns `info migrate` once all of it is done, the background work too."""

@@ -154,8 +154,8 @@ update_describe (const Update *update, GString *text)
     g_string_append_printf (text, "command: %.*s\n", (int) update->command_len, (const char *) update->command);
   for (CprStep step = 0; step < CPR_N_STEPS; step++)
     g_string_append_printf (text, "step %s: %" PRIu64 " us\n", cpr_step_get_name (step), to_us (info.step_ns[step]));
-  g_string_append_printf (text, "pause: %" PRIu64 " us\ntotal: %" PRIu64 " us\n", to_us (info.pause_ns),
-                          to_us (info.total_ns));
+  g_string_append_printf (text, "pause: %" PRIu64 " us\nrecover: %" PRIu64 " us\ntotal: %" PRIu64 " us\n",
+                          to_us (info.pause_ns), to_us (info.recover_ns), to_us (info.total_ns));
 }
 
 void

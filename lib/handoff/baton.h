@@ -55,6 +55,7 @@ typedef struct
   _Atomic uint32_t cause;             /* CprBatonCause: why a guardian took the guest back */
   int32_t status;                     /* of CPR_BATON_CAUSE_DIED: as of wait(), or -1: not known */
   int32_t candidate;                  /* who that was */
+  _Atomic uint64_t failed_ns;         /* when the last candidate's failure was known: by itself or by a guardian */
 } CprBatonPage;
 
 _Static_assert(CPR_N_STEPS < CPR_BATON_STAMPS, "the stamps don't fit");

@@ -14,6 +14,7 @@
 #include "base/signals.h"
 #include "base/sys.h"
 #include "base/uapi.h"
+#include "handoff/notify.h"
 
 char *
 cpr_execve_find_program (const char *name, GError **error)
@@ -101,11 +102,17 @@ static bool
 make_guardian (CprExecve *exec, const CprExecvePlan *plan, GError **error)
 {
   g_autoptr (GArray) keep = cpr_execve_collect (exec->fds, exec->state_fd, plan->held);
-  CprRescue *rescue = NULL;
+  CprGuardianConfig config = { exec->baton.page, keep, exec->release_fd, -1, NULL };
 
+  if (plan->with_rescue && cpr_notify_is_expected ())
+    {
+      config.notify = cpr_notify_open ();
+      if (config.notify < 0)
+        return cpr_throw_errno (error, errno, "guardian: the supervisor can't be told; see CPR_UPDATE_NO_RESCUE");
+    }
   if (plan->with_rescue)
-    rescue = cpr_rescue_new (plan->self, plan->vm_name, exec->state_fd, exec->carried);
-  exec->guardian = cpr_guardian_new (exec->baton.page, keep, exec->release_fd, rescue, error);
+    config.rescue = cpr_rescue_new (plan->self, plan->vm_name, exec->state_fd, exec->carried);
+  exec->guardian = cpr_guardian_new (&config, error);
   return exec->guardian != NULL;
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -33,6 +34,8 @@ struct _CprFatal
   guint n_carried;
   void *stack;
   stack_t old_stack;
+  timer_t timer;
+  bool has_timer;
   struct sigaction old_actions[G_N_ELEMENTS (fatal_signals)];
 };
 
@@ -98,6 +101,13 @@ give_reason (CprBatonPage *page, int signal, const siginfo_t *info)
   const char *end = page->reason + CPR_BATON_REASON_SIZE - 1;
   char *at = put (page->reason, end, "the new program got signal ");
 
+  if (info->si_code == SI_TIMER)
+    {
+      at = put_number (put (page->reason, end, "the new program gave no answer in "), end, page->timeout_ns / 1000000,
+                       10);
+      put (put (at, end, " ms, in step "), end, cpr_baton_get_last_step (page));
+      return;
+    }
   at = put_number (at, end, (unsigned) signal, 10);
   for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
     if (fatal_signals[i] == signal)
@@ -116,6 +126,7 @@ go_back (CprFatal *fatal, int signal, const siginfo_t *info)
   if (!is_candidate (fatal) || !fds_are_there (fatal))
     return;
   cpr_raw (SYS_rt_sigprocmask, SIG_SETMASK, (long) &all, 0, sizeof all);
+  fatal->page->failed_ns = cpr_now_ns ();
   give_reason (fatal->page, signal, info);
   if (fatal->guardian != NULL)
     cpr_guardian_launch_quietly (fatal->guardian);
@@ -156,6 +167,20 @@ set_handlers (CprFatal *fatal)
   sigaltstack (&stack, &fatal->old_stack);
   for (size_t i = 0; i < G_N_ELEMENTS (fatal_signals); i++)
     sigaction (fatal_signals[i], &action, &fatal->old_actions[i]);
+}
+
+/* As PID 1 of a namespace this process can't be killed by a guardian, which lives in there too: a timer has to do. */
+static void
+set_timer (CprFatal *fatal)
+{
+  uint64_t deadline = fatal->page->deadline_ns;
+  struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGABRT };
+  const struct itimerspec when = { .it_value = { (time_t) (deadline / 1000000000u), (long) (deadline % 1000000000u) } };
+
+  if (fatal->pid != 1 || deadline == 0 || timer_create (CLOCK_MONOTONIC, &event, &fatal->timer) < 0)
+    return;
+  fatal->has_timer = true;
+  timer_settime (fatal->timer, TIMER_ABSTIME, &when, NULL);
 }
 
 static void
@@ -210,6 +235,7 @@ cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprR
       return NULL;
     }
   set_handlers (fatal);
+  set_timer (fatal);
   return fatal;
 }
 
@@ -220,6 +246,8 @@ cpr_fatal_disarm (CprFatal *fatal)
 
   if (fatal == NULL)
     return;
+  if (fatal->has_timer)
+    timer_delete (fatal->timer);
   if (fatal->stack != NULL)
     {
       restore_handlers (fatal);

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "handoff/notify.h"
 #include "handoff/raw.h"
 
 #define STACK_SIZE (64 * 1024)
@@ -32,6 +33,7 @@ struct _CprGuardian
   pid_t watched;     /* who holds the baton, or is about to */
   int pidfd;         /* of that process; stays valid over the execve; -1 in the guardian once it is dead */
   int release;
+  int notify;      /* a socket to the supervisor, or -1 */
   FdRange *closed; /* what the guardian closes at its start */
   unsigned n_closed;
   uint8_t *stacks; /* two: a guardian that executes the old program leaves one behind, on the other stack */
@@ -46,6 +48,24 @@ struct _CprGuardian
 
 /* While the baton isn't offered yet there is nothing to wait for that could be waited for. */
 #define LOOK_AGAIN_NS (20 * 1000 * 1000)
+
+/* "MAINPID=…": tells the supervisor which process is the VM's. It listens to the one it takes for that. */
+CPR_RAW_CODE static void
+announce (const CprGuardian *guardian, pid_t pid)
+{
+  char text[24];
+  char *at = text;
+  long result;
+
+  if (guardian->notify < 0)
+    return;
+  for (const char *from = "MAINPID="; *from != '\0'; from++)
+    *at++ = *from;
+  at = cpr_raw_put_number (at, (unsigned long) pid);
+  do
+    result = cpr_raw (SYS_write, guardian->notify, (long) text, at - text, 0);
+  while (result == -EINTR);
+}
 
 /* Closes first, so that a device held here isn't busy longer than it has to be. What remains, the old address space, goes
  * at idle priority, because the guest runs; unless somebody waits for it. */
@@ -135,7 +155,10 @@ leave_successor (CprGuardian *guardian)
   guardian->successor =
       clone (guardian_again, guardian->stacks + (guardian->stack + 1) * STACK_SIZE, CLONE_VM, guardian);
   if (guardian->successor > 0)
-    cpr_baton_add_guardian (guardian->page, guardian->successor);
+    {
+      cpr_baton_add_guardian (guardian->page, guardian->successor);
+      announce (guardian, guardian->successor);
+    }
 }
 
 CPR_RAW_CODE static void
@@ -143,6 +166,7 @@ end_successor (CprGuardian *guardian)
 {
   if (guardian->successor <= 0)
     return;
+  announce (guardian, (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0));
   cpr_raw (SYS_kill, guardian->successor, SIGKILL, 0, 0);
   cpr_raw (SYS_wait4, guardian->successor, 0, __WALL, 0);
   cpr_baton_remove_guardian (guardian->page, guardian->successor);
@@ -186,9 +210,12 @@ watch (CprGuardian *guardian)
       Event event = await_event (guardian, get_patience (guardian, word));
       uint64_t deadline = atomic_load (&guardian->page->deadline_ns);
 
-      if (event == EVENT_RELEASED)
-        let_go (guardian);
       word = cpr_baton_get (guardian->page);
+      if (event == EVENT_RELEASED)
+        {
+          announce (guardian, word.pid);
+          let_go (guardian);
+        }
       if (watches_candidate (guardian, word) && (event == EVENT_DIED || (deadline != 0 && now_ns () >= deadline)))
         rescue (guardian, word, event == EVENT_DIED);
       else if (event == EVENT_DIED && (guardian->rescue == NULL || word.state == CPR_BATON_OWNED))
@@ -235,24 +262,19 @@ static void
 set_ranges (CprGuardian *guardian, GArray *keep)
 {
   GArray *ranges = g_array_new (FALSE, FALSE, sizeof (FdRange));
+  g_autoptr (GArray) all = g_array_copy (keep);
   unsigned next = STDERR_FILENO + 1;
-  bool pidfd_kept = false;
 
-  for (guint i = 0; i <= keep->len; i++)
+  g_array_append_val (all, guardian->pidfd);
+  if (guardian->notify >= 0)
+    g_array_append_val (all, guardian->notify);
+  cpr_fd_sort (all);
+  for (guint i = 0; i < all->len; i++)
     {
-      int fd = i < keep->len ? g_array_index (keep, int, i) : G_MAXINT;
+      unsigned fd = (unsigned) g_array_index (all, int, i);
 
-      if (!pidfd_kept && guardian->pidfd < fd)
-        {
-          append_range (ranges, next, (unsigned) guardian->pidfd - 1);
-          next = (unsigned) guardian->pidfd + 1;
-          pidfd_kept = true;
-        }
-      if (i < keep->len)
-        {
-          append_range (ranges, next, (unsigned) fd - 1);
-          next = (unsigned) fd + 1;
-        }
+      append_range (ranges, next, fd - 1);
+      next = fd + 1;
     }
   append_range (ranges, next, ~0U);
   guardian->n_closed = ranges->len;
@@ -260,14 +282,15 @@ set_ranges (CprGuardian *guardian, GArray *keep)
 }
 
 CprGuardian *
-cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, CprRescue *rescue, GError **error)
+cpr_guardian_new (const CprGuardianConfig *config, GError **error)
 {
   CprGuardian *guardian = g_new0 (CprGuardian, 1);
   void *stack;
 
-  guardian->page = page;
-  guardian->release = release;
-  guardian->rescue = rescue;
+  guardian->page = config->page;
+  guardian->release = config->release;
+  guardian->notify = config->notify;
+  guardian->rescue = config->rescue;
   guardian->watched = getpid ();
   /* Opened here, before there is a guardian: it would find its parent gone already, now and then. */
   guardian->pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (getpid ()));
@@ -285,7 +308,7 @@ cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, CprRescue *resc
       return NULL;
     }
   guardian->stacks = stack;
-  set_ranges (guardian, keep);
+  set_ranges (guardian, config->keep);
   return guardian;
 }
 
@@ -322,6 +345,8 @@ cpr_guardian_launch (CprGuardian *guardian, GError **error)
       }
   if (!cpr_baton_add_guardian (guardian->page, pid))
     return cpr_throw (error, CPR_ERROR_STATE, "guardian: there are %d of them already", CPR_BATON_GUARDIANS);
+  if (guardian->notify >= 0 && !cpr_notify_main_pid (guardian->notify, pid))
+    return cpr_throw_errno (error, errno, "guardian: telling the supervisor");
   return true;
 }
 
@@ -341,14 +366,19 @@ cpr_guardian_launch_quietly (CprGuardian *guardian)
 void
 cpr_guardian_free (CprGuardian *guardian)
 {
+  static const uint64_t one = 1;
+
   if (guardian == NULL)
     return;
   if (guardian->pid > 0)
     {
-      kill (guardian->pid, SIGKILL);
+      /* The supervisor listens to the guardian now, which has to say that we are the VM again. */
+      if (guardian->notify < 0 || cpr_sys->write (guardian->release, &one, sizeof one) < 0)
+        kill (guardian->pid, SIGKILL);
       await (guardian->pid, 0);
     }
   cpr_fd_clear (&guardian->pidfd);
+  cpr_fd_clear (&guardian->notify);
   if (guardian->stacks != NULL)
     cpr_sys->munmap (guardian->stacks, 2 * STACK_SIZE);
   cpr_rescue_free (guardian->rescue);

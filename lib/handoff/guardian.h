@@ -12,10 +12,17 @@
  * slow to close. */
 typedef struct _CprGuardian CprGuardian;
 
-/* Prepares everything but the process, while the guest still runs. @keep: the fds it shall hold, ascending,
- * without duplicates (0, 1 and 2 are held anyway). @release: an eventfd of @keep; once it is readable the
- * guardian ends. @rescue: what it does when the candidate dies or takes too long, taken over; NULL: nothing. */
-CprGuardian *cpr_guardian_new (CprBatonPage *page, GArray *keep, int release, CprRescue *rescue, GError **error);
+typedef struct
+{
+  CprBatonPage *page;
+  GArray *keep;      /* int, ascending, without duplicates: the fds it shall hold; 0, 1 and 2 are held anyway */
+  int release;       /* an eventfd of `keep`; once it is readable the guardian ends */
+  int notify;        /* a socket to the supervisor, which is told who the VM is; or -1 */
+  CprRescue *rescue; /* what it does when the candidate dies or takes too long, taken over; NULL: nothing */
+} CprGuardianConfig;
+
+/* Prepares everything but the process, while the guest still runs. */
+CprGuardian *cpr_guardian_new (const CprGuardianConfig *config, GError **error);
 
 /* Makes the process and waits until it has closed what it must not hold. The caller has all signals blocked.
  */

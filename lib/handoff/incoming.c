@@ -160,6 +160,7 @@ arm (CprIncoming *incoming)
   const CprManifest *manifest = &incoming->manifest;
   g_autoptr (GArray) carried = cpr_execve_collect (&manifest->fds, incoming->state_fd, NULL);
   bool with_guardian = cpr_guardians_find (incoming->baton.page) != 0;
+  CprGuardianConfig config = { incoming->baton.page, carried, incoming->release_fd, -1, NULL };
   CprGuardian *guardian = NULL;
 
   g_array_append_val (carried, incoming->baton.fd);
@@ -167,9 +168,10 @@ arm (CprIncoming *incoming)
   g_array_append_val (carried, manifest->program.exe_fd);
   cpr_fd_sort (carried);
   if (with_guardian)
-    guardian =
-        cpr_guardian_new (incoming->baton.page, carried, incoming->release_fd,
-                          cpr_rescue_new (&manifest->program, manifest->vm_name, incoming->state_fd, carried), NULL);
+    {
+      config.rescue = cpr_rescue_new (&manifest->program, manifest->vm_name, incoming->state_fd, carried);
+      guardian = cpr_guardian_new (&config, NULL);
+    }
   incoming->fatal =
       cpr_fatal_arm (incoming->baton.page, incoming->attempt, &manifest->fds,
                      cpr_rescue_new (&manifest->program, manifest->vm_name, incoming->state_fd, carried), guardian);

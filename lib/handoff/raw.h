@@ -69,4 +69,20 @@ cpr_raw5 (long number, long a, long b, long c, long d, long e)
 #  error "the guardian has no system calls for this architecture yet; add them here"
 #endif
 
+/* Decimal digits and an end; where the end is. */
+static inline __attribute__ ((always_inline)) char *
+cpr_raw_put_number (char *to, unsigned long value)
+{
+  char digits[24];
+  int n = 0;
+
+  do
+    digits[n++] = (char) ('0' + value % 10);
+  while ((value /= 10) != 0);
+  while (n > 0)
+    *to++ = digits[--n];
+  *to = '\0';
+  return to;
+}
+
 #endif

@@ -75,21 +75,6 @@ wait_for_death (int pidfd, long timeout_ms)
   return cpr_raw (SYS_ppoll, (long) &fd, 1, timeout_ms >= 0 ? (long) &limit : 0, 0) == 1 && (fd.revents & POLLIN) != 0;
 }
 
-/* "/proc/PID/stat" */
-CPR_RAW_CODE static void
-put_number (char *to, unsigned value)
-{
-  char digits[12];
-  int n = 0;
-
-  do
-    digits[n++] = (char) ('0' + value % 10);
-  while ((value /= 10) != 0);
-  while (n > 0)
-    *to++ = digits[--n];
-  *to = '\0';
-}
-
 CPR_RAW_CODE static char *
 end_of (char *text)
 {
@@ -109,8 +94,7 @@ read_zombie_status (pid_t pid)
 
   for (const char *from = "/proc/"; *from != '\0'; from++)
     *at++ = *from;
-  put_number (at, (unsigned) pid);
-  at = end_of (path);
+  at = cpr_raw_put_number (at, (unsigned) pid);
   for (const char *from = "/stat"; *from != '\0'; from++)
     *at++ = *from;
   *at = '\0';
@@ -180,6 +164,7 @@ cpr_rescue_fence (CprBatonPage *page, CprBatonWord from, int pidfd, bool died)
   if (!cpr_baton_move (page, from, fenced))
     return false;
   page->candidate = from.pid;
+  page->failed_ns = now_ns ();
   if (!died)
     cpr_raw (SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0);
   while (!wait_for_death (pidfd, -1))
@@ -248,7 +233,7 @@ cpr_rescue_park (const CprRescue *rescue, CprBatonPage *page)
 {
   CprBatonWord word = cpr_baton_get (page), other;
   const uint64_t wanted = 1ull << (SIGUSR1 - 1) | 1ull << (SIGTERM - 1);
-  char *end = end_of (rescue->parked_note);
+  char *end = end_of (rescue->parked_note), *text_end;
   long signal;
 
   other.state = CPR_BATON_PARKED;
@@ -256,9 +241,9 @@ cpr_rescue_park (const CprRescue *rescue, CprBatonPage *page)
   other.pid = self ();
   if (!cpr_baton_move (page, word, other))
     return false;
-  put_number (end, (unsigned) other.pid);
-  end_of (end)[0] = '\n';
-  cpr_raw (SYS_write, 2, (long) rescue->parked_note, end_of (rescue->parked_note) - rescue->parked_note, 0);
+  text_end = cpr_raw_put_number (end, (unsigned) other.pid);
+  *text_end++ = '\n';
+  cpr_raw (SYS_write, 2, (long) rescue->parked_note, text_end - rescue->parked_note, 0);
   *end = '\0';
   do
     signal = cpr_raw (SYS_rt_sigtimedwait, (long) &wanted, 0, 0, sizeof wanted);

@@ -73,13 +73,13 @@ static CprGuardian *
 leave_guardian (CprIncoming *incoming, const CprManifest *manifest, GArray *carried, GArray *held)
 {
   g_autoptr (GArray) keep = cpr_execve_collect (&manifest->fds, incoming->state_fd, held);
+  CprGuardianConfig config = { incoming->baton.page, keep, incoming->release_fd, -1, NULL };
   CprGuardian *guardian;
-  CprRescue *rescue;
 
   if (cpr_guardians_find (incoming->baton.page) == 0)
     return NULL; /* the update does without */
-  rescue = cpr_rescue_new (&incoming->manifest.program, manifest->vm_name, incoming->state_fd, carried);
-  guardian = cpr_guardian_new (incoming->baton.page, keep, incoming->release_fd, rescue, NULL);
+  config.rescue = cpr_rescue_new (&incoming->manifest.program, manifest->vm_name, incoming->state_fd, carried);
+  guardian = cpr_guardian_new (&config, NULL);
   if (guardian != NULL && !cpr_guardian_launch (guardian, NULL))
     g_clear_pointer (&guardian, cpr_guardian_free); /* slower, but still the way back */
   return guardian;
@@ -134,6 +134,7 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
     return cpr_throw (error, CPR_ERROR_STATE, "way back: this is the way back already (%s)",
                       incoming->baton.page->reason);
   g_clear_pointer (&incoming->fatal, cpr_fatal_disarm);
+  incoming->baton.page->failed_ns = cpr_now_ns ();
   g_strlcpy (incoming->baton.page->reason, reason, CPR_BATON_REASON_SIZE);
 
   lift_fd_limit ();

@@ -36,6 +36,7 @@ struct _CprSession
   char *error;
   bool was_running;
   uint64_t stamps[CPR_N_STEPS + 1];
+  uint64_t failed_ns; /* when its failure was known; 0: it didn't fail after the execve */
 };
 
 void cpr_session_log (const CprSession *session, CprLogLevel level, const char *format, ...) G_GNUC_PRINTF (3, 4);

@@ -247,6 +247,7 @@ finish (CprSession *session)
 
   for (int i = 0; i < CPR_N_STEPS; i++)
     session->stamps[i] = incoming->baton.page->stamps[i];
+  session->failed_ns = incoming->attempt > 1 ? incoming->baton.page->failed_ns : 0;
   session->finish = cpr_finish_start (incoming, &session->ram, steal_unclaimed (session));
   if (session->status == CPR_UPDATE_RESCUED)
     cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest is back in the old program, now process %d: %s",

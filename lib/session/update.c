@@ -161,6 +161,7 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
   if (session->finish != NULL)
     cpr_finish_wait (session->finish);
   memset (session->stamps, 0, sizeof session->stamps);
+  session->failed_ns = 0;
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
   session->had_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
 
@@ -226,6 +227,8 @@ fill_times (const CprSession *session, CprUpdateInfo *info)
     info->total_ns = last - stamps[CPR_STEP_CHECK];
   if (session->was_running && stamps[CPR_STEP_STOP] != 0 && stamps[CPR_STEP_FINISH] > stamps[CPR_STEP_STOP])
     info->pause_ns = stamps[CPR_STEP_FINISH] - stamps[CPR_STEP_STOP];
+  if (session->failed_ns != 0 && stamps[CPR_STEP_FINISH] > session->failed_ns)
+    info->recover_ns = stamps[CPR_STEP_FINISH] - session->failed_ns;
 }
 
 void

@@ -224,7 +224,7 @@ class MiniVmm:
     """A running minivmm, to be used with `with`: where all went well it ends by `quit`, with exit code 0 and nothing
     left over; where not, what it printed is shown; and in any case it and all that came of it is gone afterwards."""
 
-    def __init__(self, accel, *options, binary=BUILD_1, environment=None, pass_fds=(), preexec=None):
+    def __init__(self, accel, *options, binary=BUILD_1, prefix=(), environment=None, pass_fds=(), preexec=None):
         self.directory = tempfile.mkdtemp(prefix="cpr-")
         self.socket_path = os.path.join(self.directory, "m")
         self.options = ["--accel", accel, "--monitor", self.socket_path, *options]
@@ -233,7 +233,7 @@ class MiniVmm:
         # Not a file: a test may limit the size of files.
         self.stderr, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            self.popen = subprocess.Popen([binary, *self.options], stdin=subprocess.DEVNULL,
+            self.popen = subprocess.Popen([binary, *prefix, *self.options], stdin=subprocess.DEVNULL,
                                           stdout=subprocess.DEVNULL, stderr=write_end, env=environment,
                                           pass_fds=pass_fds, preexec_fn=preexec)
         finally:

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Claim: as PID 1 of a namespace, where nobody can kill the new program and its death would end the guardian too, a program that
+crashes or hangs leads back to the old one in the same process."""
+import shutil
+import subprocess
+import sys
+
+from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main
+
+
+class Namespace(MiniVmm):
+    """Is PID 1 inside; `unshare` waits for it outside."""
+
+    def __init__(self, accel, *options):
+        super().__init__(accel, *options, binary="unshare",
+                         prefix=["--pid", "--fork", "--kill-child", "--mount-proc", BUILD_1])
+
+
+def leads_back(vm, how, word):
+    before = vm.guest()
+    answer = vm.try_update(options=["--fail-at", "load", "--fail-by", how])
+    claim("rolled-back" in answer and word in answer, answer)
+    claim(vm.version().pid == 1 and vm.wait_for_ticks(before.ticks).errors == 0, f"{vm.version()}")
+    return answer.splitlines()[-1]
+
+
+def pid_1_leads_back_by_itself(accel):
+    with Namespace(accel, "--ram", "64M", "--vcpus", "2", "--guest", "memcheck", "--deadline", "500") as vm:
+        vm.wait_for_ticks()
+        claim(vm.version().pid == 1, f"{vm.version()}")
+        seen = [leads_back(vm, how, word) for how, word in (("segv", "SIGSEGV"), ("abort", "SIGABRT"),
+                                                            ("hang", "no answer in 500 ms"))]
+        vm.update(BUILD_2)
+        claim(vm.version().pid == 1 and vm.version().build == 2, f"{vm.version()}")
+        return "; ".join(seen)
+
+
+probe = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True, check=False) \
+    if shutil.which("unshare") else None
+if probe is None or probe.returncode:
+    print("SKIP: unshare --pid:", "missing" if probe is None else probe.stderr.decode().strip())
+    sys.exit(77)
+main(pid_1_leads_back_by_itself)
