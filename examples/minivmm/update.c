@@ -111,6 +111,7 @@ update_run (Update *update, GError **error)
     .flags = update->options->guardian ? 0 : CPR_UPDATE_NO_GUARDIAN,
     .argv = argv,
     .deadline_ms = update->options->deadline_ms,
+    .pause_budget_ms = update->options->pause_budget_ms,
   };
   return cpr_session_update (update->session, &cpr_update, error);
 }

@@ -222,7 +222,7 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  * that isn't in the state. All of the state is checked before any of it is applied.
  *
  * Errors: %CPR_ERROR_MISMATCH (unclaimed or missing objects, or a value that doesn't fit, by name), %CPR_ERROR_VERSION,
- * %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error, %CPR_ERROR_STATE.
+ * %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error, %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_STATE.
  *
  * After failure: in a session that took up a state the function doesn't return: the old program is executed again, with
  * this error as its reason. Only where that fails too (then @error says both) does it return.
@@ -245,7 +245,11 @@ CPR_API bool cpr_session_load (CprSession *session, GError **error);
  * stays so until cpr_session_resume() or cpr_session_wakeup(). From then on the old program can't have the guest back. What is left of it is torn
  * down in the background.
  *
- * Errors: %CPR_ERROR_NOT_OWNER (another process took the guest; end without touching it), %CPR_ERROR_STATE.
+ * If by then the pause has lasted longer than it may, see #CprUpdate, the old program is executed again, and the function returns
+ * only if that fails.
+ *
+ * Errors: %CPR_ERROR_NOT_OWNER (another process took the guest; end without touching it), %CPR_ERROR_PAUSE_BUDGET,
+ * %CPR_ERROR_STATE.
  *
  * After failure: the guest doesn't run in this process and must not.
  *

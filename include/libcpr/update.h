@@ -78,6 +78,10 @@ typedef enum
  * @preflight_timeout_ms: how long a program that is asked may take to answer, in ms; 0: 10 s
  * @deadline_ms: how long the new program may take from the execve to the commit, in ms; 0: 5 s. Then the guardian kills it and
  *     takes the guest back; without a guardian nobody does
+ * @pause_budget_ms: how long the guest may stand still, in ms; 0: however long it takes. An update that has taken longer before the
+ *     commit is undone or rolled back, with %CPR_ERROR_PAUSE_BUDGET or a reason that says so. It is looked at after the stop, after
+ *     the save, before and after the load, and right before the commit; a new program that hangs in between is @deadline_ms's matter.
+ *     On the way back it isn't: that ends the pause. A guest that stands still already has no pause
  *
  * What to update to. Zero it, set @size, then the fields.
  *
@@ -92,6 +96,7 @@ typedef struct
   char *const *envp;
   unsigned preflight_timeout_ms;
   unsigned deadline_ms;
+  unsigned pause_budget_ms;
 } CprUpdate;
 
 /**
@@ -119,7 +124,7 @@ typedef struct
  * %CPR_ERROR_REFUSED (the preflight's answer),
  * %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was), %CPR_ERROR_SYSTEM (the program isn't there,
  * isn't executable or is a directory; no memory or space for the state; execve's errno), what @stop or a device's
- * `pre_save` reported, %CPR_ERROR_CALLBACK.
+ * `pre_save` reported, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET.
  *
  * The call first waits, with the guest running, for the teardown that an update shortly before has left: that is done at idle
  * priority, which it raises if it may (RLIMIT_NICE of 20, or CAP_SYS_NICE; else a busy machine may take long).

@@ -198,6 +198,13 @@ load_devices (CprSession *session, GError **error)
   return load != NULL && check_claims (session, error) && cpr_device_load_apply (load, error);
 }
 
+/* On the way there only: the way back ends the pause, however long that was. */
+static bool
+check_pause (const CprIncoming *incoming, CprStep step, GError **error)
+{
+  return incoming->attempt > 1 || cpr_baton_check_pause (incoming->baton.page, cpr_step_get_name (step), error);
+}
+
 bool
 cpr_session_load (CprSession *session, GError **error)
 {
@@ -210,7 +217,8 @@ cpr_session_load (CprSession *session, GError **error)
 
   incoming = session->incoming;
   stamp (session, CPR_STEP_LOAD);
-  if (incoming != NULL && !load_devices (session, &reason))
+  if (incoming != NULL && !(check_pause (incoming, CPR_STEP_CLAIM, &reason) && load_devices (session, &reason) &&
+                            check_pause (incoming, CPR_STEP_LOAD, &reason)))
     {
       session->state = CPR_SESSION_STATE_LOST;
       return cpr_incoming_give_back (incoming, session->held, reason, error);
@@ -271,10 +279,17 @@ tell_end (CprSession *session)
 bool
 cpr_session_start (CprSession *session, GError **error)
 {
+  GError *reason = NULL;
+
   g_return_val_if_fail (session != NULL, false);
   if (!cpr_session_check_call (session, CPR_CALL_START, error))
     return false;
 
+  if (session->incoming != NULL && !check_pause (session->incoming, CPR_STEP_COMMIT, &reason))
+    {
+      session->state = CPR_SESSION_STATE_LOST;
+      return cpr_incoming_give_back (session->incoming, session->held, reason, error);
+    }
   if (session->incoming != NULL && !cpr_incoming_commit (session->incoming, error))
     {
       session->state = CPR_SESSION_STATE_LOST;

@@ -73,12 +73,15 @@ save_and_go (CprSession *session, CprExecve *exec, State *state, GError **error)
 {
   CprCodec codec = cpr_fd_table_get_codec (&session->fds);
 
+  if (!cpr_baton_check_pause (exec->baton.page, "stop", error))
+    return;
   stamp (session, exec, CPR_STEP_SAVE);
   if (cpr_device_table_write_sections (&session->devices, &state->builder, &codec, &state->writer, error) &&
       cpr_execve_seal (exec, &state->writer, error))
     {
       cpr_notifiers_tell (session->notifiers, session, CPR_MODE_EXEC, CPR_EVENT_SAVED);
-      cpr_execve_go (exec, error);
+      if (cpr_baton_check_pause (exec->baton.page, "save", error))
+        cpr_execve_go (exec, error);
     }
 }
 
@@ -133,6 +136,7 @@ can_rescue (const CprUpdate *update)
 static void
 prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error)
 {
+  bool was_running = cpr_run_state_is_live (session->run_state);
   const CprExecvePlan plan = {
     .argv = update->argv,
     .envp = update->envp != NULL ? update->envp : environ,
@@ -142,10 +146,11 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
     .with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0,
     .with_rescue = can_rescue (update),
     .timeout_ns = (update->deadline_ms != 0 ? update->deadline_ms : DEFAULT_DEADLINE_MS) * UINT64_C (1000000),
+    .pause_budget_ns = was_running ? update->pause_budget_ms * UINT64_C (1000000) : 0,
   };
   CprExecve exec;
 
-  session->was_running = cpr_run_state_is_live (session->run_state);
+  session->was_running = was_running;
   if (cpr_execve_prepare (&exec, &plan, &session->fds, error))
     {
       launch (session, &exec, error);
