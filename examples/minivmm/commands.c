@@ -62,6 +62,13 @@ info_migrate (const Call *call)
 }
 
 static bool
+info_blockers (const Call *call)
+{
+  update_describe_blockers (call->machine->update, call->answer);
+  return true;
+}
+
+static bool
 info_version (const Call *call)
 {
   g_string_append_printf (call->answer, "minivmm build %d, pid %d, accel %s\n", MINIVMM_BUILD, (int) getpid (),
@@ -162,6 +169,7 @@ static const Command commands[] = {
   { "info status", "", "running, paused, suspended or both", info_status },
   { "info guest", "", "what the guest reports", info_guest },
   { "info migrate", "", "how the last update went, with times", info_migrate },
+  { "info blockers", "", "why no update is possible now", info_blockers },
   { "info version", "", "build, process and accelerator", info_version },
   { "info ram", "", "size and hash of guest RAM, while it doesn't run", info_ram },
   { "info serial", "", "the serial port's registers", info_serial },
