@@ -24,16 +24,16 @@ typedef struct
 } Command;
 
 static bool
-is_paused (const Machine *machine)
-{
-  return cpr_session_get_run_state (machine->session) == CPR_RUN_STATE_PAUSED;
-}
-
-static bool
 info_status (const Call *call)
 {
-  g_string_append_printf (call->answer, "VM status: %s\nstops: %u\n", is_paused (call->machine) ? "paused" : "running",
-                          call->machine->n_stops);
+  static const char *const names[] = {
+    [CPR_RUN_STATE_RUNNING] = "running",
+    [CPR_RUN_STATE_PAUSED] = "paused",
+    [CPR_RUN_STATE_SUSPENDED] = "suspended",
+    [CPR_RUN_STATE_PAUSED_SUSPENDED] = "paused (suspended)",
+  };
+  g_string_append_printf (call->answer, "VM status: %s\nstops: %u\n",
+                          names[cpr_session_get_run_state (call->machine->session)], call->machine->n_stops);
   return true;
 }
 
@@ -63,6 +63,13 @@ info_migrate (const Call *call)
 }
 
 static bool
+info_blockers (const Call *call)
+{
+  update_describe_blockers (call->machine->update, call->answer);
+  return true;
+}
+
+static bool
 info_version (const Call *call)
 {
   g_string_append_printf (call->answer, "minivmm build %d, pid %d, accel %s\n", MINIVMM_BUILD, (int) getpid (),
@@ -73,8 +80,8 @@ info_version (const Call *call)
 static bool
 info_ram (const Call *call)
 {
-  if (!is_paused (call->machine))
-    return throw_error (call->error, "the guest must be paused");
+  if (cpr_session_get_run_state (call->machine->session) == CPR_RUN_STATE_RUNNING)
+    return throw_error (call->error, "the guest must be paused or suspended");
   g_string_append_printf (call->answer, "size: %" PRIu64 "\nhash: %016" PRIx64 "\n", call->machine->ram.size,
                           ram_hash_compute (&call->machine->ram));
   return true;
@@ -221,6 +228,19 @@ cont (const Call *call)
   return cpr_session_resume (call->machine->session, call->error);
 }
 
+/* In place of the guest's own wish: the built-in guests know no ACPI. */
+static bool
+system_suspend (const Call *call)
+{
+  return cpr_session_suspend (call->machine->session, call->error);
+}
+
+static bool
+system_wakeup (const Call *call)
+{
+  return cpr_session_wakeup (call->machine->session, call->error);
+}
+
 static bool
 quit (const Call *call)
 {
@@ -231,11 +251,12 @@ quit (const Call *call)
 static bool help (const Call *call);
 
 static const Command commands[] = {
-  { "info status", "", "running or paused", info_status },
+  { "info status", "", "running, paused, suspended or both", info_status },
   { "info guest", "", "what the guest reports", info_guest },
   { "info migrate", "", "how the last update went, with times", info_migrate },
+  { "info blockers", "", "why no update is possible now", info_blockers },
   { "info version", "", "build, process and accelerator", info_version },
-  { "info ram", "", "size and hash of guest RAM, while paused", info_ram },
+  { "info ram", "", "size and hash of guest RAM, while it doesn't run", info_ram },
   { "info serial", "", "the serial port's registers", info_serial },
   { "info bus", "", "what is in the bus's slots", info_bus },
   { "info card", "CARD", "a card's state", info_card },
@@ -251,6 +272,8 @@ static const Command commands[] = {
   { "migrate_check", "", "ask whether an update would work, with the guest running", migrate_check },
   { "stop", "", "pause the guest", stop },
   { "cont", "", "let it run again", cont },
+  { "system_suspend", "", "send the guest to sleep", system_suspend },
+  { "system_wakeup", "", "wake it", system_wakeup },
   { "quit", "", "end the VM", quit },
   { "help", "", "show this", help },
 };

@@ -8,6 +8,9 @@
 
 #include "error.h"
 
+/* Longer than a pause budget, shorter than a deadline. */
+#define SLOW_US (1500 * 1000)
+
 /* A child has nothing to do with the guest, whatever becomes of it. */
 static void
 crash_child (void)
@@ -39,6 +42,11 @@ survives (const Options *options, const char *step, GError **error)
   else if (!g_strcmp0 (how, "hang"))
     for (;;)
       pause ();
+  else if (!g_strcmp0 (how, "slow"))
+    {
+      g_usleep (SLOW_US);
+      return true;
+    }
   else if (!g_strcmp0 (how, "child"))
     {
       crash_child ();

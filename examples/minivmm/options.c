@@ -26,8 +26,9 @@ static const char help_text[] =
     "  --preflight-timeout MS  how long a program may take to answer (10000)\n"
     "  --fail-at STEP          a test aid: fail when taking over a guest, at new, ram, fds, devices, load, "
     "start or running\n"
-    "  --fail-by HOW           in which way: error (default), segv, abort, exit, kill, stop, hang, child\n"
+    "  --fail-by HOW           in which way: error (default), segv, abort, exit, kill, stop, hang, child, slow\n"
     "  --deadline MS           how long the new program of an update may take (5000)\n"
+    "  --pause-budget MS       how long the guest may stand still in an update; then it is undone (0: for ever)\n"
     "  --help                  show this\n";
 
 const char *
@@ -120,7 +121,7 @@ parse_option (Options *options, int letter, const char *value, GError **error)
 {
   static const char *const accels[] = { "auto", "kvm", "soft", NULL };
   static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
-  static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop", "hang", "child", NULL };
+  static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop", "hang", "child", "slow", NULL };
 
   switch (letter)
     {
@@ -168,6 +169,8 @@ parse_option (Options *options, int letter, const char *value, GError **error)
       return parse_choice ("fail-by", value, ways, &options->fail_by, error);
     case 'D':
       return parse_number ("deadline", value, 1, G_MAXUINT, &options->deadline_ms, error);
+    case 'B':
+      return parse_number ("pause-budget", value, 0, G_MAXUINT, &options->pause_budget_ms, error);
     default:
       options->help = true;
       return true;
@@ -178,16 +181,27 @@ bool
 options_parse (Options *options, int argc, char **argv, GError **error)
 {
   static const struct option table[] = {
-    { "ram", required_argument, NULL, 'r' },     { "prealloc", no_argument, NULL, 'p' },
-    { "vcpus", required_argument, NULL, 'c' },   { "ram-backend", required_argument, NULL, 'b' },
-    { "accel", required_argument, NULL, 'a' },   { "guest", required_argument, NULL, 'g' },
-    { "serial", required_argument, NULL, 's' },  { "monitor", required_argument, NULL, 'm' },
-    { "name", required_argument, NULL, 'n' },    { "verify-ram", no_argument, NULL, 'v' },
-    { "device", required_argument, NULL, 'd' },  { "fail-at", required_argument, NULL, 'f' },
-    { "fail-by", required_argument, NULL, 'w' }, { "deadline", required_argument, NULL, 'D' },
-    { "no-guardian", no_argument, NULL, 'G' },   { "no-preflight", no_argument, NULL, 'P' },
-    { "no-way-back", no_argument, NULL, 'W' },   { "preflight-timeout", required_argument, NULL, 't' },
-    { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
+    { "ram", required_argument, NULL, 'r' },
+    { "prealloc", no_argument, NULL, 'p' },
+    { "vcpus", required_argument, NULL, 'c' },
+    { "ram-backend", required_argument, NULL, 'b' },
+    { "accel", required_argument, NULL, 'a' },
+    { "guest", required_argument, NULL, 'g' },
+    { "serial", required_argument, NULL, 's' },
+    { "monitor", required_argument, NULL, 'm' },
+    { "name", required_argument, NULL, 'n' },
+    { "verify-ram", no_argument, NULL, 'v' },
+    { "device", required_argument, NULL, 'd' },
+    { "fail-at", required_argument, NULL, 'f' },
+    { "fail-by", required_argument, NULL, 'w' },
+    { "deadline", required_argument, NULL, 'D' },
+    { "no-guardian", no_argument, NULL, 'G' },
+    { "no-preflight", no_argument, NULL, 'P' },
+    { "no-way-back", no_argument, NULL, 'W' },
+    { "preflight-timeout", required_argument, NULL, 't' },
+    { "pause-budget", required_argument, NULL, 'B' },
+    { "help", no_argument, NULL, 'h' },
+    { NULL, 0, NULL, 0 },
   };
 
   *options = (Options){ .argv = argv,

@@ -37,7 +37,8 @@ typedef struct
   unsigned preflight_timeout_ms;
   const char *fail_at;
   const char *fail_by;
-  unsigned deadline_ms; /* 0: the library's */
+  unsigned deadline_ms;     /* 0: the library's */
+  unsigned pause_budget_ms; /* 0: none */
 } Options;
 
 /* Without side effects: nothing may happen outside the process before cpr_session_new(). */

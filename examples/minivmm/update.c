@@ -14,6 +14,9 @@ struct _Update
   CprSession *session;
   const Options *options;
 
+  uint64_t notifier;
+  unsigned events; /* of the last update, as far as this process was told: a bit each */
+
   uint32_t command_len; /* 0: this program again, with its own arguments */
   uint8_t command[COMMAND_MAX];
 };
@@ -40,13 +43,25 @@ const CprDeviceType update_type = {
   .post_load = update_post_load,
 };
 
+/* Where a VMM would hold back what must not happen in an update, such as hot-plug, and let it go again. */
+static bool
+notice_event (CprSession *session, CprEvent event, CprMode mode, void *user_data, GError **error)
+{
+  Update *update = user_data;
+  if (event == CPR_EVENT_SETUP)
+    update->events = 0;
+  update->events |= 1u << event;
+  return true;
+}
+
 Update *
 update_new (CprSession *session, const Options *options, GError **error)
 {
   g_autoptr (Update) update = g_new0 (Update, 1);
   update->session = session;
   update->options = options;
-  if (!cpr_device_add (session, "update", &update_type, update, error))
+  update->notifier = cpr_notifier_add (session, CPR_MODES_ALL, 0, notice_event, update, error);
+  if (!update->notifier || !cpr_device_add (session, "update", &update_type, update, error))
     return NULL;
   return g_steal_pointer (&update);
 }
@@ -63,6 +78,7 @@ update_free (Update *update)
   if (!update)
     return;
   cpr_device_remove (update->session, "update", NULL);
+  cpr_notifier_remove (update->session, update->notifier, NULL);
   g_free (update);
 }
 
@@ -116,6 +132,7 @@ make_update (const Update *update, char **argv)
     .argv = argv,
     .preflight_timeout_ms = options->preflight_timeout_ms,
     .deadline_ms = options->deadline_ms,
+    .pause_budget_ms = options->pause_budget_ms,
   };
 }
 
@@ -180,6 +197,18 @@ to_us (uint64_t ns)
   return (ns + 500) / 1000;
 }
 
+static void
+describe_events (const Update *update, GString *text)
+{
+  static const char *const names[] = { NULL, "setup", "stopped", "saved", "failed", "done" };
+
+  g_string_append (text, update->events ? "events:" : "events: none");
+  for (CprEvent event = CPR_EVENT_SETUP; event <= CPR_EVENT_DONE; event++)
+    if (update->events >> event & 1)
+      g_string_append_printf (text, " %s", names[event]);
+  g_string_append_c (text, '\n');
+}
+
 void
 update_describe (const Update *update, GString *text)
 {
@@ -189,6 +218,7 @@ update_describe (const Update *update, GString *text)
   g_string_append_printf (text, "status: %s\n", get_status_name (info.status));
   if (info.error)
     g_string_append_printf (text, "error: %s\n", info.error);
+  describe_events (update, text);
   g_string_append_printf (text, "generation: %" PRIu64 "\nguardian: %s\nmode: cpr-exec\n", info.generation,
                           info.guardian ? "yes" : "no");
   if (update->command_len)
@@ -197,6 +227,18 @@ update_describe (const Update *update, GString *text)
     g_string_append_printf (text, "step %s: %" PRIu64 " us\n", cpr_step_get_name (step), to_us (info.step_ns[step]));
   g_string_append_printf (text, "pause: %" PRIu64 " us\nrecover: %" PRIu64 " us\ntotal: %" PRIu64 " us\n",
                           to_us (info.pause_ns), to_us (info.recover_ns), to_us (info.total_ns));
+}
+
+static void
+describe_blocker (uint64_t blocker, unsigned modes, const char *reason, void *user_data)
+{
+  g_string_append_printf (user_data, "%s\n", reason);
+}
+
+void
+update_describe_blockers (const Update *update, GString *text)
+{
+  cpr_blocker_foreach (update->session, CPR_MODES_EXEC, describe_blocker, text);
 }
 
 void

@@ -29,6 +29,8 @@ bool update_check (Update *update, GString *text, GError **error);
 /* How the last update ended: in full for `info migrate`, and in brief for whoever asked for it. */
 void update_describe (const Update *update, GString *text);
 void update_describe_end (const Update *update, GString *text);
+/* Why none is possible now, a line each. */
+void update_describe_blockers (const Update *update, GString *text);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Update, update_free)
 

@@ -41,6 +41,8 @@ G_BEGIN_DECLS
  * @CPR_ERROR_ROLLED_BACK: the new program failed before the commit and the guest is back in the old one
  * @CPR_ERROR_NOT_OWNER: the guest belongs to another process by now; it must not run here
  * @CPR_ERROR_REFUSED: the program that was asked in a preflight couldn't take the guest over, or didn't answer; nothing was stopped
+ * @CPR_ERROR_PAUSE_BUDGET: the pause had lasted longer than it may, so the update was undone; it may work at a quieter time, or with
+ *     more time
  *
  * Error codes. Since: 0.1
  */
@@ -58,7 +60,8 @@ typedef enum
   CPR_ERROR_CALLBACK = 10,
   CPR_ERROR_ROLLED_BACK = 11,
   CPR_ERROR_NOT_OWNER = 12,
-  CPR_ERROR_REFUSED = 13
+  CPR_ERROR_REFUSED = 13,
+  CPR_ERROR_PAUSE_BUDGET = 14
 } CprError;
 
 /**

@@ -17,7 +17,7 @@
  * - On failure nothing has changed.
  * - Until the commit (inside cpr_session_start() of the new program) the old program can take the guest back.
  * - `add` borrows, `take` moves ownership to the caller, `get` returns what stays the library's.
- * - A session is used from one thread at a time.
+ * - A session is used from one thread at a time. Blockers may be added and removed by any thread at any time.
  * - After fork() the child may do nothing with a session but cpr_session_free().
  * - The library never prints, never exits and never aborts on input. It exits the *process image* in three documented
  *   places only: cpr_session_update() in exec mode, the way back to the old program before the commit, and a process that was
@@ -33,6 +33,7 @@
 #include <libcpr/field.h>
 #include <libcpr/device.h>
 #include <libcpr/update.h>
+#include <libcpr/event.h>
 #include <libcpr/preflight.h>
 
 #endif

@@ -31,8 +31,11 @@ typedef struct _CprRamBlock CprRamBlock;
  * @CPR_RAM_HUGETLB: a memfd of huge pages of the system's default size; @size must be a multiple of it
  * @CPR_RAM_FILE: a file, on hugetlbfs and DAX too, by path, which may be a symbolic link; created with mode 0600 and grown to the size when it
  *     is shorter, and left so if the call fails later
- * @CPR_RAM_FD: an fd of the VMM's, at least as long as the size; duplicated
- * @CPR_RAM_PRIVATE: anonymous private memory. It can't survive in exec mode: an update is refused with %CPR_ERROR_BLOCKED
+ * @CPR_RAM_FD: an fd of the VMM's, open for reading and writing, at least as long as the size; duplicated
+ * @CPR_RAM_PRIVATE: anonymous private memory
+ *
+ * The contents survive in what can be mapped again. Private memory can't in exec mode, nor can a file or fd that is `/dev/zero`: each
+ * mapping of that is memory of its own. A block of that kind is a blocker of %CPR_MODE_EXEC, see #SECTION:event, as long as it is there.
  *
  * What a RAM block's contents live in.
  *
@@ -103,7 +106,8 @@ typedef struct
  * Creates a RAM block and maps it, readable and writable; or, where the old program handed over one of that name, maps that.
  * Both must agree on size and backend.
  *
- * Errors: %CPR_ERROR_INVALID (name, size, options), %CPR_ERROR_EXISTS, %CPR_ERROR_MISMATCH (another size or backend than
+ * Errors: %CPR_ERROR_INVALID (name, size, options), %CPR_ERROR_BLOCKED (the contents wouldn't survive in a mode of the config's
+ * `required_modes`), %CPR_ERROR_EXISTS, %CPR_ERROR_MISMATCH (another size or backend than
  * in the state), %CPR_ERROR_NOT_FOUND (the session took up a state and there is no such block in it), %CPR_ERROR_SYSTEM
  * (with errno: ENOMEM, ENOSPC, EFBIG for RLIMIT_FSIZE, EMFILE), %CPR_ERROR_STATE.
  *

@@ -64,16 +64,32 @@ typedef enum
 /**
  * CprRunState:
  * @CPR_RUN_STATE_RUNNING: the vCPUs execute
- * @CPR_RUN_STATE_PAUSED: the vCPUs are stopped, at the owner's wish
+ * @CPR_RUN_STATE_PAUSED: the guest is stopped, at its owner's wish
+ * @CPR_RUN_STATE_SUSPENDED: the guest is stopped, at its own wish: it sleeps (ACPI S3) until something wakes it
+ * @CPR_RUN_STATE_PAUSED_SUSPENDED: both: its owner paused a guest that sleeps; nothing wakes it before the owner lets it go
  *
- * What the guest does, as its owner asked for. It survives an update: a paused guest is paused afterwards.
+ * What the guest does. Two wishes can stop it, the owner's and its own, and they are kept apart: it runs when neither is left.
+ * The run state survives an update, whether that succeeds or fails: a paused guest is paused afterwards, one that sleeps sleeps on
+ * and can be woken.
+ *
+ * | from | cpr_session_pause() | cpr_session_resume() | cpr_session_suspend() | cpr_session_wakeup() |
+ * |---|---|---|---|---|
+ * | running | paused, @stop | - | suspended, @stop | - |
+ * | paused | - | running, @start | paused and suspended | - |
+ * | suspended | paused and suspended | - | - | running, @start |
+ * | paused and suspended | - | suspended | - | paused |
+ *
+ * So @stop and @start of #CprSessionConfig are called once for each time the guest really stops or goes on, and its clocks stand
+ * still in between, whoever stopped it. A dash is a call that changes nothing and succeeds.
  *
  * Since: 0.1
  */
 typedef enum
 {
   CPR_RUN_STATE_RUNNING = 0,
-  CPR_RUN_STATE_PAUSED = 1
+  CPR_RUN_STATE_PAUSED = 1,
+  CPR_RUN_STATE_SUSPENDED = 2,
+  CPR_RUN_STATE_PAUSED_SUSPENDED = 3
 } CprRunState;
 
 /**
@@ -113,10 +129,11 @@ typedef enum
  * @size: `sizeof (CprSessionConfig)`; fields added in later versions are taken as 0 where it is smaller
  * @name: the VM's name, 1 to 255 bytes; a state is taken up by a session of the same name only; copied
  * @stop: stops the guest: when it returns %TRUE no vCPU executes and nothing (I/O threads too) writes guest RAM or device
- *     state. Called on the thread that called cpr_session_update() or cpr_session_pause(), with the guest running. On
- *     failure it returns %FALSE with @error set and the guest runs as before
+ *     state. Called on the thread that called cpr_session_update(), cpr_session_pause() or cpr_session_suspend(), with the
+ *     guest running. On failure it returns %FALSE with @error set and the guest runs as before
  * @start: lets the vCPUs go and can't fail: whatever could fail belongs before cpr_session_start(). Called with the guest
- *     stopped, on the thread that called cpr_session_start(), cpr_session_resume() or a cpr_session_update() that failed
+ *     stopped, on the thread that called cpr_session_start(), cpr_session_resume(), cpr_session_wakeup() or a
+ *     cpr_session_update() that failed
  * @log: takes the library's messages, or %NULL for none; may be called from a thread of the library
  * @user_data: passed to the callbacks
  * @argv: (nullable): the command line as main() got it, for the way back of a later update; copied. %NULL: it is read from
@@ -129,6 +146,8 @@ typedef enum
  *     cpr_inventory_add_ram() and cpr_inventory_add_device() what this program would build from its arguments, so that a wrong
  *     size or a missing device is found before the pause. What it doesn't mention counts as missing. Without it only device
  *     types are compared; fds that devices hold have to be mentioned too. It must have no effect outside the process
+ * @required_modes: or-ed #CprModes that must stay possible: what would block one of them is refused with %CPR_ERROR_BLOCKED when it
+ *     is added, see cpr_blocker_add(); 0: none
  *
  * How a session is set up. Zero it, set @size, then the fields.
  *
@@ -146,6 +165,7 @@ typedef struct
   CprUnclaimed unclaimed_fds;
   const CprDeviceType *const *device_types;
   void (*declare) (CprInventory *inventory, void *user_data);
+  unsigned required_modes;
 } CprSessionConfig;
 
 /**
@@ -174,7 +194,8 @@ typedef struct
  * In a process that was started to be asked, see #SECTION:preflight, the function answers and ends the process with _exit(): 0 if it
  * would load, 1 if not.
  *
- * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, a device type that can't be right), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION,
+ * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, a device type that can't be right, unknown modes),
+ * %CPR_ERROR_BLOCKED (the kernel lacks what a required mode needs), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION,
  * %CPR_ERROR_MISMATCH (not for this VM, user or boot, used before, or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (meant
  * for another process), %CPR_ERROR_SYSTEM, and #GFileError where /proc can't be read.
  *
@@ -201,7 +222,7 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  * that isn't in the state. All of the state is checked before any of it is applied.
  *
  * Errors: %CPR_ERROR_MISMATCH (unclaimed or missing objects, or a value that doesn't fit, by name), %CPR_ERROR_VERSION,
- * %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error, %CPR_ERROR_STATE.
+ * %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error, %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_STATE.
  *
  * After failure: in a session that took up a state the function doesn't return: the old program is executed again, with
  * this error as its reason. Only where that fails too (then @error says both) does it return.
@@ -220,11 +241,15 @@ CPR_API bool cpr_session_load (CprSession *session, GError **error);
  * @error: where an error goes, or %NULL
  *
  * Starts the guest; in a session that took up a state this is the commit point. The ownership of the guest is claimed with
- * one compare-and-swap, then @start of the config is called, unless the guest was paused when the update began: it stays
- * paused until cpr_session_resume(). From then on the old program can't have the guest back. What is left of it is torn
+ * one compare-and-swap, then @start of the config is called, unless the guest was paused or suspended when the update began: it
+ * stays so until cpr_session_resume() or cpr_session_wakeup(). From then on the old program can't have the guest back. What is left of it is torn
  * down in the background.
  *
- * Errors: %CPR_ERROR_NOT_OWNER (another process took the guest; end without touching it), %CPR_ERROR_STATE.
+ * If by then the pause has lasted longer than it may, see #CprUpdate, the old program is executed again, and the function returns
+ * only if that fails.
+ *
+ * Errors: %CPR_ERROR_NOT_OWNER (another process took the guest; end without touching it), %CPR_ERROR_PAUSE_BUDGET,
+ * %CPR_ERROR_STATE.
  *
  * After failure: the guest doesn't run in this process and must not.
  *
@@ -267,7 +292,10 @@ CPR_API bool cpr_session_abort (CprSession *session, const GError *reason, GErro
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Pauses the guest at its owner's wish: calls @stop of the config and remembers it. Does nothing when it is paused already.
+ * Pauses the guest at its owner's wish: calls @stop of the config, unless the guest sleeps and is stopped already, and remembers
+ * it. Does nothing when it is paused already. See #CprRunState.
+ *
+ * After failure: the guest runs.
  *
  * Errors: what @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
  *
@@ -284,7 +312,8 @@ CPR_API bool cpr_session_pause (CprSession *session, GError **error);
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Lets a paused guest run: calls @start of the config. Does nothing when it runs already.
+ * Takes the owner's wish back: calls @start of the config, unless the guest was suspended as well: then it is suspended again, and
+ * can be woken. Does nothing when it isn't paused. See #CprRunState.
  *
  * Errors: %CPR_ERROR_STATE.
  *
@@ -315,6 +344,46 @@ CPR_API bool cpr_session_resume (CprSession *session, GError **error);
  * Since: 0.1
  */
 CPR_API bool cpr_session_set_argv (CprSession *session, char *const *argv, GError **error);
+
+/**
+ * cpr_session_suspend:
+ * @session: a session
+ * @error: where an error goes, or %NULL
+ *
+ * The guest has gone to sleep by itself (ACPI S3): calls @stop of the config, unless the guest is stopped already, and remembers it.
+ * Does nothing when it is suspended already. A guest that was paused while its wish was on the way is paused and suspended
+ * afterwards. See #CprRunState.
+ *
+ * Errors: what @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
+ *
+ * After failure: the guest runs.
+ *
+ * Permitted states: ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_suspend (CprSession *session, GError **error);
+
+/**
+ * cpr_session_wakeup:
+ * @session: a session
+ * @error: where an error goes, or %NULL
+ *
+ * Something wakes the guest that sleeps (an RTC's alarm, a key, its owner): calls @start of the config. A guest that is paused as
+ * well doesn't run before cpr_session_resume(), but has been woken: it runs then. Does nothing when the guest isn't suspended. See
+ * #CprRunState.
+ *
+ * Errors: %CPR_ERROR_STATE.
+ *
+ * Permitted states: ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_wakeup (CprSession *session, GError **error);
 
 /**
  * cpr_session_get_state:

@@ -31,6 +31,21 @@ typedef enum
 } CprMode;
 
 /**
+ * CprModes:
+ * @CPR_MODES_EXEC: %CPR_MODE_EXEC
+ * @CPR_MODES_ALL: every mode, those of later versions too
+ *
+ * A set of modes. The bit of a mode is 1 shifted left by the mode's number.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_MODES_EXEC = 1 << CPR_MODE_EXEC,
+  CPR_MODES_ALL = 0x7fffffff
+} CprModes;
+
+/**
  * CprUpdateFlags:
  * @CPR_UPDATE_NO_GUARDIAN: do without the guardian. Then the execve tears down the old address space on the pause (about
  *     85 ms per touched GiB of 4 KiB pages), fds that the new program closed can't be fetched back, and nothing can rescue
@@ -63,6 +78,10 @@ typedef enum
  * @preflight_timeout_ms: how long a program that is asked may take to answer, in ms; 0: 10 s
  * @deadline_ms: how long the new program may take from the execve to the commit, in ms; 0: 5 s. Then the guardian kills it and
  *     takes the guest back; without a guardian nobody does
+ * @pause_budget_ms: how long the guest may stand still, in ms; 0: however long it takes. An update that has taken longer before the
+ *     commit is undone or rolled back, with %CPR_ERROR_PAUSE_BUDGET or a reason that says so. It is looked at after the stop, after
+ *     the save, before and after the load, and right before the commit; a new program that hangs in between is @deadline_ms's matter.
+ *     On the way back it isn't: that ends the pause. A guest that stands still already has no pause
  *
  * What to update to. Zero it, set @size, then the fields.
  *
@@ -77,6 +96,7 @@ typedef struct
   char *const *envp;
   unsigned preflight_timeout_ms;
   unsigned deadline_ms;
+  unsigned pause_budget_ms;
 } CprUpdate;
 
 /**
@@ -90,7 +110,8 @@ typedef struct
  *
  * The new program is asked whether it could take over, see cpr_session_preflight(), and refused if not; a preflight of the same
  * update less than a minute ago is good for one update, unless fields with `trial_save` have changed since. A guardian process
- * is made that keeps this address space, the guest is stopped (with @stop of the config, unless it is paused), its state is
+ * is made that keeps this address space, the guest is stopped (with @stop of the config, unless it is stopped
+ * already), its state is
  * saved and sealed, and the new program is executed with the fds of the fd table, with all signals blocked until its
  * cpr_session_new() has taken up the state. Where that is another program than the one that was asked, it goes back.
  *
@@ -98,16 +119,20 @@ typedef struct
  * scheduling policy go along. Other threads end without being asked, and what stdio or the VMM itself has buffered is lost:
  * flush it in @stop. No thread may fork while the call is under way.
  *
- * Errors: %CPR_ERROR_INVALID (the mode, an empty argv), %CPR_ERROR_STATE, %CPR_ERROR_BLOCKED (private RAM),
+ * The notifiers are told, see #CprEvent: %CPR_EVENT_SETUP after the preflight and before anything is made, so that a veto has nothing
+ * to undo; then, with the guest stopped, %CPR_EVENT_STOPPED and %CPR_EVENT_SAVED.
+ *
+ * Errors: %CPR_ERROR_INVALID (the mode, an empty argv), %CPR_ERROR_STATE (also in a notifier's callback), %CPR_ERROR_BLOCKED (the
+ * reasons of all blockers, in one line), what a notifier vetoed with,
  * %CPR_ERROR_REFUSED (the preflight's answer),
  * %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was), %CPR_ERROR_SYSTEM (the program isn't there,
  * isn't executable or is a directory; no memory or space for the state; execve's errno), what @stop or a device's
- * `pre_save` reported, %CPR_ERROR_CALLBACK.
+ * `pre_save` reported, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET.
  *
  * The call first waits, with the guest running, for the teardown that an update shortly before has left: that is done at idle
  * priority, which it raises if it may (RLIMIT_NICE of 20, or CAP_SYS_NICE; else a busy machine may take long).
  *
- * After failure: the guest is as it was, running or paused; every step was undone; the call can be made again at once. The
+ * After failure: the guest is as it was, running, paused or suspended; every step was undone; the call can be made again at once. The
  * error also stands in cpr_session_get_update_info(). Only where %CPR_ERROR_NOT_OWNER says that another process has taken the
  * guest is the session LOST. fds that were opened without close-on-exec while the call was under way have it afterwards.
  *
@@ -197,7 +222,7 @@ typedef enum
  * @error: why it failed, or %NULL; the session's, valid until the next update
  * @step_ns: how long each step took; 0 for those that weren't reached. After a rollback the steps from
  *     %CPR_STEP_TAKE_UP on are those of the old program, executed again, and %CPR_STEP_EXEC includes the failed attempt
- * @pause_ns: from the begin of the stop to the guest's first instruction allowed; 0 if the guest was paused all along
+ * @pause_ns: from the begin of the stop to the guest's first instruction allowed; 0 if the guest was stopped all along
  * @recover_ns: after a rollback or a rescue: from when the failure was known to the guest's first instruction allowed; a part of
  *     @pause_ns. What comes before is the new program's: how long it tried, and how long it took to die
  * @total_ns: from the call of cpr_session_update() to the end of the last step so far

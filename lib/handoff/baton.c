@@ -143,6 +143,17 @@ cpr_baton_describe_failure (const CprBatonPage *page)
     }
 }
 
+bool
+cpr_baton_check_pause (const CprBatonPage *page, const char *step, GError **error)
+{
+  uint64_t passed = cpr_now_ns () - page->stamps[CPR_STEP_STOP];
+
+  return page->pause_budget_ns == 0 || passed <= page->pause_budget_ns ||
+         cpr_throw (error, CPR_ERROR_PAUSE_BUDGET,
+                    "pause budget of %" G_GUINT64_FORMAT " ms: %" G_GUINT64_FORMAT " ms had passed in step %s",
+                    page->pause_budget_ns / 1000000, (passed + 999999) / 1000000, step);
+}
+
 static bool
 map_page (CprBaton *baton, GError **error)
 {

@@ -56,10 +56,14 @@ typedef struct
   int32_t status;                     /* of CPR_BATON_CAUSE_DIED: as of wait(), or -1: not known */
   int32_t candidate;                  /* who that was */
   _Atomic uint64_t failed_ns;         /* when the last candidate's failure was known: by itself or by a guardian */
+  uint64_t pause_budget_ns;           /* how long after the begin of the stop the commit may be; 0: whenever */
 } CprBatonPage;
 
 _Static_assert(CPR_N_STEPS < CPR_BATON_STAMPS, "the stamps don't fit");
 _Static_assert(offsetof (CprBatonPage, guardians) == 272 && offsetof (CprBatonPage, reason) == 312,
+               "the page is an ABI");
+_Static_assert(offsetof (CprBatonPage, deadline_ns) == 1336 && offsetof (CprBatonPage, failed_ns) == 1368 &&
+                   offsetof (CprBatonPage, pause_budget_ns) == 1376,
                "the page is an ABI");
 
 typedef struct
@@ -87,6 +91,9 @@ void cpr_baton_remove_guardian (CprBatonPage *page, pid_t guardian);
 
 /* Gives the next candidate its time, from now on. */
 void cpr_baton_set_deadline (CprBatonPage *page, uint64_t now_ns);
+
+/* CPR_ERROR_PAUSE_BUDGET with the name of @step, the last one, where the pause has lasted longer than it may. */
+bool cpr_baton_check_pause (const CprBatonPage *page, const char *step, GError **error);
 
 /* The last step that was begun, for messages. */
 const char *cpr_baton_get_last_step (const CprBatonPage *page);

@@ -46,7 +46,8 @@ typedef struct
   GArray *held;           /* fds for the guardian only */
   bool with_guardian;
   bool with_rescue;
-  uint64_t timeout_ns; /* from the execve to the commit */
+  uint64_t timeout_ns;      /* from the execve to the commit */
+  uint64_t pause_budget_ns; /* from the stop to the commit; 0: none */
 } CprExecvePlan;
 
 /* On failure nothing is left. */

@@ -83,7 +83,7 @@ read_vm (CprManifest *manifest, CprCursor *cursor, GError **error)
   manifest->saved_real_ns = cpr_cursor_get_u64 (cursor);
   manifest->signal_mask = cpr_cursor_get_u64 (cursor);
   if (cursor->failed || cpr_cursor_left (cursor) != 0 || strlen (boot_id) != CPR_BOOT_ID_SIZE ||
-      manifest->run_state > CPR_RUN_STATE_PAUSED)
+      manifest->run_state > CPR_RUN_STATE_PAUSED_SUSPENDED)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "VM: it can't be right");
   memcpy (manifest->boot_id, boot_id, sizeof manifest->boot_id);
   return true;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -270,16 +271,28 @@ cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, G
   return true;
 }
 
-const CprRamBlock *
-cpr_ram_table_find_private (const CprRamTable *table)
+/* The one file that is new memory in each mapping, whoever shares it. */
+static bool
+is_dev_zero (const CprRamOptions *options)
 {
-  for (guint i = 0; i < table->blocks->len; i++)
-    {
-      const CprRamBlock *block = table->blocks->pdata[i];
+  struct stat st = { .st_mode = 0 };
 
-      if (block->fd < 0)
-        return block;
-    }
+  if (options->backend == CPR_RAM_FD)
+    fstat (options->fd, &st);
+  else if (options->backend == CPR_RAM_FILE && options->path != NULL)
+    stat (options->path, &st);
+  return S_ISCHR (st.st_mode) && st.st_rdev == makedev (1, 5);
+}
+
+char *
+cpr_ram_describe_obstacle (const char *name, const CprRamOptions *options)
+{
+  if (!cpr_name_check ("RAM block", name, NULL))
+    return NULL;
+  if (options->backend == CPR_RAM_PRIVATE)
+    return g_strdup_printf ("RAM block '%s': private memory doesn't survive in exec mode", name);
+  if (is_dev_zero (options))
+    return g_strdup_printf ("RAM block '%s': /dev/zero is other memory each time it is mapped", name);
   return NULL;
 }
 

@@ -36,8 +36,9 @@ CprRamBlock *
 cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error);
 bool cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, GError **error);
 
-/* A block that can't survive an execve, or NULL. */
-const CprRamBlock *cpr_ram_table_find_private (const CprRamTable *table);
+/* Why the contents of a block like this couldn't survive an execve; NULL if they would, or the request can't be right. */
+char *cpr_ram_describe_obstacle (const char *name, const CprRamOptions *options);
+
 char *cpr_ram_table_describe_unclaimed (const CprRamTable *table);
 
 /* RAM chunk: u32 number, then each: name; u64 size; u32 backend; u32 flags. */

@@ -5,8 +5,11 @@
 #include <sys/types.h>
 
 #include "handoff/incoming.h"
+#include "session/blockers.h"
 #include "session/finish.h"
+#include "session/notifiers.h"
 #include "session/preflight.h"
+#include "session/run-state.h"
 #include "session/states.h"
 
 struct _CprSession
@@ -21,6 +24,8 @@ struct _CprSession
   CprRamTable ram;
   CprDeviceTable devices;
   GArray *held; /* int */
+  CprBlockers *blockers;
+  CprNotifiers *notifiers;
   bool was_incoming;
   CprIncoming *incoming; /* from the take-up to the commit */
   CprFinish *finish;     /* from the commit on */

@@ -153,6 +153,21 @@ cpr_session_release_fd (CprSession *session, int fd, GError **error)
   return true;
 }
 
+/* What can't survive is refused before it is made, where it must. */
+static CprRamBlock *
+add_ram (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  g_autofree char *obstacle = cpr_ram_describe_obstacle (name, options);
+  CprRamBlock *block;
+
+  if (obstacle != NULL && !cpr_blockers_permit (session->blockers, CPR_MODES_EXEC, obstacle, error))
+    return NULL;
+  block = cpr_ram_table_add (&session->ram, &session->fds, name, size, options, error);
+  if (block != NULL && obstacle != NULL)
+    cpr_blockers_add (session->blockers, block, CPR_MODES_EXEC, obstacle, NULL);
+  return block;
+}
+
 CprRamBlock *
 cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
 {
@@ -167,7 +182,7 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
     memcpy (&own, options, sizeof own);
   if (session->state == CPR_SESSION_STATE_INCOMING)
     return cpr_ram_table_take (&session->ram, name, size, &own, error);
-  return cpr_ram_table_add (&session->ram, &session->fds, name, size, &own, error);
+  return add_ram (session, name, size, &own, error);
 }
 
 bool
@@ -183,7 +198,10 @@ cpr_ram_remove (CprSession *session, CprRamBlock *block, GError **error)
       session->stamps[CPR_N_STEPS] = cpr_finish_get_end (session->finish);
       g_clear_pointer (&session->finish, cpr_finish_free);
     }
-  return cpr_ram_table_remove (&session->ram, &session->fds, block, error);
+  if (!cpr_ram_table_remove (&session->ram, &session->fds, block, error))
+    return false;
+  cpr_blockers_remove_owned (session->blockers, block);
+  return true;
 }
 
 bool

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -6,7 +7,9 @@
 #include "base/name.h"
 #include "base/signals.h"
 #include "base/sys.h"
+#include "base/uapi.h"
 #include "session/answer.h"
+#include "session/mode.h"
 #include "session/private.h"
 
 void
@@ -29,6 +32,8 @@ cpr_session_check_call (const CprSession *session, CprCall call, GError **error)
   if (session->pid != getpid ())
     return cpr_throw (error, CPR_ERROR_STATE, "%s: the session belongs to process %d, this is process %d",
                       cpr_call_get_name (call), session->pid, getpid ());
+  if (call == CPR_CALL_UPDATE && cpr_notifiers_are_told (session->notifiers))
+    return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a notifier's callback", cpr_call_get_name (call));
   return cpr_call_check (call, session->state, error);
 }
 
@@ -42,7 +47,19 @@ cpr_session_check_config (const CprSessionConfig *config, GError **error)
   if (config->unclaimed_fds > CPR_UNCLAIMED_CLOSE)
     return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': unknown policy %u for unclaimed fds", config->name,
                       config->unclaimed_fds);
-  return true;
+  return config->required_modes == 0 || cpr_modes_check ("required_modes", config->required_modes, error);
+}
+
+/* Without this no update gets as far as the execve; known beforehand, so that it needn't be found out then. */
+static bool
+check_kernel (CprBlockers *blockers, GError **error)
+{
+  g_autofree char *reason = NULL;
+
+  if (cpr_sys->close_range (~0U, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+    return true;
+  reason = g_strdup_printf ("kernel: close_range() with CLOSE_RANGE_CLOEXEC (Linux 5.11): %s", g_strerror (errno));
+  return cpr_blockers_add (blockers, blockers, CPR_MODES_EXEC, reason, error) != 0;
 }
 
 /* The state's tables become the session's. */
@@ -59,7 +76,7 @@ adopt (CprSession *session, CprIncoming *incoming)
   session->was_incoming = true;
   session->state = CPR_SESSION_STATE_INCOMING;
   session->run_state = (CprRunState) manifest->run_state;
-  session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
+  session->was_running = cpr_run_state_is_live (session->run_state);
   session->generation = manifest->generation;
   session->had_guardian = cpr_guardians_find (incoming->baton.page) != 0;
   if (incoming->attempt > 1)
@@ -87,14 +104,17 @@ stamp (CprSession *session, CprStep step)
 static bool
 prepare (CprSession *session, GError **error)
 {
-  return cpr_session_check_config (&session->config, error) &&
-         cpr_program_record (&session->program, session->config.argv, error);
+  if (!cpr_session_check_config (&session->config, error))
+    return false;
+  session->blockers = cpr_blockers_new (session->config.required_modes);
+  return check_kernel (session->blockers, error) && cpr_program_record (&session->program, session->config.argv, error);
 }
 
 static void
 set_up (CprSession *session)
 {
   session->pid = getpid ();
+  session->notifiers = cpr_notifiers_new ();
   session->name = g_strdup (session->config.name);
   session->config.name = session->name;
   session->config.argv = NULL; /* recorded */
@@ -126,6 +146,7 @@ cpr_session_new (const CprSessionConfig *config, GError **error)
   if (!prepare (session, &reason))
     {
       cpr_program_clear (&session->program);
+      cpr_blockers_free (session->blockers, false);
       if (incoming == NULL)
         g_propagate_error (error, reason);
       else
@@ -184,6 +205,13 @@ load_devices (CprSession *session, GError **error)
   return load != NULL && check_claims (session, error) && cpr_device_load_apply (load, error);
 }
 
+/* On the way there only: the way back ends the pause, however long that was. */
+static bool
+check_pause (const CprIncoming *incoming, CprStep step, GError **error)
+{
+  return incoming->attempt > 1 || cpr_baton_check_pause (incoming->baton.page, cpr_step_get_name (step), error);
+}
+
 bool
 cpr_session_load (CprSession *session, GError **error)
 {
@@ -196,7 +224,8 @@ cpr_session_load (CprSession *session, GError **error)
 
   incoming = session->incoming;
   stamp (session, CPR_STEP_LOAD);
-  if (incoming != NULL && !load_devices (session, &reason))
+  if (incoming != NULL && !(check_pause (incoming, CPR_STEP_CLAIM, &reason) && load_devices (session, &reason) &&
+                            check_pause (incoming, CPR_STEP_LOAD, &reason)))
     {
       session->state = CPR_SESSION_STATE_LOST;
       return cpr_incoming_give_back (incoming, session->held, reason, error);
@@ -244,24 +273,44 @@ finish (CprSession *session)
     cpr_session_log (session, CPR_LOG_INFO, "update %" G_GUINT64_FORMAT " completed", session->generation);
 }
 
+/* The update began in the program before this one. */
+static void
+tell_end (CprSession *session)
+{
+  bool done = session->status == CPR_UPDATE_COMPLETED;
+
+  cpr_notifiers_inherit (session->notifiers, CPR_MODE_EXEC);
+  cpr_notifiers_tell (session->notifiers, session, CPR_MODE_EXEC, done ? CPR_EVENT_DONE : CPR_EVENT_FAILED);
+}
+
 bool
 cpr_session_start (CprSession *session, GError **error)
 {
+  GError *reason = NULL;
+
   g_return_val_if_fail (session != NULL, false);
   if (!cpr_session_check_call (session, CPR_CALL_START, error))
     return false;
 
+  if (session->incoming != NULL && !check_pause (session->incoming, CPR_STEP_COMMIT, &reason))
+    {
+      session->state = CPR_SESSION_STATE_LOST;
+      return cpr_incoming_give_back (session->incoming, session->held, reason, error);
+    }
   if (session->incoming != NULL && !cpr_incoming_commit (session->incoming, error))
     {
       session->state = CPR_SESSION_STATE_LOST;
       return false;
     }
   session->state = CPR_SESSION_STATE_ACTIVE;
-  if (session->run_state == CPR_RUN_STATE_RUNNING)
+  if (cpr_run_state_is_live (session->run_state))
     session->config.start (session->config.user_data);
   stamp (session, CPR_STEP_FINISH);
   if (session->incoming != NULL)
-    finish (session);
+    {
+      finish (session);
+      tell_end (session);
+    }
   return true;
 }
 
@@ -275,48 +324,6 @@ cpr_session_abort (CprSession *session, const GError *reason, GError **error)
     return cpr_throw (error, CPR_ERROR_STATE, "cpr_session_abort: the session didn't take up a state");
   session->state = CPR_SESSION_STATE_LOST;
   return cpr_incoming_give_back (session->incoming, session->held, g_error_copy (reason), error);
-}
-
-bool
-cpr_session_call_stop (CprSession *session, GError **error)
-{
-  GError *reason = NULL;
-
-  if (session->config.stop (session->config.user_data, &reason))
-    return true;
-  if (reason == NULL)
-    return cpr_throw (error, CPR_ERROR_CALLBACK, "VM '%s': its stop callback failed without a reason", session->name);
-  g_propagate_error (error, reason);
-  return false;
-}
-
-bool
-cpr_session_pause (CprSession *session, GError **error)
-{
-  g_return_val_if_fail (session != NULL, false);
-  if (!cpr_session_check_call (session, CPR_CALL_PAUSE, error))
-    return false;
-  if (session->run_state == CPR_RUN_STATE_RUNNING)
-    {
-      if (!cpr_session_call_stop (session, error))
-        return false;
-      session->run_state = CPR_RUN_STATE_PAUSED;
-    }
-  return true;
-}
-
-bool
-cpr_session_resume (CprSession *session, GError **error)
-{
-  g_return_val_if_fail (session != NULL, false);
-  if (!cpr_session_check_call (session, CPR_CALL_RESUME, error))
-    return false;
-  if (session->run_state == CPR_RUN_STATE_PAUSED)
-    {
-      session->run_state = CPR_RUN_STATE_RUNNING;
-      session->config.start (session->config.user_data);
-    }
-  return true;
 }
 
 bool
@@ -338,14 +345,6 @@ cpr_session_get_state (const CprSession *session)
   g_return_val_if_fail (session != NULL, CPR_SESSION_STATE_LOST);
 
   return session->state;
-}
-
-CprRunState
-cpr_session_get_run_state (const CprSession *session)
-{
-  g_return_val_if_fail (session != NULL, CPR_RUN_STATE_PAUSED);
-
-  return session->run_state;
 }
 
 bool
@@ -378,6 +377,7 @@ cpr_session_free (CprSession *session)
   if (session == NULL)
     return;
   g_return_if_fail (cpr_call_is_permitted (CPR_CALL_FREE, session->state));
+  g_return_if_fail (!cpr_notifiers_are_told (session->notifiers));
 
   mine = session->pid == getpid ();
   if (mine && session->incoming != NULL && session->state != CPR_SESSION_STATE_LOST)
@@ -390,6 +390,8 @@ cpr_session_free (CprSession *session)
   cpr_fd_table_clear (&session->fds);
   cpr_program_clear (&session->program);
   cpr_passed_clear (&session->passed);
+  cpr_notifiers_free (session->notifiers);
+  cpr_blockers_free (session->blockers, !mine);
   g_array_unref (session->held);
   g_free (session->error);
   g_free (session->name);

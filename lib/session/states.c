@@ -25,6 +25,8 @@ static const struct
   [CPR_CALL_RAM_REMOVE] = { "cpr_ram_remove", FRESH | ACTIVE | LOST },
   [CPR_CALL_DEVICE_ADD] = { "cpr_device_add", FRESH | INCOMING | ACTIVE },
   [CPR_CALL_DEVICE_REMOVE] = { "cpr_device_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST },
+  [CPR_CALL_NOTIFIER_ADD] = { "cpr_notifier_add", FRESH | INCOMING | LOADED | ACTIVE },
+  [CPR_CALL_NOTIFIER_REMOVE] = { "cpr_notifier_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST },
   [CPR_CALL_LOAD] = { "cpr_session_load", FRESH | INCOMING },
   [CPR_CALL_START] = { "cpr_session_start", LOADED },
   [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED },
@@ -32,6 +34,8 @@ static const struct
   [CPR_CALL_PAUSE] = { "cpr_session_pause", ACTIVE },
   [CPR_CALL_RESUME] = { "cpr_session_resume", ACTIVE },
   [CPR_CALL_PREFLIGHT] = { "cpr_session_preflight", ACTIVE },
+  [CPR_CALL_SUSPEND] = { "cpr_session_suspend", ACTIVE },
+  [CPR_CALL_WAKEUP] = { "cpr_session_wakeup", ACTIVE },
   [CPR_CALL_UPDATE] = { "cpr_session_update", ACTIVE },
   [CPR_CALL_FREE] = { "cpr_session_free", FRESH | INCOMING | LOADED | ACTIVE | LOST },
 };

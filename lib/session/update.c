@@ -31,16 +31,11 @@ typedef struct
 bool
 cpr_session_check_update (const CprSession *session, const CprUpdate *update, GError **error)
 {
-  const CprRamBlock *block = cpr_ram_table_find_private (&session->ram);
-
   if (update->mode != CPR_MODE_EXEC || (update->flags & ~ALL_UPDATE_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_INVALID, "update: unknown mode %u or flags 0x%x", update->mode, update->flags);
   if (update->argv == NULL || update->argv[0] == NULL)
     return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
-  if (block != NULL)
-    return cpr_throw (error, CPR_ERROR_BLOCKED, "RAM block '%s': private memory doesn't survive in exec mode",
-                      block->name);
-  return true;
+  return cpr_blockers_check (session->blockers, update->mode, error);
 }
 
 bool
@@ -85,10 +80,16 @@ save_and_go (CprSession *session, CprExecve *exec, State *state, GError **error)
 {
   CprCodec codec = cpr_fd_table_get_codec (&session->fds);
 
+  if (!cpr_baton_check_pause (exec->baton.page, "stop", error))
+    return;
   stamp (session, exec, CPR_STEP_SAVE);
   if (cpr_device_table_write_sections (&session->devices, &state->builder, &codec, &state->writer, error) &&
       cpr_execve_seal (exec, &state->writer, error))
-    cpr_execve_go (exec, error);
+    {
+      cpr_notifiers_tell (session->notifiers, session, CPR_MODE_EXEC, CPR_EVENT_SAVED);
+      if (cpr_baton_check_pause (exec->baton.page, "save", error))
+        cpr_execve_go (exec, error);
+    }
 }
 
 /* Returns only on failure, with the guest as it was. */
@@ -100,6 +101,7 @@ stop_and_go (CprSession *session, CprExecve *exec, State *state, GError **error)
   stamp (session, exec, CPR_STEP_STOP);
   if (!session->was_running || cpr_session_call_stop (session, &reason))
     {
+      cpr_notifiers_tell (session->notifiers, session, CPR_MODE_EXEC, CPR_EVENT_STOPPED);
       save_and_go (session, exec, state, &reason);
       if (exec->lost)
         session->state = CPR_SESSION_STATE_LOST;
@@ -153,8 +155,9 @@ can_rescue (const CprUpdate *update)
 }
 
 static void
-run_update (CprSession *session, const CprUpdate *update, GError **error)
+prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error)
 {
+  bool was_running = cpr_run_state_is_live (session->run_state);
   const CprExecvePlan plan = {
     .argv = update->argv,
     .envp = update->envp != NULL ? update->envp : environ,
@@ -164,9 +167,21 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
     .with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0,
     .with_rescue = can_rescue (update),
     .timeout_ns = (update->deadline_ms != 0 ? update->deadline_ms : DEFAULT_DEADLINE_MS) * UINT64_C (1000000),
+    .pause_budget_ns = was_running ? update->pause_budget_ms * UINT64_C (1000000) : 0,
   };
   CprExecve exec;
 
+  session->was_running = was_running;
+  if (cpr_execve_prepare (&exec, &plan, &session->fds, error))
+    {
+      launch (session, &exec, error);
+      cpr_execve_clear (&exec);
+    }
+}
+
+static void
+run_update (CprSession *session, const CprUpdate *update, GError **error)
+{
   if (!cpr_session_check_update (session, update, error))
     return;
   if (session->finish != NULL)
@@ -174,14 +189,15 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
   memset (session->stamps, 0, sizeof session->stamps);
   session->failed_ns = 0;
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
-  session->was_running = session->run_state == CPR_RUN_STATE_RUNNING;
-  session->had_guardian = plan.with_guardian;
-  if (!ask_first (session, update, error))
-    return;
-  if (cpr_execve_prepare (&exec, &plan, &session->fds, error))
+  session->had_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
+
+  /* Here nothing has been made that a veto had to undo, and what they register is still collected. */
+  if (cpr_notifiers_set_up (session->notifiers, session, update->mode, error) &&
+      cpr_blockers_close (session->blockers, update->mode, error))
     {
-      launch (session, &exec, error);
-      cpr_execve_clear (&exec);
+      if (ask_first (session, update, error))
+        prepare_and_launch (session, update, error);
+      cpr_blockers_open (session->blockers);
     }
 }
 
@@ -203,6 +219,8 @@ cpr_session_update (CprSession *session, const CprUpdate *update, GError **error
   session->error = g_strdup (reason->message);
   cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest %s: %s",
                    session->state == CPR_SESSION_STATE_LOST ? "is another process's" : "goes on here", reason->message);
+  if (session->state != CPR_SESSION_STATE_LOST)
+    cpr_notifiers_tell (session->notifiers, session, own.mode, CPR_EVENT_FAILED);
   g_propagate_error (error, reason);
   return false;
 }

@@ -486,7 +486,6 @@ copy_from_memory (const CprReader *reader, const CprChunk *chunk, uint8_t *data,
 static bool
 check_copy (CprReader *reader, const CprChunk *chunk, const uint8_t *data, const Frame *frame)
 {
-  static const uint8_t zeros[8];
   size_t padding = frame->tail_len - CPR_FORMAT_CHECKSUM_SIZE;
   uint64_t checksum;
 

@@ -611,9 +611,12 @@ static void
 prepare (Offer *offer, Machine *machine)
 {
   static char *argv[] = { (char *) "/bin/true", NULL };
+  const CprExecvePlan plan = {
+    .argv = argv, .envp = environ, .vm_name = MACHINE_NAME, .self = &machine->program, .with_guardian = false
+  };
   GError *error = NULL;
 
-  ck_assert (cpr_execve_prepare (&offer->exec, argv, environ, &machine->program, &machine->fds, NULL, false, &error));
+  ck_assert (cpr_execve_prepare (&offer->exec, &plan, &machine->fds, &error));
   assert_no_error (error);
   offer->state_fd = offer->exec.state_fd;
   offer->baton_fd = offer->exec.baton.fd;

@@ -63,9 +63,10 @@ END_TEST
 /* The numbers are part of the contract: never renumbered. */
 START_TEST (codes_keep_their_numbers)
 {
-  static const int codes[] = { CPR_ERROR_INVALID,  CPR_ERROR_EXISTS,   CPR_ERROR_NOT_FOUND,   CPR_ERROR_STATE,
-                               CPR_ERROR_BLOCKED,  CPR_ERROR_SYSTEM,   CPR_ERROR_CORRUPT,     CPR_ERROR_VERSION,
-                               CPR_ERROR_MISMATCH, CPR_ERROR_CALLBACK, CPR_ERROR_ROLLED_BACK, CPR_ERROR_NOT_OWNER };
+  static const int codes[] = { CPR_ERROR_INVALID,  CPR_ERROR_EXISTS,      CPR_ERROR_NOT_FOUND,   CPR_ERROR_STATE,
+                               CPR_ERROR_BLOCKED,  CPR_ERROR_SYSTEM,      CPR_ERROR_CORRUPT,     CPR_ERROR_VERSION,
+                               CPR_ERROR_MISMATCH, CPR_ERROR_CALLBACK,    CPR_ERROR_ROLLED_BACK, CPR_ERROR_NOT_OWNER,
+                               CPR_ERROR_REFUSED,  CPR_ERROR_PAUSE_BUDGET };
 
   for (size_t i = 0; i < G_N_ELEMENTS (codes); i++)
     ck_assert_int_eq (codes[i], (int) i + 1);

@@ -161,6 +161,15 @@ START_TEST (a_state_of_another_boot_is_refused)
 }
 END_TEST
 
+START_TEST (a_run_state_that_there_is_not_is_refused)
+{
+  head.run_state = CPR_RUN_STATE_PAUSED_SUSPENDED + 1;
+  offer_make (&offer, &machine, &head);
+  hint (offer.state_fd);
+  assert_offer_refused (MACHINE_NAME, CPR_ERROR_CORRUPT, "VM: it can't be right", false);
+}
+END_TEST
+
 START_TEST (a_state_that_another_user_saved_is_refused)
 {
   head.uid = geteuid () + 1;
@@ -400,6 +409,27 @@ START_TEST (a_paused_guest_is_not_started)
 }
 END_TEST
 
+START_TEST (a_suspended_guest_wakes_on_request_and_for_its_owner_if_it_is_paused_too)
+{
+  Serial serial;
+  Disk disk;
+  CprSession *session;
+
+  head.run_state = CPR_RUN_STATE_SUSPENDED + (unsigned) _i;
+  session = take_up ();
+  claim_all (session, &serial, &disk);
+  ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
+  ck_assert_int_eq (guest.starts, 0);
+  ck_assert_uint_eq (cpr_session_get_run_state (session), head.run_state);
+  ck_assert (cpr_session_wakeup (session, &error));
+  ck_assert_int_eq (guest.starts, 1 - _i);
+  ck_assert (cpr_session_resume (session, &error));
+  ck_assert_int_eq (guest.starts, 1);
+  ck_assert_int_eq (guest.stops, 0);
+  end (session);
+}
+END_TEST
+
 START_TEST (the_signal_mask_is_the_old_thread_s)
 {
   sigset_t all, old, now;
@@ -592,6 +622,7 @@ add_refusals (TCase *tests)
   tcase_add_test (tests, a_sealed_state_that_is_damaged_is_refused);
   tcase_add_test (tests, a_state_of_another_vm_is_refused);
   tcase_add_test (tests, a_state_of_another_boot_is_refused);
+  tcase_add_test (tests, a_run_state_that_there_is_not_is_refused);
   tcase_add_test (tests, a_state_that_another_user_saved_is_refused);
   tcase_add_test (tests, a_state_that_belongs_to_another_user_is_refused);
   tcase_add_test (tests, a_state_that_was_taken_up_before_is_refused);
@@ -629,6 +660,7 @@ main (void)
   tcase_add_test (tests, a_state_for_this_process_is_taken_up_loaded_and_committed);
   tcase_add_test (tests, a_state_is_found_without_the_variable);
   tcase_add_test (tests, a_paused_guest_is_not_started);
+  tcase_add_loop_test (tests, a_suspended_guest_wakes_on_request_and_for_its_owner_if_it_is_paused_too, 0, 2);
   tcase_add_test (tests, the_signal_mask_is_the_old_thread_s);
   tcase_add_test (tests, what_nobody_took_is_named);
   tcase_add_test (tests, a_missing_device_is_named_and_no_other_gets_its_state);

@@ -281,19 +281,18 @@ START_TEST (an_fd_of_the_vmm_is_duplicated_and_must_be_long_enough)
 }
 END_TEST
 
-START_TEST (private_memory_has_no_fd_and_is_found)
+START_TEST (private_memory_has_no_fd_and_is_an_obstacle)
 {
-  const CprRamOptions options = { .size = sizeof options, .backend = CPR_RAM_PRIVATE };
-  CprRamBlock *block;
+  const CprRamOptions options = { .size = sizeof options, .backend = CPR_RAM_PRIVATE },
+                      shared = { .size = sizeof shared };
+  g_autofree char *obstacle = cpr_ram_describe_obstacle ("pc.ram", &options);
+  CprRamBlock *block = add_with ("pc.ram", 2 * PAGE, &options);
 
-  ck_assert_ptr_nonnull (add ("pc.rom", PAGE));
-  ck_assert_ptr_null (cpr_ram_table_find_private (&table));
-  block = add_with ("pc.ram", 2 * PAGE, &options);
   ck_assert_int_eq (cpr_ram_block_get_fd (block), -1);
   ((uint8_t *) cpr_ram_block_get_vaddr (block))[2 * PAGE - 1] = 1;
-  ck_assert_ptr_eq (cpr_ram_table_find_private (&table), block);
-  ck_assert (cpr_ram_table_remove (&table, &fds, block, &error));
-  ck_assert_ptr_null (cpr_ram_table_find_private (&table));
+  ck_assert_str_eq (obstacle, "RAM block 'pc.ram': private memory doesn't survive in exec mode");
+  ck_assert_ptr_null (cpr_ram_describe_obstacle ("pc.ram", &shared));
+  ck_assert_ptr_null (cpr_ram_describe_obstacle ("", &options)); /* that is another error */
 }
 END_TEST
 
@@ -518,7 +517,7 @@ main (void)
   tcase_add_test (tests, a_short_file_is_grown_and_a_long_one_kept);
   tcase_add_test (tests, a_file_that_cannot_be_opened_is_named);
   tcase_add_test (tests, an_fd_of_the_vmm_is_duplicated_and_must_be_long_enough);
-  tcase_add_test (tests, private_memory_has_no_fd_and_is_found);
+  tcase_add_test (tests, private_memory_has_no_fd_and_is_an_obstacle);
   tcase_add_test (tests, remove_gives_back_fd_and_mapping_and_knows_its_own);
   tcase_add_test (tests, take_maps_the_same_memory_with_both_sides_flags);
   tcase_add_test (tests, take_refuses_another_size_or_backend_and_a_second_time);

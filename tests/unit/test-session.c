@@ -184,6 +184,18 @@ is_refused (CprSession *session, CprCall call)
     case CPR_CALL_RESUME:
       cpr_session_resume (session, &error);
       break;
+    case CPR_CALL_SUSPEND:
+      cpr_session_suspend (session, &error);
+      break;
+    case CPR_CALL_WAKEUP:
+      cpr_session_wakeup (session, &error);
+      break;
+    case CPR_CALL_NOTIFIER_ADD:
+      cpr_notifier_add (session, 0, 0, (CprNotifierFunc) abort, NULL, &error);
+      break;
+    case CPR_CALL_NOTIFIER_REMOVE:
+      cpr_notifier_remove (session, 0, &error);
+      break;
     case CPR_CALL_UPDATE:
       cpr_session_update (session, &update, &error);
       break;
@@ -203,9 +215,12 @@ static void
 assert_follows_table (CprSession *session)
 {
   /* Those that go on to the next state aren't tried where they would. */
-  static const CprCall calls[] = { CPR_CALL_FD_TAKE,       CPR_CALL_RAM_NEW,  CPR_CALL_RAM_REMOVE, CPR_CALL_DEVICE_ADD,
-                                   CPR_CALL_DEVICE_REMOVE, CPR_CALL_SET_ARGV, CPR_CALL_PAUSE,      CPR_CALL_RESUME,
-                                   CPR_CALL_UPDATE,        CPR_CALL_ABORT,    CPR_CALL_START,      CPR_CALL_LOAD };
+  static const CprCall calls[] = { CPR_CALL_FD_TAKE,        CPR_CALL_RAM_NEW,       CPR_CALL_RAM_REMOVE,
+                                   CPR_CALL_DEVICE_ADD,     CPR_CALL_DEVICE_REMOVE, CPR_CALL_PAUSE,
+                                   CPR_CALL_RESUME,         CPR_CALL_SET_ARGV,      CPR_CALL_UPDATE,
+                                   CPR_CALL_ABORT,          CPR_CALL_START,         CPR_CALL_LOAD,
+                                   CPR_CALL_SUSPEND,        CPR_CALL_WAKEUP,        CPR_CALL_NOTIFIER_ADD,
+                                   CPR_CALL_NOTIFIER_REMOVE };
   CprSessionState state = cpr_session_get_state (session);
 
   for (size_t i = 0; i < G_N_ELEMENTS (calls); i++)

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session/notifiers.h"
+
+#include "base/error.h"
+#include "session/mode.h"
+#include "session/private.h"
+
+typedef struct
+{
+  uint64_t id;
+  unsigned modes;
+  int priority;
+  CprNotifierFunc func;
+  void *user_data;
+  bool told;    /* SETUP, and not yet how it ended */
+  bool removed; /* by a callback, while others are called */
+} Notifier;
+
+struct _CprNotifiers
+{
+  GPtrArray *all; /* Notifier, in the order in which they are told */
+  uint64_t last_id;
+  bool telling;
+};
+
+CprNotifiers *
+cpr_notifiers_new (void)
+{
+  CprNotifiers *notifiers = g_new0 (CprNotifiers, 1);
+
+  notifiers->all = g_ptr_array_new_with_free_func (g_rc_box_release);
+  return notifiers;
+}
+
+void
+cpr_notifiers_free (CprNotifiers *notifiers)
+{
+  if (notifiers == NULL)
+    return;
+  g_ptr_array_unref (notifiers->all);
+  g_free (notifiers);
+}
+
+uint64_t
+cpr_notifiers_add (CprNotifiers *notifiers, unsigned modes, int priority, CprNotifierFunc func, void *user_data)
+{
+  Notifier *notifier = g_rc_box_new0 (Notifier);
+  guint at = 0;
+
+  *notifier = (Notifier){
+    .id = ++notifiers->last_id, .modes = modes, .priority = priority, .func = func, .user_data = user_data
+  };
+  while (at < notifiers->all->len && ((Notifier *) notifiers->all->pdata[at])->priority <= priority)
+    at++;
+  g_ptr_array_insert (notifiers->all, (int) at, notifier);
+  return notifier->id;
+}
+
+bool
+cpr_notifiers_remove (CprNotifiers *notifiers, uint64_t id, GError **error)
+{
+  for (guint i = 0; i < notifiers->all->len; i++)
+    {
+      Notifier *notifier = notifiers->all->pdata[i];
+
+      if (notifier->id == id)
+        {
+          notifier->removed = true;
+          g_ptr_array_remove_index (notifiers->all, i);
+          return true;
+        }
+    }
+  return cpr_throw (error, CPR_ERROR_NOT_FOUND, "notifier %" G_GUINT64_FORMAT ": there is none", id);
+}
+
+/* Callbacks add and remove: who is to be called is known before. */
+static GPtrArray *
+snapshot (const CprNotifiers *notifiers, CprMode mode)
+{
+  GPtrArray *some = g_ptr_array_new_with_free_func (g_rc_box_release);
+
+  for (guint i = 0; i < notifiers->all->len; i++)
+    {
+      Notifier *notifier = notifiers->all->pdata[i];
+
+      if (cpr_modes_include (notifier->modes, mode))
+        g_ptr_array_add (some, g_rc_box_acquire (notifier));
+    }
+  return some;
+}
+
+static bool
+call (CprNotifiers *notifiers,
+      const Notifier *notifier,
+      CprSession *session,
+      CprMode mode,
+      CprEvent event,
+      GError **error)
+{
+  bool ok;
+
+  notifiers->telling = true;
+  ok = notifier->func (session, event, mode, notifier->user_data, error);
+  notifiers->telling = false;
+  return ok;
+}
+
+bool
+cpr_notifiers_set_up (CprNotifiers *notifiers, CprSession *session, CprMode mode, GError **error)
+{
+  g_autoptr (GPtrArray) some = snapshot (notifiers, mode);
+
+  for (guint i = 0; i < some->len; i++)
+    {
+      Notifier *notifier = some->pdata[i];
+      GError *reason = NULL;
+
+      if (notifier->removed)
+        continue;
+      notifier->told = true;
+      if (call (notifiers, notifier, session, mode, CPR_EVENT_SETUP, &reason))
+        {
+          g_clear_error (&reason);
+          continue;
+        }
+      if (reason == NULL)
+        return cpr_throw (error, CPR_ERROR_CALLBACK, "notifier %" G_GUINT64_FORMAT ": it vetoed without a reason",
+                          notifier->id);
+      g_propagate_error (error, reason);
+      return false;
+    }
+  return true;
+}
+
+void
+cpr_notifiers_inherit (CprNotifiers *notifiers, CprMode mode)
+{
+  for (guint i = 0; i < notifiers->all->len; i++)
+    {
+      Notifier *notifier = notifiers->all->pdata[i];
+
+      notifier->told = cpr_modes_include (notifier->modes, mode);
+    }
+}
+
+void
+cpr_notifiers_tell (CprNotifiers *notifiers, CprSession *session, CprMode mode, CprEvent event)
+{
+  g_autoptr (GPtrArray) some = snapshot (notifiers, mode);
+  bool is_end = event == CPR_EVENT_FAILED || event == CPR_EVENT_DONE;
+
+  for (guint i = 0; i < some->len; i++)
+    {
+      Notifier *notifier = some->pdata[event == CPR_EVENT_FAILED ? some->len - 1 - i : i];
+      GError *ignored = NULL;
+
+      if (!notifier->told || notifier->removed)
+        continue;
+      if (is_end)
+        notifier->told = false;
+      call (notifiers, notifier, session, mode, event, &ignored);
+      g_clear_error (&ignored);
+    }
+}
+
+bool
+cpr_notifiers_are_told (const CprNotifiers *notifiers)
+{
+  return notifiers->telling;
+}
+
+uint64_t
+cpr_notifier_add (
+    CprSession *session, unsigned modes, int priority, CprNotifierFunc func, void *user_data, GError **error)
+{
+  g_return_val_if_fail (session != NULL && func != NULL, 0);
+
+  if (!cpr_session_check_call (session, CPR_CALL_NOTIFIER_ADD, error) || !cpr_modes_check ("notifier", modes, error))
+    return 0;
+  return cpr_notifiers_add (session->notifiers, modes, priority, func, user_data);
+}
+
+bool
+cpr_notifier_remove (CprSession *session, uint64_t notifier, GError **error)
+{
+  g_return_val_if_fail (session != NULL, false);
+
+  return cpr_session_check_call (session, CPR_CALL_NOTIFIER_REMOVE, error) &&
+         cpr_notifiers_remove (session->notifiers, notifier, error);
+}
