@@ -412,7 +412,6 @@ END_TEST
 
 START_TEST (too_low_a_limit_on_files_is_found)
 {
-  g_autofree char *text = NULL;
   struct rlimit old, low;
   GPtrArray *findings;
   Case test;
