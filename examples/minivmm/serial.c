@@ -72,7 +72,7 @@ struct _Serial
   uint8_t fifo_depth;
 #endif
 #if MINIVMM_BUILD < 3
-  uint16_t pace_us; /* waited after each character */
+  uint16_t pace_us; /* what a character takes on the host's line; nothing waits for it, so build 3 is without */
 #else
   bool rs485; /* several devices on one line; then the times before and after a character matter */
   uint16_t rs485_before_us;
@@ -161,9 +161,6 @@ transmit (Serial *serial)
     }
   serial->thr_full = false;
   serial->tx_bytes++;
-#if MINIVMM_BUILD < 3
-  g_usleep (serial->pace_us);
-#endif
 }
 
 static void

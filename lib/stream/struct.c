@@ -174,6 +174,16 @@ cpr_struct_check (const CprStruct *type, GError **error)
   return check_struct (type, 1, done, error);
 }
 
+static bool
+has_heap (const CprStruct *type)
+{
+  for (const CprField *field = type->fields; field->name != NULL; field++)
+    if (field->layout == CPR_LAYOUT_HEAP || field->layout == CPR_LAYOUT_LIST ||
+        (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_STRUCT && has_heap (field->type)))
+      return true;
+  return false;
+}
+
 static void release_elements (const CprField *field, uint8_t *owner, uint64_t first);
 
 /* Frees what a struct has on the heap. */
@@ -210,10 +220,11 @@ clear_heap (const CprField *field, void *owner)
   memcpy ((uint8_t *) owner + field->offset, &none, sizeof none);
 }
 
+/* What a program loads into needn't be initialised where there are no pointers in it, and its counts aren't looked at. */
 void
 cpr_field_shrink (const CprField *field, void *owner, uint64_t count)
 {
-  if (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_STRUCT)
+  if (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_STRUCT && has_heap (field->type))
     release_elements (field, owner, count);
 }
 
