@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Any bytes as a stream: whatever they are, reading them from memory and from an fd comes to the same. */
+/* Any bytes as a stream: the library and the specification judge the frame alike, and reading from memory and from an fd comes
+ * to the same. */
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "frames.h"
+#include "frame-judge.h"
 #include "handoff/manifest.h"
 #include "registry/bulk.h"
 #include "stream/reader.h"
@@ -12,6 +13,7 @@
 /* All that reading a stream brought to light. */
 typedef struct
 {
+  bool opened;
   char *message; /* of the first error */
   int code;
   uint64_t chunks, sections, values, bulk;
@@ -245,7 +247,8 @@ read_from_memory (const uint8_t *data, size_t size, Outcome *outcome)
   GError *error = NULL;
   CprReader reader;
 
-  if (cpr_reader_open (&reader, data, size, &error))
+  outcome->opened = cpr_reader_open (&reader, data, size, &error);
+  if (outcome->opened)
     read_stream (&reader, outcome);
   else
     note_error (outcome, error);
@@ -260,7 +263,8 @@ read_from_fd (const uint8_t *data, size_t size, Outcome *outcome)
   CprReader reader;
 
   g_assert (memfd >= 0 && cpr_fd_write_all (memfd, data, size));
-  if (cpr_reader_open_fd (&reader, memfd, &error))
+  outcome->opened = cpr_reader_open_fd (&reader, memfd, &error);
+  if (outcome->opened)
     read_stream (&reader, outcome);
   else
     note_error (outcome, error);
@@ -278,9 +282,11 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   read_from_fd (data, size, &file);
   fuzz_check_memory (64 * 1024 + 24 * size);
 
+  if (memory.opened != judge_frame (data, size))
+    g_error ("the library says '%s', the specification something else", memory.opened ? "right" : memory.message);
   g_assert_cmpstr (memory.message, ==, file.message);
-  g_assert (memory.code == file.code && memory.chunks == file.chunks && memory.sections == file.sections &&
-            memory.values == file.values && memory.bulk == file.bulk);
+  g_assert (memory.opened == file.opened && memory.code == file.code && memory.chunks == file.chunks &&
+            memory.sections == file.sections && memory.values == file.values && memory.bulk == file.bulk);
   g_free (memory.message);
   g_free (file.message);
   return 0;

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_TESTS_FRAME_JUDGE_H
+#define CPR_TESTS_FRAME_JUDGE_H
+
+#include "fuzz.h"
+
+/* doc/stream-format.md, sections 2 and 8, read anew: whether bytes are a stream, but for what its payloads say, and the checksums of BULK
+ * chunks. */
+bool judge_frame (const uint8_t *data, size_t size);
+
+#endif
