@@ -144,7 +144,7 @@ plug (const Call *call, bool (*change) (Cards *cards, const char *name, GError *
   Machine *machine = call->machine;
   vm_stop (machine->vm);
   bool ok = change (machine->cards, call->arguments, call->error) && note_cards (machine, call->error);
-  if (!is_paused (machine))
+  if (cpr_session_get_run_state (machine->session) == CPR_RUN_STATE_RUNNING)
     vm_start (machine->vm);
   return ok;
 }

@@ -243,7 +243,7 @@ struct _CprField
   .kind = CPR_KIND_STRUCT + CPR_CHECK_STRUCT_ (expression, Nested), .type = &(description)
 
 /* After the last member, so that a modifier without a name, as a default that was meant for CPR_FIELD_OPTIONAL(), is one too many. */
-#define CPR_MODIFIERS_(...) .reserved = { NULL, NULL }, __VA_ARGS__
+#define CPR_MODIFIERS_(...) .reserved = { NULL }, __VA_ARGS__
 /* The macros below end in modifiers, which may be missing; these take what was given, and an empty one at the end. */
 #define CPR_FIELD_(Struct, member, ...)                                                                                \
   { CPR_ONE_ (Struct, member), CPR_MODIFIERS_ (__VA_ARGS__) }
