@@ -33,8 +33,9 @@ struct _CprGuardian
   pid_t watched;     /* who holds the baton, or is about to */
   int pidfd;         /* of that process; stays valid over the execve; -1 in the guardian once it is dead */
   int release;
-  int notify;      /* a socket to the supervisor, or -1 */
-  FdRange *closed; /* what the guardian closes at its start */
+  char message[32]; /* to the supervisor */
+  int notify;       /* a socket to the supervisor, or -1 */
+  FdRange *closed;  /* what the guardian closes at its start */
   unsigned n_closed;
   uint8_t *stacks; /* two: a guardian that executes the old program leaves one behind, on the other stack */
   unsigned stack;  /* which of them is in use */
@@ -51,10 +52,9 @@ struct _CprGuardian
 
 /* "MAINPID=…": tells the supervisor which process is the VM's. It listens to the one it takes for that. */
 CPR_RAW_CODE static void
-announce (const CprGuardian *guardian, pid_t pid)
+announce (CprGuardian *guardian, pid_t pid)
 {
-  char text[24];
-  char *at = text;
+  char *at = guardian->message;
   long result;
 
   if (guardian->notify < 0)
@@ -63,7 +63,7 @@ announce (const CprGuardian *guardian, pid_t pid)
     *at++ = *from;
   at = cpr_raw_put_number (at, (unsigned long) pid);
   do
-    result = cpr_raw (SYS_write, guardian->notify, (long) text, at - text, 0);
+    result = cpr_raw (SYS_write, guardian->notify, (long) guardian->message, at - guardian->message, 0);
   while (result == -EINTR);
 }
 

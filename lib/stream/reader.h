@@ -70,7 +70,7 @@ void cpr_reader_rewind (CprReader *reader);
 /* NULL: it has none. */
 const CprBulkData *cpr_reader_find_bulk (const CprReader *reader, const char *device);
 
-/* The size of the data of chunk @index, a BULK chunk. */
+/* The size of the data of chunk @index; 0: it isn't a BULK chunk. */
 size_t cpr_reader_get_piece_size (const CprReader *reader, guint index);
 /* Copies that data to @data and verifies its checksum. */
 bool cpr_reader_read_piece (CprReader *reader, guint index, void *data, GError **error);

@@ -307,10 +307,10 @@ def read_vm(chunk):
     if len(boot_id) != BOOT_ID_SIZE:
         p.fail("a boot id of %d bytes" % len(boot_id))
     uid, pid, generation, run_state = p.u32(), p.u32(), p.u64(), p.u32()
-    if run_state > 1:
+    if run_state > 3:
         p.fail("unknown run state %d" % run_state)
     vm = {"name": to_text(name), "boot_id": to_text(boot_id), "uid": uid, "pid": pid, "generation": generation,
-          "run_state": ("running", "paused")[run_state], "saved_ns": p.u64(), "saved_real_ns": p.u64(),
+          "run_state": ("running", "paused", "suspended", "paused-suspended")[run_state], "saved_ns": p.u64(), "saved_real_ns": p.u64(),
           "signal_mask": p.u64()}
     p.finish()
     return vm

@@ -309,7 +309,7 @@ BAD_CONTENTS = [
     ("VM name too long", change(VM_AT, vm(name=b"n" * 256)), VM_AT),
     ("boot id too short", change(VM_AT, vm(boot_id=BOOT_ID[:-1])), VM_AT),
     ("boot id empty", change(VM_AT, vm(boot_id=b"")), VM_AT),
-    ("run state", change(VM_AT, vm(run_state=2)), VM_AT),
+    ("run state", change(VM_AT, vm(run_state=4)), VM_AT),
     # Section 4
     ("empty argv", change(PROGRAM_AT, program(argv=())), PROGRAM_AT),
     ("huge argv", change(PROGRAM_AT, u32(0xffffffff) + b"x" * 10), PROGRAM_AT),

@@ -33,7 +33,7 @@ under_valgrind (void)
 unsigned
 update_flags (void)
 {
-  const unsigned flags = CPR_UPDATE_NO_PREFLIGHT;
+  const unsigned flags = CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_RESCUE; /* a rescue would run all tests again */
 
 #ifdef __SANITIZE_THREAD__
   return flags | CPR_UPDATE_NO_GUARDIAN;

@@ -28,7 +28,7 @@ is_documented (CprBatonWord from, CprBatonWord to)
       }
   if (from.state == CPR_BATON_FENCED) /* the rescue, or, attempts used up, the end */
     return same_pid && ((to.state == CPR_BATON_OFFERED && next) || (to.state == CPR_BATON_PARKED && same_attempt));
-  return false; /* nothing leaves parked */
+  return from.state == CPR_BATON_PARKED && to.state == CPR_BATON_OFFERED && same_pid && next; /* told to try again */
 }
 
 static CprBatonWord

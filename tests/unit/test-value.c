@@ -118,8 +118,8 @@ static const struct
   { &i64, 1, "int of 8 bytes" },
   { &f32, 2, "float of 4 bytes" },
   { &f64, 2, "float of 8 bytes" },
-  { &bytes, 3, "4 of bytes" },
-  { &heap_bytes, 3, "at most 5 of bytes" },
+  { &bytes, 3, "4 raw bytes" },
+  { &heap_bytes, 3, "at most 5 raw bytes" },
   { &text, 4, "string" },
   { &heap_text, 4, "string" },
   { &timer, 5, "struct" },
@@ -235,10 +235,10 @@ START_TEST (bytes_keep_their_number)
 {
   Any source = { .bytes = { 1, 0, 3, 4 } }, target = { .n = 0 };
 
-  assert_refused (&bytes, &source, &more_bytes, "field 'value' is 4 of bytes in the state, 6 of bytes here");
-  assert_refused (&more_bytes, &source, &bytes, "field 'value' is 6 of bytes in the state, 4 of bytes here");
-  assert_refused (&heap_bytes, &source, &bytes, "is at most 5 of bytes in the state, 4 of bytes here");
-  assert_refused (&more_bytes, &source, &heap_bytes, "is 6 of bytes in the state, at most 5 of bytes here");
+  assert_refused (&bytes, &source, &more_bytes, "field 'value' is 4 raw bytes in the state, 6 raw bytes here");
+  assert_refused (&more_bytes, &source, &bytes, "field 'value' is 6 raw bytes in the state, 4 raw bytes here");
+  assert_refused (&heap_bytes, &source, &bytes, "is at most 5 raw bytes in the state, 4 raw bytes here");
+  assert_refused (&more_bytes, &source, &heap_bytes, "is 6 raw bytes in the state, at most 5 raw bytes here");
   ck_assert (carry_any (&bytes, &source, &heap_bytes, &target));
   ck_assert_uint_eq (target.n, 4);
   ck_assert_mem_eq (target.heap_bytes, source.bytes, 4);

@@ -186,7 +186,9 @@ inspect_text_signals (uint64_t mask)
 const char *
 inspect_run_state_name (uint32_t run_state)
 {
-  return run_state == CPR_RUN_STATE_PAUSED ? "paused" : "running";
+  static const char *const names[] = { "running", "paused", "suspended", "paused-suspended" };
+
+  return run_state < G_N_ELEMENTS (names) ? names[run_state] : "?";
 }
 
 char *
