@@ -19,7 +19,7 @@ is_sealed_state (int fd)
   int seals = cpr_sys->fcntl (fd, F_GET_SEALS, 0); /* EINVAL for everything but a memfd: quick */
 
   return seals >= 0 && (seals & CPR_STATE_SEALS) == CPR_STATE_SEALS &&
-         pread (fd, magic, sizeof magic, 0) == (ssize_t) sizeof magic &&
+         cpr_sys->pread (fd, magic, sizeof magic, 0) == (ssize_t) sizeof magic &&
          memcmp (magic, CPR_FORMAT_MAGIC, sizeof magic) == 0;
 }
 

@@ -72,7 +72,7 @@ hurry (pid_t guardian)
 {
   static const struct sched_param param = { .sched_priority = 0 };
 
-  sched_setscheduler (guardian, SCHED_OTHER, &param);
+  cpr_sys->sched_setscheduler (guardian, SCHED_OTHER, &param);
 }
 
 /* Returns when the guardians are gone. */
