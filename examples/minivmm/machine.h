@@ -2,6 +2,7 @@
 #ifndef MINIVMM_MACHINE_H
 #define MINIVMM_MACHINE_H
 
+#include "disk.h"
 #include "monitor.h"
 #include "options.h"
 #include "ram-hash.h"
@@ -17,6 +18,7 @@ struct _Machine
   CprSession *session;
   GuestRam ram;
   Serial *serial;
+  Disk *disk; /* NULL: none */
   Update *update;
   Monitor *monitor;
   Vm *vm;

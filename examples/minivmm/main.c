@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "fail.h"
+#include "guests.h"
 #include "machine.h"
 
 static bool
@@ -14,6 +15,7 @@ stop_guest (void *user_data, GError **error)
 {
   Machine *machine = user_data;
   vm_stop (machine->vm);
+  guest_release (&machine->ram);
   return true;
 }
 
@@ -21,6 +23,7 @@ static void
 start_guest (void *user_data)
 {
   Machine *machine = user_data;
+  guest_claim (&machine->ram);
   vm_start (machine->vm);
 }
 
@@ -63,6 +66,8 @@ open_fds (Machine *machine, GError **error)
 {
   machine->serial = serial_new (machine->session, machine->options.serial, error);
   if (!machine->serial)
+    return false;
+  if (machine->options.disk && !(machine->disk = disk_new (machine->session, machine->options.disk, error)))
     return false;
   machine->monitor = monitor_new (machine, machine->options.monitor, error);
   return machine->monitor && lives (machine, "fds", error);
@@ -110,6 +115,7 @@ clear (Machine *machine)
   update_free (machine->update);
   vm_free (machine->vm);
   monitor_free (machine->monitor);
+  disk_free (machine->disk);
   serial_free (machine->serial);
   cpr_session_free (machine->session);
 }

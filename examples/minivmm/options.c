@@ -16,6 +16,7 @@ static const char help_text[] =
     "  --accel ACCEL           auto (default), kvm or soft\n"
     "  --guest GUEST           ticker (default), memcheck or a flat 64-bit binary\n"
     "  --serial WHERE          stdio, file:PATH or null (default)\n"
+    "  --disk PATH             an image file, locked for this VM\n"
     "  --monitor PATH          a Unix socket\n"
     "  --name NAME             the VM's name (minivmm)\n"
     "  --verify-ram            hash all of RAM before and after an update; makes the pause long\n"
@@ -127,6 +128,9 @@ parse_option (Options *options, int letter, const char *value, GError **error)
       return true;
     case 's':
       return parse_serial (value, &options->serial, error);
+    case 'D':
+      options->disk = value;
+      return true;
     case 'm':
       options->monitor = value;
       return true;
@@ -155,14 +159,23 @@ bool
 options_parse (Options *options, int argc, char **argv, GError **error)
 {
   static const struct option table[] = {
-    { "ram", required_argument, NULL, 'r' },      { "prealloc", no_argument, NULL, 'p' },
-    { "vcpus", required_argument, NULL, 'c' },    { "ram-backend", required_argument, NULL, 'b' },
-    { "accel", required_argument, NULL, 'a' },    { "guest", required_argument, NULL, 'g' },
-    { "serial", required_argument, NULL, 's' },   { "monitor", required_argument, NULL, 'm' },
-    { "name", required_argument, NULL, 'n' },     { "verify-ram", no_argument, NULL, 'v' },
-    { "fail-at", required_argument, NULL, 'f' },  { "fail-by", required_argument, NULL, 'w' },
-    { "deadline", required_argument, NULL, 'd' }, { "no-guardian", no_argument, NULL, 'G' },
-    { "help", no_argument, NULL, 'h' },           { NULL, 0, NULL, 0 },
+    { "ram", required_argument, NULL, 'r' },
+    { "prealloc", no_argument, NULL, 'p' },
+    { "vcpus", required_argument, NULL, 'c' },
+    { "ram-backend", required_argument, NULL, 'b' },
+    { "accel", required_argument, NULL, 'a' },
+    { "guest", required_argument, NULL, 'g' },
+    { "serial", required_argument, NULL, 's' },
+    { "monitor", required_argument, NULL, 'm' },
+    { "name", required_argument, NULL, 'n' },
+    { "verify-ram", no_argument, NULL, 'v' },
+    { "fail-at", required_argument, NULL, 'f' },
+    { "fail-by", required_argument, NULL, 'w' },
+    { "deadline", required_argument, NULL, 'd' },
+    { "no-guardian", no_argument, NULL, 'G' },
+    { "disk", required_argument, NULL, 'D' },
+    { "help", no_argument, NULL, 'h' },
+    { NULL, 0, NULL, 0 },
   };
 
   *options = (Options){ .argv = argv,

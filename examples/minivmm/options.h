@@ -25,6 +25,7 @@ typedef struct
   const char *accel;
   const char *guest;
   const char *serial;
+  const char *disk;
   const char *monitor;
   bool verify_ram;
   bool guardian;

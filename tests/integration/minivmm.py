@@ -213,7 +213,7 @@ class Client:
         self.socket.close()
 
 
-Guest = collections.namedtuple("Guest", "ticks passes progress errors gap_us")
+Guest = collections.namedtuple("Guest", "ticks passes progress errors gap_us doubled")
 Steps = collections.namedtuple("Steps", "status error generation guardian step_us pause_us total_us")
 Version = collections.namedtuple("Version", "build pid accel")
 
@@ -318,7 +318,7 @@ class MiniVmm:
     def guest(self):
         info = self.monitor.info("guest")
         return Guest(int(info["ticks"]), int(info["passes"]), int(info["progress"]), int(info["memory errors"]),
-                     int(info["longest gap"].split()[0]))
+                     int(info["longest gap"].split()[0]), info.get("run by two programs"))
 
     def status(self):
         return self.monitor.info("status")["VM status"]
@@ -364,6 +364,7 @@ class MiniVmm:
         """The guest runs: it has ticked since."""
         def look():
             guest = self.guest()
+            claim(not guest.doubled, f"two programs ran the guest, {guest.doubled}")
             claim(guest.ticks >= after, f"the ticks went back from {after} to {guest.ticks}")
             return guest if guest.ticks > after else None
         return poll(look, f"the guest doesn't tick on from {after}")
