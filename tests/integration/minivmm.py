@@ -153,6 +153,9 @@ class Process:
             raise OSError(error, f"pidfd_getfd: {os.strerror(error)}")
         return copy
 
+    def state(self):
+        return status_field(self.pid, "State")[0]
+
     def is_alive(self):
         try:
             return status_field(self.pid, "State")[0] not in "ZX"
