@@ -131,6 +131,19 @@ class Process:
     def children(self):
         return [p for p in all_processes() if p.parent == self.pid]
 
+    def main_children(self):
+        """Those that its main thread made; quick where the kernel can say so."""
+        try:
+            return [int(pid) for pid in read(self.proc, "task", str(self.pid), "children").split()]
+        except FileNotFoundError:
+            return [p.pid for p in self.children()]
+
+    def comm(self):
+        try:
+            return read(self.proc, "comm").decode(errors="replace").strip()
+        except OSError:
+            return None  # it ended
+
     def environment(self):
         """What it was started with."""
         return [text.decode(errors="replace") for text in read(self.proc, "environ").split(b"\0") if text]
