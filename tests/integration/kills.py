@@ -10,7 +10,7 @@ import collections
 import os
 import signal
 
-from minivmm import claim, main, poll
+from minivmm import claim, main, poll, wake
 from faultvmm import ALL, OFFERED, OWNED, Fault, FaultVmm, VERBOSE, choose, common
 
 PLAIN, BACK, RESCUE = [], ["--fail-at", "load", "--fail-by", "error"], ["--fail-at", "load", "--fail-by", "kill"]
@@ -120,13 +120,16 @@ def hit_guardian(number, ends):
         there = guardians(vm)
         for guardian in there:
             os.kill(guardian.pid, number)
-            wanted = "T" if number == signal.SIGSTOP else "Z"
-            poll(lambda: state_of(vm, guardian) in (wanted, None), f"for {guardian} to be {wanted}")
+            wake(guardian.pid)  # one that is about to end does so at idle priority, and doesn't stop any more
+            wanted = "TZ" if number == signal.SIGSTOP else "Z"
+            poll(lambda: (state_of(vm, guardian) or "Z") in wanted, f"for {guardian} to be {wanted}")
         vm.page.go_on()
         answer = vm.monitor.receive()
         vm.see_who_answers(answer)
         end = vm.migration().status
         claim(end in ends, f"{end}: {answer}")
+        if number == signal.SIGSTOP:
+            vm.update(vm.other())  # which doesn't wait for it either
         vm.check()
         return f"{end} without {len(there)}"
     return one

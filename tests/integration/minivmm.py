@@ -86,6 +86,14 @@ def descendants(pid):
         family |= more
 
 
+def wake(pid):
+    """What works at idle priority gets the priority of everybody else, as far as we may."""
+    try:
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+    except OSError:
+        pass  # it ended, or we mayn't
+
+
 class Process:
     """One process, looked at from outside."""
 
@@ -397,17 +405,13 @@ class MiniVmm:
         return status
 
     def settle(self):
-        """Waits until nothing is left of the last update. What is left works at idle priority: it gets the priority of
-        everybody else, so that a busy machine doesn't make the test long."""
+        """Waits until nothing is left of the last update, on a busy machine too."""
         def look():
             migration = self.migration()
             left = [child.pid for child in self.process.children()]
             left += [tid for tid, name in self.process.threads().items() if name == "cpr-finish"]
             for tid in left:
-                try:
-                    os.sched_setscheduler(tid, os.SCHED_OTHER, os.sched_param(0))
-                except OSError:
-                    pass  # it ended, or we mayn't
+                wake(tid)
             # The time of the last step is there when its thread is at its end; that has its name a bit after its begin.
             return not left and (migration.status in ("none", "failed") or migration.step_us["finish"] > 0)
         poll(look, "for the end of what is left of the update")
