@@ -37,8 +37,7 @@ typedef enum
   ACTION_FAIL,  /* the argument is the errno */
   ACTION_SHORT, /* does half of what it is told to */
   ACTION_RAISE, /* the argument is the signal */
-  ACTION_HANG,
-  ACTION_MEET /* waits until the test says go on */
+  ACTION_MEET   /* waits until the test says go on */
 } Action;
 
 #define CALLS_MAX 1024
@@ -85,9 +84,6 @@ obey (Action action, uint32_t argument)
     case ACTION_RAISE:
       raise ((int) argument);
       return false;
-    case ACTION_HANG:
-      for (;;)
-        pause ();
     case ACTION_MEET:
       while (page->go_on == 0)
         usleep (100);
