@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -88,6 +89,18 @@ create_vm (Kvm *kvm, GError **error)
   return cpr_device_add (kvm->config.session, "kvm-vm", &kvm_vm_type, &kvm->state, error);
 }
 
+/* A signal ends KVM_CREATE_VM with EINTR, and where one comes every millisecond trying again is of little help. */
+static bool
+create_vm_undisturbed (Kvm *kvm, GError **error)
+{
+  sigset_t all, old;
+  sigfillset (&all);
+  pthread_sigmask (SIG_SETMASK, &all, &old);
+  bool ok = create_vm (kvm, error);
+  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  return ok;
+}
+
 static bool
 create_vcpu (Kvm *kvm, unsigned index, GError **error)
 {
@@ -152,7 +165,7 @@ kvm_new (const AccelConfig *config, GError **error)
       kvm->vcpus[i].run = MAP_FAILED;
     }
 
-  bool ok = create_vm (kvm, error);
+  bool ok = create_vm_undisturbed (kvm, error);
   if (ok)
     {
       int size = ioctl (kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);

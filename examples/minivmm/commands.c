@@ -51,6 +51,8 @@ info_guest (const Call *call)
   g_string_append_printf (call->answer, "memory errors: %" PRIu64 "\n", report.errors);
   if (report.errors)
     g_string_append_printf (call->answer, "first bad page: %#" PRIx64 "\n", report.first_bad);
+  if (report.doubled)
+    g_string_append_printf (call->answer, "run by two programs: %" PRIu64 " times\n", report.doubled);
   g_string_append_printf (call->answer, "longest gap: %.0f us\n", gap_us);
   return true;
 }

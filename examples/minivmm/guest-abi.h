@@ -27,6 +27,11 @@
 #define BOOT_INFO_HIGH_START 16
 #define BOOT_INFO_HIGH_END   24
 
+/* Behind it, for the VMM: how many programs run the guest, and how often one began while another did. They are in the
+ * guest's RAM because that is all that two such programs are sure to share. */
+#define BOOT_INFO_OWNERS  32
+#define BOOT_INFO_DOUBLED 40
+
 /* The reports, one for each vCPU, of a cache line each, so that vCPUs don't disturb each other. */
 #define REPORT_SHIFT     6
 #define REPORT_MAGIC     0

@@ -123,6 +123,25 @@ guest_get_entry (unsigned vcpu, unsigned n_vcpus)
 }
 
 static uint64_t *
+info_word (const GuestRam *ram, unsigned offset)
+{
+  return guest_ram_at (ram, GUEST_BOOT_INFO + offset, sizeof (uint64_t));
+}
+
+void
+guest_claim (const GuestRam *ram)
+{
+  if (__atomic_fetch_add (info_word (ram, BOOT_INFO_OWNERS), 1, __ATOMIC_SEQ_CST))
+    __atomic_fetch_add (info_word (ram, BOOT_INFO_DOUBLED), 1, __ATOMIC_SEQ_CST);
+}
+
+void
+guest_release (const GuestRam *ram)
+{
+  __atomic_fetch_sub (info_word (ram, BOOT_INFO_OWNERS), 1, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t *
 report_word (const GuestRam *ram, unsigned vcpu, unsigned offset)
 {
   return guest_ram_at (ram, GUEST_REPORTS + ((uint64_t) vcpu << REPORT_SHIFT) + offset, sizeof (uint64_t));
@@ -138,6 +157,7 @@ void
 guest_get_report (const GuestRam *ram, unsigned n_vcpus, GuestReport *report)
 {
   memset (report, 0, sizeof *report);
+  report->doubled = __atomic_load_n (info_word (ram, BOOT_INFO_DOUBLED), __ATOMIC_RELAXED);
   for (unsigned i = 0; i < n_vcpus; i++)
     {
       if (read_report (ram, i, REPORT_MAGIC) != REPORT_MAGIC_VALUE)

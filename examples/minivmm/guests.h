@@ -29,12 +29,17 @@ typedef struct
   uint64_t errors;
   uint64_t first_bad;
   uint64_t longest_gap;
+  uint64_t doubled; /* how often it was let go while another program ran it */
 } GuestReport;
 
 /* Makes a fresh VM's RAM: page tables, GDT, boot info and the guest @name, which is built in or a file. */
 bool guest_load (const GuestRam *ram, const char *name, GError **error);
 
 GuestEntry guest_get_entry (unsigned vcpu, unsigned n_vcpus);
+
+/* Around each time in which this program runs the guest. */
+void guest_claim (const GuestRam *ram);
+void guest_release (const GuestRam *ram);
 
 /* Both may be called while the guest runs. */
 void guest_get_report (const GuestRam *ram, unsigned n_vcpus, GuestReport *report);

@@ -4,6 +4,7 @@
 
 #include "bus.h"
 #include "cards.h"
+#include "disk.h"
 #include "monitor.h"
 #include "options.h"
 #include "ram-hash.h"
@@ -23,6 +24,7 @@ struct _Machine
   Bus *bus;
   Serial *serial;
   Cards *cards;
+  Disk *disk; /* NULL: none */
   Update *update;
   Monitor *monitor;
   Vm *vm;

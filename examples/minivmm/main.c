@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "fail.h"
+#include "guests.h"
 #include "kvm-state.h"
 #include "machine.h"
 
@@ -16,6 +17,7 @@ stop_guest (void *user_data, GError **error)
   Machine *machine = user_data;
   machine->n_stops++;
   vm_stop (machine->vm);
+  guest_release (&machine->ram);
   return true;
 }
 
@@ -23,6 +25,7 @@ static void
 start_guest (void *user_data)
 {
   Machine *machine = user_data;
+  guest_claim (&machine->ram);
   vm_start (machine->vm);
 }
 
@@ -102,6 +105,8 @@ open_fds (Machine *machine, GError **error)
   machine->serial = serial_new (machine->session, machine->bus, machine->options.serial, error);
   if (!machine->serial)
     return false;
+  if (machine->options.disk && !(machine->disk = disk_new (machine->session, machine->options.disk, error)))
+    return false;
   machine->monitor = monitor_new (machine, machine->options.monitor, error);
   return machine->monitor && lives (machine, "fds", error);
 }
@@ -152,6 +157,7 @@ clear (Machine *machine)
   vm_free (machine->vm);
   cards_free (machine->cards);
   monitor_free (machine->monitor);
+  disk_free (machine->disk);
   serial_free (machine->serial);
   bus_free (machine->bus);
   cpr_session_free (machine->session);

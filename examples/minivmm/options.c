@@ -17,6 +17,7 @@ static const char help_text[] =
     "  --guest GUEST           ticker (default), memcheck or a flat 64-bit binary\n"
     "  --serial WHERE          stdio, file:PATH or null (default)\n"
     "  --device CARD           a card, watchdog or crashlog, if this build has it; may be repeated\n"
+    "  --disk PATH             an image file, locked for this VM\n"
     "  --monitor PATH          a Unix socket\n"
     "  --name NAME             the VM's name (minivmm)\n"
     "  --verify-ram            hash all of RAM before and after an update; makes the pause long\n"
@@ -143,6 +144,9 @@ parse_option (Options *options, int letter, const char *value, GError **error)
       return parse_serial (value, &options->serial, error);
     case 'd':
       return parse_card (options, value, error);
+    case 'i':
+      options->disk = value;
+      return true;
     case 'm':
       options->monitor = value;
       return true;
@@ -191,6 +195,7 @@ options_parse (Options *options, int argc, char **argv, GError **error)
     { "monitor", required_argument, NULL, 'm' },
     { "name", required_argument, NULL, 'n' },
     { "verify-ram", no_argument, NULL, 'v' },
+    { "disk", required_argument, NULL, 'i' },
     { "device", required_argument, NULL, 'd' },
     { "fail-at", required_argument, NULL, 'f' },
     { "fail-by", required_argument, NULL, 'w' },

@@ -29,6 +29,7 @@ typedef struct
   const char *serial;
   unsigned n_cards;
   const char *cards[MINIVMM_CARDS_MAX];
+  const char *disk;
   const char *monitor;
   bool verify_ram;
   bool guardian;

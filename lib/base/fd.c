@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,7 +22,7 @@ socket_option (int fd, int option)
   int value = 0;
   socklen_t len = sizeof value;
 
-  return getsockopt (fd, SOL_SOCKET, option, &value, &len) == 0 ? (uint32_t) value : 0;
+  return cpr_sys->getsockopt (fd, SOL_SOCKET, option, &value, &len) == 0 ? (uint32_t) value : 0;
 }
 
 bool
@@ -167,7 +166,7 @@ cpr_fd_list (GError **error)
   int folder = cpr_sys->open ("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   _Alignas(DirectoryEntry) char buffer[4096];
   GArray *fds;
-  long len;
+  ssize_t len;
 
   if (folder < 0)
     {
@@ -175,7 +174,7 @@ cpr_fd_list (GError **error)
       return NULL;
     }
   fds = g_array_new (FALSE, FALSE, sizeof (int));
-  while ((len = syscall (SYS_getdents64, folder, buffer, sizeof buffer)) > 0)
+  while ((len = cpr_sys->getdents64 (folder, buffer, sizeof buffer)) > 0)
     append_numbers (fds, buffer, (size_t) len, folder);
   if (len < 0)
     {

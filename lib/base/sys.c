@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/futex.h>
 #include <linux/kcmp.h>
 
 static int
@@ -102,10 +103,53 @@ sys_fstat (int fd, struct stat *st)
   return fstat (fd, st);
 }
 
+static int
+sys_stat (const char *path, struct stat *st)
+{
+  return stat (path, st);
+}
+
+static ssize_t
+sys_getdents64 (int fd, void *buffer, size_t size)
+{
+  return syscall (SYS_getdents64, fd, buffer, size);
+}
+
+static int
+sys_getsockopt (int fd, int level, int option, void *value, socklen_t *len)
+{
+  return getsockopt (fd, level, option, value, len);
+}
+
+static int
+sys_futex_wait (const _Atomic uint32_t *word, uint32_t value, const struct timespec *patience)
+{
+  return (int) syscall (SYS_futex, word, FUTEX_WAIT, value, patience, NULL, 0);
+}
+
+static int
+sys_getrlimit (int resource, struct rlimit *limit)
+{
+  return getrlimit ((__rlimit_resource_t) resource, limit);
+}
+
+static int
+sys_setrlimit (int resource, const struct rlimit *limit)
+{
+  return setrlimit ((__rlimit_resource_t) resource, limit);
+}
+
+static int
+sys_getitimer (int which, struct itimerval *value)
+{
+  return getitimer (which, value);
+}
+
 const CprSys cpr_sys_kernel = {
   .memfd_create = memfd_create,
   .ftruncate = ftruncate,
   .fallocate = fallocate,
+  .read = read,
   .write = write,
   .pread = pread,
   .preadv = preadv,
@@ -113,7 +157,12 @@ const CprSys cpr_sys_kernel = {
   .close = close,
   .close_range = sys_close_range,
   .dup3 = dup3,
+  .stat = sys_stat,
   .fstat = sys_fstat,
+  .faccessat = faccessat,
+  .chdir = chdir,
+  .getdents64 = sys_getdents64,
+  .getsockopt = sys_getsockopt,
   .fcntl = sys_fcntl,
   .mmap = mmap,
   .munmap = munmap,
@@ -132,6 +181,11 @@ const CprSys cpr_sys_kernel = {
   .pipe2 = pipe2,
   .poll = sys_poll,
   .posix_spawn = sys_posix_spawn,
+  .futex_wait = sys_futex_wait,
+  .sched_setscheduler = sched_setscheduler,
+  .getrlimit = sys_getrlimit,
+  .setrlimit = sys_setrlimit,
+  .getitimer = sys_getitimer,
   .setitimer = sys_setitimer,
 };
 

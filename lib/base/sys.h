@@ -3,26 +3,34 @@
 #define CPR_BASE_SYS_H
 
 #include <poll.h>
+#include <sched.h>
+#include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* The one table of the system calls that can fail an update. Everything above calls the kernel through it, so
  * that a test can script the answers or fail the n-th call. Each entry answers like its wrapper in libc: -1
  * and errno; posix_spawn the error's number.
  *
- * The guardian is the exception: its code runs without errno and calls the kernel directly (handoff/raw.h).
+ * The guardian and the signal handlers are the exception: their code runs without errno and calls the kernel directly
+ * (handoff/raw.h). What can't fail and leaves nothing behind isn't here either.
  */
 typedef struct
 {
   int (*memfd_create) (const char *name, unsigned flags);
   int (*ftruncate) (int fd, off_t size);
   int (*fallocate) (int fd, int mode, off_t offset, off_t len);
+  ssize_t (*read) (int fd, void *data, size_t len);
   ssize_t (*write) (int fd, const void *data, size_t len);
   ssize_t (*pread) (int fd, void *data, size_t len, off_t offset);
   ssize_t (*preadv) (int fd, const struct iovec *parts, int n, off_t offset);
@@ -30,7 +38,13 @@ typedef struct
   int (*close) (int fd);
   int (*close_range) (unsigned first, unsigned last, int flags);
   int (*dup3) (int from, int to, int flags);
+  int (*stat) (const char *path, struct stat *st);
   int (*fstat) (int fd, struct stat *st);
+  int (*faccessat) (int folder, const char *path, int mode, int flags);
+  int (*chdir) (const char *path);
+  ssize_t (*getdents64) (int fd, void *buffer, size_t size);
+  int (*getsockopt) (int fd, int level, int option, void *value, socklen_t *len);
+  int (*poll) (struct pollfd *fds, nfds_t n, int timeout_ms);
   int (*fcntl) (int fd, int command, long argument);
   void *(*mmap) (void *address, size_t size, int protection, int flags, int fd, off_t offset);
   int (*munmap) (void *address, size_t size);
@@ -47,13 +61,17 @@ typedef struct
   int (*waitid) (idtype_t type, id_t id, siginfo_t *info, int options);
   int (*kill) (pid_t pid, int signal);
   int (*pipe2) (int fds[2], int flags);
-  int (*poll) (struct pollfd *fds, nfds_t n_fds, int timeout_ms);
   int (*posix_spawn) (pid_t *pid,
                       const char *path,
                       const posix_spawn_file_actions_t *actions,
                       const posix_spawnattr_t *attributes,
                       char *const *argv,
                       char *const *envp);
+  int (*futex_wait) (const _Atomic uint32_t *word, uint32_t value, const struct timespec *patience);
+  int (*sched_setscheduler) (pid_t pid, int policy, const struct sched_param *param);
+  int (*getrlimit) (int resource, struct rlimit *limit);
+  int (*setrlimit) (int resource, const struct rlimit *limit);
+  int (*getitimer) (int which, struct itimerval *value);
   int (*setitimer) (int which, const struct itimerval *value, struct itimerval *old);
 } CprSys;
 

@@ -30,11 +30,11 @@ cpr_execve_find_program (const char *name, GError **error)
   path = strchr (name, '/') != NULL ? g_strdup (name) : g_find_program_in_path (name);
   if (path == NULL)
     cpr_throw_errno (error, ENOENT, "program '%s': not in PATH", name);
-  else if (stat (path, &st) < 0)
+  else if (cpr_sys->stat (path, &st) < 0)
     cpr_throw_errno (error, errno, "program '%s'", path);
   else if (S_ISDIR (st.st_mode))
     cpr_throw_errno (error, EISDIR, "program '%s'", path);
-  else if (faccessat (AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+  else if (cpr_sys->faccessat (AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
     cpr_throw_errno (error, errno, "program '%s' can't be executed", path);
   else
     return g_steal_pointer (&path);
@@ -213,7 +213,7 @@ cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *ar
 
   execute (carried, path, exe_fd, argv, envp, error);
   if (alarmed)
-    kill (getpid (), SIGALRM);
+    cpr_sys->kill (getpid (), SIGALRM);
   return false;
 }
 
@@ -248,7 +248,7 @@ go_blocked (CprExecve *exec, GError **error)
   struct itimerval timer;
   GError *reason = NULL;
 
-  getitimer (ITIMER_REAL, &timer);
+  cpr_sys->getitimer (ITIMER_REAL, &timer);
   cpr_baton_set_deadline (exec->baton.page, cpr_now_ns ());
   if (!cpr_baton_move (exec->baton.page, mine, offered))
     {

@@ -320,7 +320,7 @@ await (pid_t pid, int options)
   int result;
 
   do
-    result = waitid (P_PID, (id_t) pid, &info, WEXITED | __WALL | options);
+    result = cpr_sys->waitid (P_PID, (id_t) pid, &info, WEXITED | __WALL | options);
   while (result < 0 && errno == EINTR);
   return result < 0 || info.si_pid != 0; /* ECHILD: somebody else reaped it */
 }
@@ -337,8 +337,7 @@ cpr_guardian_launch (CprGuardian *guardian, GError **error)
     return cpr_throw_errno (error, errno, "guardian: clone");
   guardian->pid = pid;
   while (atomic_load (&guardian->ready) == 0)
-    if (syscall (SYS_futex, &guardian->ready, FUTEX_WAIT, 0, &patience, NULL, 0) < 0 && errno == ETIMEDOUT &&
-        await (pid, WNOHANG))
+    if (cpr_sys->futex_wait (&guardian->ready, 0, &patience) < 0 && errno == ETIMEDOUT && await (pid, WNOHANG))
       {
         guardian->pid = 0;
         return cpr_throw (error, CPR_ERROR_SYSTEM, "guardian: it died at its start");
@@ -374,7 +373,7 @@ cpr_guardian_free (CprGuardian *guardian)
     {
       /* The supervisor listens to the guardian now, which has to say that we are the VM again. */
       if (guardian->notify < 0 || cpr_sys->write (guardian->release, &one, sizeof one) < 0)
-        kill (guardian->pid, SIGKILL);
+        cpr_sys->kill (guardian->pid, SIGKILL);
       await (guardian->pid, 0);
     }
   cpr_fd_clear (&guardian->pidfd);
@@ -394,7 +393,7 @@ cpr_guardians_release (CprBatonPage *page, int release)
 
   for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
     if (page->guardians[i] > 0)
-      kill (page->guardians[i], told ? SIGCONT : SIGKILL); /* one that was stopped would never see it */
+      cpr_sys->kill (page->guardians[i], told ? SIGCONT : SIGKILL); /* one that was stopped would never see it */
 }
 
 /* One that isn't this process's child: that of a program before it, after a rescue. */
@@ -403,7 +402,7 @@ await_other (pid_t guardian)
 {
   struct pollfd fd = { .fd = cpr_sys->pidfd_open (guardian), .events = POLLIN };
 
-  while (fd.fd >= 0 && poll (&fd, 1, -1) < 0 && errno == EINTR)
+  while (fd.fd >= 0 && cpr_sys->poll (&fd, 1, -1) < 0 && errno == EINTR)
     ;
   cpr_fd_clear (&fd.fd);
 }
@@ -413,7 +412,7 @@ cpr_guardian_await (pid_t guardian)
 {
   siginfo_t info;
 
-  if (waitid (P_PID, (id_t) guardian, &info, WEXITED | __WALL | WNOHANG | WNOWAIT) < 0 && errno == ECHILD)
+  if (cpr_sys->waitid (P_PID, (id_t) guardian, &info, WEXITED | __WALL | WNOHANG | WNOWAIT) < 0 && errno == ECHILD)
     await_other (guardian);
   else
     await (guardian, WNOWAIT);
@@ -439,5 +438,5 @@ cpr_guardian_is_child (void)
 {
   siginfo_t info;
 
-  return waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE) == 0;
+  return cpr_sys->waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE) == 0;
 }

@@ -20,8 +20,7 @@ is_sealed_state (int fd)
   char magic[CPR_FORMAT_MAGIC_SIZE];
   int seals = cpr_sys->fcntl (fd, F_GET_SEALS, 0); /* EINVAL for everything but a memfd: quick */
 
-  return seals >= 0 && (seals & CPR_STATE_SEALS) == CPR_STATE_SEALS &&
-         pread (fd, magic, sizeof magic, 0) == (ssize_t) sizeof magic &&
+  return seals >= 0 && (seals & CPR_STATE_SEALS) == CPR_STATE_SEALS && cpr_fd_read_at (fd, magic, sizeof magic, 0) &&
          memcmp (magic, CPR_FORMAT_MAGIC, sizeof magic) == 0;
 }
 

@@ -15,7 +15,7 @@ bool
 cpr_boot_id_get (char boot_id[CPR_BOOT_ID_SIZE + 1], GError **error)
 {
   int fd = cpr_sys->open (BOOT_ID_PATH, O_RDONLY | O_CLOEXEC, 0);
-  ssize_t len = fd >= 0 ? read (fd, boot_id, CPR_BOOT_ID_SIZE) : -1;
+  ssize_t len = fd >= 0 ? cpr_sys->read (fd, boot_id, CPR_BOOT_ID_SIZE) : -1;
   int errnum = errno;
 
   cpr_fd_clear (&fd);

@@ -64,7 +64,7 @@ cpr_program_record (CprProgram *program, char *const *argv, GError **error)
   program->ignored_signals = cpr_signals_get_ignored ();
   program->n_limits = RLIM_NLIMITS;
   for (int i = 0; i < RLIM_NLIMITS; i++)
-    getrlimit ((__rlimit_resource_t) i, &program->limits[i]);
+    cpr_sys->getrlimit (i, &program->limits[i]);
   return true;
 }
 
@@ -168,10 +168,10 @@ cpr_program_read (CprProgram *program, CprCursor *cursor, GError **error)
 void
 cpr_program_restore (const CprProgram *program)
 {
-  if (chdir (program->cwd) < 0)
-    (void) chdir ("/"); /* gone; the old program's relative paths wouldn't work there either */
+  if (cpr_sys->chdir (program->cwd) < 0)
+    cpr_sys->chdir ("/"); /* gone; the old program's relative paths wouldn't work there either */
   umask (program->umask);
   for (unsigned i = 0; i < MIN (program->n_limits, RLIM_NLIMITS); i++) /* a kernel with more of them */
-    setrlimit ((__rlimit_resource_t) i, &program->limits[i]);
+    cpr_sys->setrlimit ((int) i, &program->limits[i]);
   cpr_signals_set_ignored (program->ignored_signals);
 }

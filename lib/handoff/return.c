@@ -114,10 +114,10 @@ lift_fd_limit (void)
 {
   struct rlimit limit;
 
-  if (getrlimit (RLIMIT_NOFILE, &limit) == 0)
+  if (cpr_sys->getrlimit (RLIMIT_NOFILE, &limit) == 0)
     {
       limit.rlim_cur = limit.rlim_max;
-      setrlimit (RLIMIT_NOFILE, &limit);
+      cpr_sys->setrlimit (RLIMIT_NOFILE, &limit);
     }
 }
 

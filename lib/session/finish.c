@@ -2,6 +2,7 @@
 #include "session/finish.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 
 #include "base/fd.h"
@@ -14,6 +15,8 @@
  * about 0.2 ms. */
 #define FILL_STEP    (1024u * 1024)
 #define FILL_REST_US 500
+
+#define HURRY_US 20000
 
 typedef struct
 {
@@ -66,27 +69,31 @@ reap_guardians (CprFinish *finish)
       }
 }
 
-/* Needs RLIMIT_NICE or CAP_SYS_NICE. */
+/* The priority needs RLIMIT_NICE or CAP_SYS_NICE. */
 static void
 hurry (pid_t guardian)
 {
   static const struct sched_param param = { .sched_priority = 0 };
 
-  sched_setscheduler (guardian, SCHED_OTHER, &param);
+  cpr_sys->sched_setscheduler (guardian, SCHED_OTHER, &param);
+  cpr_sys->kill (guardian, SIGCONT);
 }
 
-/* Returns when the guardians are gone. */
+/* Returns when the guardians are gone. One may be on its way to idle priority just now, and then not get to see that it is to
+ * hurry; or somebody stops it. So they are told again and again. */
 static void
 hurry_guardians (CprFinish *finish)
 {
   g_mutex_lock (&finish->lock);
   if (finish->page != NULL)
     finish->page->hurry = 1;
-  for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
-    if (finish->guardians[i] > 0)
-      hurry (finish->guardians[i]);
   while (finish->end_ns == 0)
-    g_cond_wait (&finish->ended, &finish->lock);
+    {
+      for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
+        if (finish->guardians[i] > 0)
+          hurry (finish->guardians[i]);
+      g_cond_wait_until (&finish->ended, &finish->lock, g_get_monotonic_time () + HURRY_US);
+    }
   g_mutex_unlock (&finish->lock);
 }
 

@@ -88,6 +88,14 @@ def descendants(pid):
         family |= more
 
 
+def wake(pid):
+    """What works at idle priority gets the priority of everybody else, as far as we may."""
+    try:
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+    except OSError:
+        pass  # it ended, or we mayn't
+
+
 class Process:
     """One process, looked at from outside."""
 
@@ -133,6 +141,19 @@ class Process:
     def children(self):
         return [p for p in all_processes() if p.parent == self.pid]
 
+    def main_children(self):
+        """Those that its main thread made; quick where the kernel can say so."""
+        try:
+            return [int(pid) for pid in read(self.proc, "task", str(self.pid), "children").split()]
+        except FileNotFoundError:
+            return [p.pid for p in self.children()]
+
+    def comm(self):
+        try:
+            return read(self.proc, "comm").decode(errors="replace").strip()
+        except OSError:
+            return None  # it ended
+
     def environment(self):
         """What it was started with."""
         return [text.decode(errors="replace") for text in read(self.proc, "environ").split(b"\0") if text]
@@ -154,6 +175,9 @@ class Process:
         if copy < 0:
             raise OSError(error, f"pidfd_getfd: {os.strerror(error)}")
         return copy
+
+    def state(self):
+        return status_field(self.pid, "State")[0]
 
     def is_alive(self):
         try:
@@ -215,7 +239,7 @@ class Client:
         self.socket.close()
 
 
-Guest = collections.namedtuple("Guest", "ticks passes progress errors gap_us")
+Guest = collections.namedtuple("Guest", "ticks passes progress errors gap_us doubled")
 Steps = collections.namedtuple("Steps", "status error generation guardian step_us pause_us total_us")
 Version = collections.namedtuple("Version", "build pid accel")
 
@@ -320,7 +344,7 @@ class MiniVmm:
     def guest(self):
         info = self.monitor.info("guest")
         return Guest(int(info["ticks"]), int(info["passes"]), int(info["progress"]), int(info["memory errors"]),
-                     int(info["longest gap"].split()[0]))
+                     int(info["longest gap"].split()[0]), info.get("run by two programs"))
 
     def status(self):
         return self.monitor.info("status")["VM status"]
@@ -366,6 +390,7 @@ class MiniVmm:
         """The guest runs: it has ticked since."""
         def look():
             guest = self.guest()
+            claim(not guest.doubled, f"two programs ran the guest, {guest.doubled}")
             claim(guest.ticks >= after, f"the ticks went back from {after} to {guest.ticks}")
             return guest if guest.ticks > after else None
         return poll(look, f"the guest doesn't tick on from {after}")
@@ -382,17 +407,13 @@ class MiniVmm:
         return status
 
     def settle(self):
-        """Waits until nothing is left of the last update. What is left works at idle priority: it gets the priority of
-        everybody else, so that a busy machine doesn't make the test long."""
+        """Waits until nothing is left of the last update, on a busy machine too."""
         def look():
             migration = self.migration()
             left = [child.pid for child in self.process.children()]
             left += [tid for tid, name in self.process.threads().items() if name == "cpr-finish"]
             for tid in left:
-                try:
-                    os.sched_setscheduler(tid, os.SCHED_OTHER, os.sched_param(0))
-                except OSError:
-                    pass  # it ended, or we mayn't
+                wake(tid)
             # The time of the last step is there when its thread is at its end; that has its name a bit after its begin.
             return not left and (migration.status in ("none", "failed") or migration.step_us["finish"] > 0)
         poll(look, "for the end of what is left of the update")

@@ -5,15 +5,18 @@ same process; where nothing can be done there, the guardian executes the old pro
 process has the guest, memory and ticks go on, whoever asked is told why, nothing is left over, and the next update works.
 After the commit the death of the VMM is the end of the VM."""
 import os
+import re
+import shutil
 import signal
+import tempfile
 
-from minivmm import BUILD_1, BUILD_2, Closed, Hold, MiniVmm, all_processes, claim, main, orphans, poll, write_script
+from minivmm import BUILD_1, BUILD_2, Closed, Hold, MiniVmm, Process, claim, main, orphans, poll, write_script
 
 STEPS = ("new", "ram", "fds", "devices", "load", "start")
 
 
-def machine(accel, *options):
-    return MiniVmm(accel, "--ram", "64M", "--vcpus", "2", "--guest", "memcheck", "--deadline", "1000", *options)
+def machine(accel, *options, **more):
+    return MiniVmm(accel, "--ram", "64M", "--vcpus", "2", "--guest", "memcheck", "--deadline", "1000", *options, **more)
 
 
 def only_one_has_the_guest(vm):
@@ -155,7 +158,33 @@ def a_paused_guest_is_rescued_paused(accel):
         go_on(vm, before.ticks)
 
 
+def a_guest_that_no_program_can_take_is_parked(accel):
+    """Neither the new program nor, for a while, the old one: it waits, and is there again, or gone, when somebody says so."""
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        with tempfile.TemporaryDirectory(prefix="cpr-") as directory:
+            binary = shutil.copy(BUILD_1, directory)
+            with machine(accel, binary=binary) as vm:
+                ticks = vm.wait_for_ticks().ticks
+                os.chmod(binary, 0)
+                vm.send_update(BUILD_2, options=["--fail-at", "load", "--fail-by", "kill"])
+                holder = int(poll(lambda: re.search(r"held by process (\d+)\n", vm.messages()), "for the guest to be parked")[1])
+                claim(not vm.process.is_alive() and Process(holder).comm() == "cpr-guardian", f"{holder} isn't the guardian")
+                if number == signal.SIGUSR1:
+                    os.kill(holder, number)  # the program still can't be executed
+                    poll(lambda: vm.messages().count("held by process") == 2, "for the guest to be parked again")
+                os.chmod(binary, 0o755)
+                os.kill(holder, number)
+                if number == signal.SIGTERM:
+                    vm.wait_for_end()
+                    claim(not vm.is_listening(), "somebody still listens")
+                else:
+                    expect(vm, "rescued", ["killed by signal 9"], vm.monitor.receive(), False)
+                    claim(vm.pid == holder, f"the VM is process {vm.pid}")
+                    vm.update(BUILD_1)  # not the copy
+                    go_on(vm, ticks)
+
+
 main(a_segmentation_fault_leads_back, an_abort_leads_back, an_exit_is_rescued, a_kill_is_rescued, a_stopped_program_is_rescued,
      a_hanging_program_is_rescued, a_child_that_crashes_concerns_nobody, programs_without_libcpr_are_rescued,
      a_kill_between_execve_and_main_is_rescued, a_wrapper_that_forks_is_too_slow, the_death_of_the_owner_is_the_end,
-     a_paused_guest_is_rescued_paused)
+     a_paused_guest_is_rescued_paused, a_guest_that_no_program_can_take_is_parked)

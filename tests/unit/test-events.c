@@ -285,7 +285,7 @@ END_TEST
 /* ---- Notifiers. */
 
 static bool
-listen (CprSession *of, CprEvent event, CprMode mode, void *user_data, GError **veto)
+hear (CprSession *of, CprEvent event, CprMode mode, void *user_data, GError **veto)
 {
   char name = *(const char *) user_data;
   bool acts = special.act != NULL && special.name == name && special.event == event;
@@ -301,7 +301,7 @@ listen (CprSession *of, CprEvent event, CprMode mode, void *user_data, GError **
 static uint64_t
 notify (const char *name, int priority)
 {
-  uint64_t notifier = cpr_notifier_add (session, CPR_MODES_ALL, priority, listen, (void *) name, &error);
+  uint64_t notifier = cpr_notifier_add (session, CPR_MODES_ALL, priority, hear, (void *) name, &error);
 
   assert_no_error (error);
   ck_assert_uint_ne (notifier, 0);
@@ -429,7 +429,7 @@ look_around (GError **veto)
   ck_assert (cpr_blocker_add (session, CPR_MODES_EXEC, "late", &refused) != 0 ||
              g_error_matches (refused, CPR_ERROR, CPR_ERROR_STATE));
   ck_assert ((refused != NULL) == stands_still);
-  ck_assert ((cpr_notifier_add (session, CPR_MODES_EXEC, 0, listen, (void *) "z", NULL) == 0) == stands_still);
+  ck_assert ((cpr_notifier_add (session, CPR_MODES_EXEC, 0, hear, (void *) "z", NULL) == 0) == stands_still);
   g_clear_error (&refused);
   cpr_session_get_update_info (session, &info);
   if (special.event == CPR_EVENT_FAILED)
