@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Two programs with tables of fields of their own: one saves, the other loads, and what comes of it is what the specification says.
  *
- * The input: a byte that says how much of the rest makes the tables, then that; then come the values. The
- * last bytes say how a table is spoiled. */
+ * The input: a byte that says how much of the rest makes the tables, then that; then come the values. The last bytes say how a table
+ * is spoiled. */
 #include <string.h>
 
 #include "convert-model.h"
