@@ -172,10 +172,10 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   g_assert_no_error (error);
   g_assert (ok && reader.kind == CPR_STREAM_STATE);
 
-  fuzz_watch_memory ();
+  fuzz_begin ();
   cpr_manifest_init (&manifest);
   ok = cpr_manifest_read (&manifest, &reader, &error);
-  fuzz_check_memory (16 * 1024 + 24 * size);
+  fuzz_end (16 * 1024 + 24 * size);
   g_assert (ok == (error == NULL));
   if (ok != judge (payloads))
     g_error ("the library says '%s', the specification something else", ok ? "right" : error->message);
