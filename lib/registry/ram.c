@@ -340,11 +340,13 @@ read_block (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **err
   CprFdEntry *entry;
 
   if (cursor->failed || size == 0 || size > SIZE_MAX / 2 || backend >= CPR_RAM_PRIVATE ||
-      (flags & ~(unsigned) ALL_RAM_FLAGS) != 0 || find_block (table, name) != NULL)
+      (flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
   entry = find_fd (fds, name);
-  if (entry == NULL || entry->claimed)
+  if (entry == NULL)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has no fd", name);
+  if (entry->claimed) /* by another block of that name */
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
 
   entry->claimed = true;
   block = g_new0 (CprRamBlock, 1);

@@ -56,8 +56,8 @@ check_kernel (CprBlockers *blockers, GError **error)
 {
   g_autofree char *reason = NULL;
 
-  if (cpr_sys->close_range (~0U, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
-    return true;
+  if (cpr_sys->close_range (~0U, ~0U, CLOSE_RANGE_CLOEXEC) == 0 || (errno != ENOSYS && errno != EINVAL))
+    return true; /* it is there, or may be the next time */
   reason = g_strdup_printf ("kernel: close_range() with CLOSE_RANGE_CLOEXEC (Linux 5.11): %s", g_strerror (errno));
   return cpr_blockers_add (blockers, blockers, CPR_MODES_EXEC, reason, error) != 0;
 }

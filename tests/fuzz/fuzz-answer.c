@@ -166,12 +166,12 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   GArray *chunks = read_frame (data, size);
 
-  fuzz_watch_memory ();
+  fuzz_begin ();
   read_answer (data, size, chunks);
-  fuzz_check_memory ((1u << 20) + 64 * size);
-  fuzz_watch_memory ();
+  fuzz_end ((1u << 20) + 64 * size);
+  fuzz_begin ();
   read_question (data, size, chunks);
-  fuzz_check_memory ((1u << 20) + 64 * size);
+  fuzz_end ((1u << 20) + 64 * size);
   g_clear_pointer (&chunks, g_array_unref);
   return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Two programs with tables of fields of their own: one saves, the other loads, and what comes of it is what the specification says.
  *
- * The input: a byte that says how much of the rest makes the tables, then that; then come the values. The
- * last bytes say how a table is spoiled. */
+ * The input: a byte that says how much of the rest makes the tables, then that; then come the values. The last bytes say how a table
+ * is spoiled. */
 #include <string.h>
 
 #include "convert-model.h"
@@ -380,7 +380,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   for_tables = (Choices){ data + 1, cut };
   for_values = (Choices){ data + 1 + cut, size - 1 - last - cut };
   for_spoiling = (Choices){ data + size - last, last };
-  fuzz_watch_memory ();
+  fuzz_begin ();
   tables_init (&tables, &for_tables);
   pair = tables_make_pair (&tables);
   writer = make_type (pair.writer, &for_values);
@@ -390,6 +390,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   save_and_check (&writer, &reader, &for_values);
   check_spoiled (&tables, &for_spoiling, choose (&for_spoiling, 2) == 0 ? pair.writer : pair.reader);
   tables_clear (&tables);
-  fuzz_check_memory (64u << 20);
+  fuzz_end (64u << 20);
   return 0;
 }

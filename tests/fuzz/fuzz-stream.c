@@ -277,10 +277,10 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   Outcome memory = { .code = -1 }, file = { .code = -1 };
 
-  fuzz_watch_memory ();
+  fuzz_begin ();
   read_from_memory (data, size, &memory);
   read_from_fd (data, size, &file);
-  fuzz_check_memory (64 * 1024 + 24 * size);
+  fuzz_end (64 * 1024 + 24 * size);
 
   if (memory.opened != judge_frame (data, size))
     g_error ("the library says '%s', the specification something else", memory.opened ? "right" : memory.message);

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fuzz.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define SECONDS 2
 
 /* AddressSanitizer's; missing without it. */
 int __sanitizer_install_malloc_and_free_hooks (void (*allocated) (const volatile void *, size_t),
@@ -37,26 +42,47 @@ end (const char *domain, GLogLevelFlags level, const char *message, void *user_d
     abort ();
 }
 
+static void
+end_slow (int number)
+{
+  static const char message[] = "too slow\n";
+
+  (void) !write (STDERR_FILENO, message, sizeof message - 1);
+  abort ();
+}
+
 int
 LLVMFuzzerInitialize (int *argc, char ***argv)
 {
+  signal (SIGPROF, end_slow);
   g_log_set_default_handler (end, NULL);
   if (__sanitizer_install_malloc_and_free_hooks != NULL)
     __sanitizer_install_malloc_and_free_hooks (count_allocated, count_freed);
   return 0;
 }
 
-void
-fuzz_watch_memory (void)
+/* Valgrind takes its time. */
+static void
+limit_time (long seconds)
 {
+  struct itimerval limit = { .it_value.tv_sec = getenv ("RUNNING_ON_VALGRIND") != NULL ? 50 * seconds : seconds };
+
+  setitimer (ITIMER_PROF, &limit, NULL);
+}
+
+void
+fuzz_begin (void)
+{
+  limit_time (SECONDS);
   live = most = 0;
   watching = true;
 }
 
 void
-fuzz_check_memory (size_t limit)
+fuzz_end (size_t limit)
 {
   watching = false;
+  limit_time (0);
   if (most > (int64_t) limit)
     g_error ("%" G_GINT64_FORMAT " bytes were allocated at once, %zu are justified", most, limit);
 }

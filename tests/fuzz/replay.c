@@ -1,29 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* In place of a fuzzer: runs a target on files, and on the files in folders. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "fuzz.h"
-
-#define SECONDS_EACH 2
 
 /* Only a fuzzer's mutations call it. */
 size_t
 LLVMFuzzerMutate (uint8_t *data, size_t size, size_t max_size)
 {
   return size;
-}
-
-/* Of processor time: past it SIGPROF ends the process. Valgrind takes its time. */
-static void
-limit_time (unsigned seconds)
-{
-  bool slow = getenv ("RUNNING_ON_VALGRIND") != NULL;
-  struct itimerval limit = { .it_value.tv_sec = seconds * (slow ? 50 : 1) };
-
-  setitimer (ITIMER_PROF, &limit, NULL);
 }
 
 static unsigned
@@ -42,9 +28,7 @@ replay_file (const char *path)
     memcpy (exact, contents, size);
   printf ("%s\n", path);
   fflush (stdout);
-  limit_time (SECONDS_EACH);
   LLVMFuzzerTestOneInput (exact, size);
-  limit_time (0);
   return 1;
 }
 

@@ -104,7 +104,7 @@ class FaultVmm(MiniVmm):
         self.page.order(storm=storm)
         self.storm = storm
         self.baselines = {}
-        super().__init__(accel, "--ram", "16M", "--prealloc", "--vcpus", "2", "--guest", "memcheck", *options, binary=BUILD_1,
+        super().__init__(accel, "--ram", "16M", "--prealloc", "--vcpus", "2", "--guest", "memcheck", "--no-preflight", *options, binary=BUILD_1,
                          environment=dict(os.environ, CPR_FAULT=self.page.file.name, ASAN_OPTIONS=NO_REPORT))
 
     def other(self):
