@@ -280,15 +280,16 @@ serial_describe (Serial *serial, GString *text)
 bool
 serial_set (Serial *serial, const char *field, uint64_t value, GError **error)
 {
-#define SETTABLE(member)                            \
-  {                                                 \
-#    member, &serial->member, sizeof serial->member \
-  }
+  /* clang-format off */
+#define MOST(member) _Generic ((member), bool: 1, default: UINT64_MAX >> (64 - 8 * sizeof (member)))
+#define SETTABLE(member) { #member, &serial->member, sizeof serial->member, MOST (serial->member) }
+  /* clang-format on */
   const struct
   {
     const char *name;
     void *at;
     size_t size;
+    uint64_t most;
   } settable[] = {
     SETTABLE (tx_bytes),
     SETTABLE (flow),
@@ -305,12 +306,13 @@ serial_set (Serial *serial, const char *field, uint64_t value, GError **error)
 #endif
   };
 #undef SETTABLE
+#undef MOST
 
   for (size_t i = 0; i < G_N_ELEMENTS (settable); i++)
     if (!strcmp (settable[i].name, field))
       {
-        if (value > UINT64_MAX >> (64 - 8 * settable[i].size))
-          return throw_error (error, "serial: %s has %zu bytes", field, settable[i].size);
+        if (value > settable[i].most)
+          return throw_error (error, "serial: %s is at most %" PRIu64, field, settable[i].most);
         pthread_mutex_lock (&serial->mutex);
         memcpy (settable[i].at, &value, settable[i].size);
         pthread_mutex_unlock (&serial->mutex);
