@@ -538,6 +538,23 @@ session_new_active (Guest *guest, const char *name)
   return session;
 }
 
+bool
+update_up_to_execve (CprSession *session, unsigned pause_budget_ms, GError **error)
+{
+  static char *argv[] = { (char *) "/bin/true", NULL };
+  const CprUpdate update = { .size = sizeof update,
+                             .mode = CPR_MODE_EXEC,
+                             .flags = update_flags () | CPR_UPDATE_NO_PREFLIGHT,
+                             .argv = argv,
+                             .pause_budget_ms = pause_budget_ms };
+  bool ok;
+
+  faults_begin (0, 0, ENOEXEC);
+  ok = cpr_session_update (session, &update, error);
+  faults_end ();
+  return ok;
+}
+
 void
 machine_init (Machine *machine)
 {

@@ -140,6 +140,9 @@ CprSessionConfig guest_config (Guest *guest, const char *name);
 CprSession *session_new (Guest *guest, const char *name);
 CprSession *session_new_active (Guest *guest, const char *name);
 
+/* An update that comes as far as the execve, which fails with ENOEXEC. It is played: nothing is ever executed. */
+bool update_up_to_execve (CprSession *session, unsigned pause_budget_ms, GError **error);
+
 /* What a session registers, as the tables hold it: two fds, a RAM block, two devices. */
 typedef struct
 {

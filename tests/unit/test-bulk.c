@@ -414,6 +414,39 @@ START_TEST (damage_of_a_piece_is_found_by_reading_it_at_the_latest)
 }
 END_TEST
 
+/* With a checksum that is right. */
+static void
+pad_with (size_t start, size_t end, size_t at)
+{
+  uint64_t checksum;
+
+  programs.writer.data[at] = 1;
+  checksum = cpr_checksum (programs.writer.data + start, end - start);
+  memcpy (programs.writer.data + end, &checksum, sizeof checksum);
+}
+
+START_TEST (the_padding_of_a_piece_is_zero_before_its_data_and_behind_them)
+{
+  size_t start, end;
+
+  from.out_len = to.in_len = 101;
+  expect (&screen_type);
+  for (int in_fd = 0; in_fd < 2; in_fd++)
+    for (int behind = 0; behind < 2; behind++)
+      {
+        ck_assert (programs_save (&programs, &error));
+        end = programs.writer.len - 32 - 8;
+        start = end - 16 - 24 - 104;
+        pad_with (start, end, behind == 1 ? end - 1 : start + 16 + 23);
+        if (in_fd == 1)
+          programs.fd = stream_to_fd (programs.writer.data, programs.writer.len);
+        ck_assert (!programs_load (&programs, &error));
+        assert_error (&error, CPR_ERROR_CORRUPT, behind == 1 ? "the chunk at offset" : "the bulk data at offset");
+        cpr_fd_clear (&programs.fd);
+      }
+}
+END_TEST
+
 START_TEST (damage_of_the_second_piece_names_it_and_nothing_after_it_arrives)
 {
   expect (&screen_type);
@@ -529,6 +562,7 @@ main (void)
   tcase_add_test (tests, a_piece_has_1_byte_to_4_mib);
   tcase_add_test (tests, optional_chunks_between_pieces_are_skipped);
   tcase_add_test (tests, damage_of_a_piece_is_found_by_reading_it_at_the_latest);
+  tcase_add_test (tests, the_padding_of_a_piece_is_zero_before_its_data_and_behind_them);
   tcase_add_test (tests, damage_of_the_second_piece_names_it_and_nothing_after_it_arrives);
   tcase_add_test (tests, streams_of_256_mib_are_written_and_read_with_less_than_16_more);
   return run_suite (suite);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Blockers and notifiers, through the public functions. No execve here succeeds: the kernel's answer is played. */
-#include "helpers.h"
+/* Who is told of what, through the public functions. */
+#include "successor.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 static Guest guest;
 static CprSession *session;
@@ -39,35 +37,23 @@ teardown (void)
   g_string_free (told, TRUE);
 }
 
-static void
-restart_with (unsigned required_modes)
-{
-  CprSessionConfig config = guest_config (&guest, "vm");
-
-  cpr_session_free (session);
-  guest.running = false;
-  config.required_modes = required_modes;
-  session = cpr_session_new (&config, &error);
-  assert_no_error (error);
-  ck_assert (cpr_session_load (session, NULL) && cpr_session_start (session, NULL));
-}
-
+/* From inside a callback: the kernel is played already. */
 static bool
-update (void)
+call_update (void)
 {
   static char *argv[] = { (char *) "/bin/true", NULL };
   const CprUpdate to = {
     .size = sizeof to, .mode = CPR_MODE_EXEC, .flags = update_flags () | CPR_UPDATE_NO_PREFLIGHT, .argv = argv
   };
-  bool ok;
 
-  faults_begin (0, 0, ENOEXEC);
-  ok = cpr_session_update (session, &to, &error);
-  faults_end ();
-  return ok;
+  return cpr_session_update (session, &to, &error);
 }
 
-/* ---- Blockers. */
+static bool
+update (void)
+{
+  return update_up_to_execve (session, 0, &error);
+}
 
 static void
 collect (uint64_t blocker, unsigned modes, const char *reason, void *user_data)
@@ -94,195 +80,6 @@ block (const char *reason)
   ck_assert_uint_ne (blocker, 0);
   return blocker;
 }
-
-START_TEST (add_names_what_is_wrong)
-{
-  ck_assert_uint_eq (cpr_blocker_add (session, 0, "why", &error), 0);
-  assert_error (&error, CPR_ERROR_INVALID, "blocker: 0x0 isn't a set of modes");
-  ck_assert_uint_eq (cpr_blocker_add (session, 1u << 30, "why", &error), 0);
-  assert_error (&error, CPR_ERROR_INVALID, "blocker: 0x40000000");
-  ck_assert_uint_eq (cpr_blocker_add (session, CPR_MODES_EXEC, "", &error), 0);
-  assert_error (&error, CPR_ERROR_INVALID, "blocker: its reason is empty");
-  ck_assert_uint_eq (cpr_notifier_add (session, 1u << 30, 0, (CprNotifierFunc) abort, NULL, &error), 0);
-  assert_error (&error, CPR_ERROR_INVALID, "notifier: 0x40000000");
-  assert_blockers (CPR_MODES_ALL, "");
-}
-END_TEST
-
-START_TEST (a_reason_is_copied_and_is_one_line)
-{
-  char reason[] = "gpu: no\nway\tout";
-
-  block (reason);
-  reason[0] = 'x';
-  assert_blockers (CPR_MODES_EXEC, "gpu: no way out|");
-}
-END_TEST
-
-START_TEST (blockers_are_shown_in_the_order_of_adding_by_mode)
-{
-  block ("a");
-  ck_assert_uint_ne (cpr_blocker_add (session, CPR_MODES_ALL, "b", NULL), 0);
-  block ("a");
-  assert_blockers (CPR_MODES_EXEC, "a|b|a|");
-  assert_blockers (1u << 5, "b|");
-}
-END_TEST
-
-START_TEST (remove_finds_only_what_was_added)
-{
-  const CprRamOptions options = { .size = sizeof options, .backend = CPR_RAM_PRIVATE };
-  uint64_t a = block ("a"), b = block ("b");
-
-  ck_assert_uint_ne (a, b);
-  ck_assert (cpr_blocker_remove (session, a, &error));
-  ck_assert (!cpr_blocker_remove (session, a, &error));
-  assert_error (&error, CPR_ERROR_NOT_FOUND, "blocker 1: there is none");
-  ck_assert_ptr_nonnull (cpr_ram_new (session, "vga", PAGE, &options, NULL));
-  for (uint64_t other = 0; other < 10; other++)
-    if (other != b)
-      ck_assert (!cpr_blocker_remove (session, other, NULL));
-  assert_blockers (CPR_MODES_EXEC, "b|*RAM block 'vga': private memory doesn't survive in exec mode|");
-}
-END_TEST
-
-static void
-remove_it (uint64_t blocker, unsigned modes, const char *reason, void *user_data)
-{
-  ck_assert (cpr_blocker_remove (session, blocker, NULL));
-  if (strcmp (reason, "a") == 0)
-    block ("c");
-}
-
-START_TEST (foreach_may_add_and_remove)
-{
-  block ("a");
-  block ("b");
-  cpr_blocker_foreach (session, CPR_MODES_EXEC, remove_it, NULL);
-  assert_blockers (CPR_MODES_EXEC, "c|");
-}
-END_TEST
-
-START_TEST (a_blocked_update_names_all_reasons_in_one_line_and_stops_nothing)
-{
-  g_autofree char *before = process_describe ();
-  uint64_t gpu = block ("vGPU 'gpu0': its state can't be saved"), plug = block ("slot 3: hot-plug is under way");
-
-  ck_assert (!update ());
-  ck_assert_str_eq (error->message, "mode exec: it is blocked: vGPU 'gpu0': its state can't be saved; slot 3: hot-plug "
-                                    "is under way");
-  assert_error (&error, CPR_ERROR_BLOCKED, "");
-  ck_assert (!faults.executed);
-  ck_assert_int_eq (guest.stops, 0);
-  assert_process_is (before);
-  ck_assert (cpr_blocker_remove (session, gpu, NULL) && cpr_blocker_remove (session, plug, NULL));
-  ck_assert (!update ());
-  assert_error (&error, CPR_ERROR_SYSTEM, "execve");
-  ck_assert (faults.executed);
-}
-END_TEST
-
-START_TEST (a_blocker_of_a_required_mode_is_refused_with_both_names)
-{
-  restart_with (CPR_MODES_EXEC);
-  ck_assert_uint_eq (cpr_blocker_add (session, CPR_MODES_ALL, "gpu: no state", &error), 0);
-  ck_assert_str_eq (error->message, "mode exec: it is required here, and this would block it: gpu: no state");
-  assert_error (&error, CPR_ERROR_BLOCKED, "");
-  assert_blockers (CPR_MODES_ALL, "");
-  restart_with (CPR_MODES_ALL);
-  ck_assert_uint_eq (cpr_blocker_add (session, CPR_MODES_EXEC, "gpu: no state", &error), 0);
-  assert_error (&error, CPR_ERROR_BLOCKED, "mode exec: ");
-}
-END_TEST
-
-START_TEST (new_refuses_required_modes_that_there_are_not)
-{
-  CprSessionConfig config = guest_config (&guest, "vm");
-
-  config.required_modes = 1;
-  ck_assert_ptr_null (cpr_session_new (&config, &error));
-  assert_error (&error, CPR_ERROR_INVALID, "required_modes: 0x1");
-}
-END_TEST
-
-START_TEST (private_ram_blocks_as_long_as_it_is_there)
-{
-  const CprRamOptions options = { .size = sizeof options, .backend = CPR_RAM_PRIVATE };
-  CprRamBlock *ram = cpr_ram_new (session, "vga", PAGE, &options, NULL), *other;
-
-  other = cpr_ram_new (session, "rom", PAGE, &options, NULL);
-  ck_assert (!update ());
-  assert_error (&error, CPR_ERROR_BLOCKED, "RAM block 'vga': private memory");
-  ck_assert (cpr_ram_remove (session, ram, NULL));
-  assert_blockers (CPR_MODES_EXEC, "*RAM block 'rom': private memory doesn't survive in exec mode|");
-  ck_assert (cpr_ram_remove (session, other, NULL));
-  assert_blockers (CPR_MODES_EXEC, "");
-}
-END_TEST
-
-static void
-assert_ram_refused (const CprRamOptions *options, const char *text)
-{
-  g_autofree char *before = process_describe ();
-
-  ck_assert_ptr_null (cpr_ram_new (session, "vga", PAGE, options, &error));
-  ck_assert_ptr_nonnull (strstr (error->message, "mode exec: it is required here"));
-  assert_error (&error, CPR_ERROR_BLOCKED, text);
-  assert_process_is (before);
-  assert_blockers (CPR_MODES_EXEC, "");
-}
-
-START_TEST (ram_that_cannot_survive_is_refused_where_it_must)
-{
-  int zero = open ("/dev/zero", O_RDWR | O_CLOEXEC);
-  CprRamOptions options = { .size = sizeof options, .backend = CPR_RAM_PRIVATE, .fd = zero, .path = "/dev/zero" };
-
-  restart_with (CPR_MODES_EXEC);
-  assert_ram_refused (&options, "RAM block 'vga': private memory");
-  options.backend = CPR_RAM_FD;
-  assert_ram_refused (&options, "RAM block 'vga': /dev/zero");
-  options.backend = CPR_RAM_FILE;
-  assert_ram_refused (&options, "RAM block 'vga': /dev/zero");
-  ck_assert_ptr_nonnull (cpr_ram_new (session, "vga", PAGE, NULL, NULL));
-  restart_with (0);
-  options.backend = CPR_RAM_FD;
-  ck_assert_ptr_nonnull (cpr_ram_new (session, "vga", PAGE, &options, NULL));
-  ck_assert (!update ());
-  assert_error (&error, CPR_ERROR_BLOCKED, "RAM block 'vga': /dev/zero is other memory each time it is mapped");
-  close (zero);
-}
-END_TEST
-
-static int
-no_close_range (unsigned first, unsigned last, int flags)
-{
-  errno = ENOSYS;
-  return -1;
-}
-
-START_TEST (a_kernel_without_close_range_blocks)
-{
-  CprSessionConfig config = guest_config (&guest, "vm");
-  CprSys old_kernel = cpr_sys_kernel;
-
-  cpr_session_free (session);
-  old_kernel.close_range = no_close_range;
-  cpr_sys = &old_kernel;
-  session = cpr_session_new (&config, &error);
-  assert_no_error (error);
-  config.required_modes = CPR_MODES_EXEC;
-  ck_assert_ptr_null (cpr_session_new (&config, &error));
-  cpr_sys = &cpr_sys_kernel;
-  assert_error (&error, CPR_ERROR_BLOCKED,
-                "mode exec: it is required here, and this would block it: kernel: close_range()");
-  guest.running = false;
-  ck_assert (cpr_session_load (session, NULL) && cpr_session_start (session, NULL));
-  ck_assert (!update ());
-  assert_error (&error, CPR_ERROR_BLOCKED, "kernel: close_range()");
-}
-END_TEST
-
-/* ---- Notifiers. */
 
 static bool
 hear (CprSession *of, CprEvent event, CprMode mode, void *user_data, GError **veto)
@@ -323,6 +120,15 @@ when (char name, CprEvent event, void (*act) (GError **))
   special.event = event;
   special.act = act;
 }
+
+START_TEST (add_refuses_modes_that_there_are_not)
+{
+  ck_assert_uint_eq (cpr_notifier_add (session, 0, 0, listen, NULL, &error), 0);
+  assert_error (&error, CPR_ERROR_INVALID, "notifier: 0x0 isn't a set of modes");
+  ck_assert_uint_eq (cpr_notifier_add (session, 1u << 30, 0, listen, NULL, &error), 0);
+  assert_error (&error, CPR_ERROR_INVALID, "notifier: 0x40000000");
+}
+END_TEST
 
 START_TEST (lower_priorities_are_told_first_and_failure_the_other_way_round)
 {
@@ -422,10 +228,8 @@ look_around (GError **veto)
   ck_assert (guest.running == !stands_still);
   ck_assert_int_eq (cpr_session_get_state (session),
                     stands_still ? CPR_SESSION_STATE_UPDATING : CPR_SESSION_STATE_ACTIVE);
-  ck_assert (!update ());
-  ck_assert_ptr_nonnull (error);
-  ck_assert_int_eq (error->code, CPR_ERROR_STATE);
-  g_clear_error (&error);
+  ck_assert (!call_update ());
+  assert_error (&error, CPR_ERROR_STATE, "cpr_session_update");
   ck_assert (cpr_blocker_add (session, CPR_MODES_EXEC, "late", &refused) != 0 ||
              g_error_matches (refused, CPR_ERROR, CPR_ERROR_STATE));
   ck_assert ((refused != NULL) == stands_still);
@@ -573,179 +377,70 @@ try_update (GError **veto)
 {
   ck_assert (guest.running);
   ck_assert_int_eq (cpr_session_get_state (session), CPR_SESSION_STATE_ACTIVE);
-  ck_assert (!update ());
+  ck_assert (!call_update ());
   assert_error (&error, CPR_ERROR_STATE, "cpr_session_update: not permitted in a notifier's callback");
 }
 
-/* The session becomes one that took up a state, with the notifiers a and b. @attempt: 1: on the way there. */
+/* The session becomes one that took up a state, with the notifiers a and b. */
 static void
-take_up (Offer *offer, Machine *machine, unsigned attempt)
+take_up (Successor *successor, unsigned attempt)
 {
-  CprBatonWord first = { CPR_BATON_OFFERED, 1, getpid () }, second = { CPR_BATON_OFFERED, 2, getpid () };
-  CprSessionConfig config = guest_config (&guest, MACHINE_NAME);
-  g_autofree char *number = NULL;
-  CprManifest head;
-
   cpr_session_free (session);
   guest.running = false;
-  machine_init (machine);
-  machine_head (&head);
-  offer_make (offer, machine, &head);
-  if (attempt == 2)
-    ck_assert (cpr_baton_move (offer->exec.baton.page, first, second));
-  strcpy (offer->exec.baton.page->reason, "device 'sda': no");
-  number = g_strdup_printf ("%d", offer->state_fd);
-  g_setenv (CPR_STATE_VARIABLE, number, TRUE);
-  machine->block->owned = false;
-  session = cpr_session_new (&config, &error);
-  assert_no_error (error);
+  successor_init (successor, &guest, attempt);
+  strcpy (successor->page->reason, "device 'sda': no");
+  session = successor->session;
   notify ("b", 2);
   notify ("a", 1);
 }
 
 static void
-start (Serial *serial, Disk *disk)
+end (Successor *successor)
 {
-  ck_assert_ptr_nonnull (cpr_ram_new (session, "pc.ram", 4 * PAGE, NULL, &error));
-  ck_assert_int_ge (cpr_fd_take (session, "console", 0, &error), 0);
-  ck_assert_int_ge (cpr_fd_take (session, "console", 1, &error), 0);
-  ck_assert (cpr_device_add (session, "com1", &serial_type, serial, &error));
-  ck_assert (cpr_device_add (session, "sda", &disk_type, disk, &error));
-  ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
-}
-
-static void
-end (Offer *offer, Machine *machine)
-{
-  cpr_session_free (session);
   session = NULL;
-  offer_clear (offer, machine);
+  successor_clear (successor);
 }
 
 START_TEST (the_new_program_is_told_done)
 {
-  Serial serial;
-  Disk disk;
-  Machine machine;
-  Offer offer;
+  Successor successor;
 
-  take_up (&offer, &machine, 1);
+  take_up (&successor, 1);
   when ('b', CPR_EVENT_DONE, try_update);
+  ck_assert (cpr_session_load (session, NULL));
   assert_told ("");
-  start (&serial, &disk);
+  ck_assert (cpr_session_start (session, NULL));
   assert_told ("a:done b:done ");
-  end (&offer, &machine);
+  end (&successor);
 }
 END_TEST
 
 START_TEST (the_old_program_executed_again_is_told_failed)
 {
-  Serial serial;
-  Disk disk;
-  Machine machine;
-  Offer offer;
+  Successor successor;
 
-  take_up (&offer, &machine, 2);
+  take_up (&successor, 2);
   when ('b', CPR_EVENT_FAILED, try_update);
-  start (&serial, &disk);
+  ck_assert (cpr_session_load (session, NULL) && cpr_session_start (session, NULL));
   assert_told ("b:failed a:failed ");
-  end (&offer, &machine);
+  end (&successor);
 }
 END_TEST
 
 START_TEST (a_new_program_that_fails_tells_nobody)
 {
-  Machine machine;
-  Offer offer;
+  Successor successor;
 
-  take_up (&offer, &machine, 1);
+  take_up (&successor, 1);
+  ck_assert (cpr_device_remove (session, "sda", NULL));
   faults_begin (0, 0, EPERM);
   ck_assert (!cpr_session_load (session, &error));
   faults_end ();
-  g_clear_error (&error);
+  assert_error (&error, CPR_ERROR_MISMATCH, "device 'sda'");
   assert_told ("");
-  end (&offer, &machine);
+  end (&successor);
 }
 END_TEST
-
-/* ---- Threads. */
-
-#define N_THREADS 6
-#define N_ROUNDS  400
-
-static void
-count (uint64_t blocker, unsigned modes, const char *reason, void *user_data)
-{
-  ck_assert (g_str_has_prefix (reason, "thread") || strcmp (reason, "update: one is under way") == 0);
-  ++*(unsigned *) user_data;
-}
-
-static void *
-add_and_remove (void *data)
-{
-  GArray *ids = g_array_new (FALSE, FALSE, sizeof (uint64_t));
-
-  for (int i = 0; i < N_ROUNDS; i++)
-    {
-      g_autoptr (GError) refused = NULL;
-      unsigned n = 0;
-      uint64_t id = cpr_blocker_add (session, CPR_MODES_ALL, "thread: busy", &refused);
-
-      cpr_blocker_foreach (session, CPR_MODES_EXEC, count, &n);
-      if (id == 0)
-        {
-          ck_assert_int_eq (refused->code, CPR_ERROR_STATE);
-          continue;
-        }
-      ck_assert_uint_ge (n, 1);
-      g_array_append_val (ids, id);
-      ck_assert (cpr_blocker_remove (session, id, NULL));
-    }
-  return ids;
-}
-
-/* In between the update goes as far as the execve, now and then. */
-START_TEST (threads_add_and_remove_while_updates_are_tried)
-{
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
-  GThread *threads[N_THREADS];
-
-  for (int i = 0; i < N_THREADS; i++)
-    threads[i] = g_thread_new ("blocker", add_and_remove, NULL);
-  for (int i = 0; i < 20; i++)
-    {
-      ck_assert (!update ());
-      ck_assert (error->code == CPR_ERROR_SYSTEM || error->code == CPR_ERROR_BLOCKED);
-      g_clear_error (&error);
-    }
-  for (int i = 0; i < N_THREADS; i++)
-    {
-      g_autoptr (GArray) ids = g_thread_join (threads[i]);
-
-      for (guint j = 0; j < ids->len; j++)
-        ck_assert_msg (g_hash_table_add (seen, g_memdup2 (&g_array_index (ids, uint64_t, j), sizeof (uint64_t))),
-                       "a number was used twice");
-    }
-  assert_blockers (CPR_MODES_ALL, "");
-}
-END_TEST
-
-static void
-add_blockers (TCase *tests)
-{
-  tcase_add_test (tests, add_names_what_is_wrong);
-  tcase_add_test (tests, a_reason_is_copied_and_is_one_line);
-  tcase_add_test (tests, blockers_are_shown_in_the_order_of_adding_by_mode);
-  tcase_add_test (tests, remove_finds_only_what_was_added);
-  tcase_add_test (tests, foreach_may_add_and_remove);
-  tcase_add_test (tests, a_blocked_update_names_all_reasons_in_one_line_and_stops_nothing);
-  tcase_add_test (tests, a_blocker_of_a_required_mode_is_refused_with_both_names);
-  tcase_add_test (tests, new_refuses_required_modes_that_there_are_not);
-  tcase_add_test (tests, private_ram_blocks_as_long_as_it_is_there);
-  tcase_add_test (tests, ram_that_cannot_survive_is_refused_where_it_must);
-  tcase_add_test (tests, a_kernel_without_close_range_blocks);
-  tcase_add_test (tests, threads_add_and_remove_while_updates_are_tried);
-}
 
 int
 main (void)
@@ -753,7 +448,7 @@ main (void)
   BEGIN_SUITE ("events");
 
   tcase_add_checked_fixture (tests, setup, teardown);
-  add_blockers (tests);
+  tcase_add_test (tests, add_refuses_modes_that_there_are_not);
   tcase_add_test (tests, lower_priorities_are_told_first_and_failure_the_other_way_round);
   tcase_add_test (tests, a_veto_leaves_nothing_and_only_those_told_of_the_beginning_hear_of_the_end);
   tcase_add_test (tests, a_veto_counts_after_setup_only);

@@ -393,8 +393,8 @@ END_TEST
 
 START_TEST (a_paused_guest_is_not_started)
 {
-  Serial serial;
-  Disk disk;
+  Serial serial = { .ier = 0 };
+  Disk disk = { .sector = 0 };
   CprSession *session;
 
   head.run_state = CPR_RUN_STATE_PAUSED;
@@ -411,8 +411,8 @@ END_TEST
 
 START_TEST (a_suspended_guest_wakes_on_request_and_for_its_owner_if_it_is_paused_too)
 {
-  Serial serial;
-  Disk disk;
+  Serial serial = { .ier = 0 };
+  Disk disk = { .sector = 0 };
   CprSession *session;
 
   head.run_state = CPR_RUN_STATE_SUSPENDED + (unsigned) _i;
@@ -600,8 +600,8 @@ START_TEST (who_lost_the_baton_does_not_start)
 {
   const CprBatonWord offered = { CPR_BATON_OFFERED, 1, getpid () }, fenced = { CPR_BATON_FENCED, 1, 1 };
   CprSession *session = take_up ();
-  Serial serial;
-  Disk disk;
+  Serial serial = { .ier = 0 };
+  Disk disk = { .sector = 0 };
 
   claim_all (session, &serial, &disk);
   ck_assert (cpr_session_load (session, &error));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A pause that has lasted longer than it may ends the update, wherever that is noticed, but never the way back. */
-#include "helpers.h"
+#include "successor.h"
 
 #include <errno.h>
 
@@ -80,16 +80,7 @@ session_new_slow (void)
 static void
 update (CprSession *session, unsigned pause_budget_ms)
 {
-  static char *argv[] = { (char *) "/bin/true", NULL };
-  const CprUpdate to = { .size = sizeof to,
-                         .mode = CPR_MODE_EXEC,
-                         .flags = update_flags () | CPR_UPDATE_NO_PREFLIGHT,
-                         .argv = argv,
-                         .pause_budget_ms = pause_budget_ms };
-
-  faults_begin (0, 0, ENOEXEC);
-  ck_assert (!cpr_session_update (session, &to, &error));
-  faults_end ();
+  ck_assert (!update_up_to_execve (session, pause_budget_ms, &error));
 }
 
 START_TEST (a_stop_that_takes_too_long_is_undone)
@@ -140,53 +131,18 @@ END_TEST
 
 /* ---- In the program that takes the guest over. */
 
-typedef struct
-{
-  Machine machine;
-  Offer offer;
-  CprSession *session;
-  Serial serial;
-  Disk disk;
-} Successor;
-
 static void
-successor_init (Successor *to, unsigned attempt)
+take_up (Successor *to, unsigned attempt)
 {
-  const CprBatonWord first = { CPR_BATON_OFFERED, 1, getpid () }, second = { CPR_BATON_OFFERED, 2, getpid () };
-  CprSessionConfig config = guest_config (&guest, MACHINE_NAME);
-  g_autofree char *number = NULL;
-  CprManifest head;
-
-  machine_init (&to->machine);
-  machine_head (&head);
-  offer_make (&to->offer, &to->machine, &head);
-  to->offer.exec.baton.page->stamps[CPR_STEP_STOP] = cpr_now_ns ();
-  to->offer.exec.baton.page->pause_budget_ns = 3600 * 1000 * MS;
-  if (attempt == 2)
-    ck_assert (cpr_baton_move (to->offer.exec.baton.page, first, second));
-  number = g_strdup_printf ("%d", to->offer.state_fd);
-  g_setenv (CPR_STATE_VARIABLE, number, TRUE);
-  to->machine.block->owned = false;
-  to->session = cpr_session_new (&config, &error);
-  assert_no_error (error);
-  ck_assert_ptr_nonnull (cpr_ram_new (to->session, "pc.ram", 4 * PAGE, NULL, &error));
-  ck_assert_int_ge (cpr_fd_take (to->session, "console", 0, &error), 0);
-  ck_assert_int_ge (cpr_fd_take (to->session, "console", 1, &error), 0);
-  ck_assert (cpr_device_add (to->session, "com1", &serial_type, &to->serial, &error));
-  ck_assert (cpr_device_add (to->session, "sda", &disk_type, &to->disk, &error));
-}
-
-static void
-successor_clear (Successor *to)
-{
-  cpr_session_free (to->session);
-  offer_clear (&to->offer, &to->machine);
+  successor_init (to, &guest, attempt);
+  to->page->stamps[CPR_STEP_STOP] = cpr_now_ns ();
+  to->page->pause_budget_ns = 3600 * 1000 * MS;
 }
 
 static void
 use_up (Successor *to)
 {
-  to->offer.exec.baton.page->stamps[CPR_STEP_STOP] = cpr_now_ns () - 3601 * 1000 * MS;
+  to->page->stamps[CPR_STEP_STOP] = cpr_now_ns () - 3601 * 1000 * MS;
 }
 
 typedef bool (*Call) (CprSession *, GError **);
@@ -199,7 +155,7 @@ assert_goes_back (Successor *to, Call call, const char *step)
   ck_assert (!call (to->session, &error));
   faults_end ();
   ck_assert (faults.executed);
-  ck_assert_str_eq (to->offer.exec.baton.page->reason, strstr (error->message, "pause budget of 3600000 ms: 3601"));
+  ck_assert_str_eq (to->page->reason, strstr (error->message, "pause budget of 3600000 ms: 3601"));
   assert_error (&error, CPR_ERROR_PAUSE_BUDGET, step);
   ck_assert_int_eq (cpr_session_get_state (to->session), CPR_SESSION_STATE_LOST);
   ck_assert_int_eq (guest.starts, 0);
@@ -208,9 +164,9 @@ assert_goes_back (Successor *to, Call call, const char *step)
 
 START_TEST (a_start_up_that_takes_too_long_leads_back)
 {
-  Successor to = { .session = NULL };
+  Successor to;
 
-  successor_init (&to, 1);
+  take_up (&to, 1);
   use_up (&to);
   assert_goes_back (&to, cpr_session_load, "ms had passed in step claim");
 }
@@ -218,9 +174,9 @@ END_TEST
 
 START_TEST (the_last_look_is_right_before_the_commit)
 {
-  Successor to = { .session = NULL };
+  Successor to;
 
-  successor_init (&to, 1);
+  take_up (&to, 1);
   ck_assert (cpr_session_load (to.session, &error));
   use_up (&to);
   assert_goes_back (&to, cpr_session_start, "ms had passed in step commit");
@@ -229,9 +185,9 @@ END_TEST
 
 START_TEST (within_the_budget_the_guest_starts)
 {
-  Successor to = { .session = NULL };
+  Successor to;
 
-  successor_init (&to, 1);
+  take_up (&to, 1);
   ck_assert (cpr_session_load (to.session, &error) && cpr_session_start (to.session, &error));
   ck_assert_int_eq (guest.starts, 1);
   successor_clear (&to);
@@ -240,9 +196,9 @@ END_TEST
 
 START_TEST (the_way_back_is_never_too_late)
 {
-  Successor to = { .session = NULL };
+  Successor to;
 
-  successor_init (&to, 2);
+  take_up (&to, 2);
   use_up (&to);
   ck_assert (cpr_session_load (to.session, &error) && cpr_session_start (to.session, &error));
   ck_assert_int_eq (guest.starts, 1);
