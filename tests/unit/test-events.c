@@ -123,9 +123,9 @@ when (char name, CprEvent event, void (*act) (GError **))
 
 START_TEST (add_refuses_modes_that_there_are_not)
 {
-  ck_assert_uint_eq (cpr_notifier_add (session, 0, 0, listen, NULL, &error), 0);
+  ck_assert_uint_eq (cpr_notifier_add (session, 0, 0, hear, NULL, &error), 0);
   assert_error (&error, CPR_ERROR_INVALID, "notifier: 0x0 isn't a set of modes");
-  ck_assert_uint_eq (cpr_notifier_add (session, 1u << 30, 0, listen, NULL, &error), 0);
+  ck_assert_uint_eq (cpr_notifier_add (session, 1u << 30, 0, hear, NULL, &error), 0);
   assert_error (&error, CPR_ERROR_INVALID, "notifier: 0x40000000");
 }
 END_TEST
