@@ -46,8 +46,8 @@ typedef struct
   _Atomic uint64_t word;
   _Atomic uint64_t stamps[CPR_BATON_STAMPS]; /* by CprStep: its begin in ns */
   _Atomic int32_t guardians[CPR_BATON_GUARDIANS];
-  _Atomic uint32_t hurry; /* somebody waits for the guardians' end: not at idle priority */
-  uint32_t reserved;
+  _Atomic uint32_t hurry;             /* somebody waits for the guardians' end: not at idle priority */
+  uint32_t rescue;                    /* whether a guardian may execute the old program itself */
   char reason[CPR_BATON_REASON_SIZE]; /* why the candidate gave up, written by it before it offers the baton
                                          on */
   _Atomic uint64_t deadline_ns;       /* CLOCK_MONOTONIC: until then the candidate must have committed; 0: whenever */

@@ -137,6 +137,7 @@ cpr_execve_prepare (CprExecve *exec, const CprExecvePlan *plan, CprFdTable *fds,
       add_own (exec, plan->self, error))
     {
       exec->baton.page->timeout_ns = plan->timeout_ns;
+      exec->baton.page->rescue = plan->with_rescue;
       exec->baton.page->pause_budget_ns = plan->pause_budget_ns;
       exec->argv = g_strdupv ((char **) plan->argv);
       exec->envp = cpr_program_make_envp (plan->envp, exec->state_fd);

@@ -128,13 +128,13 @@ go_back (CprFatal *fatal, int signal, const siginfo_t *info)
   cpr_raw (SYS_rt_sigprocmask, SIG_SETMASK, (long) &all, 0, sizeof all);
   fatal->page->failed_ns = cpr_now_ns ();
   give_reason (fatal->page, signal, info);
+  cpr_baton_set_deadline (fatal->page, cpr_now_ns ()); /* before there is a guardian that would find it passed */
   if (fatal->guardian != NULL)
     cpr_guardian_launch_quietly (fatal->guardian);
   offered.state = again.state = CPR_BATON_OFFERED;
   offered.attempt = fatal->attempt;
   again.attempt = fatal->attempt + 1;
   offered.pid = again.pid = fatal->pid;
-  cpr_baton_set_deadline (fatal->page, cpr_now_ns ());
   if (!cpr_baton_move (fatal->page, offered, again))
     return;
   cpr_raw (SYS_close_range, STDERR_FILENO + 1, (long) ~0U, CLOSE_RANGE_CLOEXEC, 0);

@@ -193,7 +193,8 @@ arm (CprIncoming *incoming)
   cpr_fd_sort (carried);
   if (with_guardian)
     {
-      config.rescue = cpr_rescue_new (&manifest->program, manifest->vm_name, incoming->state_fd, carried);
+      if (incoming->baton.page->rescue != 0)
+        config.rescue = cpr_rescue_new (&manifest->program, manifest->vm_name, incoming->state_fd, carried);
       guardian = cpr_guardian_new (&config, NULL);
     }
   incoming->fatal =

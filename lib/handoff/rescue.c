@@ -213,7 +213,7 @@ restore_program (const CprProgram *program)
       action.flags = 0;
       action.restorer = NULL;
       action.mask = 0;
-      if (signal != SIGKILL && signal != SIGSTOP)
+      if (signal != SIGKILL && signal != SIGSTOP && signal != 32 && signal != 33) /* libc keeps those to itself */
         cpr_raw (SYS_rt_sigaction, signal, (long) &action, 0, sizeof action.mask);
     }
 }

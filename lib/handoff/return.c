@@ -78,7 +78,8 @@ leave_guardian (CprIncoming *incoming, const CprManifest *manifest, GArray *carr
 
   if (cpr_guardians_find (incoming->baton.page) == 0)
     return NULL; /* the update does without */
-  config.rescue = cpr_rescue_new (&incoming->manifest.program, manifest->vm_name, incoming->state_fd, carried);
+  if (incoming->baton.page->rescue != 0)
+    config.rescue = cpr_rescue_new (&incoming->manifest.program, manifest->vm_name, incoming->state_fd, carried);
   guardian = cpr_guardian_new (&config, NULL);
   if (guardian != NULL && !cpr_guardian_launch (guardian, NULL))
     g_clear_pointer (&guardian, cpr_guardian_free); /* slower, but still the way back */
@@ -135,6 +136,7 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
                       incoming->baton.page->reason);
   g_clear_pointer (&incoming->fatal, cpr_fatal_disarm);
   incoming->baton.page->failed_ns = cpr_now_ns ();
+  cpr_baton_set_deadline (incoming->baton.page, cpr_now_ns ()); /* before a guardian could find it passed */
   g_strlcpy (incoming->baton.page->reason, reason, CPR_BATON_REASON_SIZE);
 
   lift_fd_limit ();

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 
-from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main, orphans, top, why_no_kvm, write_script
+from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main, orphans, poll, top, why_no_kvm, write_script
 
 ASKED = "case $(readlink /proc/self/fd/3) in *libcpr-question*) asked=yes;; *) asked=no;; esac"
 
