@@ -17,7 +17,7 @@ from faultvmm import ALL, Fault, FaultVmm, VERBOSE, choose, common
 ERRNOS = {
     "memfd_create": [EMFILE, ENOMEM, ENFILE], "ftruncate": [ENOSPC, ENOMEM, EFBIG], "fallocate": [ENOSPC],
     "read": [EIO], "write": [ENOSPC, EIO, EINTR], "pread": [EIO, EINTR], "preadv": [EIO, ENOMEM, EINTR],
-    "open": [EMFILE, ENFILE, ENOMEM, EACCES], "close": [EIO, EINTR], "close_range": [ENOMEM, EMFILE, ENOSYS],
+    "open": [EMFILE, ENFILE, ENOMEM, EACCES], "close": [EIO, EINTR], "close_range": [ENOMEM, EMFILE],
     "dup3": [EBUSY, EMFILE], "stat": [ENOENT, EACCES, ENOMEM], "fstat": [EIO, EBADF], "faccessat": [EACCES, ETXTBSY],
     "chdir": [ENOENT, EACCES], "getdents64": [ENOMEM, EIO], "getsockopt": [ENOBUFS, EBADF], "poll": [ENOMEM, EINTR],
     "pipe2": [EMFILE, ENFILE], "posix_spawn": [EAGAIN, ENOMEM, EACCES],
