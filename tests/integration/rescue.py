@@ -163,7 +163,7 @@ def a_guest_that_no_program_can_take_is_parked(accel):
     for number in (signal.SIGUSR1, signal.SIGTERM):
         with tempfile.TemporaryDirectory(prefix="cpr-") as directory:
             binary = shutil.copy(BUILD_1, directory)
-            with machine(accel, "--no-preflight", binary=binary) as vm:
+            with machine(accel, "--deadline", "20000", "--no-preflight", binary=binary) as vm:  # no hurry here
                 ticks = vm.wait_for_ticks().ticks
                 os.chmod(binary, 0)
                 vm.send_update(BUILD_2, options=["--fail-at", "load", "--fail-by", "kill"])
