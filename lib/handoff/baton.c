@@ -123,7 +123,7 @@ cpr_baton_describe_failure (const CprBatonPage *page)
   const char *after = said[0] != '\0' ? "; before that: " : "";
   int status = page->status;
 
-  switch (page->cause)
+  switch (atomic_load (&page->cause))
     {
     case CPR_BATON_CAUSE_TIMEOUT:
       return g_strdup_printf ("the new program gave no answer in %" G_GUINT64_FORMAT
