@@ -463,7 +463,8 @@ struct _CprField
  * @description: the #CprStruct that describes @Nested
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An array of structs of which only the first are in use. Since: 0.1
+ * An array of structs of which only the first are in use. Elements that a load takes out of use are cleared;
+ * of those that weren't in use nothing is read or freed. Since: 0.1
  */
 #define CPR_FIELD_STRUCT_COUNTED(...) CPR_FIELD_STRUCT_COUNTED_ (__VA_ARGS__, )
 

@@ -316,14 +316,31 @@ put_count (const CprField *field, const Value *value, uint8_t *memory)
   memcpy (memory + field->count_offset, &n, field->count_width);
 }
 
+/* Of an array in the struct. What isn't in use is nobody's: pointers there would be left over. */
+static size_t
+get_used (const CprField *field, const uint8_t *memory)
+{
+  uint64_t n = 0;
+
+  if (field->shape != CPR_SHAPE_COUNTED)
+    return field->count;
+  memcpy (&n, memory + field->count_offset, field->count_width);
+  return MIN (n, field->count);
+}
+
 static void
 put_objects (const CprField *field, const Value *value, uint8_t *memory)
 {
   uint8_t *at = memory + field->offset;
 
   if (field->layout == CPR_LAYOUT_INLINE)
-    for (size_t i = 0; i < field->count; i++)
-      object_put (field->type, value->objects->pdata[i], at + i * field->width);
+    {
+      size_t used = get_used (field, memory);
+
+      for (size_t i = 0; i < used; i++)
+        object_put (field->type, value->objects->pdata[i], at + i * field->width);
+      memset (at + used * field->width, 0, (field->count - used) * field->width);
+    }
   else if (field->layout == CPR_LAYOUT_LIST)
     {
       memset (at, 0, sizeof (void *));
@@ -528,7 +545,7 @@ object_clear_memory (const CprStruct *type, uint8_t *memory)
       if (field->layout == CPR_LAYOUT_LIST)
         field->list->clear (at);
       else if (field->layout == CPR_LAYOUT_INLINE && field->kind == CPR_KIND_STRUCT)
-        for (size_t i = 0; i < field->count; i++)
+        for (size_t i = 0; i < get_used (field, memory); i++)
           object_clear_memory (field->type, at + i * field->width);
       else if (field->layout == CPR_LAYOUT_HEAP)
         {
