@@ -65,7 +65,7 @@ read_answer (CprAnswer *answer, CprCursor *cursor, uint32_t *verdict, GError **e
   answer->executable.device = cpr_cursor_get_u64 (cursor);
   answer->executable.inode = cpr_cursor_get_u64 (cursor);
   if (cursor->failed || cpr_cursor_left (cursor) != 0 || *verdict > VERDICT_NO ||
-      strspn (answer->executable.build_id, "0123456789abcdefABCDEF") != strlen (answer->executable.build_id))
+      !cpr_build_id_is_sane (answer->executable.build_id))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "its head can't be right");
   return true;
 }

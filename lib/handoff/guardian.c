@@ -82,15 +82,6 @@ let_go (CprGuardian *guardian)
   cpr_raw (SYS_exit_group, 0, 0, 0, 0);
 }
 
-CPR_RAW_CODE static uint64_t
-now_ns (void)
-{
-  struct __kernel_timespec now;
-
-  cpr_raw (SYS_clock_gettime, 1 /* CLOCK_MONOTONIC */, (long) &now, 0, 0);
-  return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
-}
-
 /* How long to wait at most; 0: for ever. */
 CPR_RAW_CODE static uint64_t
 get_patience (const CprGuardian *guardian, CprBatonWord word)
@@ -103,7 +94,7 @@ get_patience (const CprGuardian *guardian, CprBatonWord word)
     return LOOK_AGAIN_NS;
   if (word.state != CPR_BATON_OFFERED || word.pid != guardian->watched || deadline == 0)
     return 0;
-  now = now_ns ();
+  now = cpr_raw_now_ns ();
   return now < deadline ? deadline - now : 1;
 }
 
@@ -216,7 +207,8 @@ watch (CprGuardian *guardian)
           announce (guardian, word.pid);
           let_go (guardian);
         }
-      if (watches_candidate (guardian, word) && (event == EVENT_DIED || (deadline != 0 && now_ns () >= deadline)))
+      if (watches_candidate (guardian, word) &&
+          (event == EVENT_DIED || (deadline != 0 && cpr_raw_now_ns () >= deadline)))
         rescue (guardian, word, event == EVENT_DIED);
       else if (event == EVENT_DIED && (guardian->rescue == NULL || word.state == CPR_BATON_OWNED))
         let_go (guardian); /* a VMM died: a supervisor that starts it again shall find disks and devices free */

@@ -89,6 +89,12 @@ read_vm (CprManifest *manifest, CprCursor *cursor, GError **error)
   return true;
 }
 
+bool
+cpr_build_id_is_sane (const char *build_id)
+{
+  return strspn (build_id, "0123456789abcdefABCDEF") == strlen (build_id);
+}
+
 static bool
 read_successor (CprManifest *manifest, CprCursor *cursor, GError **error)
 {
@@ -97,8 +103,7 @@ read_successor (CprManifest *manifest, CprCursor *cursor, GError **error)
   successor->device = cpr_cursor_get_u64 (cursor);
   successor->inode = cpr_cursor_get_u64 (cursor);
   successor->build_id = g_strdup (cpr_cursor_get_string (cursor));
-  if (cursor->failed || cpr_cursor_left (cursor) != 0 ||
-      strspn (successor->build_id, "0123456789abcdefABCDEF") != strlen (successor->build_id))
+  if (cursor->failed || cpr_cursor_left (cursor) != 0 || !cpr_build_id_is_sane (successor->build_id))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "successor: it can't be right");
   return true;
 }

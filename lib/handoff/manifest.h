@@ -17,6 +17,9 @@ typedef struct
   char *build_id; /* hexadecimal, or empty */
 } CprSuccessor;
 
+/* Whether it is hexadecimal, or empty. */
+bool cpr_build_id_is_sane (const char *build_id);
+
 /* The early part of the stream: everything that must be known before a device exists. */
 typedef struct
 {

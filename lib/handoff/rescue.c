@@ -54,8 +54,8 @@ self (void)
   return (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0);
 }
 
-CPR_RAW_CODE static uint64_t
-now_ns (void)
+CPR_RAW_CODE uint64_t
+cpr_raw_now_ns (void)
 {
   struct __kernel_timespec now = { 0, 0 };
 
@@ -164,7 +164,7 @@ cpr_rescue_fence (CprBatonPage *page, CprBatonWord from, int pidfd, bool died)
   if (!cpr_baton_move (page, from, fenced))
     return false;
   page->candidate = from.pid;
-  page->failed_ns = now_ns ();
+  page->failed_ns = cpr_raw_now_ns ();
   if (!died)
     cpr_raw (SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0);
   while (!wait_for_death (pidfd, -1))
@@ -184,7 +184,7 @@ cpr_rescue_offer (const CprRescue *rescue, CprBatonPage *page)
   offered.state = CPR_BATON_OFFERED;
   offered.attempt = word.attempt + 1;
   offered.pid = self ();
-  cpr_baton_set_deadline (page, now_ns ());
+  cpr_baton_set_deadline (page, cpr_raw_now_ns ());
   return word.pid == offered.pid && cpr_baton_move (page, word, offered);
 }
 

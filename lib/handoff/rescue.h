@@ -24,6 +24,9 @@ void cpr_rescue_free (CprRescue *rescue);
 
 /* ---- In the guardian: system calls only. */
 
+/* CLOCK_MONOTONIC. A real function: gcc 12 with AddressSanitizer doesn't survive it inlined here. */
+uint64_t cpr_raw_now_ns (void);
+
 /* Sees to it that the candidate @from is dead: fences the baton, kills by @pidfd and waits. False if the baton moved on: then there is
  * nothing to rescue, or somebody else does. */
 bool cpr_rescue_fence (CprBatonPage *page, CprBatonWord from, int pidfd, bool died);

@@ -2,6 +2,7 @@
 #include "session/blockers.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "session/mode.h"
 #include "session/private.h"
 
@@ -71,22 +72,10 @@ cpr_blockers_permit (CprBlockers *blockers, unsigned modes, const char *reason, 
                                  cpr_mode_get_name (cpr_modes_get_first (both)), reason);
 }
 
-/* All reasons together are one line. */
-static char *
-make_line (const char *reason)
-{
-  char *line = g_strdup (reason);
-
-  for (char *at = line; *at != '\0'; at++)
-    if (g_ascii_iscntrl (*at))
-      *at = ' ';
-  return line;
-}
-
 uint64_t
 cpr_blockers_add (CprBlockers *blockers, const void *owner, unsigned modes, const char *reason, GError **error)
 {
-  g_autofree char *line = make_line (reason);
+  g_autofree char *line = cpr_text_make_line (reason, strlen (reason)); /* all reasons together are one line */
   uint64_t id = 0;
 
   if (!cpr_blockers_permit (blockers, modes, line, error))
