@@ -209,7 +209,10 @@ set_parameter (const Call *call)
 static bool
 migrate (const Call *call)
 {
-  return update_run (call->machine->update, call->error);
+  const char *uri = call->arguments + (g_str_has_prefix (call->arguments, "-d") ? 2 : 0);
+  if (!update_run (call->machine->update, uri + strspn (uri, " "), call->error))
+    return false;
+  return monitor_leave (call->machine->monitor, call->error);
 }
 
 static bool
@@ -269,8 +272,10 @@ static const Command commands[] = {
   { "in", "PORT", "read a port, as the guest would", port_in },
   { "out", "PORT VALUE", "write a port, as the guest would", port_out },
   { "gap_reset", "", "forget the longest gap", reset_gap },
-  { "migrate_set_parameter", "mode cpr-exec | cpr-exec-command BINARY ARG...", "what to update to", set_parameter },
-  { "migrate", "[-d] [URI]", "update; by default to this very program", migrate },
+  { "migrate_set_parameter", "mode cpr-exec | mode cpr-transfer | cpr-exec-command BINARY ARG...", "what to update to",
+    set_parameter },
+  { "migrate", "[-d] [URI]",
+    "update: in mode cpr-exec by default to this very program, in mode cpr-transfer to the one at URI", migrate },
   { "migrate_check", "", "ask whether an update would work, with the guest running", migrate_check },
   { "stop", "", "pause the guest", stop },
   { "cont", "", "let it run again", cont },

@@ -10,7 +10,8 @@
 struct _Disk
 {
   CprSession *session;
-  int fd;      /* goes along, and its flock() with it */
+  uint64_t blocker; /* where both programs live at a time they would want it at a time */
+  int fd;           /* goes along, and its flock() with it */
   int lock_fd; /* opened anew by each program, for a lock of its own (F_OFD_SETLK): free as soon as its holder is gone */
 };
 
@@ -44,7 +45,8 @@ disk_new (CprSession *session, const char *path, GError **error)
   disk->session = session;
   disk->lock_fd = -1;
   disk->fd = cpr_fd_open (session, "disk", 0, open_image, (char *) path, error);
-  if (disk->fd >= 0 && lock (disk, path, error))
+  disk->blocker = cpr_blocker_add (session, CPR_MODES_TRANSFER, "disk: each program locks it for itself", error);
+  if (disk->blocker && disk->fd >= 0 && lock (disk, path, error))
     return disk;
   disk_free (disk);
   return NULL;
@@ -55,6 +57,8 @@ disk_free (Disk *disk)
 {
   if (!disk)
     return;
+  if (disk->blocker)
+    cpr_blocker_remove (disk->session, disk->blocker, NULL);
   if (disk->fd >= 0)
     {
       cpr_fd_remove (disk->session, "disk", 0, NULL);

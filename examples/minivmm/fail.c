@@ -45,6 +45,11 @@ survives (const Options *options, const char *step, GError **error)
     raise (SIGKILL);
   else if (!g_strcmp0 (how, "stop"))
     raise (SIGSTOP);
+  else if (!g_strcmp0 (how, "halt"))
+    {
+      raise (SIGSTOP);
+      return true;
+    }
   else if (!g_strcmp0 (how, "hang"))
     for (;;)
       pause ();

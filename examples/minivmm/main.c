@@ -85,6 +85,7 @@ open_session (Machine *machine, GError **error)
     .user_data = machine,
     .device_types = device_types,
     .declare = declare_parts,
+    .incoming = machine->options.incoming,
   };
   machine->session = cpr_session_new (&config, error);
   return machine->session && lives (machine, "new", error);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -148,7 +149,8 @@ execute_lines (Monitor *monitor, Client *client)
       monitor->asker = get_place (monitor, client);
       command_execute (monitor->machine, line, text);
       monitor->asker = NOBODY;
-      answer (client, text->str);
+      if (client->fd >= 0)
+        answer (client, text->str);
     }
 }
 
@@ -201,7 +203,8 @@ accept_client (Monitor *monitor)
   int place = 0;
   while (place < CLIENTS_MAX && monitor->clients[place].fd >= 0)
     place++;
-  if (place == CLIENTS_MAX || !cpr_fd_add (monitor->machine->session, FD_CLIENT, place, fd, &error))
+  if (place == CLIENTS_MAX || (!update_has_left (monitor->machine->update) &&
+                               !cpr_fd_add (monitor->machine->session, FD_CLIENT, place, fd, &error)))
     {
       fprintf (stderr, "minivmm: monitor: %s\n", error ? error->message : "too many clients");
       close (fd);
@@ -363,13 +366,13 @@ monitor_run (Monitor *monitor, GError **error)
   struct pollfd fds[N_FDS] = {
     [SIGNALS] = { monitor->signal_fd, POLLIN, 0 },
     [FAILURE] = { vm_get_failure_fd (monitor->machine->vm), POLLIN, 0 },
-    [LISTEN] = { monitor->listen_fd, POLLIN, 0 },
   };
 
   begin (monitor);
   while (!monitor->machine->quit)
     {
       fds[CARD] = (struct pollfd){ cards_get_fd (monitor->machine->cards), POLLIN, 0 };
+      fds[LISTEN] = (struct pollfd){ monitor->listen_fd, POLLIN, 0 };
       nfds_t n_fds = CLIENTS; /* not more than needed: poll() refuses more than RLIMIT_NOFILE, open or not */
 
       drop_clients (monitor);
@@ -399,6 +402,32 @@ monitor_run (Monitor *monitor, GError **error)
         accept_client (monitor);
     }
   return true;
+}
+
+bool
+monitor_leave (Monitor *monitor, GError **error)
+{
+  const char *stay = monitor->machine->options.stay;
+  const struct sched_param idle = { 0 };
+
+  if (!update_has_left (monitor->machine->update))
+    return true;
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    if (monitor->clients[i].fd >= 0)
+      close_client (monitor, &monitor->clients[i]);
+  if (monitor->listen_fd >= 0)
+    {
+      cpr_fd_remove (monitor->machine->session, FD_LISTEN, 0, NULL);
+      close (monitor->listen_fd);
+      monitor->listen_fd = -1;
+    }
+  /* The guest runs elsewhere on this machine: what is left to do here can wait. */
+  sched_setscheduler (0, SCHED_IDLE, &idle);
+  monitor->machine->quit = !stay;
+  if (!stay)
+    return true;
+  monitor->listen_fd = open_listen_fd (NULL, 0, (void *) stay, error);
+  return monitor->listen_fd >= 0;
 }
 
 /* Where the guest is another process's by now, so is the socket's path. */

@@ -22,6 +22,9 @@ void monitor_free (Monitor *monitor);
 /* Tells whoever asked for an update how it ended, then serves until the machine's `quit` is set. */
 bool monitor_run (Monitor *monitor, GError **error);
 
+/* After an update: where another process has the guest now, and with it the clients, this one ends, or serves a monitor of its own. */
+bool monitor_leave (Monitor *monitor, GError **error);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Monitor, monitor_free)
 
 #endif

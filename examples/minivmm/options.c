@@ -19,6 +19,8 @@ static const char help_text[] =
     "  --device CARD           a card, watchdog or crashlog, if this build has it; may be repeated\n"
     "  --disk PATH             an image file, locked for this VM\n"
     "  --monitor PATH          a Unix socket\n"
+    "  --incoming URI          wait for the VM of another minivmm: unix:PATH, or unix-fd:N for a socket that is there\n"
+    "  --stay PATH             don't end when another one has taken the VM over, but serve a monitor there\n"
     "  --name NAME             the VM's name (minivmm)\n"
     "  --verify-ram            hash all of RAM before and after an update; makes the pause long\n"
     "  --no-guardian           update without a guardian\n"
@@ -27,7 +29,7 @@ static const char help_text[] =
     "  --preflight-timeout MS  how long a program may take to answer (10000)\n"
     "  --fail-at STEP          a test aid: fail when taking over a guest, at new, ram, fds, devices, load, "
     "start or running\n"
-    "  --fail-by HOW           in which way: error (default), segv, abort, exit, kill, stop, hang, child, slow\n"
+    "  --fail-by HOW           in which way: error (default), segv, abort, exit, kill, stop, halt, hang, child, slow\n"
     "  --deadline MS           how long the new program of an update may take (5000)\n"
     "  --pause-budget MS       how long the guest may stand still in an update; then it is undone (0: for ever)\n"
     "  --help                  show this\n";
@@ -122,7 +124,7 @@ parse_option (Options *options, int letter, const char *value, GError **error)
 {
   static const char *const accels[] = { "auto", "kvm", "soft", NULL };
   static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
-  static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop", "hang", "child", "slow", NULL };
+  static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop", "halt", "hang", "child", "slow", NULL };
 
   switch (letter)
     {
@@ -149,6 +151,12 @@ parse_option (Options *options, int letter, const char *value, GError **error)
       return true;
     case 'm':
       options->monitor = value;
+      return true;
+    case 'I':
+      options->incoming = value;
+      return true;
+    case 'S':
+      options->stay = value;
       return true;
     case 'n':
       options->name = value;
@@ -194,6 +202,8 @@ options_parse (Options *options, int argc, char **argv, GError **error)
     { "serial", required_argument, NULL, 's' },
     { "monitor", required_argument, NULL, 'm' },
     { "name", required_argument, NULL, 'n' },
+    { "incoming", required_argument, NULL, 'I' },
+    { "stay", required_argument, NULL, 'S' },
     { "verify-ram", no_argument, NULL, 'v' },
     { "disk", required_argument, NULL, 'i' },
     { "device", required_argument, NULL, 'd' },

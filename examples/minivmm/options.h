@@ -31,6 +31,8 @@ typedef struct
   const char *cards[MINIVMM_CARDS_MAX];
   const char *disk;
   const char *monitor;
+  const char *incoming; /* where a VM comes from in transfer mode */
+  const char *stay;     /* after a transfer: another monitor's path; NULL: end */
   bool verify_ram;
   bool guardian;
   bool preflight;

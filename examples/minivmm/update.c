@@ -17,6 +17,8 @@ struct _Update
   uint64_t notifier;
   unsigned events; /* of the last update, as far as this process was told: a bit each */
 
+  CprMode mode;
+
   uint32_t command_len; /* 0: this program again, with its own arguments */
   uint8_t command[COMMAND_MAX];
 };
@@ -60,6 +62,7 @@ update_new (CprSession *session, const Options *options, GError **error)
   g_autoptr (Update) update = g_new0 (Update, 1);
   update->session = session;
   update->options = options;
+  update->mode = CPR_MODE_EXEC;
   update->notifier = cpr_notifier_add (session, CPR_MODES_ALL, 0, notice_event, update, error);
   if (!update->notifier || !cpr_device_add (session, "update", &update_type, update, error))
     return NULL;
@@ -82,12 +85,18 @@ update_free (Update *update)
   g_free (update);
 }
 
+static const char *const mode_names[] = { [CPR_MODE_EXEC] = "cpr-exec", [CPR_MODE_TRANSFER] = "cpr-transfer" };
+
 bool
 update_set_mode (Update *update, const char *mode, GError **error)
 {
-  if (strcmp (mode, "cpr-exec") != 0)
-    return throw_error (error, "mode '%s': only cpr-exec is there", mode);
-  return true;
+  for (size_t i = 0; i < G_N_ELEMENTS (mode_names); i++)
+    if (mode_names[i] && !strcmp (mode, mode_names[i]))
+      {
+        update->mode = (CprMode) i;
+        return true;
+      }
+  return throw_error (error, "mode '%s': only cpr-exec and cpr-transfer are there", mode);
 }
 
 bool
@@ -121,15 +130,16 @@ get_argv (const Update *update, GError **error)
 }
 
 static CprUpdate
-make_update (const Update *update, char **argv)
+make_update (const Update *update, char **argv, const char *uri)
 {
   const Options *options = update->options;
   return (CprUpdate){
     .size = sizeof (CprUpdate),
-    .mode = CPR_MODE_EXEC,
+    .mode = update->mode,
     .flags = (options->guardian ? 0 : CPR_UPDATE_NO_GUARDIAN) | (options->preflight ? 0 : CPR_UPDATE_NO_PREFLIGHT) |
              (options->way_back ? 0 : CPR_UPDATE_NO_WAY_BACK),
     .argv = argv,
+    .uri = uri,
     .preflight_timeout_ms = options->preflight_timeout_ms,
     .deadline_ms = options->deadline_ms,
     .pause_budget_ms = options->pause_budget_ms,
@@ -137,13 +147,13 @@ make_update (const Update *update, char **argv)
 }
 
 bool
-update_run (Update *update, GError **error)
+update_run (Update *update, const char *uri, GError **error)
 {
   g_auto (GStrv) argv = get_argv (update, error);
   if (!argv)
     return false;
 
-  const CprUpdate cpr_update = make_update (update, argv);
+  const CprUpdate cpr_update = make_update (update, argv, *uri ? uri : NULL);
   return cpr_session_update (update->session, &cpr_update, error);
 }
 
@@ -154,7 +164,7 @@ update_check (Update *update, GString *text, GError **error)
   if (!argv)
     return false;
 
-  const CprUpdate cpr_update = make_update (update, argv);
+  const CprUpdate cpr_update = make_update (update, argv, NULL);
   g_autoptr (CprPreflight) preflight = NULL;
   g_autoptr (GError) refusal = NULL;
   if (cpr_session_preflight (update->session, &cpr_update, &preflight, &refusal))
@@ -171,6 +181,12 @@ update_check (Update *update, GString *text, GError **error)
                               finding->severity == CPR_SEVERITY_LOSS ? "loss" : "refused", finding->message);
     }
   return true;
+}
+
+bool
+update_has_left (const Update *update)
+{
+  return cpr_session_get_state (update->session) == CPR_SESSION_STATE_HANDED_OVER;
 }
 
 static const char *
@@ -219,8 +235,8 @@ update_describe (const Update *update, GString *text)
   if (info.error)
     g_string_append_printf (text, "error: %s\n", info.error);
   describe_events (update, text);
-  g_string_append_printf (text, "generation: %" PRIu64 "\nguardian: %s\nmode: cpr-exec\n", info.generation,
-                          info.guardian ? "yes" : "no");
+  g_string_append_printf (text, "generation: %" PRIu64 "\nguardian: %s\nmode: %s\n", info.generation,
+                          info.guardian ? "yes" : "no", mode_names[update->mode]);
   if (update->command_len)
     g_string_append_printf (text, "command: %.*s\n", (int) update->command_len, (const char *) update->command);
   for (CprStep step = 0; step < CPR_N_STEPS; step++)

@@ -20,8 +20,10 @@ void update_free (Update *update);
 bool update_set_command (Update *update, const char *command, GError **error);
 bool update_set_mode (Update *update, const char *mode, GError **error);
 
-/* Updates. Returns only if it failed; the guest then is as it was. On success main() of the new program is next. */
-bool update_run (Update *update, GError **error);
+/* Updates, in transfer mode to @uri. After a failure the guest is as it was. On success main() of the new program is next, or, in
+ * transfer mode, it returns: the guest is another process's, see update_has_left(). */
+bool update_run (Update *update, const char *uri, GError **error);
+bool update_has_left (const Update *update);
 
 /* Asks whether it would work, with the guest running: writes "would go through" or what stands in the way. */
 bool update_check (Update *update, GString *text, GError **error);

@@ -20,6 +20,7 @@ G_BEGIN_DECLS
 /**
  * CprMode:
  * @CPR_MODE_EXEC: the new program replaces the old one in the same process, by execve: the PID stays
+ * @CPR_MODE_TRANSFER: the new program is another process, which was started before and has prepared everything: the shortest pause
  *
  * How an update travels.
  *
@@ -27,12 +28,14 @@ G_BEGIN_DECLS
  */
 typedef enum
 {
-  CPR_MODE_EXEC = 1
+  CPR_MODE_EXEC = 1,
+  CPR_MODE_TRANSFER = 2
 } CprMode;
 
 /**
  * CprModes:
  * @CPR_MODES_EXEC: %CPR_MODE_EXEC
+ * @CPR_MODES_TRANSFER: %CPR_MODE_TRANSFER
  * @CPR_MODES_ALL: every mode, those of later versions too
  *
  * A set of modes. The bit of a mode is 1 shifted left by the mode's number.
@@ -42,6 +45,7 @@ typedef enum
 typedef enum
 {
   CPR_MODES_EXEC = 1 << CPR_MODE_EXEC,
+  CPR_MODES_TRANSFER = 1 << CPR_MODE_TRANSFER,
   CPR_MODES_ALL = 0x7fffffff
 } CprModes;
 

@@ -45,6 +45,30 @@ sys_pidfd_getfd (int pidfd, int fd)
 }
 
 static int
+sys_pidfd_send_signal (int pidfd, int signal)
+{
+  return (int) syscall (SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+static int
+sys_accept4 (int fd, struct sockaddr *address, socklen_t *len, int flags)
+{
+  return accept4 (fd, address, len, flags);
+}
+
+static int
+sys_bind (int fd, const struct sockaddr *address, socklen_t len)
+{
+  return bind (fd, address, len);
+}
+
+static int
+sys_connect (int fd, const struct sockaddr *address, socklen_t len)
+{
+  return connect (fd, address, len);
+}
+
+static int
 sys_kcmp_file (pid_t pid1, pid_t pid2, int fd1, int fd2)
 {
   return (int) syscall (SYS_kcmp, pid1, pid2, KCMP_FILE, (unsigned long) fd1, (unsigned long) fd2);
@@ -162,7 +186,18 @@ const CprSys cpr_sys_kernel = {
   .faccessat = faccessat,
   .chdir = chdir,
   .getdents64 = sys_getdents64,
+  .unlink = unlink,
+  .link = link,
+  .fchmod = fchmod,
+  .socket = socket,
+  .bind = sys_bind,
+  .listen = listen,
+  .accept4 = sys_accept4,
+  .connect = sys_connect,
   .getsockopt = sys_getsockopt,
+  .setsockopt = setsockopt,
+  .sendmsg = sendmsg,
+  .recvmsg = recvmsg,
   .fcntl = sys_fcntl,
   .mmap = mmap,
   .munmap = munmap,
@@ -171,6 +206,7 @@ const CprSys cpr_sys_kernel = {
   .eventfd = sys_eventfd,
   .pidfd_open = sys_pidfd_open,
   .pidfd_getfd = sys_pidfd_getfd,
+  .pidfd_send_signal = sys_pidfd_send_signal,
   .kcmp_file = sys_kcmp_file,
   .clone = sys_clone,
   .execve = execve,

@@ -43,7 +43,18 @@ typedef struct
   int (*faccessat) (int folder, const char *path, int mode, int flags);
   int (*chdir) (const char *path);
   ssize_t (*getdents64) (int fd, void *buffer, size_t size);
+  int (*unlink) (const char *path);
+  int (*link) (const char *from, const char *to);
+  int (*fchmod) (int fd, mode_t mode);
+  int (*socket) (int domain, int type, int protocol);
+  int (*bind) (int fd, const struct sockaddr *address, socklen_t len);
+  int (*listen) (int fd, int backlog);
+  int (*accept4) (int fd, struct sockaddr *address, socklen_t *len, int flags);
+  int (*connect) (int fd, const struct sockaddr *address, socklen_t len);
   int (*getsockopt) (int fd, int level, int option, void *value, socklen_t *len);
+  int (*setsockopt) (int fd, int level, int option, const void *value, socklen_t len);
+  ssize_t (*sendmsg) (int fd, const struct msghdr *message, int flags);
+  ssize_t (*recvmsg) (int fd, struct msghdr *message, int flags);
   int (*poll) (struct pollfd *fds, nfds_t n, int timeout_ms);
   int (*fcntl) (int fd, int command, long argument);
   void *(*mmap) (void *address, size_t size, int protection, int flags, int fd, off_t offset);
@@ -53,6 +64,7 @@ typedef struct
   int (*eventfd) (unsigned initial, int flags);
   int (*pidfd_open) (pid_t pid);
   int (*pidfd_getfd) (int pidfd, int fd);
+  int (*pidfd_send_signal) (int pidfd, int signal);
   int (*kcmp_file) (pid_t pid1, pid_t pid2, int fd1, int fd2);
   int (*clone) (int (*entry) (void *), void *stack_top, int flags, void *argument);
   int (*execve) (const char *path, char *const *argv, char *const *envp);

@@ -46,11 +46,13 @@ static const struct
   } pid;
   unsigned attempt; /* added */
 } transitions[] = {
-  { CPR_BATON_OWNED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the owner, right before execve */
+  { CPR_BATON_OWNED, CPR_BATON_OFFERED, ANY_PID,
+    1 }, /* the owner: right before execve, or to a process that is there */
   { CPR_BATON_OFFERED, CPR_BATON_OWNED, SAME_PID, 0 }, /* the candidate: the commit; or the owner whose execve failed */
   { CPR_BATON_OFFERED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the candidate, before it executes the old program again */
   { CPR_BATON_OFFERED, CPR_BATON_FENCED, ANY_PID, 0 },   /* the guardian: the candidate is dead, or has to be */
   { CPR_BATON_FENCED, CPR_BATON_OFFERED, SAME_PID, 1 },  /* the guardian, before it executes the old program */
+  { CPR_BATON_FENCED, CPR_BATON_OWNED, SAME_PID, 0 },    /* the old program in transfer mode: it goes on */
   { CPR_BATON_OFFERED, CPR_BATON_PARKED, ANY_PID, 0 },   /* the last guardian: attempts used up */
   { CPR_BATON_FENCED, CPR_BATON_PARKED, SAME_PID, 0 },
   { CPR_BATON_PARKED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the guardian that holds it, when it is told to try again */

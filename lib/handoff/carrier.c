@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "handoff/carrier.h"
 
-#include "base/error.h"
+#include <errno.h>
+#include <fcntl.h>
 
-static const CprCarrierType *const types[] = { &cpr_carrier_exec };
+#include "base/error.h"
+#include "base/sys.h"
+
+static const CprCarrierType *const types[] = { &cpr_carrier_exec, &cpr_carrier_transfer };
 
 const CprCarrierType *
 cpr_carrier_type_get (CprMode mode)
@@ -14,14 +18,21 @@ cpr_carrier_type_get (CprMode mode)
   return NULL;
 }
 
+static bool
+is_scheme (const char *scheme, const char *uri, const char *colon)
+{
+  size_t len = (size_t) (colon - uri);
+
+  return scheme != NULL && strlen (scheme) == len && strncmp (scheme, uri, len) == 0;
+}
+
 const CprCarrierType *
 cpr_carrier_type_find (const char *incoming, const char **address, GError **error)
 {
   const char *colon = strchr (incoming, ':');
 
   for (size_t i = 0; colon != NULL && i < G_N_ELEMENTS (types); i++)
-    if (types[i]->scheme != NULL && strlen (types[i]->scheme) == (size_t) (colon - incoming) &&
-        strncmp (types[i]->scheme, incoming, (size_t) (colon - incoming)) == 0)
+    if (is_scheme (types[i]->scheme, incoming, colon) || is_scheme (types[i]->alias, incoming, colon))
       {
         *address = colon + 1;
         return types[i];
@@ -41,4 +52,12 @@ cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error)
         return false;
     }
   return true;
+}
+
+bool
+cpr_stream_seal (int fd, CprWriter *writer, GError **error)
+{
+  if (!cpr_writer_finish (writer))
+    return cpr_throw_errno (error, errno, "state: writing it");
+  return cpr_sys->fcntl (fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0 || cpr_throw_errno (error, errno, "state: F_ADD_SEALS");
 }

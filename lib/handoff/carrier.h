@@ -2,6 +2,7 @@
 #ifndef CPR_HANDOFF_CARRIER_H
 #define CPR_HANDOFF_CARRIER_H
 
+#include "handoff/answer.h"
 #include "handoff/baton.h"
 #include "handoff/manifest.h"
 
@@ -20,7 +21,9 @@ typedef struct
   CprFdTable *fds;          /* the session's */
   GArray *held;             /* fds for the guardian only */
   uint64_t timeout_ns;      /* from the offer to the commit */
+  uint64_t ask_timeout_ns;  /* for the answer to a question */
   uint64_t pause_budget_ns; /* from the stop to the commit; 0: none */
+  int cancel_fd;            /* readable: whoever waits gives up; or -1 */
 } CprCarrierPlan;
 
 typedef struct _CprCarrierType CprCarrierType;
@@ -39,6 +42,7 @@ struct _CprCarrierType
   CprMode mode;
   const char *name;   /* in messages */
   const char *scheme; /* of the `incoming` of CprSessionConfig, as in "unix"; NULL: it finds its state by itself */
+  const char *alias;  /* another one, or NULL */
 
   bool starts_program; /* `argv` of the update names the new program, and a preflight asks that */
 
@@ -50,6 +54,9 @@ struct _CprCarrierType
   CprCarrier *(*open) (const CprCarrierPlan *plan, GError **error);
   /* Offers an fd: *where is how the new program finds it again. NULL: under its own number. */
   bool (*offer_fd) (CprCarrier *carrier, const CprFdEntry *entry, uint32_t *where, GError **error);
+  /* Asks the new program, which is there already, the question of a preflight, and reads its answer; @answer NULL: it is only told.
+   * NULL where it isn't there: see starts_program. */
+  bool (*ask) (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GError **error);
   /* The last act before the stop; the stream has the manifest by now. */
   bool (*launch) (CprCarrier *carrier, GError **error);
   /* The stream is complete but for its end: finishes it, after which nobody can change it. */
@@ -68,12 +75,14 @@ struct _CprCarrierType
   /* Takes an fd back, with the CprIncoming as its data. NULL: it is here under the number that it was offered under. */
   CprFdFinder take_fd;
   /* In cpr_session_load(): returns when incoming->reader has the sections. NULL: it had them from the beginning. */
-  bool (*await_state) (CprIncoming *incoming, GError **error);
+  bool (*await_state) (CprIncoming *incoming, const CprRamTable *ram, GError **error);
   /* Before the commit: the old program gets the guest back, and the reason. Returns only where this process lives on, and false then,
    * with an error that says what there is to say. @held: fds that are slow to close, or NULL; @reason is taken. */
   bool (*give_back) (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
   /* After the commit, with the guest running; not on the VMM's thread: what the old program waits for. */
   void (*finish) (CprIncoming *incoming);
+  /* Frees incoming->transport; NULL where there is none. */
+  void (*clear) (CprIncoming *incoming);
 };
 
 /* NULL for a mode that isn't known. */
@@ -82,7 +91,15 @@ const CprCarrierType *cpr_carrier_type_get (CprMode mode);
 const CprCarrierType *cpr_carrier_type_find (const char *incoming, const char **address, GError **error);
 
 /* All of them. */
-extern const CprCarrierType cpr_carrier_exec;
+extern const CprCarrierType cpr_carrier_exec, cpr_carrier_transfer;
+
+/* What a state is sealed with before it is handed over: nobody can change it any more, since nobody has mapped it. F_SEAL_WRITE
+ * would say the same, but waits for references that the kernel itself has on the pages for a while: up to 150 ms, on the pause
+ * (Linux 6.18, memfd_wait_for_pins()). */
+#define CPR_STATE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+
+/* Finishes a stream that @writer writes into a memfd, and seals that. */
+bool cpr_stream_seal (int fd, CprWriter *writer, GError **error);
 
 /* Offers every fd of the table, so that the manifest says where they are. */
 bool cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error);

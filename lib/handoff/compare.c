@@ -48,14 +48,14 @@ cpr_candidate_collect_types (const CprCandidate *candidate, GPtrArray *findings)
 }
 
 static void
-compare_vm (const CprManifest *manifest, const char *name, GPtrArray *findings)
+compare_vm (const CprManifest *manifest, const char *name, pid_t asker, GPtrArray *findings)
 {
   if (strcmp (manifest->vm_name, name) != 0)
     REFUSE (VM, manifest->vm_name, "VM '%s': this program is for VM '%s'", manifest->vm_name, name);
   if (manifest->uid != geteuid ())
     REFUSE (VM, manifest->vm_name, "VM '%s': it is user %u's, this program runs as user %u", manifest->vm_name,
             manifest->uid, geteuid ());
-  if (manifest->pid != (uint32_t) getppid ())
+  if (manifest->pid != (uint32_t) asker)
     REFUSE (PROGRAM, "",
             "process %d: it isn't the one that was started but a child of it, and would never get the guest: "
             "a wrapper must exec, not fork",
@@ -231,7 +231,7 @@ cpr_compare (CprQuestion *question, const CprCandidate *candidate, const GPtrArr
   const CprInventory *inventory = candidate->inventory;
   g_autoptr (GHashTable) declared = NULL;
 
-  compare_vm (&question->manifest, candidate->config->name, findings);
+  compare_vm (&question->manifest, candidate->config->name, candidate->asker, findings);
   for (guint i = 0; inventory != NULL && i < inventory->refusals->len; i++)
     REFUSE (PROGRAM, "", "%s", (const char *) inventory->refusals->pdata[i]);
   if (inventory != NULL)

@@ -11,6 +11,7 @@ typedef struct
 {
   const CprSessionConfig *config;
   const CprInventory *inventory;
+  pid_t asker; /* whose state the question has to be */
 } CprCandidate;
 
 /* The device types that it knows: those of the config and those that were declared, each name once. What can't be right is a

@@ -174,11 +174,7 @@ cpr_execve_clear (CprExecve *exec)
 bool
 cpr_execve_seal (CprExecve *exec, CprWriter *writer, GError **error)
 {
-  if (!cpr_writer_finish (writer))
-    return cpr_throw_errno (error, errno, "state: writing it");
-  if (cpr_sys->fcntl (exec->state_fd, F_ADD_SEALS, CPR_STATE_SEALS) < 0)
-    return cpr_throw_errno (error, errno, "state: F_ADD_SEALS");
-  return true;
+  return cpr_stream_seal (exec->state_fd, writer, error);
 }
 
 /* An armed interval timer, or its signal when it ran out since signals were blocked, would kill the new program before it

@@ -11,11 +11,6 @@
 #define CPR_FD_RELEASE    CPR_FD_INTERNAL "release"
 #define CPR_FD_EXECUTABLE CPR_FD_INTERNAL "executable"
 
-/* What a state is sealed with before it is handed over: nobody can change it any more, since nobody has mapped it. F_SEAL_WRITE
- * would say the same, but waits for references that the kernel itself has on the pages for a while: up to 150 ms, on the pause
- * (Linux 6.18, memfd_wait_for_pins()). */
-#define CPR_STATE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
-
 /* One update in exec mode, in the old program. Everything it needs is made before the guest stops. */
 typedef struct
 {

@@ -121,8 +121,8 @@ cpr_incoming_check_owner (const CprIncoming *incoming, GError **error)
                     getpid ());
 }
 
-static bool
-check_identity (const CprManifest *manifest, const char *vm_name, GError **error)
+bool
+cpr_incoming_check_identity (const CprManifest *manifest, const char *vm_name, GError **error)
 {
   char boot_id[CPR_BOOT_ID_SIZE + 1];
 
@@ -171,7 +171,7 @@ take_up (CprIncoming *incoming, const char *vm_name, GError **error)
     return false;
   if (cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
     cpr_throw_errno (&reason, errno, "close_range");
-  else if (check_successor (incoming, &reason) && check_identity (&incoming->manifest, vm_name, &reason) &&
+  else if (check_successor (incoming, &reason) && cpr_incoming_check_identity (&incoming->manifest, vm_name, &reason) &&
            cpr_fd_table_verify (&incoming->manifest.fds, cpr_guardians_find (incoming->baton.page), &reason))
     return true;
   return cpr_incoming_give_back (incoming, NULL, reason, error);
@@ -210,6 +210,8 @@ incoming_new (const CprCarrierType *carrier)
   incoming->carrier = carrier;
   incoming->state_fd = incoming->release_fd = incoming->baton.fd = -1;
   cpr_manifest_init (&incoming->manifest);
+  incoming->manifest.find_fd = carrier->take_fd;
+  incoming->manifest.find_fd_data = incoming;
   return incoming;
 }
 
@@ -278,6 +280,8 @@ cpr_incoming_free (CprIncoming *incoming)
   if (incoming == NULL)
     return;
   cpr_fatal_disarm (incoming->fatal);
+  if (incoming->carrier->clear != NULL)
+    incoming->carrier->clear (incoming);
   cpr_manifest_clear (&incoming->manifest);
   cpr_baton_clear (&incoming->baton);
   cpr_fd_clear (&incoming->release_fd);
@@ -308,7 +312,7 @@ cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GEr
 }
 
 bool
-cpr_incoming_await_state (CprIncoming *incoming, GError **error)
+cpr_incoming_await_state (CprIncoming *incoming, const CprRamTable *ram, GError **error)
 {
-  return incoming->carrier->await_state == NULL || incoming->carrier->await_state (incoming, error);
+  return incoming->carrier->await_state == NULL || incoming->carrier->await_state (incoming, ram, error);
 }

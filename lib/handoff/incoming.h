@@ -19,6 +19,7 @@ struct _CprIncoming
   CprFdEntry state_entry; /* state_fd as it was when it was verified */
   unsigned attempt;       /* 1: the way there; above: the way back */
   CprFatal *fatal;        /* while a fatal signal leads back to the old program */
+  void *transport;        /* the carrier's own */
 };
 
 /* Finds out whether this process was handed a state: *incoming is NULL if not. A state that isn't for this
@@ -27,11 +28,14 @@ struct _CprIncoming
 bool cpr_incoming_take_up (CprIncoming **incoming, int *question, const CprSessionConfig *config, GError **error);
 void cpr_incoming_free (CprIncoming *incoming);
 
+/* Whether the manifest is of this VM, user and boot. */
+bool cpr_incoming_check_identity (const CprManifest *manifest, const char *vm_name, GError **error);
+
 /* Whether this process still is the one that the baton was offered to. */
 bool cpr_incoming_check_owner (const CprIncoming *incoming, GError **error);
 
 /* Returns when the sections are there. */
-bool cpr_incoming_await_state (CprIncoming *incoming, GError **error);
+bool cpr_incoming_await_state (CprIncoming *incoming, const CprRamTable *ram, GError **error);
 
 /* The commit: takes the baton. */
 bool cpr_incoming_commit (CprIncoming *incoming, GError **error);

@@ -221,6 +221,7 @@ cpr_fd_table_place (CprFdTable *table, CprFdFinder find, void *data, GError **er
           g_prefix_error (error, "fd '%s' %d: ", entry->name, entry->index);
           return false;
         }
+      entry->where = (uint32_t) entry->fd;
       if (!g_hash_table_insert (table->by_fd, GINT_TO_POINTER (entry->fd), entry))
         return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: '%s' %d, fd %d, is there twice", entry->name,
                           entry->index, entry->fd);

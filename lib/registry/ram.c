@@ -290,7 +290,7 @@ cpr_ram_describe_obstacle (const char *name, const CprRamOptions *options)
   if (!cpr_name_check ("RAM block", name, NULL))
     return NULL;
   if (options->backend == CPR_RAM_PRIVATE)
-    return g_strdup_printf ("RAM block '%s': private memory doesn't survive in exec mode", name);
+    return g_strdup_printf ("RAM block '%s': private memory doesn't go along to another program", name);
   if (is_dev_zero (options))
     return g_strdup_printf ("RAM block '%s': /dev/zero is other memory each time it is mapped", name);
   return NULL;

@@ -87,7 +87,7 @@ void
 cpr_session_answer (const CprSessionConfig *config, int fd, GError **error)
 {
   g_autoptr (CprInventory) inventory = config->declare != NULL ? cpr_inventory_new () : NULL;
-  const CprCandidate candidate = { config, inventory };
+  const CprCandidate candidate = { config, inventory, getppid () };
   g_autoptr (GPtrArray) types = NULL;
   CprQuestion question;
   CprAnswer answer = { .findings = NULL };

@@ -133,7 +133,7 @@ collect_areas (const CprRamTable *ram)
       const CprRamBlock *block = ram->blocks->pdata[i];
       Area area = { block->vaddr, block->size };
 
-      if ((block->flags & CPR_RAM_PREALLOC) != 0)
+      if ((block->flags & CPR_RAM_PREALLOC) != 0 && !block->filled)
         g_array_append_val (areas, area);
     }
   return areas;

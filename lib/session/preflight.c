@@ -15,7 +15,6 @@
 #include "handoff/question.h"
 #include "session/private.h"
 
-#define TIMEOUT_MS 10000
 /* How long a preflight is good for: what isn't in the hash, such as the libraries of a program, may change any time. */
 #define KEEP_NS (UINT64_C (60) * 1000000000)
 /* How often it is asked again because the program's file changed meanwhile. */
@@ -251,7 +250,7 @@ ask_both (CprSession *session, Round *round, GError **error)
     ok = cpr_ask_open (&round->asks[who], ok ? error : NULL) && ok;
   for (int who = 0; ok && who < N_PROGRAMS; who++)
     ok = write_question (session, &round->asks[who], &round->questions[who], error);
-  ok = ok && cpr_ask_run (round->asks, N_PROGRAMS, timeout_ms != 0 ? timeout_ms : TIMEOUT_MS, error);
+  ok = ok && cpr_ask_run (round->asks, N_PROGRAMS, timeout_ms != 0 ? timeout_ms : CPR_ASK_TIMEOUT_MS, error);
   for (int who = 0; who < N_PROGRAMS; who++)
     {
       if (ok)
@@ -287,6 +286,62 @@ throw_refusal (const Round *round, GError **error)
 
   return cpr_throw (error, CPR_ERROR_REFUSED, "%s%s%s", g_str_has_prefix (first->message, title) ? "" : title,
                     first->message, more);
+}
+
+/* ---- The program is there already. */
+
+static bool
+judge (CprSession *session, const CprAnswer *answer, uint64_t question, GError **error)
+{
+  size_t n = cpr_findings_count_refusals (answer->findings);
+
+  if (answer->question != question)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: its answer is to another question", titles[NEW]);
+  if (n > 0) /* they come first */
+    {
+      const CprFinding *first = answer->findings->pdata[0];
+      g_autofree char *more = n > 1 ? g_strdup_printf (" (and %zu more)", n - 1) : g_strdup ("");
+
+      return cpr_throw (error, CPR_ERROR_REFUSED, "%s '%s': %s%s", titles[NEW], answer->path, first->message, more);
+    }
+  for (guint i = 0; i < answer->findings->len; i++)
+    cpr_session_log (session, CPR_LOG_WARNING, "preflight: %s",
+                     ((const CprFinding *) answer->findings->pdata[i])->message);
+  return true;
+}
+
+static bool
+write_whole_question (CprSession *session, CprWriter *writer, GError **error)
+{
+  const CprQuestionHead head = { .schema_only = false };
+  CprSchemaBuilder builder;
+  bool ok;
+
+  cpr_schema_builder_init (&builder);
+  cpr_question_write_head (&head, writer);
+  ok = write_body (session, &builder, writer, false, error);
+  cpr_schema_builder_clear (&builder);
+  return ok && cpr_writer_finish (writer);
+}
+
+bool
+cpr_session_ask_over (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GError **error)
+{
+  bool wants_answer = (update->flags & CPR_UPDATE_NO_PREFLIGHT) == 0, ok;
+  CprAnswer answer = { .findings = NULL };
+  CprWriter writer;
+
+  cpr_writer_init (&writer, -1);
+  ok = write_whole_question (session, &writer, error) &&
+       carrier->type->ask (carrier, &writer, wants_answer ? &answer : NULL, error);
+  if (ok && wants_answer)
+    {
+      cpr_findings_sort (answer.findings);
+      ok = judge (session, &answer, cpr_checksum (writer.data, writer.len), error);
+      cpr_answer_clear (&answer);
+    }
+  cpr_writer_clear (&writer);
+  return ok;
 }
 
 /* ---- What an update asks for. */
@@ -364,6 +419,15 @@ cpr_session_pass_preflight (
          cpr_throw (error, CPR_ERROR_REFUSED, "new program '%s': its file changes all the while", path);
 }
 
+static bool
+check_can_start (const CprUpdate *update, GError **error)
+{
+  const CprCarrierType *type = cpr_carrier_type_get (update->mode);
+
+  return type->starts_program ||
+         cpr_throw (error, CPR_ERROR_INVALID, "preflight: in mode %s the update itself asks", type->name);
+}
+
 bool
 cpr_session_preflight (CprSession *session, const CprUpdate *update, CprPreflight **result, GError **error)
 {
@@ -378,7 +442,7 @@ cpr_session_preflight (CprSession *session, const CprUpdate *update, CprPrefligh
   if (!cpr_session_check_call (session, CPR_CALL_PREFLIGHT, error))
     return false;
   memcpy (&own, update, MIN (update->size, sizeof own));
-  ok = cpr_session_check_update (session, &own, error) &&
+  ok = cpr_session_check_update (session, &own, error) && check_can_start (&own, error) &&
        cpr_session_pass_preflight (session, &own, false, &made, error);
   if (result != NULL)
     *result = made;

@@ -4,7 +4,10 @@
 
 #include <libcpr/libcpr.h>
 
-#include "handoff/manifest.h"
+#include "handoff/carrier.h"
+
+/* How long an answer may take where the update doesn't say. */
+#define CPR_ASK_TIMEOUT_MS 10000
 
 /* The last preflight that found no refusal; good for one update that is soon and asks for the same. */
 typedef struct
@@ -22,5 +25,8 @@ void cpr_passed_clear (CprPassed *passed);
  * findings, where there are any answers; may be NULL. Success leaves session->passed. */
 bool cpr_session_pass_preflight (
     CprSession *session, const CprUpdate *update, bool may_keep, CprPreflight **result, GError **error);
+
+/* The same over @carrier, with the program that is there already; and tells it all that it needs before the stop. */
+bool cpr_session_ask_over (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GError **error);
 
 #endif

@@ -6,6 +6,9 @@
 #include "base/sys.h"
 #include "session/private.h"
 
+/* The modes in which RAM goes along as it is. */
+#define SHARING_MODES ((unsigned) CPR_MODES_EXEC | CPR_MODES_TRANSFER)
+
 static bool
 find_held (const CprSession *session, int fd, guint *at)
 {
@@ -160,11 +163,11 @@ add_ram (CprSession *session, const char *name, size_t size, const CprRamOptions
   g_autofree char *obstacle = cpr_ram_describe_obstacle (name, options);
   CprRamBlock *block;
 
-  if (obstacle != NULL && !cpr_blockers_permit (session->blockers, CPR_MODES_EXEC, obstacle, error))
+  if (obstacle != NULL && !cpr_blockers_permit (session->blockers, SHARING_MODES, obstacle, error))
     return NULL;
   block = cpr_ram_table_add (&session->ram, &session->fds, name, size, options, error);
   if (block != NULL && obstacle != NULL)
-    cpr_blockers_add (session->blockers, block, CPR_MODES_EXEC, obstacle, NULL);
+    cpr_blockers_add (session->blockers, block, SHARING_MODES, obstacle, NULL);
   return block;
 }
 

@@ -200,6 +200,7 @@ load_devices (CprSession *session, GError **error)
   CprCodec codec = cpr_fd_table_get_codec (&session->fds);
   g_autoptr (CprDeviceLoad) load = NULL;
 
+  stamp (session, CPR_STEP_LOAD);
   if (!cpr_manifest_get_time_offset (&incoming->manifest, &codec.time_offset_ns, error))
     return false;
   load = cpr_device_load_new (&session->devices, &incoming->manifest.schema, &incoming->reader, &codec, error);
@@ -224,10 +225,9 @@ cpr_session_load (CprSession *session, GError **error)
     return false;
 
   incoming = session->incoming;
-  stamp (session, CPR_STEP_LOAD);
-  if (incoming != NULL &&
-      !(check_pause (incoming, CPR_STEP_CLAIM, &reason) && cpr_incoming_await_state (incoming, &reason) &&
-        load_devices (session, &reason) && check_pause (incoming, CPR_STEP_LOAD, &reason)))
+  if (incoming != NULL && !(cpr_incoming_await_state (incoming, &session->ram, &reason) &&
+                            check_pause (incoming, CPR_STEP_CLAIM, &reason) && load_devices (session, &reason) &&
+                            check_pause (incoming, CPR_STEP_LOAD, &reason)))
     {
       session->state = CPR_SESSION_STATE_LOST;
       return cpr_incoming_give_back (incoming, session->held, reason, error);

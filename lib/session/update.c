@@ -117,7 +117,7 @@ stop_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **er
 
 /* With the guest running; the undo of what it prepared is the caller's. */
 static void
-launch (CprSession *session, CprCarrier *carrier, GError **error)
+launch (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GError **error)
 {
   State state;
 
@@ -127,6 +127,7 @@ launch (CprSession *session, CprCarrier *carrier, GError **error)
   cpr_writer_init (&state.writer, carrier->stream_fd);
   cpr_schema_builder_init (&state.builder);
   if (cpr_carrier_offer_fds (carrier, &session->fds, error) &&
+      (carrier->type->ask == NULL || cpr_session_ask_over (session, update, carrier, error)) &&
       write_manifest (session, &state.builder, &state.writer, error))
     {
       stamp (session, carrier, CPR_STEP_GUARDIAN);
@@ -162,6 +163,9 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
     .self = &session->program,
     .fds = &session->fds,
     .held = session->held,
+    .cancel_fd = -1,
+    .ask_timeout_ns =
+        (update->preflight_timeout_ms != 0 ? update->preflight_timeout_ms : CPR_ASK_TIMEOUT_MS) * UINT64_C (1000000),
     .timeout_ns = (update->deadline_ms != 0 ? update->deadline_ms : DEFAULT_DEADLINE_MS) * UINT64_C (1000000),
     .pause_budget_ns = was_running ? update->pause_budget_ms * UINT64_C (1000000) : 0,
   };
@@ -171,7 +175,7 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
   carrier = cpr_carrier_type_get (update->mode)->open (&plan, error);
   if (carrier != NULL)
     {
-      launch (session, carrier, error);
+      launch (session, update, carrier, error);
       carrier->type->close (carrier);
     }
 }

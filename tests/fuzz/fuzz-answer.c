@@ -126,7 +126,7 @@ answer_question (CprQuestion *question, bool declares)
   const CprDeviceType *const known[] = { &everything_bus_type, &everything_type, NULL };
   const CprSessionConfig config = { .size = sizeof config, .name = "golden", .device_types = known };
   g_autoptr (CprInventory) inventory = declares ? cpr_inventory_new () : NULL;
-  const CprCandidate candidate = { &config, inventory };
+  const CprCandidate candidate = { &config, inventory, getppid () };
   CprAnswer answer = { .question = question->checksum, .findings = cpr_findings_new () };
   g_autoptr (GPtrArray) types = NULL;
 

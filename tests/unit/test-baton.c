@@ -13,8 +13,8 @@ is_documented (CprBatonWord from, CprBatonWord to)
 {
   bool same_pid = from.pid == to.pid, same_attempt = from.attempt == to.attempt, next = from.attempt + 1 == to.attempt;
 
-  if (from.state == CPR_BATON_OWNED)
-    return to.state == CPR_BATON_OFFERED && same_pid && next;
+  if (from.state == CPR_BATON_OWNED) /* to itself, before execve, or to the new program of a transfer */
+    return to.state == CPR_BATON_OFFERED && next;
   if (from.state == CPR_BATON_OFFERED)
     switch (to.state)
       {
@@ -26,8 +26,10 @@ is_documented (CprBatonWord from, CprBatonWord to)
       case CPR_BATON_PARKED:
         return same_attempt;
       }
-  if (from.state == CPR_BATON_FENCED) /* the rescue, or, attempts used up, the end */
-    return same_pid && ((to.state == CPR_BATON_OFFERED && next) || (to.state == CPR_BATON_PARKED && same_attempt));
+  if (from.state ==
+      CPR_BATON_FENCED) /* the rescue; or, attempts used up, the end; or the old program of a transfer goes on */
+    return same_pid && ((to.state == CPR_BATON_OFFERED && next) ||
+                        ((to.state == CPR_BATON_PARKED || to.state == CPR_BATON_OWNED) && same_attempt));
   return from.state == CPR_BATON_PARKED && to.state == CPR_BATON_OFFERED && same_pid && next; /* told to try again */
 }
 

@@ -85,7 +85,7 @@ write_question (Case *test, CprWriter *writer)
 static GPtrArray *
 ask_candidate (Case *test, const CprInventory *inventory)
 {
-  const CprCandidate candidate = { &test->config, inventory };
+  const CprCandidate candidate = { &test->config, inventory, getppid () };
   GPtrArray *findings = cpr_findings_new ();
   g_autoptr (GPtrArray) types = cpr_candidate_collect_types (&candidate, findings);
   CprQuestion question;

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "handoff/arrival.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/signals.h"
+#include "base/sys.h"
+#include "handoff/channel.h"
+#include "handoff/compare.h"
+#include "handoff/exec.h"
+#include "handoff/incoming.h"
+#include "registry/fill.h"
+
+#define WHOM "old program"
+/* How long a program that has connected may take to say who it is: nobody else gets through meanwhile. */
+#define HELLO_NS (UINT64_C (5) * 1000000000)
+/* How often the old program hears that this one still prepares itself. */
+#define BUSY_MS 500
+/* Of a question; a memfd may say that it has any size. */
+#define QUESTION_MAX (INT64_C (256) << 20)
+
+typedef struct
+{
+  CprChannel channel;
+  CprMessage message; /* the last one */
+  GHashTable *fds;    /* number in the old program → number here, until it is found in the manifest */
+  CprQuestion question;
+  bool has_question;
+} Arrival;
+
+static Arrival *
+get_arrival (const CprIncoming *incoming)
+{
+  return incoming->transport;
+}
+
+/* ---- The connection. */
+
+static bool
+greet (Arrival *arrival, int fd, const char *vm_name, GError **error)
+{
+  GError *reason = NULL;
+
+  if (cpr_channel_open (&arrival->channel, fd, WHOM, &reason) &&
+      cpr_channel_send_hello (&arrival->channel, vm_name, &reason) &&
+      cpr_channel_receive_hello (&arrival->channel, vm_name, cpr_now_ns () + HELLO_NS, &reason))
+    return true;
+  cpr_channel_send_failure (&arrival->channel, reason->message);
+  g_propagate_error (error, reason);
+  cpr_channel_close (&arrival->channel);
+  return false;
+}
+
+static void
+log_refused (const CprSessionConfig *config, GError *reason)
+{
+  g_autofree char *text = g_strdup_printf ("incoming: a connection was refused: %s", reason->message);
+
+  if (config->log != NULL)
+    config->log (CPR_LOG_WARNING, text, config->user_data);
+  g_error_free (reason);
+}
+
+/* Somebody who isn't the old program shall not keep it from coming. */
+static bool
+accept_old (Arrival *arrival, int listener, const CprSessionConfig *config, GError **error)
+{
+  for (;;)
+    {
+      int fd = cpr_fd_above_std (cpr_sys->accept4 (listener, NULL, NULL, SOCK_CLOEXEC));
+      GError *reason = NULL;
+
+      if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+        continue;
+      if (fd < 0)
+        return cpr_throw_errno (error, errno, "incoming: accept");
+      if (greet (arrival, fd, config->name, &reason))
+        return true;
+      log_refused (config, reason);
+    }
+}
+
+static bool
+is_listening (int fd)
+{
+  int listening = 0;
+  socklen_t len = sizeof listening;
+
+  return cpr_sys->getsockopt (fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening != 0;
+}
+
+static bool
+connect_old (Arrival *arrival, const CprSessionConfig *config, GError **error)
+{
+  const char *path;
+  bool ok;
+  int fd;
+
+  if (!cpr_channel_parse (config->incoming, &path, &fd, error))
+    return false;
+  if (path != NULL)
+    fd = cpr_channel_listen (path, error);
+  if (fd < 0)
+    return false;
+  if (!is_listening (fd))
+    return greet (arrival, fd, config->name, error);
+  ok = accept_old (arrival, fd, config, error);
+  cpr_fd_clear (&fd);
+  if (path != NULL)
+    cpr_sys->unlink (path);
+  return ok;
+}
+
+/* ---- The question, and all fds. */
+
+static bool
+keep_fds (Arrival *arrival, GError **error)
+{
+  CprMessage *message = &arrival->message;
+  CprCursor numbers = { .data = message->data, .len = message->len };
+
+  for (unsigned i = 0; i < message->n_fds; i++)
+    {
+      uint32_t number = cpr_cursor_get_u32 (&numbers);
+      int fd = cpr_fd_above_std (message->fds[i]);
+
+      message->fds[i] = -1;
+      if (fd < 0)
+        return cpr_throw_errno (error, errno, WHOM ": fd %u", number);
+      if (g_hash_table_contains (arrival->fds, GUINT_TO_POINTER (number)))
+        {
+          cpr_fd_clear (&fd);
+          return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": fd %u came twice", number);
+        }
+      g_hash_table_insert (arrival->fds, GUINT_TO_POINTER (number), GINT_TO_POINTER (fd));
+    }
+  return true;
+}
+
+/* The carrier's take_fd(). */
+int
+cpr_arrival_take_fd (void *incoming, uint32_t where, GError **error)
+{
+  GHashTable *fds = get_arrival (incoming)->fds;
+  int fd = GPOINTER_TO_INT (g_hash_table_lookup (fds, GUINT_TO_POINTER (where)));
+
+  if (fd == 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it didn't come with the manifest") - 1;
+  return fd;
+}
+
+static bool
+read_question (Arrival *arrival, int fd, GError **error)
+{
+  int seals = cpr_sys->fcntl (fd, F_GET_SEALS, 0);
+  struct stat st;
+  void *data;
+
+  if (seals < 0 || (seals & CPR_STATE_SEALS) != CPR_STATE_SEALS || cpr_sys->fstat (fd, &st) < 0 ||
+      st.st_size > QUESTION_MAX)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": its manifest isn't sealed, or too large");
+  data = g_try_malloc ((size_t) st.st_size + 1);
+  if (data == NULL || !cpr_fd_read_at (fd, data, (size_t) st.st_size, 0))
+    {
+      cpr_throw_errno (error, data == NULL ? ENOMEM : errno, WHOM ": its manifest of %" G_GINT64_FORMAT " bytes",
+                       (gint64) st.st_size);
+      g_free (data);
+      return false;
+    }
+  arrival->has_question = true;
+  return cpr_question_read (&arrival->question, data, (size_t) st.st_size, error);
+}
+
+static bool
+open_baton (CprIncoming *incoming, int *fd, GError **error)
+{
+  CprBatonWord word;
+
+  if (!cpr_baton_open (&incoming->baton, *fd, error))
+    {
+      incoming->baton.fd = -1;
+      return false;
+    }
+  *fd = -1;
+  word = cpr_baton_get (incoming->baton.page);
+  incoming->attempt = 1;
+  return (word.state == CPR_BATON_OWNED && word.pid == get_arrival (incoming)->channel.peer) ||
+         cpr_throw (error, CPR_ERROR_MISMATCH, "baton: it isn't process %d's", get_arrival (incoming)->channel.peer);
+}
+
+/* Everything that is needed before the stop. *wanted: whether an answer is. */
+static bool
+receive_all (CprIncoming *incoming, bool *wanted, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+  CprMessage *message = &arrival->message;
+
+  for (;;)
+    {
+      if (!cpr_channel_receive (&arrival->channel, message, 0, "the manifest", error))
+        return false;
+      if (message->type == CPR_MESSAGE_QUESTION)
+        break;
+      if (message->type != CPR_MESSAGE_FDS)
+        return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": message %u came in place of the manifest", message->type);
+      if (!keep_fds (arrival, error))
+        return false;
+    }
+  *wanted = message->data[0] != 0;
+  return read_question (arrival, message->fds[0], error) && open_baton (incoming, &message->fds[1], error);
+}
+
+/* ---- The answer. */
+
+/* A memfd with all of @writer's bytes, sealed. */
+static int
+make_memfd (const CprWriter *writer, GError **error)
+{
+  int fd = cpr_memfd_new ("libcpr-answer", 0);
+
+  if (fd >= 0 && cpr_fd_write_all (fd, writer->data, writer->len) &&
+      cpr_sys->fcntl (fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0)
+    return fd;
+  cpr_throw_errno (error, errno, "answer: a memfd of %zu bytes", writer->len);
+  cpr_fd_clear (&fd);
+  return -1;
+}
+
+static bool
+send_answer (Arrival *arrival, const CprAnswer *answer, const GPtrArray *types, GError **error)
+{
+  CprSchemaBuilder builder;
+  CprWriter writer;
+  bool ok;
+  int fd;
+
+  cpr_schema_builder_init (&builder);
+  for (guint i = 0; i < types->len; i++)
+    cpr_schema_builder_add (&builder, types->pdata[i]);
+  cpr_writer_init (&writer, -1);
+  cpr_answer_write (answer, &builder, &writer);
+  fd = make_memfd (&writer, error);
+  ok = fd >= 0 && cpr_channel_send (&arrival->channel, CPR_MESSAGE_ANSWER, NULL, 0, &fd, 1, error);
+  cpr_fd_clear (&fd);
+  cpr_writer_clear (&writer);
+  cpr_schema_builder_clear (&builder);
+  return ok;
+}
+
+static bool
+compare_and_answer (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+  CprQuestion *question = &arrival->question;
+  g_autoptr (CprInventory) inventory = config->declare != NULL ? cpr_inventory_new () : NULL;
+  const CprCandidate candidate = { config, inventory, arrival->channel.peer };
+  CprAnswer answer = { .question = question->checksum, .findings = cpr_findings_new () };
+  g_autoptr (GPtrArray) types = NULL;
+  bool ok;
+
+  if (inventory != NULL)
+    config->declare (inventory, config->user_data);
+  types = cpr_candidate_collect_types (&candidate, answer.findings);
+  cpr_compare (question, &candidate, types, answer.findings);
+  cpr_compare_limits (question, answer.findings);
+  ok = cpr_executable_get (&answer.executable, &answer.path, error) && send_answer (arrival, &answer, types, error);
+  if (ok && cpr_findings_count_refusals (answer.findings) > 0)
+    ok = cpr_throw (error, CPR_ERROR_REFUSED, "%s", ((const CprFinding *) answer.findings->pdata[0])->message);
+  cpr_answer_clear (&answer);
+  return ok;
+}
+
+/* ---- The take-up. */
+
+static void
+close_fd (void *key, void *value, void *unused)
+{
+  int fd = GPOINTER_TO_INT (value);
+
+  cpr_fd_clear (&fd);
+}
+
+static bool
+take_up (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+  CprQuestion *question = &arrival->question;
+  bool wanted = false;
+
+  arrival->channel.pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (arrival->channel.peer));
+  if (arrival->channel.pidfd < 0)
+    return cpr_throw_errno (error, errno, WHOM ": process %d", arrival->channel.peer);
+  if (!receive_all (incoming, &wanted, error) ||
+      !cpr_fd_table_place (&question->manifest.fds, cpr_arrival_take_fd, incoming, error) ||
+      (wanted && !compare_and_answer (incoming, config, error)))
+    return false;
+  /* Once more: the comparison has claimed fds. */
+  return cpr_manifest_read (&incoming->manifest, &question->reader, error) &&
+         cpr_incoming_check_identity (&incoming->manifest, config->name, error) &&
+         cpr_fd_table_verify (&incoming->manifest.fds, 0, error);
+}
+
+bool
+cpr_arrival_take_up (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error)
+{
+  Arrival *arrival = g_new0 (Arrival, 1);
+  GError *reason = NULL;
+
+  arrival->channel = (CprChannel){ .fd = -1, .pidfd = -1, .cancel_fd = -1, .whom = WHOM };
+  arrival->fds = g_hash_table_new (NULL, NULL);
+  incoming->transport = arrival;
+  if (config->name == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM: it has no name");
+  if (!connect_old (arrival, config, error))
+    return false;
+  if (take_up (incoming, config, &reason))
+    {
+      /* This process's own stays; it was never blocked. */
+      incoming->manifest.signal_mask = cpr_signals_get_mask ();
+      return true;
+    }
+  cpr_channel_send_failure (&arrival->channel, reason->message);
+  g_propagate_error (error, reason);
+  g_hash_table_foreach (arrival->fds, close_fd, NULL);
+  return false;
+}
+
+void
+cpr_arrival_clear (CprIncoming *incoming)
+{
+  Arrival *arrival = get_arrival (incoming);
+
+  if (arrival == NULL)
+    return;
+  cpr_message_clear (&arrival->message);
+  cpr_channel_close (&arrival->channel);
+  g_hash_table_unref (arrival->fds);
+  if (arrival->has_question)
+    cpr_question_clear (&arrival->question);
+  g_free (arrival);
+  incoming->transport = NULL;
+}
+
+/* ---- The state. */
+
+/* Fills page tables, and says now and then that it is alive. */
+static bool
+fill (Arrival *arrival, const CprRamTable *ram, GError **error)
+{
+  CprFill *filling = cpr_fill_start (ram);
+  bool ok = true;
+
+  while (ok && filling != NULL && !cpr_fill_wait (filling, BUSY_MS))
+    ok = cpr_channel_send (&arrival->channel, CPR_MESSAGE_BUSY, NULL, 0, NULL, 0, error);
+  cpr_fill_end (filling);
+  return ok;
+}
+
+static bool
+equals (const CprChunk *a, const CprChunk *b)
+{
+  return a->type == b->type && a->payload.len == b->payload.len &&
+         memcmp (a->payload.data, b->payload.data, a->payload.len) == 0;
+}
+
+static bool
+find_chunk (CprReader *reader, uint32_t type, CprChunk *chunk)
+{
+  cpr_reader_rewind (reader);
+  while (cpr_reader_next (reader, chunk))
+    if (chunk->type == type)
+      return true;
+  return false;
+}
+
+/* What this program has built is what the state is of. */
+static bool
+check_unchanged (Arrival *arrival, CprReader *state, GError **error)
+{
+  static const struct
+  {
+    uint32_t type;
+    const char *what;
+  } parts[] = { { CPR_CHUNK_FDS, "fds" }, { CPR_CHUNK_RAM, "RAM blocks" }, { CPR_CHUNK_SCHEMA, "device types" } };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (parts); i++)
+    {
+      CprChunk early, late;
+
+      if (!find_chunk (&arrival->question.reader, parts[i].type, &early) || !find_chunk (state, parts[i].type, &late) ||
+          !equals (&early, &late))
+        return cpr_throw (error, CPR_ERROR_MISMATCH, "state: the %s have changed since this program was told of them",
+                          parts[i].what);
+    }
+  return true;
+}
+
+static bool
+open_state (CprIncoming *incoming, int *fd, GError **error)
+{
+  int seals = cpr_sys->fcntl (*fd, F_GET_SEALS, 0);
+
+  if (seals < 0 || (seals & CPR_STATE_SEALS) != CPR_STATE_SEALS)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it isn't sealed");
+  incoming->state_fd = *fd;
+  *fd = -1;
+  if (!cpr_reader_open_fd (&incoming->reader, incoming->state_fd, error))
+    return false;
+  if (incoming->reader.kind != CPR_STREAM_STATE)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is a preflight's message");
+  return check_unchanged (get_arrival (incoming), &incoming->reader, error);
+}
+
+bool
+cpr_arrival_await_state (CprIncoming *incoming, const CprRamTable *ram, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+
+  if (!fill (arrival, ram, error) ||
+      !cpr_channel_send (&arrival->channel, CPR_MESSAGE_READY, NULL, 0, NULL, 0, error) ||
+      !cpr_channel_receive (&arrival->channel, &arrival->message, 0, "the state", error))
+    return false;
+  if (arrival->message.type != CPR_MESSAGE_STATE)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": message %u came in place of the state", arrival->message.type);
+  return open_state (incoming, &arrival->message.fds[0], error);
+}
+
+/* ---- The end. */
+
+/* The old program has the guest, or takes it back as soon as it hears this. */
+bool
+cpr_arrival_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
+{
+  cpr_channel_send_failure (&get_arrival (incoming)->channel, reason->message);
+  cpr_channel_close (&get_arrival (incoming)->channel);
+  g_propagate_error (error, reason);
+  return false;
+}
+
+void
+cpr_arrival_finish (CprIncoming *incoming)
+{
+  cpr_channel_send (&get_arrival (incoming)->channel, CPR_MESSAGE_DONE, NULL, 0, NULL, 0, NULL);
+}
