@@ -145,43 +145,13 @@ kvm_free (void *data)
       if (vcpu->run != MAP_FAILED)
         munmap (vcpu->run, kvm->run_size);
       close_fd (session, vcpu->state.fd);
+      kvm_vcpu_state_clear (&vcpu->state);
     }
   cpr_device_remove (session, "kvm-vm", NULL);
   close_fd (session, kvm->state.fd);
   if (kvm->fd >= 0)
     close (kvm->fd);
   g_free (kvm);
-}
-
-static void *
-kvm_new (const AccelConfig *config, GError **error)
-{
-  Kvm *kvm = g_malloc0 (sizeof *kvm + config->n_vcpus * sizeof *kvm->vcpus);
-  kvm->config = *config;
-  kvm->fd = kvm->state.fd = -1;
-  for (unsigned i = 0; i < config->n_vcpus; i++)
-    {
-      kvm->vcpus[i].state.fd = -1;
-      kvm->vcpus[i].run = MAP_FAILED;
-    }
-
-  bool ok = create_vm_undisturbed (kvm, error);
-  if (ok)
-    {
-      int size = ioctl (kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-      kvm->run_size = size > 0 ? size : 0;
-    }
-  for (unsigned i = 0; ok && i < config->n_vcpus; i++)
-    ok = create_vcpu (kvm, i, error);
-  if (!ok)
-    {
-      kvm_free (kvm);
-      return NULL;
-    }
-  /* Now, because a vCPU that runs doesn't answer. */
-  int khz = ioctl (kvm->vcpus[0].state.fd, KVM_GET_TSC_KHZ, 0);
-  kvm->tsc_khz = khz > 0 ? khz : 1000000;
-  return kvm;
 }
 
 /* What the kernel can do, less nested virtualization, whose state we don't save; with the vCPU's number in it. */
@@ -209,6 +179,48 @@ choose_cpuid (Kvm *kvm, KvmVcpuState *state, GError **error)
   if (ioctl (state->fd, KVM_SET_CPUID2, cpuid) < 0)
     return throw_errno (error, "vCPU %u: KVM_SET_CPUID2", state->index);
   return true;
+}
+
+static bool
+prepare_vcpu (Kvm *kvm, KvmVcpuState *state, GError **error)
+{
+  const struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
+
+  /* So are most; and what is another is set again. */
+  if (state->has_lapic && ioctl (state->fd, KVM_SET_MP_STATE, &runnable) < 0)
+    return throw_errno (error, "vCPU %u: KVM_SET_MP_STATE", state->index);
+  return choose_cpuid (kvm, state, error) && kvm_vcpu_state_prepare (state, kvm->fd, error);
+}
+
+static void *
+kvm_new (const AccelConfig *config, GError **error)
+{
+  Kvm *kvm = g_malloc0 (sizeof *kvm + config->n_vcpus * sizeof *kvm->vcpus);
+  kvm->config = *config;
+  kvm->fd = kvm->state.fd = -1;
+  for (unsigned i = 0; i < config->n_vcpus; i++)
+    {
+      kvm->vcpus[i].state.fd = -1;
+      kvm->vcpus[i].run = MAP_FAILED;
+    }
+
+  bool ok = create_vm_undisturbed (kvm, error);
+  if (ok)
+    {
+      int size = ioctl (kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+      kvm->run_size = size > 0 ? size : 0;
+    }
+  for (unsigned i = 0; ok && i < config->n_vcpus; i++)
+    ok = create_vcpu (kvm, i, error) && (!config->ahead || prepare_vcpu (kvm, &kvm->vcpus[i].state, error));
+  if (!ok)
+    {
+      kvm_free (kvm);
+      return NULL;
+    }
+  /* Now, because a vCPU that runs doesn't answer. */
+  int khz = ioctl (kvm->vcpus[0].state.fd, KVM_GET_TSC_KHZ, 0);
+  kvm->tsc_khz = khz > 0 ? khz : 1000000;
+  return kvm;
 }
 
 /* 64-bit mode at once, with flat segments; the page tables and the GDT are in RAM already. */

@@ -12,6 +12,7 @@ typedef struct
   const GuestRam *ram;
   Bus *bus;
   unsigned n_vcpus;
+  bool ahead; /* the guest still runs elsewhere: there is time to prepare what else would be on the pause */
 } AccelConfig;
 
 /* What executes the guest. `run` is called on the vCPU's own thread, all others with the guest stopped. */

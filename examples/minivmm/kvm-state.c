@@ -170,15 +170,32 @@ get_msrs (KvmVcpuState *state, GError **error)
     }
 }
 
+/* Only those that the kernel hasn't got. */
+static void
+choose_msrs (const KvmVcpuState *state, KvmMsrs *chosen)
+{
+  const KvmMsrs *known = state->known ? &state->known->msrs : NULL;
+
+  chosen->count = 0;
+  for (unsigned i = 0; i < state->msrs.count; i++)
+    if (!known || i >= known->count || memcmp (&known->entries[i], &state->msrs.entries[i], sizeof known->entries[i]))
+      chosen->entries[chosen->count++] = state->msrs.entries[i];
+}
+
 static bool
 set_msrs (KvmVcpuState *state, GError **error)
 {
-  int done = ioctl (state->fd, KVM_SET_MSRS, &state->msrs);
+  KvmMsrs msrs;
+
+  choose_msrs (state, &msrs);
+  if (!msrs.count)
+    return true;
+  int done = ioctl (state->fd, KVM_SET_MSRS, &msrs);
   if (done < 0)
     return throw_errno (error, "vCPU %u: KVM_SET_MSRS", state->index);
-  if ((unsigned) done < state->msrs.count)
+  if ((unsigned) done < msrs.count)
     return throw_error (error, "vCPU %u: MSR %#x: the kernel refuses its value", state->index,
-                        state->msrs.entries[done].index);
+                        msrs.entries[done].index);
   return true;
 }
 
@@ -235,21 +252,39 @@ vcpu_pre_save (void *device, GError **error)
          VCPU_IOCTL (state, KVM_GET_DEBUGREGS, &state->debugregs, error);
 }
 
+bool
+kvm_vcpu_state_prepare (KvmVcpuState *state, int kvm_fd, GError **error)
+{
+  if (!kvm_vcpu_state_probe (state, kvm_fd, error) || !vcpu_pre_save (state, error))
+    return false;
+  state->known = g_memdup2 (state, sizeof *state);
+  return true;
+}
+
+void
+kvm_vcpu_state_clear (KvmVcpuState *state)
+{
+  g_clear_pointer (&state->known, g_free);
+}
+
+/* Sets a part of the state, unless the kernel has it already: on some machines a call on a vCPU takes as long as everything else. */
+#define SET(state, request, member, error)                                                          \
+  ((state->known && !memcmp (&(state)->known->member, &(state)->member, sizeof (state)->member)) || \
+   VCPU_IOCTL (state, request, &(state)->member, error))
+
 static bool
 vcpu_post_load (void *device, uint32_t version, GError **error)
 {
   KvmVcpuState *state = device;
 
   /* CPUID first: it says which values the registers can have. */
-  if (!VCPU_IOCTL (state, KVM_SET_CPUID2, &state->cpuid, error) ||
-      !VCPU_IOCTL (state, KVM_SET_SREGS, &state->sregs, error) ||
+  if (!SET (state, KVM_SET_CPUID2, cpuid, error) || !VCPU_IOCTL (state, KVM_SET_SREGS, &state->sregs, error) ||
       !VCPU_IOCTL (state, KVM_SET_REGS, &state->regs, error))
     return false;
 
-  if (state->xcrs.nr_xcrs && !VCPU_IOCTL (state, KVM_SET_XCRS, &state->xcrs, error))
+  if (state->xcrs.nr_xcrs && !SET (state, KVM_SET_XCRS, xcrs, error))
     return false;
-  if (state->has_xsave ? !VCPU_IOCTL (state, KVM_SET_XSAVE, state->xsave, error)
-                       : !VCPU_IOCTL (state, KVM_SET_FPU, &state->fpu, error))
+  if (state->has_xsave ? !SET (state, KVM_SET_XSAVE, xsave, error) : !SET (state, KVM_SET_FPU, fpu, error))
     return false;
   if (state->has_tsc_offset && tsc_offset_ioctl (state, KVM_SET_DEVICE_ATTR) < 0)
     return throw_errno (error, "vCPU %u: TSC offset", state->index);
@@ -257,9 +292,9 @@ vcpu_post_load (void *device, uint32_t version, GError **error)
   /* The LAPIC before the MSRs: a TSC deadline is only taken by a LAPIC whose timer is in that mode. */
   if (state->has_lapic && !VCPU_IOCTL (state, KVM_SET_LAPIC, &state->lapic, error))
     return false;
-  return set_msrs (state, error) && VCPU_IOCTL (state, KVM_SET_VCPU_EVENTS, &state->events, error) &&
-         VCPU_IOCTL (state, KVM_SET_DEBUGREGS, &state->debugregs, error) &&
-         (!state->has_lapic || VCPU_IOCTL (state, KVM_SET_MP_STATE, &state->mp_state, error));
+  return set_msrs (state, error) && SET (state, KVM_SET_VCPU_EVENTS, events, error) &&
+         SET (state, KVM_SET_DEBUGREGS, debugregs, error) &&
+         (!state->has_lapic || SET (state, KVM_SET_MP_STATE, mp_state, error));
 }
 
 const CprDeviceType kvm_vcpu_type = {

@@ -27,10 +27,13 @@ typedef struct
   struct kvm_cpuid_entry2 entries[KVM_CPUID_MAX];
 } KvmCpuid;
 
-typedef struct
+typedef struct _KvmVcpuState KvmVcpuState;
+
+struct _KvmVcpuState
 {
   int fd; /* the vCPU; not state */
   unsigned index;
+  KvmVcpuState *known; /* what the kernel has already, not state; NULL: that isn't known */
 
   KvmCpuid cpuid;
   KvmMsrs msrs;
@@ -47,7 +50,7 @@ typedef struct
   struct kvm_debugregs debugregs;
   bool has_tsc_offset;
   uint64_t tsc_offset;
-} KvmVcpuState;
+};
 
 typedef struct
 {
@@ -66,5 +69,9 @@ extern const CprDeviceType kvm_vm_type;
 
 /* In a fresh VM: finds out which MSRs can be read and whether there is a TSC offset; both go along in the state. */
 bool kvm_vcpu_state_probe (KvmVcpuState *state, int kvm_fd, GError **error);
+
+/* While the guest still runs elsewhere: asks the kernel for all of it, so that what it has already needn't be set when there is less time. */
+bool kvm_vcpu_state_prepare (KvmVcpuState *state, int kvm_fd, GError **error);
+void kvm_vcpu_state_clear (KvmVcpuState *state);
 
 #endif

@@ -116,7 +116,15 @@ static bool
 create_devices (Machine *machine, GError **error)
 {
   const Options *options = &machine->options;
-  const AccelConfig config = { machine->session, &machine->ram, machine->bus, options->n_vcpus };
+  CprUpdateInfo info = { .size = sizeof info };
+  cpr_session_get_update_info (machine->session, &info);
+  const AccelConfig config = {
+    .session = machine->session,
+    .ram = &machine->ram,
+    .bus = machine->bus,
+    .n_vcpus = options->n_vcpus,
+    .ahead = cpr_session_is_incoming (machine->session) && info.mode == CPR_MODE_TRANSFER,
+  };
 
   machine->cards = cards_new (machine->session, machine->bus, options, error);
   if (!machine->cards)

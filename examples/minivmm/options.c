@@ -124,7 +124,8 @@ parse_option (Options *options, int letter, const char *value, GError **error)
 {
   static const char *const accels[] = { "auto", "kvm", "soft", NULL };
   static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
-  static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop", "halt", "hang", "child", "slow", NULL };
+  static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop",
+                                      "halt",  "hang", "child", "slow", NULL };
 
   switch (letter)
     {

@@ -236,7 +236,7 @@ update_describe (const Update *update, GString *text)
     g_string_append_printf (text, "error: %s\n", info.error);
   describe_events (update, text);
   g_string_append_printf (text, "generation: %" PRIu64 "\nguardian: %s\nmode: %s\n", info.generation,
-                          info.guardian ? "yes" : "no", mode_names[update->mode]);
+                          info.guardian ? "yes" : "no", mode_names[info.mode ? info.mode : update->mode]);
   if (update->command_len)
     g_string_append_printf (text, "command: %.*s\n", (int) update->command_len, (const char *) update->command);
   for (CprStep step = 0; step < CPR_N_STEPS; step++)

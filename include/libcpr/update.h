@@ -232,6 +232,8 @@ typedef enum
  * @total_ns: from the call of cpr_session_update() to the end of the last step so far
  * @recover_ns: after a rollback or a rescue: from when the failure was known to the guest's first instruction allowed; a part of
  *     @pause_ns. What comes before is the new program's: how long it tried, and how long it took to die
+ * @mode: how it travelled; 0 if there was none. Known from cpr_session_new() on: where the guest still runs elsewhere there is time to
+ *     prepare things
  *
  * What is known about the last update.
  *
@@ -248,6 +250,7 @@ typedef struct
   uint64_t pause_ns;
   uint64_t total_ns;
   uint64_t recover_ns;
+  CprMode mode;
 } CprUpdateInfo;
 
 /**

@@ -34,6 +34,7 @@ struct _CprSession
 
   /* The last update. */
   CprUpdateStatus status;
+  CprMode mode;
   uint64_t generation;
   bool had_guardian;
   char *error;

@@ -74,6 +74,7 @@ adopt (CprSession *session, CprIncoming *incoming)
   manifest->ram = (CprRamTable){ .blocks = NULL };
   session->incoming = incoming;
   session->was_incoming = true;
+  session->mode = incoming->carrier->mode;
   session->state = CPR_SESSION_STATE_INCOMING;
   session->run_state = (CprRunState) manifest->run_state;
   session->was_running = cpr_run_state_is_live (session->run_state);

@@ -130,6 +130,7 @@ launch (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GErro
       (carrier->type->ask == NULL || cpr_session_ask_over (session, update, carrier, error)) &&
       write_manifest (session, &state.builder, &state.writer, error))
     {
+      cpr_writer_touch (&state.writer);
       stamp (session, carrier, CPR_STEP_GUARDIAN);
       if (carrier->type->launch (carrier, error))
         stop_and_go (session, carrier, &state, error);
@@ -189,6 +190,7 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
     cpr_finish_wait (session->finish);
   memset (session->stamps, 0, sizeof session->stamps);
   session->failed_ns = 0;
+  session->mode = update->mode;
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
   session->had_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
 
@@ -279,6 +281,7 @@ cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info)
   own.generation = session->generation;
   own.guardian = session->had_guardian;
   own.error = session->error;
+  own.mode = session->mode;
   fill_times (session, &own);
   memcpy (info, &own, MIN (size, sizeof own));
   info->size = size;

@@ -23,6 +23,12 @@ cpr_writer_grow (CprWriter *writer, size_t len)
   writer->data = g_realloc (writer->data, writer->capacity);
 }
 
+void
+cpr_writer_touch (CprWriter *writer)
+{
+  memset (writer->data + writer->len, 0, writer->capacity - writer->len);
+}
+
 static void
 put_checksum (CprWriter *writer, size_t from)
 {

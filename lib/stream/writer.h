@@ -27,6 +27,9 @@ typedef struct
 void cpr_writer_init (CprWriter *writer, int fd);
 void cpr_writer_clear (CprWriter *writer);
 
+/* Makes the kernel give it the memory that it has asked for, now rather than when there is less time. */
+void cpr_writer_touch (CprWriter *writer);
+
 void cpr_writer_begin_chunk (CprWriter *writer, uint32_t type, uint32_t flags);
 void cpr_writer_end_chunk (CprWriter *writer);
 size_t cpr_writer_chunk_len (const CprWriter *writer); /* of the payload so far */
