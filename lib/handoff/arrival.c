@@ -20,6 +20,8 @@
 #define HELLO_NS (UINT64_C (5) * 1000000000)
 /* How often the old program hears that this one still prepares itself. */
 #define BUSY_MS 500
+/* How long it stays awake for a state that has been announced. */
+#define AWAKE_NS (UINT64_C (2) * 1000000)
 /* Of a question; a memfd may say that it has any size. */
 #define QUESTION_MAX (INT64_C (256) << 20)
 
@@ -422,7 +424,12 @@ cpr_arrival_await_state (CprIncoming *incoming, const CprRamTable *ram, GError *
 
   if (!fill (arrival, ram, error) ||
       !cpr_channel_send (&arrival->channel, CPR_MESSAGE_READY, NULL, 0, NULL, 0, error) ||
-      !cpr_channel_receive (&arrival->channel, &arrival->message, 0, "the state", error))
+      !cpr_channel_receive (&arrival->channel, &arrival->message, 0, "the stop", error))
+    return false;
+  if (arrival->message.type != CPR_MESSAGE_STOPPED)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": message %u came in place of the stop", arrival->message.type);
+  cpr_channel_spin (&arrival->channel, AWAKE_NS);
+  if (!cpr_channel_receive (&arrival->channel, &arrival->message, 0, "the state", error))
     return false;
   if (arrival->message.type != CPR_MESSAGE_STATE)
     return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": message %u came in place of the state", arrival->message.type);

@@ -59,6 +59,8 @@ struct _CprCarrierType
   bool (*ask) (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GError **error);
   /* The last act before the stop; the stream has the manifest by now. */
   bool (*launch) (CprCarrier *carrier, GError **error);
+  /* The guest has just been stopped. NULL: that is nothing to it. */
+  bool (*stopped) (CprCarrier *carrier, GError **error);
   /* The stream is complete but for its end: finishes it, after which nobody can change it. */
   bool (*seal) (CprCarrier *carrier, CprWriter *writer, GError **error);
   /* Hands over. Success: the guest is the new program's, and never runs here again. Where the new program replaces this one in its

@@ -33,6 +33,7 @@ static const struct
   [CPR_MESSAGE_STATE] = { 0, 0, 1, 1 },
   [CPR_MESSAGE_DONE] = { 0, 0, 0, 0 },
   [CPR_MESSAGE_FAILED] = { 1, CPR_MESSAGE_MAX, 0, 0 },
+  [CPR_MESSAGE_STOPPED] = { 0, 0, 0, 0 },
 };
 
 bool
@@ -417,6 +418,16 @@ cpr_channel_receive (CprChannel *channel, CprMessage *message, uint64_t deadline
     }
   cpr_message_clear (message);
   return false;
+}
+
+void
+cpr_channel_spin (CprChannel *channel, uint64_t ns)
+{
+  uint64_t end = cpr_now_ns () + ns;
+  struct pollfd poll = { channel->fd, POLLIN, 0 };
+
+  while (cpr_sys->poll (&poll, 1, 0) == 0 && cpr_now_ns () < end)
+    ;
 }
 
 /* ---- HELLO: u64 magic, u32 version, u32 oldest, u32 pid, the VM's name; what follows is a later version's. The first two stay

@@ -14,6 +14,7 @@
  *   N     ANSWER    what N says to that; now it has all fds and begins to build
  *   N     BUSY      now and then: it still builds
  *   N     READY     it needs nothing but the sections; now O stops the guest
+ *   O     STOPPED   the guest stands still, the state comes in a moment
  *   O     STATE     the sealed state; the baton has been offered right before
  *   N     DONE      it has committed and the guest runs
  *   both  FAILED    instead of anything else before the commit: why it can't go on; the last thing that it sends
@@ -30,7 +31,8 @@ typedef enum
   CPR_MESSAGE_READY = 6,
   CPR_MESSAGE_STATE = 7,
   CPR_MESSAGE_DONE = 8,
-  CPR_MESSAGE_FAILED = 9
+  CPR_MESSAGE_FAILED = 9,
+  CPR_MESSAGE_STOPPED = 10
 } CprMessageType;
 
 #define CPR_CHANNEL_SCHEME    "unix"
@@ -93,6 +95,9 @@ void cpr_channel_send_failure (CprChannel *channel, const char *reason);
  * peer's end. @what is waited for, in messages. */
 bool
 cpr_channel_receive (CprChannel *channel, CprMessage *message, uint64_t deadline_ns, const char *what, GError **error);
+
+/* Looks for up to @ns whether something can be read, without going to sleep: waking up takes longer than what is waited for. */
+void cpr_channel_spin (CprChannel *channel, uint64_t ns);
 
 /* Who it is. */
 typedef struct

@@ -224,6 +224,12 @@ launch (CprCarrier *carrier, GError **error)
 /* ---- With the guest stopped. */
 
 static bool
+stopped (CprCarrier *carrier, GError **error)
+{
+  return cpr_channel_send (&((Transfer *) carrier)->channel, CPR_MESSAGE_STOPPED, NULL, 0, NULL, 0, error);
+}
+
+static bool
 seal (CprCarrier *carrier, CprWriter *writer, GError **error)
 {
   return cpr_stream_seal (carrier->stream_fd, writer, error);
@@ -298,6 +304,7 @@ const CprCarrierType cpr_carrier_transfer = {
   .open = open_transfer,
   .ask = ask,
   .launch = launch,
+  .stopped = stopped,
   .seal = seal,
   .go = go,
   .close = close_all,

@@ -15,6 +15,7 @@ struct _CprDeviceLoad
   GPtrArray *devices; /* CprDevice, in the order of loading */
   GHashTable *sections;
   CprPlans *plans;
+  CprPlans *own_plans; /* NULL: they are the table's */
   CprReader *reader;
   const CprCodec *codec;
 };
@@ -145,6 +146,30 @@ check_devices (CprDeviceLoad *load, GError **error)
   return check_bulk (load->reader, load->sections, error);
 }
 
+static const CprSchemaType *
+find_schema_type (const CprSchema *schema, const char *name)
+{
+  for (guint i = 0; i < schema->types->len; i++)
+    if (strcmp (g_array_index (schema->types, CprSchemaType, i).name, name) == 0)
+      return &g_array_index (schema->types, CprSchemaType, i);
+  return NULL;
+}
+
+void
+cpr_device_table_plan (CprDeviceTable *table, const CprSchema *schema)
+{
+  g_clear_pointer (&table->plans, cpr_plans_free);
+  table->plans = cpr_plans_new (schema);
+  for (guint i = 0; i < table->devices->len; i++)
+    {
+      const CprDevice *device = table->devices->pdata[i];
+      const CprSchemaType *type = find_schema_type (schema, device->type->name);
+
+      if (type != NULL)
+        cpr_plans_get (table->plans, type->struct_index, &device->type->state, NULL);
+    }
+}
+
 CprDeviceLoad *
 cpr_device_load_new (
     const CprDeviceTable *table, const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error)
@@ -153,7 +178,9 @@ cpr_device_load_new (
 
   load->reader = reader;
   load->codec = codec;
-  load->plans = cpr_plans_new (schema);
+  if (table->plans == NULL)
+    load->own_plans = cpr_plans_new (schema);
+  load->plans = table->plans != NULL ? table->plans : load->own_plans;
   load->devices = cpr_device_table_sort (table, error);
   if (load->devices == NULL)
     return NULL;
@@ -216,6 +243,6 @@ cpr_device_load_free (CprDeviceLoad *load)
     return;
   g_clear_pointer (&load->devices, g_ptr_array_unref);
   g_clear_pointer (&load->sections, g_hash_table_unref);
-  cpr_plans_free (load->plans);
+  g_clear_pointer (&load->own_plans, cpr_plans_free);
   g_free (load);
 }

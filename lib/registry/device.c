@@ -23,6 +23,7 @@ cpr_device_table_init (CprDeviceTable *table)
 void
 cpr_device_table_clear (CprDeviceTable *table)
 {
+  g_clear_pointer (&table->plans, cpr_plans_free);
   g_clear_pointer (&table->by_name, g_hash_table_unref);
   g_clear_pointer (&table->types, g_hash_table_unref);
   g_clear_pointer (&table->devices, g_ptr_array_unref);

@@ -19,6 +19,7 @@ typedef struct
   GPtrArray *devices; /* CprDevice, in the order of adding */
   GHashTable *by_name;
   GHashTable *types; /* name → CprDeviceType of the devices there have been; checked */
+  CprPlans *plans;   /* of the schema that is going to be loaded; or NULL */
 } CprDeviceTable;
 
 void cpr_device_table_init (CprDeviceTable *table);
@@ -68,6 +69,10 @@ bool cpr_section_read (
 
 /* What loading needs to know of a stream: made by a check that every device has a section that fits, and every section a device. */
 typedef struct _CprDeviceLoad CprDeviceLoad;
+
+/* Finds out how devices get their state from a stream with @schema, which has to live until that: what goes wrong will do so again
+ * when they are loaded. */
+void cpr_device_table_plan (CprDeviceTable *table, const CprSchema *schema);
 
 CprDeviceLoad *cpr_device_load_new (
     const CprDeviceTable *table, const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error);

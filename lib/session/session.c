@@ -226,6 +226,8 @@ cpr_session_load (CprSession *session, GError **error)
     return false;
 
   incoming = session->incoming;
+  if (incoming != NULL)
+    cpr_device_table_plan (&session->devices, &incoming->manifest.schema);
   if (incoming != NULL && !(cpr_incoming_await_state (incoming, &session->ram, &reason) &&
                             check_pause (incoming, CPR_STEP_CLAIM, &reason) && load_devices (session, &reason) &&
                             check_pause (incoming, CPR_STEP_LOAD, &reason)))

@@ -80,7 +80,8 @@ save_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **er
 {
   CprCodec codec = cpr_fd_table_get_codec (&session->fds);
 
-  if (!cpr_baton_check_pause (carrier->page, "stop", error))
+  if (!cpr_baton_check_pause (carrier->page, "stop", error) ||
+      (carrier->type->stopped != NULL && !carrier->type->stopped (carrier, error)))
     return false;
   stamp (session, carrier, CPR_STEP_SAVE);
   if (!cpr_device_table_write_sections (&session->devices, &state->builder, &codec, &state->writer, error) ||
