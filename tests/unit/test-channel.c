@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What two programs say to each other in transfer mode: whatever arrives is taken as it is meant, or refused. */
+#include "helpers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "handoff/channel.h"
+
+#define WHOM "other end"
+
+/* Two ends; what is sent on one can be received on the other. */
+static CprChannel ours, theirs;
+static CprMessage message;
+
+static void
+open_both (void)
+{
+  int ends[2];
+
+  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  ck_assert (cpr_channel_open (&ours, ends[0], WHOM, NULL) && cpr_channel_open (&theirs, ends[1], WHOM, NULL));
+}
+
+static void
+close_both (void)
+{
+  cpr_message_clear (&message);
+  cpr_channel_close (&ours);
+  cpr_channel_close (&theirs);
+}
+
+static bool
+receive (GError **error)
+{
+  return cpr_channel_receive (&theirs, &message, 0, "a message", error);
+}
+
+static unsigned
+count_fds (void)
+{
+  g_autoptr (GArray) fds = cpr_fd_list (NULL);
+
+  return fds->len;
+}
+
+START_TEST (a_message_arrives_as_it_was_sent)
+{
+  static const char text[] = "0123456789ab";
+  int fds[] = { open ("/dev/null", O_RDWR), open ("/dev/zero", O_RDWR), open ("/dev/full", O_RDWR) };
+  struct stat sent, received;
+
+  open_both ();
+  ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_FDS, text, 12, fds, 3, NULL));
+  ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_READY, NULL, 0, NULL, 0, NULL));
+  ck_assert (receive (NULL));
+  ck_assert_int_eq (message.type, CPR_MESSAGE_FDS);
+  ck_assert_uint_eq (message.len, 12);
+  ck_assert_mem_eq (message.data, text, 12);
+  ck_assert_uint_eq (message.n_fds, 3);
+  for (int i = 0; i < 3; i++)
+    {
+      ck_assert (fstat (fds[i], &sent) == 0 && fstat (message.fds[i], &received) == 0);
+      ck_assert_uint_eq (sent.st_rdev, received.st_rdev);
+      ck_assert_int_eq (fcntl (message.fds[i], F_GETFD), FD_CLOEXEC);
+      close (fds[i]);
+    }
+  ck_assert_int_eq (theirs.peer, getpid ());
+  ck_assert (receive (NULL));
+  ck_assert_int_eq (message.type, CPR_MESSAGE_READY);
+  ck_assert_uint_eq (message.n_fds, 0);
+  close_both ();
+}
+END_TEST
+
+START_TEST (as_many_fds_as_the_kernel_takes_arrive_in_order)
+{
+  uint32_t numbers[CPR_MESSAGE_FDS_MAX];
+  int fds[CPR_MESSAGE_FDS_MAX], zero = open ("/dev/zero", O_RDWR), null = open ("/dev/null", O_RDWR);
+  unsigned before;
+
+  open_both ();
+  before = count_fds ();
+  for (unsigned i = 0; i < CPR_MESSAGE_FDS_MAX; i++)
+    {
+      numbers[i] = i;
+      fds[i] = i % 3 == 0 ? zero : null;
+    }
+  ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_FDS, numbers, sizeof numbers, fds, CPR_MESSAGE_FDS_MAX, NULL));
+  ck_assert (receive (NULL));
+  ck_assert_uint_eq (message.n_fds, CPR_MESSAGE_FDS_MAX);
+  for (unsigned i = 0; i < CPR_MESSAGE_FDS_MAX; i++)
+    {
+      struct stat is, was;
+
+      ck_assert (fstat (fds[i], &was) == 0 && fstat (message.fds[i], &is) == 0 && is.st_rdev == was.st_rdev);
+    }
+  cpr_message_clear (&message);
+  ck_assert_uint_eq (count_fds (), before);
+  close (zero);
+  close (null);
+  close_both ();
+}
+END_TEST
+
+START_TEST (the_reason_of_a_failure_is_an_error_in_one_line)
+{
+  GError *error = NULL;
+
+  open_both ();
+  cpr_channel_send_failure (&ours, "device 'x':\nit\x1b[31m broke");
+  ck_assert (!receive (&error));
+  ck_assert_int_eq (error->code, CPR_ERROR_ROLLED_BACK);
+  ck_assert (strchr (error->message, '\n') == NULL && strchr (error->message, '\x1b') == NULL);
+  ck_assert_ptr_nonnull (strstr (error->message, WHOM ": device 'x':"));
+  g_clear_error (&error);
+  close_both ();
+}
+END_TEST
+
+START_TEST (the_end_of_the_connection_is_an_error)
+{
+  GError *error = NULL;
+
+  open_both ();
+  cpr_channel_close (&ours);
+  ck_assert (!receive (&error));
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, WHOM ": it closed the connection, waiting for a message");
+  close_both ();
+}
+END_TEST
+
+START_TEST (the_end_of_the_process_is_an_error_although_the_connection_stays)
+{
+  GError *error = NULL;
+  pid_t pid;
+
+  open_both ();
+  pid = fork ();
+  if (pid == 0)
+    _exit (0);
+  theirs.pidfd = cpr_sys->pidfd_open (pid);
+  ck_assert (!receive (&error));
+  ck_assert_ptr_nonnull (strstr (error->message, "ended, waiting for a message"));
+  g_clear_error (&error);
+  waitpid (pid, NULL, 0);
+  close_both ();
+}
+END_TEST
+
+START_TEST (what_comes_too_late_is_an_error)
+{
+  GError *error = NULL;
+
+  open_both ();
+  ck_assert (!cpr_channel_receive (&theirs, &message, cpr_now_ns () + 1000000, "a message", &error));
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, WHOM ": nothing came in time, waiting for a message");
+  close_both ();
+}
+END_TEST
+
+START_TEST (a_wait_can_be_cancelled)
+{
+  static const char byte;
+  GError *error = NULL;
+  int ends[2];
+
+  open_both ();
+  ck_assert_int_eq (pipe2 (ends, O_CLOEXEC), 0);
+  theirs.cancel_fd = ends[0];
+  ck_assert_int_eq (write (ends[1], &byte, 1), 1);
+  ck_assert (!receive (&error));
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, "cancelled, waiting for a message");
+  close (ends[0]);
+  close (ends[1]);
+  close_both ();
+}
+END_TEST
+
+START_TEST (another_process_cannot_speak_for_the_peer)
+{
+  GError *error = NULL;
+  pid_t pid;
+
+  open_both ();
+  ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_BUSY, NULL, 0, NULL, 0, NULL));
+  ck_assert (receive (NULL));
+  pid = fork ();
+  if (pid == 0)
+    _exit (cpr_channel_send (&ours, CPR_MESSAGE_READY, NULL, 0, NULL, 0, NULL) ? 0 : 1);
+  waitpid (pid, NULL, 0);
+  ck_assert (!receive (&error));
+  ck_assert_int_eq (error->code, CPR_ERROR_MISMATCH);
+  ck_assert_ptr_nonnull (strstr (error->message, "sent a message in the place of process"));
+  g_clear_error (&error);
+  close_both ();
+}
+END_TEST
+
+/* ---- Rubbish. */
+
+START_TEST (only_messages_that_can_be_right_are_taken)
+{
+  for (uint32_t type = 0; type < 20; type++)
+    for (uint32_t len = 0; len <= CPR_MESSAGE_MAX + 1; len++)
+      for (unsigned n_fds = 0; n_fds <= 4; n_fds++)
+        {
+          bool has_fds = type == CPR_MESSAGE_FDS || type == CPR_MESSAGE_QUESTION || type == CPR_MESSAGE_ANSWER ||
+                         type == CPR_MESSAGE_STATE;
+          bool ok = cpr_message_check (type, len, n_fds, NULL);
+
+          ck_assert (!ok || (type >= CPR_MESSAGE_HELLO && type <= CPR_MESSAGE_STOPPED && len <= CPR_MESSAGE_MAX));
+          ck_assert (!ok || (n_fds > 0) == has_fds);
+          ck_assert (!ok || type != CPR_MESSAGE_FDS || len == 4 * n_fds);
+        }
+}
+END_TEST
+
+/* The bytes of a whole conversation's beginning, as they go over the wire. */
+static GByteArray *
+record (void)
+{
+  GByteArray *bytes = g_byte_array_new ();
+  uint8_t buffer[4096];
+  ssize_t len;
+
+  open_both ();
+  ck_assert (cpr_channel_send_hello (&ours, "vm1", NULL));
+  ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_BUSY, NULL, 0, NULL, 0, NULL));
+  ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_FAILED, "why", 3, NULL, 0, NULL));
+  len = recv (theirs.fd, buffer, sizeof buffer, MSG_DONTWAIT);
+  while (len > 0)
+    {
+      g_byte_array_append (bytes, buffer, (guint) len);
+      len = recv (theirs.fd, buffer, sizeof buffer, MSG_DONTWAIT);
+    }
+  close_both ();
+  ck_assert_uint_gt (bytes->len, 40);
+  return bytes;
+}
+
+/* Plays them to somebody who expects a HELLO and then whatever comes. How many messages were good; each failure has a reason. */
+static unsigned
+play (const uint8_t *data, size_t len, unsigned fds_left)
+{
+  GError *error = NULL;
+  unsigned n = 0;
+
+  open_both ();
+  ck_assert (len == 0 || send (ours.fd, data, len, 0) == (ssize_t) len);
+  cpr_fd_clear (&ours.fd);
+  if (cpr_channel_receive_hello (&theirs, "vm1", 0, &error))
+    do
+      n++;
+    while (n < 100 && receive (&error));
+  ck_assert_ptr_nonnull (error);
+  g_clear_error (&error);
+  close_both ();
+  ck_assert_uint_eq (count_fds (), fds_left);
+  return n;
+}
+
+START_TEST (every_prefix_of_a_conversation_is_refused_where_it_ends)
+{
+  g_autoptr (GByteArray) all = record ();
+  unsigned before = count_fds (), most = 0;
+
+  for (guint len = 0; len <= all->len; len++)
+    {
+      unsigned n = play (all->data, len, before);
+
+      ck_assert_uint_ge (n, most);
+      most = n;
+    }
+  ck_assert_uint_eq (most, 2); /* HELLO and BUSY; FAILED is an error */
+}
+END_TEST
+
+START_TEST (every_flipped_byte_is_survived)
+{
+  static const uint8_t masks[] = { 0x01, 0x80, 0xff };
+  g_autoptr (GByteArray) all = record ();
+  unsigned before = count_fds ();
+
+  for (guint at = 0; at < all->len; at++)
+    for (size_t i = 0; i < G_N_ELEMENTS (masks); i++)
+      {
+        all->data[at] ^= masks[i];
+        ck_assert_uint_le (play (all->data, all->len, before), 3);
+        all->data[at] ^= masks[i];
+      }
+}
+END_TEST
+
+START_TEST (fds_that_nobody_asked_for_are_closed)
+{
+  int fd = open ("/dev/null", O_RDWR);
+  GError *error = NULL;
+  unsigned before;
+
+  open_both ();
+  before = count_fds ();
+  ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_READY, NULL, 0, &fd, 1, NULL));
+  ck_assert (!receive (&error));
+  assert_error (&error, CPR_ERROR_CORRUPT, WHOM ": it sent a message of type 6 with 0 bytes and 1 fds");
+  ck_assert_uint_eq (count_fds (), before);
+  close (fd);
+  close_both ();
+}
+END_TEST
+
+/* ---- HELLO. */
+
+typedef struct
+{
+  uint64_t magic;
+  uint32_t version, oldest, pid;
+  uint16_t len;
+  char name[4];
+} __attribute__ ((packed)) Hello;
+
+static const Hello good = { UINT64_C (0x31524546534e5254), 1, 1, 7, 3, "vm1" };
+
+static void
+assert_refused (Hello hello, size_t len, int code, const char *words)
+{
+  GError *error = NULL;
+  CprHello parsed;
+
+  ck_assert (!cpr_hello_parse (&parsed, &hello, len, &error));
+  ck_assert_int_eq (error->code, code);
+  ck_assert_msg (strstr (error->message, words) != NULL, "%s", error->message);
+  ck_assert_ptr_null (parsed.vm_name);
+  g_clear_error (&error);
+}
+
+START_TEST (a_greeting_says_who_it_is)
+{
+  CprHello parsed;
+
+  ck_assert (cpr_hello_parse (&parsed, &good, sizeof good, NULL));
+  ck_assert_uint_eq (parsed.pid, 7);
+  ck_assert_str_eq (parsed.vm_name, "vm1");
+  g_free (parsed.vm_name);
+}
+END_TEST
+
+START_TEST (a_greeting_that_cannot_be_right_is_refused)
+{
+  Hello newer = good, older = good, other = good, empty = good;
+
+  newer.version = 9;
+  newer.oldest = 5;
+  older.version = older.oldest = 0;
+  other.magic++;
+  empty.len = 0;
+  assert_refused (newer, sizeof good, CPR_ERROR_VERSION, "versions 5 to 9 of the transfer, this program 1 to 1");
+  assert_refused (older, sizeof good, CPR_ERROR_VERSION, "versions 0 to 0");
+  assert_refused (other, sizeof good, CPR_ERROR_CORRUPT, "doesn't speak like libcpr");
+  assert_refused (empty, sizeof good, CPR_ERROR_CORRUPT, "can't be right");
+  for (size_t len = 0; len < sizeof good; len++)
+    assert_refused (good, len, CPR_ERROR_CORRUPT, "it");
+}
+END_TEST
+
+START_TEST (a_newer_one_that_still_speaks_this_version_is_taken)
+{
+  Hello newer = good;
+  CprHello parsed;
+
+  newer.version = 4;
+  ck_assert (cpr_hello_parse (&parsed, &newer, sizeof newer, NULL));
+  g_free (parsed.vm_name);
+}
+END_TEST
+
+START_TEST (another_vm_is_refused)
+{
+  GError *error = NULL;
+
+  open_both ();
+  ck_assert (cpr_channel_send_hello (&ours, "vm2", NULL));
+  ck_assert (!cpr_channel_receive_hello (&theirs, "vm1", 0, &error));
+  assert_error (&error, CPR_ERROR_MISMATCH, WHOM ": it is for VM 'vm2', this program is for VM 'vm1'");
+  close_both ();
+}
+END_TEST
+
+/* ---- Sockets. */
+
+START_TEST (a_stale_socket_is_replaced_and_a_file_is_not)
+{
+  g_autofree char *folder = g_dir_make_tmp ("cpr-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (folder, "socket", NULL), *file = g_build_filename (folder, "file", NULL);
+  GError *error = NULL;
+  struct stat st;
+  int fd = cpr_channel_listen (path, NULL), client;
+
+  ck_assert_int_ge (fd, 0);
+  ck_assert (stat (path, &st) == 0 && S_ISSOCK (st.st_mode) && (st.st_mode & 0777) == 0600);
+  ck_assert_int_lt (cpr_channel_listen (path, &error), 0); /* somebody listens there */
+  ck_assert_int_eq (cpr_error_get_errno (error), EEXIST);
+  g_clear_error (&error);
+  client = cpr_channel_connect (path, NULL);
+  ck_assert_int_ge (client, 0);
+  close (client);
+  close (fd);
+  fd = cpr_channel_listen (path, NULL);
+  ck_assert_int_ge (fd, 0);
+  close (fd);
+
+  ck_assert (g_file_set_contents (file, "x", 1, NULL));
+  ck_assert_int_lt (cpr_channel_listen (file, &error), 0);
+  ck_assert_int_eq (cpr_error_get_errno (error), EEXIST);
+  g_clear_error (&error);
+  ck_assert (stat (file, &st) == 0 && S_ISREG (st.st_mode));
+  unlink (file);
+  unlink (path);
+  ck_assert_int_eq (rmdir (folder), 0);
+}
+END_TEST
+
+START_TEST (uris_that_cannot_be_right_are_refused)
+{
+  static const char *const wrong[] = {
+    "", "unix", "unix-fd:", "unix-fd:2", "unix-fd:-1", "unix-fd:3x", "tcp:1:2", "/x"
+  };
+  const char *path;
+  int fd;
+
+  ck_assert (cpr_channel_parse ("unix:/a:b", &path, &fd, NULL));
+  ck_assert_str_eq (path, "/a:b");
+  ck_assert_int_eq (fd, -1);
+  ck_assert (cpr_channel_parse ("unix-fd:3", &path, &fd, NULL));
+  ck_assert_ptr_null (path);
+  ck_assert_int_eq (fd, 3);
+  for (size_t i = 0; i < G_N_ELEMENTS (wrong); i++)
+    {
+      GError *error = NULL;
+
+      ck_assert_msg (!cpr_channel_parse (wrong[i], &path, &fd, &error), "%s", wrong[i]);
+      ck_assert_int_eq (error->code, CPR_ERROR_INVALID);
+      g_clear_error (&error);
+    }
+}
+END_TEST
+
+START_TEST (what_is_no_stream_socket_is_refused)
+{
+  GError *error = NULL;
+  CprChannel channel;
+  int ends[2];
+
+  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_DGRAM, 0, ends), 0);
+  ck_assert (!cpr_channel_open (&channel, ends[0], WHOM, &error));
+  ck_assert_int_eq (error->code, CPR_ERROR_INVALID);
+  g_clear_error (&error);
+  close (ends[0]);
+  close (ends[1]);
+}
+END_TEST
+
+int
+main (void)
+{
+  BEGIN_SUITE ("channel");
+
+  tcase_add_test (tests, a_message_arrives_as_it_was_sent);
+  tcase_add_test (tests, as_many_fds_as_the_kernel_takes_arrive_in_order);
+  tcase_add_test (tests, the_reason_of_a_failure_is_an_error_in_one_line);
+  tcase_add_test (tests, the_end_of_the_connection_is_an_error);
+  tcase_add_test (tests, the_end_of_the_process_is_an_error_although_the_connection_stays);
+  tcase_add_test (tests, what_comes_too_late_is_an_error);
+  tcase_add_test (tests, a_wait_can_be_cancelled);
+  tcase_add_test (tests, another_process_cannot_speak_for_the_peer);
+  tcase_add_test (tests, only_messages_that_can_be_right_are_taken);
+  tcase_add_test (tests, every_prefix_of_a_conversation_is_refused_where_it_ends);
+  tcase_add_test (tests, every_flipped_byte_is_survived);
+  tcase_add_test (tests, fds_that_nobody_asked_for_are_closed);
+  tcase_add_test (tests, a_greeting_says_who_it_is);
+  tcase_add_test (tests, a_greeting_that_cannot_be_right_is_refused);
+  tcase_add_test (tests, a_newer_one_that_still_speaks_this_version_is_taken);
+  tcase_add_test (tests, another_vm_is_refused);
+  tcase_add_test (tests, a_stale_socket_is_replaced_and_a_file_is_not);
+  tcase_add_test (tests, uris_that_cannot_be_right_are_refused);
+  tcase_add_test (tests, what_is_no_stream_socket_is_refused);
+  return run_suite (suite);
+}
