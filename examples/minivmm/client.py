@@ -20,6 +20,7 @@ class Minivmm:
     def __init__(self, binary, *options, timeout=60, stderr=None):
         self.folder = tempfile.TemporaryDirectory(prefix="minivmm-")
         self.path = os.path.join(self.folder.name, "monitor")
+        self.stderr = stderr
         self.options = [*options, "--monitor", self.path]
         self.process = subprocess.Popen([binary, *self.options], stdin=subprocess.DEVNULL, stderr=stderr)
         self.socket = self._connect(timeout)
@@ -81,6 +82,26 @@ class Minivmm:
         answer = self.command("migrate")
         if "completed" not in answer:
             raise MonitorError(answer.strip())
+        return self.wait_finished()
+
+    def start_successor(self, binary, *options):
+        """Starts the program that transfer() will hand the VM to; with the options of this one, and more."""
+        self.successor_path = os.path.join(self.folder.name, "transfer")
+        self.successor = subprocess.Popen([binary, *self.options, "--incoming", f"unix:{self.successor_path}", *options],
+                                          stdin=subprocess.DEVNULL, stderr=self.stderr)
+        while not os.path.exists(self.successor_path):
+            if self.successor.poll() is not None:
+                raise MonitorError("the new minivmm doesn't come up")
+            time.sleep(0.005)
+
+    def transfer(self):
+        """Hands the VM to that program, and returns `info migrate`. The old one ends by itself."""
+        self.command("migrate_set_parameter mode cpr-transfer")
+        answer = self.command(f"migrate unix:{self.successor_path}")
+        if "completed" not in answer:
+            raise MonitorError(answer.strip())
+        self.process.wait(timeout=60)
+        self.process = self.successor
         return self.wait_finished()
 
     def wait_finished(self):

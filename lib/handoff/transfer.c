@@ -269,7 +269,7 @@ offer_and_send (Transfer *transfer, GError **error)
   const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () },
                      offered = { CPR_BATON_OFFERED, 1, transfer->channel.peer };
 
-  cpr_baton_set_deadline (transfer->baton.page, cpr_now_ns ());
+  cpr_baton_begin_attempt (transfer->baton.page, cpr_now_ns ());
   if (!cpr_baton_move (transfer->baton.page, mine, offered))
     return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
   atomic_store (&transfer->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
