@@ -173,6 +173,15 @@ clear (Machine *machine)
   g_strfreev (machine->argv);
 }
 
+static Machine *updating;
+
+static void
+cancel_update (int number)
+{
+  if (updating->session)
+    cpr_session_cancel (updating->session);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -190,9 +199,13 @@ main (int argc, char **argv)
       return EXIT_SUCCESS;
     }
 
+  /* Gives up a transfer: the monitor is busy with it. */
+  updating = &machine;
+  signal (SIGUSR2, cancel_update);
   /* A reader of the serial port that goes away must not take the VM along. */
   signal (SIGPIPE, SIG_IGN);
   bool ok = run (&machine, &error);
+  signal (SIGUSR2, SIG_IGN);
   if (!ok)
     {
       fprintf (stderr, "minivmm: %s\n", error->message);

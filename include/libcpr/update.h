@@ -151,6 +151,20 @@ typedef struct
 CPR_API bool cpr_session_update (CprSession *session, const CprUpdate *update, GError **error);
 
 /**
+ * cpr_session_cancel:
+ * @session: a session
+ *
+ * Gives up an update in transfer mode that another thread has under way: its cpr_session_update() fails with
+ * %CPR_ERROR_ROLLED_BACK, "cancelled" in the message, and the guest goes on here; unless the new program has committed before that. Where
+ * none is under way, or in another mode, nothing happens.
+ *
+ * Threads: safe, also in a signal handler, as long as no other thread frees the session. Permitted states: all.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_session_cancel (CprSession *session);
+
+/**
  * CprStep:
  * @CPR_STEP_CHECK: is the update possible at all; the guest runs
  * @CPR_STEP_PREFLIGHT: the new program, and the old one's executable, are asked; the guest runs

@@ -264,16 +264,26 @@ take_back (Transfer *transfer)
 }
 
 static bool
-offer_and_send (Transfer *transfer, GError **error)
+is_cancelled (const Transfer *transfer)
+{
+  struct pollfd cancel = { transfer->channel.cancel_fd, POLLIN, 0 };
+
+  return cpr_sys->poll (&cancel, 1, 0) > 0;
+}
+
+static bool
+offer (Transfer *transfer, GError **error)
 {
   const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () },
                      offered = { CPR_BATON_OFFERED, 1, transfer->channel.peer };
 
+  if (is_cancelled (transfer))
+    return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "cancelled, with the guest stopped");
   cpr_baton_begin_attempt (transfer->baton.page, cpr_now_ns ());
   if (!cpr_baton_move (transfer->baton.page, mine, offered))
     return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
   atomic_store (&transfer->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
-  return cpr_channel_send (&transfer->channel, CPR_MESSAGE_STATE, NULL, 0, &transfer->base.stream_fd, 1, error);
+  return true;
 }
 
 static bool
@@ -283,7 +293,10 @@ go (CprCarrier *carrier, GError **error)
   uint64_t deadline_ns = cpr_now_ns () + transfer->timeout_ns;
   GError *reason = NULL;
 
-  if (offer_and_send (transfer, &reason) && receive (transfer, CPR_MESSAGE_DONE, deadline_ns, "its commit", &reason))
+  if (!offer (transfer, error))
+    return false;
+  if (cpr_channel_send (&transfer->channel, CPR_MESSAGE_STATE, NULL, 0, &transfer->base.stream_fd, 1, &reason) &&
+      receive (transfer, CPR_MESSAGE_DONE, deadline_ns, "its commit", &reason))
     cpr_throw (&reason, CPR_ERROR_CORRUPT, WHOM ": it said that it had the guest, and hasn't");
   transfer->gave_up = transfer->message.type == CPR_MESSAGE_FAILED;
   if (take_back (transfer))

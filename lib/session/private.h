@@ -26,6 +26,7 @@ struct _CprSession
   GArray *held; /* int */
   CprBlockers *blockers;
   CprNotifiers *notifiers;
+  _Atomic int cancel_fd; /* an eventfd from the first update on that can be cancelled; -1: there was none */
   bool was_incoming;
   CprIncoming *incoming; /* from the take-up to the commit */
   CprFinish *finish;     /* from the commit on */

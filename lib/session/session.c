@@ -116,6 +116,7 @@ set_up (CprSession *session)
 {
   session->pid = getpid ();
   session->notifiers = cpr_notifiers_new ();
+  session->cancel_fd = -1;
   session->name = g_strdup (session->config.name);
   session->config.name = session->name;
   session->config.argv = NULL; /* recorded */
@@ -400,6 +401,8 @@ cpr_session_free (CprSession *session)
   cpr_notifiers_free (session->notifiers);
   cpr_blockers_free (session->blockers, !mine);
   g_array_unref (session->held);
+  if (session->cancel_fd >= 0)
+    cpr_sys->close (session->cancel_fd);
   g_free (session->error);
   g_free (session->name);
   g_free (session);

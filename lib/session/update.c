@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/signals.h"
 #include "base/sys.h"
 #include "session/private.h"
@@ -155,6 +158,34 @@ ask_first (CprSession *session, const CprUpdate *update, GError **error)
   return cpr_session_pass_preflight (session, update, true, NULL, error);
 }
 
+/* Forgets what was cancelled before. */
+static bool
+make_cancellable (CprSession *session, const CprUpdate *update, GError **error)
+{
+  uint64_t count;
+
+  if (cpr_carrier_type_get (update->mode)->ask == NULL)
+    return true;
+  if (session->cancel_fd < 0)
+    session->cancel_fd = cpr_fd_above_std (cpr_sys->eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (session->cancel_fd < 0)
+    return cpr_throw_errno (error, errno, "update: eventfd");
+  return cpr_sys->read (session->cancel_fd, &count, sizeof count) >= 0 || errno == EAGAIN ||
+         cpr_throw_errno (error, errno, "update: eventfd");
+}
+
+void
+cpr_session_cancel (CprSession *session)
+{
+  static const uint64_t one = 1;
+  int errnum = errno;
+
+  g_return_if_fail (session != NULL);
+
+  if (session->cancel_fd >= 0 && write (session->cancel_fd, &one, sizeof one) < 0)
+    errno = errnum; /* it is readable already */
+}
+
 static void
 prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error)
 {
@@ -165,7 +196,7 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
     .self = &session->program,
     .fds = &session->fds,
     .held = session->held,
-    .cancel_fd = -1,
+    .cancel_fd = session->cancel_fd,
     .ask_timeout_ns =
         (update->preflight_timeout_ms != 0 ? update->preflight_timeout_ms : CPR_ASK_TIMEOUT_MS) * UINT64_C (1000000),
     .timeout_ns = (update->deadline_ms != 0 ? update->deadline_ms : DEFAULT_DEADLINE_MS) * UINT64_C (1000000),
@@ -199,7 +230,7 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
   if (cpr_notifiers_set_up (session->notifiers, session, update->mode, error) &&
       cpr_blockers_close (session->blockers, update->mode, error))
     {
-      if (ask_first (session, update, error))
+      if (make_cancellable (session, update, error) && ask_first (session, update, error))
         prepare_and_launch (session, update, error);
       cpr_blockers_open (session->blockers);
     }

@@ -278,6 +278,25 @@ def a_slow_program_is_too_slow_for_a_pause_budget(accel):
         expect_failure(vm, Successor(vm, "--fail-at", "start", "--fail-by", "slow"), "pause budget of 1000 ms")
 
 
+def a_transfer_can_be_cancelled(accel):
+    """While the new program prepares itself, and while it loads. In between it is too quick to be met."""
+    with MiniVmm(accel, "--deadline", "60000") as vm:
+        for step in ("new", "devices", "load", "start"):
+            before = vm.wait_for_ticks()
+            successor = Successor(vm, "--fail-at", step, "--fail-by", "halt")
+            send_transfer(vm, successor)
+            poll(lambda: successor.process.state() == "T", "for the new program to stop")
+            os.kill(vm.pid, signal.SIGUSR2)
+            answer = vm.monitor.receive()
+            claim(answer.startswith("Error: cancelled, waiting for its"), f"it answers {answer!r}")
+            vm.wait_for_ticks(before.ticks)
+            successor.kill()
+        before = vm.wait_for_ticks()
+        os.kill(vm.pid, signal.SIGUSR2)  # is nothing to the next one
+        transfer(vm, Successor(vm))
+        vm.wait_for_ticks(before.ticks)
+
+
 def the_death_of_the_new_owner_is_the_end(accel):
     """The old program has handed the guest over; it doesn't bring it back."""
     with tempfile.TemporaryDirectory(prefix="cpr-") as directory, \
@@ -366,6 +385,6 @@ main(memory_stays_right_through_transfers_and_execs, the_ticker_ticks_on_through
      its_death_before_the_offer_is_the_end, its_death_after_the_offer_leaves_the_guest_to_the_new_program,
      an_error_leaves_the_guest_where_it_is, an_exit_leaves_the_guest_where_it_is, a_kill_leaves_the_guest_where_it_is,
      a_crash_leaves_the_guest_where_it_is, a_stopped_program_loses_the_guest, a_hanging_program_loses_the_guest,
-     a_slow_program_is_too_slow_for_a_pause_budget, the_death_of_the_new_owner_is_the_end, another_vm_is_refused,
+     a_slow_program_is_too_slow_for_a_pause_budget, a_transfer_can_be_cancelled, the_death_of_the_new_owner_is_the_end, another_vm_is_refused,
      what_wouldnt_fit_is_refused_before_the_stop, another_users_program_is_refused, rubbish_is_refused,
      nobody_there_is_an_error)
