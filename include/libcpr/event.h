@@ -120,7 +120,8 @@ CPR_API void cpr_blocker_foreach (const CprSession *session, unsigned modes, Cpr
  *
  * Whoever was told of a beginning is told of its end, exactly once. After the execve that holds for the program that has the guest:
  * its notifiers, those added before cpr_session_start(), are told how the update ended that it came out of; a new program that
- * failed before the commit is told nothing. Nor is one whose session is LOST: the guest runs elsewhere and must not be touched.
+ * failed before the commit is told nothing. Nor is one whose session is LOST or HANDED_OVER: the guest runs elsewhere and must not be
+ * touched.
  *
  * Since: 0.1
  */

@@ -193,6 +193,12 @@ typedef struct
  * environment is cleaned, and, as the last act, the signal mask that the old program's thread had is restored: signals
  * that came since the stop are delivered then, so install handlers before this call, or block what must wait.
  *
+ * With @incoming in the config, and no state of exec mode, the function waits for the program that has the guest, in transfer mode:
+ * `unix:PATH` listens at a socket that it makes (mode 0600) and removes again, `unix-fd:N` takes a Unix stream socket that this process
+ * was started with, listening or connected. A program that connects and isn't of this user and VM is refused, with a warning in the log,
+ * and the wait goes on. The other one's fds have new numbers here, all of them close-on-exec, and are verified as in exec mode; the
+ * signal mask stays this process's own. All that comes now, up to cpr_session_load(), is done while the guest still runs there.
+ *
  * What is recorded here for the way back of a later update: the executable (held open), argv, the environment, the working
  * directory, umask, resource limits and ignored signals of this process.
  *
@@ -205,7 +211,7 @@ typedef struct
  * for another process), %CPR_ERROR_SYSTEM, and #GFileError where /proc can't be read.
  *
  * After failure: where the state was meant for this process and is intact, the function doesn't return: the old program is
- * executed again and the guest goes on there. Else it returns %NULL, and the VMM must end without running a guest; a refused
+ * executed again and the guest goes on there; in transfer mode it goes on there anyway, and is told the reason. Else it returns %NULL, and the VMM must end without running a guest; a refused
  * state stays open, so that a second call is refused too.
  *
  * Handoff and fork: the session belongs to the calling process; a VMM that turns itself into a daemon does so before. Threads: call it before others are started. Permitted
@@ -226,11 +232,15 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  * RAM blocks and devices are there: what the old program handed over and nobody claimed is an error, and so is a device
  * that isn't in the state. All of the state is checked before any of it is applied.
  *
+ * In transfer mode this is where the new program says that it is ready. It first fills the page tables of its RAM, in up to four
+ * threads and only where there is memory; then the old program stops the guest, and the function goes on with its state.
+ *
  * Errors: %CPR_ERROR_MISMATCH (unclaimed or missing objects, or a value that doesn't fit, by name), %CPR_ERROR_VERSION,
  * %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error, %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_STATE.
  *
  * After failure: in a session that took up a state the function doesn't return: the old program is executed again, with
- * this error as its reason. Only where that fails too (then @error says both) does it return.
+ * this error as its reason. Only where that fails too (then @error says both) does it return. In transfer mode it returns, the guest
+ * goes on in the old program, and this one has to end; %CPR_ERROR_ROLLED_BACK says that it was the old one that ended or gave up.
  *
  * Permitted states: FRESH, INCOMING. Then LOADED.
  *
@@ -275,6 +285,8 @@ CPR_API bool cpr_session_start (CprSession *session, GError **error);
  * Goes back to the old program because something of the VMM's own failed during its start-up. The reason reaches whoever
  * asked for the update. cpr_session_free() before the commit does the same without a reason, so that a main() which simply
  * returns its error loses nothing.
+ *
+ * In transfer mode the old program gets the guest, and the function returns with @reason.
  *
  * fds that were handed over and have been closed, or replaced, since then are fetched back from the guardian with
  * pidfd_getfd() (Linux 5.6; not where this process made itself undumpable and has no CAP_SYS_PTRACE). Without a guardian

@@ -79,14 +79,15 @@ typedef enum
  * @flags: or-ed #CprUpdateFlags
  * @argv: the new program and its arguments, ended by %NULL; argv[0] without a slash is searched in PATH
  * @envp: (nullable): its environment, ended by %NULL, or %NULL for this process's
- * @preflight_timeout_ms: how long a program that is asked may take to answer, in ms; 0: 10 s
+ * @preflight_timeout_ms: how long a program that is asked may take to answer, in transfer mode from the connection on, in ms; 0: 10 s
  * @deadline_ms: how long the new program may take from the execve to the commit, in ms; 0: 5 s. Then the guardian kills it and
  *     takes the guest back; without a guardian nobody does
  * @pause_budget_ms: how long the guest may stand still, in ms; 0: however long it takes. An update that has taken longer before the
  *     commit is undone or rolled back, with %CPR_ERROR_PAUSE_BUDGET or a reason that says so. It is looked at after the stop, after
  *     the save, before and after the load, and right before the commit; a new program that hangs in between is @deadline_ms's matter.
  *     On the way back it isn't: that ends the pause. A guest that stands still already has no pause
- * @uri: (nullable): where it goes, as SCHEME:ADDRESS, in the modes that don't execute @argv; those ignore @argv and @envp
+ * @uri: (nullable): where it goes in the modes that don't execute @argv and ignore it and @envp. In transfer mode `unix:PATH`, the socket
+ *     where the new program listens, or `unix-fd:N`, a connected Unix stream socket, which stays the caller's
  *
  * What to update to. Zero it, set @size, then the fields.
  *
@@ -125,6 +126,14 @@ typedef struct
  * scheduling policy go along. Other threads end without being asked, and what stdio or the VMM itself has buffered is lost:
  * flush it in @stop. No thread may fork while the call is under way.
  *
+ * In transfer mode the new program is a process that waits at @uri, see @incoming of #CprSessionConfig. It gets the fds of the fd table
+ * and is asked as in a preflight (its own answer; nobody is started), prepares all of it, with the guest running, and says that it is
+ * ready. Only then the guest is stopped, its state saved and offered to that process, which has @deadline_ms for its preparations, more
+ * if it says that it is at work, and again for the load. If it fails, ends, takes too long or is cancelled with cpr_session_cancel() it can't have the guest any more; unless it said itself
+ * that it gives up it is killed, and the guest goes on here. On success the call returns %TRUE and the session is HANDED_OVER: the guest
+ * never runs here again. End this process, without touching what went along: sockets and other fds are the new program's too. 0, 1 and 2
+ * don't go along in this mode, and locks that each program has for itself (fcntl(), or on a file that each opens) can't be had by both.
+ *
  * The notifiers are told, see #CprEvent: %CPR_EVENT_SETUP after the preflight and before anything is made, so that a veto has nothing
  * to undo; then, with the guest stopped, %CPR_EVENT_STOPPED and %CPR_EVENT_SAVED.
  *
@@ -140,11 +149,11 @@ typedef struct
  *
  * After failure: the guest is as it was, running, paused or suspended; every step was undone; the call can be made again at once. The
  * error also stands in cpr_session_get_update_info(). Only where %CPR_ERROR_NOT_OWNER says that another process has taken the
- * guest is the session LOST. fds that were opened without close-on-exec while the call was under way have it afterwards.
+ * guest is the session LOST. %CPR_ERROR_ROLLED_BACK is the new program's failure in transfer mode. fds that were opened without close-on-exec while the call was under way have it afterwards.
  *
  * Permitted states: ACTIVE.
  *
- * Returns: only on failure, and %FALSE then
+ * Returns: %TRUE where the guest was handed over to another process; in exec mode only on failure, and %FALSE then
  *
  * Since: 0.1
  */
@@ -168,11 +177,12 @@ CPR_API void cpr_session_cancel (CprSession *session);
  * CprStep:
  * @CPR_STEP_CHECK: is the update possible at all; the guest runs
  * @CPR_STEP_PREFLIGHT: the new program, and the old one's executable, are asked; the guest runs
- * @CPR_STEP_GUARDIAN: the guardian is made; the guest runs
+ * @CPR_STEP_GUARDIAN: the guardian is made; in transfer mode: the new program prepares itself; the guest runs
  * @CPR_STEP_STOP: the guest is stopped
  * @CPR_STEP_SAVE: its state is saved and sealed
- * @CPR_STEP_EXEC: from the execve to the new program's cpr_session_new(), the dynamic linker's work included
- * @CPR_STEP_TAKE_UP: the state and the fds are verified
+ * @CPR_STEP_EXEC: from the execve to the new program's cpr_session_new(), the dynamic linker's work included; in transfer mode: the
+ *     state is on its way
+ * @CPR_STEP_TAKE_UP: the state and the fds are verified; this and the next are 0 in transfer mode, they come before the stop there
  * @CPR_STEP_CLAIM: the VMM's own start-up: RAM mapped, fds taken, devices built
  * @CPR_STEP_LOAD: the devices get their state
  * @CPR_STEP_COMMIT: from cpr_session_load()'s end to the guest's first instruction
@@ -214,7 +224,7 @@ CPR_API const char *cpr_step_get_name (CprStep step);
 /**
  * CprUpdateStatus:
  * @CPR_UPDATE_NONE: there was none yet
- * @CPR_UPDATE_COMPLETED: this program owns the guest because of it
+ * @CPR_UPDATE_COMPLETED: this program owns the guest because of it, or has handed it over
  * @CPR_UPDATE_FAILED: it failed before the execve; everything was undone
  * @CPR_UPDATE_ROLLED_BACK: the new program failed before the commit; this program has been executed again, in the same process
  * @CPR_UPDATE_RESCUED: the new program died or hung before the commit; this program has been executed again by the guardian, in

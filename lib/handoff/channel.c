@@ -215,6 +215,8 @@ put_control (struct msghdr *header, Control *control, const int *fds, unsigned n
 static bool
 send_all (int fd, struct msghdr *header)
 {
+  unsigned tries = 0;
+
   while (header->msg_iovlen > 0)
     {
       ssize_t sent = cpr_sys->sendmsg (fd, header, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -226,10 +228,13 @@ send_all (int fd, struct msghdr *header)
             continue;
           errno = EAGAIN;
         }
-      if (sent < 0 && errno == EINTR)
-        continue;
-      if (sent < 0)
+      /* The user's limit on fds that are under way: there is room as soon as the other end has taken some. */
+      if (sent < 0 && errno == ETOOMANYREFS && tries++ < SEND_PATIENCE_MS)
+        g_usleep (1000);
+      else if (sent < 0 && errno != EINTR)
         return false;
+      if (sent < 0)
+        continue;
       header->msg_controllen = 0;
       header->msg_control = NULL;
       for (; header->msg_iovlen > 0 && (size_t) sent >= header->msg_iov->iov_len; header->msg_iov++)

@@ -411,6 +411,78 @@ faulty_setitimer (int which, const struct itimerval *value, struct itimerval *ol
   return fails ("setitimer") ? -1 : cpr_sys_kernel.setitimer (which, value, old);
 }
 
+static int
+faulty_unlink (const char *path)
+{
+  return fails ("unlink") ? -1 : cpr_sys_kernel.unlink (path);
+}
+
+static int
+faulty_link (const char *from, const char *to)
+{
+  return fails ("link") ? -1 : cpr_sys_kernel.link (from, to);
+}
+
+static int
+faulty_fchmod (int fd, mode_t mode)
+{
+  return fails ("fchmod") ? -1 : cpr_sys_kernel.fchmod (fd, mode);
+}
+
+static int
+faulty_socket (int domain, int type, int protocol)
+{
+  return fails ("socket") ? -1 : cpr_sys_kernel.socket (domain, type, protocol);
+}
+
+static int
+faulty_bind (int fd, const struct sockaddr *address, socklen_t len)
+{
+  return fails ("bind") ? -1 : cpr_sys_kernel.bind (fd, address, len);
+}
+
+static int
+faulty_listen (int fd, int backlog)
+{
+  return fails ("listen") ? -1 : cpr_sys_kernel.listen (fd, backlog);
+}
+
+static int
+faulty_accept4 (int fd, struct sockaddr *address, socklen_t *len, int flags)
+{
+  return fails ("accept4") ? -1 : cpr_sys_kernel.accept4 (fd, address, len, flags);
+}
+
+static int
+faulty_connect (int fd, const struct sockaddr *address, socklen_t len)
+{
+  return fails ("connect") ? -1 : cpr_sys_kernel.connect (fd, address, len);
+}
+
+static int
+faulty_setsockopt (int fd, int level, int option, const void *value, socklen_t len)
+{
+  return fails ("setsockopt") ? -1 : cpr_sys_kernel.setsockopt (fd, level, option, value, len);
+}
+
+static ssize_t
+faulty_sendmsg (int fd, const struct msghdr *message, int flags)
+{
+  return fails ("sendmsg") ? -1 : cpr_sys_kernel.sendmsg (fd, message, flags);
+}
+
+static ssize_t
+faulty_recvmsg (int fd, struct msghdr *message, int flags)
+{
+  return fails ("recvmsg") ? -1 : cpr_sys_kernel.recvmsg (fd, message, flags);
+}
+
+static int
+faulty_pidfd_send_signal (int pidfd, int number)
+{
+  return fails ("pidfd_send_signal") ? -1 : cpr_sys_kernel.pidfd_send_signal (pidfd, number);
+}
+
 static CprSys faulty_sys = {
   .memfd_create = faulty_memfd_create,
   .ftruncate = faulty_ftruncate,
@@ -452,6 +524,18 @@ static CprSys faulty_sys = {
   .setrlimit = faulty_setrlimit,
   .getitimer = faulty_getitimer,
   .setitimer = faulty_setitimer,
+  .unlink = faulty_unlink,
+  .link = faulty_link,
+  .fchmod = faulty_fchmod,
+  .socket = faulty_socket,
+  .bind = faulty_bind,
+  .listen = faulty_listen,
+  .accept4 = faulty_accept4,
+  .connect = faulty_connect,
+  .setsockopt = faulty_setsockopt,
+  .sendmsg = faulty_sendmsg,
+  .recvmsg = faulty_recvmsg,
+  .pidfd_send_signal = faulty_pidfd_send_signal,
 };
 
 /* ---- Where a side begins and ends: the functions of the library and of GLib that the linker gives us (--wrap). */
