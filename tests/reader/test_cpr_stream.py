@@ -453,7 +453,7 @@ class GoodState(Case):
 
     def test_keys(self):
         self.assertEqual(list(self.state), ["format", "size", "chunks", "vm", "program", "successor", "fds", "ram",
-                                            "structs", "types", "devices", "bulk"])
+                                            "containers", "structs", "types", "devices", "bulk"])
         self.assertEqual(self.state["format"], {"major": 1, "minor": 0})
         self.assertEqual(self.state["size"], len(self.data))
 
@@ -501,7 +501,7 @@ class GoodCorners(Case):
                            (cpr.FDS, u32(0)), (cpr.RAM, u32(0)), (cpr.SCHEMA, schema([], []))])
         self.assertEqual(state["vm"]["run_state"], "running")
         self.assertIsNone(state["successor"])
-        for key in ("fds", "ram", "structs", "types", "devices", "bulk"):
+        for key in ("fds", "ram", "containers", "structs", "types", "devices", "bulk"):
             self.assertEqual(state[key], [])
 
     def test_smallest_elements(self):
