@@ -217,6 +217,14 @@ sim_pread (int fd, void *data, size_t len, off_t offset)
   return (ssize_t) len;
 }
 
+/* Nothing is executed. */
+static int
+sim_execveat (int fd G_GNUC_UNUSED, char *const *argv G_GNUC_UNUSED, char *const *envp G_GNUC_UNUSED)
+{
+  errno = EPERM;
+  return -1;
+}
+
 /* ---- Mappings, for both kinds of container. */
 
 static SimMapping *
@@ -609,6 +617,7 @@ sim_begin (void)
   table.pread = sim_pread;
   table.eventfd = sim_eventfd;
   table.ioctl = sim_ioctl;
+  table.execveat = sim_execveat;
   cpr_sys = &table;
 }
 

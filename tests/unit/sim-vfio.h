@@ -36,8 +36,8 @@ typedef struct
   unsigned unmaps;
 
   /* What it holds. */
-  int mm;              /* of the present program */
-  GArray *mappings;    /* SimMapping; of the one container */
+  int mm;                /* of the present program */
+  GArray *mappings;      /* SimMapping; of the one container */
   uint64_t locked[1024]; /* by mm */
   unsigned set_irqs, ioctls, maps, vaddr_maps, change_process;
   int iommufd_mm;
