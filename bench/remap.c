@@ -43,12 +43,13 @@ empty_ioctl (int fd, unsigned long request, void *argument)
   return 0;
 }
 
+/* What is passed as @error isn't known before @ok is. */
 static void
-check (bool ok, GError *error)
+check (bool ok, GError **error)
 {
   if (ok)
     return;
-  fprintf (stderr, "bench/remap: %s\n", error != NULL ? error->message : "failed");
+  fprintf (stderr, "bench/remap: %s\n", error != NULL && *error != NULL ? (*error)->message : "failed");
   exit (EXIT_FAILURE);
 }
 
@@ -118,7 +119,7 @@ map_all (Side *side, const unsigned *order)
     {
       const CprDmaMapping mapping = get_mapping (side, order[i]);
 
-      check (cpr_vfio_container_map (side->container, &mapping, &error) != NULL, error);
+      check (cpr_vfio_container_map (side->container, &mapping, &error) != NULL, &error);
     }
 }
 
@@ -131,7 +132,7 @@ take_all (Side *side, const unsigned *order)
     {
       const CprDmaMapping mapping = get_mapping (side, order[i]);
 
-      check (cpr_vfio_container_take_mapping (side->container, &mapping, &error), error);
+      check (cpr_vfio_container_take_mapping (side->container, &mapping, &error), &error);
     }
 }
 
@@ -176,13 +177,13 @@ begin_container (Side *side)
 static void
 read_side (Side *side, const CprWriter *writer)
 {
-  CprCursor cursor = { .data = writer->data, .len = writer->len };
+  CprCursor cursor = { .data = writer->data + CPR_FORMAT_HEADER_SIZE, .len = writer->len - CPR_FORMAT_HEADER_SIZE };
   GError *error = NULL;
   int fd = fcntl (STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 
-  check (cpr_vfio_table_add_fd (&side->vfio, CPR_VFIO_CONTAINER_FD, "c", 0, fd, &error), error);
+  check (cpr_vfio_table_add_fd (&side->vfio, CPR_VFIO_CONTAINER_FD, "c", 0, fd, &error), &error);
   cpr_fd_table_find (&side->fds, CPR_VFIO_CONTAINER_FD "c", 0)->claimed = false;
-  check (cpr_vfio_table_read (&side->vfio, &side->fds, &side->ram, &cursor, &error), error);
+  check (cpr_vfio_table_read (&side->vfio, &side->fds, &side->ram, &cursor, &error), &error);
   side->container = cpr_vfio_table_find (&side->vfio, "c");
   side->container->claimed = true;
 }
@@ -219,7 +220,7 @@ run_once (unsigned run, const unsigned *ascending, const unsigned *random, doubl
       parts[READ][run] = since (&begin);
       take_all (&new, shuffled ? random : ascending);
       parts[shuffled ? TAKE_AT_RANDOM : TAKE][run] = since (&begin);
-      check (cpr_vfio_table_reattach (&new.vfio, NULL, &error), error);
+      check (cpr_vfio_table_reattach (&new.vfio, NULL, &error), &error);
       parts[ATTACH][run] = since (&begin);
       side_clear (&new);
     }
