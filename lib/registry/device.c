@@ -15,6 +15,7 @@ device_free (void *data)
 void
 cpr_device_table_init (CprDeviceTable *table)
 {
+  table->plans = NULL;
   table->devices = g_ptr_array_new_with_free_func (device_free);
   table->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   table->types = g_hash_table_new (g_str_hash, g_str_equal);
