@@ -284,6 +284,32 @@ cpr_fd_write_all (int fd, const void *data, size_t len)
 }
 
 bool
+cpr_fd_write_at (int fd, const void *data, size_t len, uint64_t offset)
+{
+  const uint8_t *at = data;
+  XfszGuard guard;
+  bool ok = true;
+
+  xfsz_block (&guard);
+  while (ok && len > 0)
+    {
+      ssize_t written = cpr_sys->pwrite (fd, at, len, (off_t) offset);
+
+      if (written == 0)
+        errno = ENOSPC;
+      ok = written > 0 || (written < 0 && errno == EINTR);
+      if (written > 0)
+        {
+          at += written;
+          offset += (uint64_t) written;
+          len -= (size_t) written;
+        }
+    }
+  xfsz_restore (&guard, !ok && errno == EFBIG);
+  return ok;
+}
+
+bool
 cpr_fd_read_at (int fd, void *data, size_t len, uint64_t offset)
 {
   uint8_t *at = data;

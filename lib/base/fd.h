@@ -48,6 +48,9 @@ int cpr_memfd_new (const char *name, unsigned flags);
 bool cpr_fd_truncate (int fd, uint64_t size);
 bool cpr_fd_write_all (int fd, const void *data, size_t len);
 
+/* pwrite() of all of it, the same way. */
+bool cpr_fd_write_at (int fd, const void *data, size_t len, uint64_t offset);
+
 /* pread() of all of it; EIO where the file is shorter. */
 bool cpr_fd_read_at (int fd, void *data, size_t len, uint64_t offset);
 

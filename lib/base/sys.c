@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,6 +20,12 @@ static int
 sys_open (const char *path, int flags, mode_t mode)
 {
   return open (path, flags, mode);
+}
+
+static int
+sys_rename_new (const char *from, const char *to)
+{
+  return renameat2 (AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
 }
 
 static int
@@ -152,8 +160,17 @@ const CprSys cpr_sys_kernel = {
   .read = read,
   .write = write,
   .pread = pread,
+  .pwrite = pwrite,
+  .lseek = lseek,
   .preadv = preadv,
   .open = sys_open,
+  .rename_new = sys_rename_new,
+  .link = link,
+  .unlink = unlink,
+  .fsync = fsync,
+  .sync_file_range = sync_file_range,
+  .flock = flock,
+  .futimens = futimens,
   .close = close,
   .close_range = sys_close_range,
   .dup3 = dup3,
