@@ -406,7 +406,7 @@ static bool
 owns_guest (const CprSession *session)
 {
   CprSessionState state = cpr_session_get_state (session);
-  return state == CPR_SESSION_STATE_ACTIVE || (state != CPR_SESSION_STATE_LOST && !cpr_session_is_incoming (session));
+  return state == CPR_SESSION_STATE_ACTIVE || (state < CPR_SESSION_STATE_LOST && !cpr_session_is_incoming (session));
 }
 
 void

@@ -126,7 +126,7 @@ cpr_device_add (CprSession *session, const char *name, const CprDeviceType *type
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST.
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST, HANDED_OVER.
  *
  * Returns: %TRUE on success
  *

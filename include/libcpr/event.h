@@ -188,7 +188,7 @@ CPR_API uint64_t cpr_notifier_add (
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST.
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST, HANDED_OVER.
  *
  * Returns: %TRUE on success
  *

@@ -137,7 +137,7 @@ CPR_API int cpr_fd_get (const CprSession *session, const char *name, int index);
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST.
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST, HANDED_OVER.
  *
  * Returns: %TRUE on success
  *
@@ -206,7 +206,7 @@ CPR_API bool cpr_session_hold_fd (CprSession *session, int fd, GError **error);
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST.
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST, HANDED_OVER.
  *
  * Returns: %TRUE on success
  *

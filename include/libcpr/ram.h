@@ -131,7 +131,7 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, ACTIVE, LOST.
+ * Permitted states: FRESH, ACTIVE, LOST, HANDED_OVER.
  *
  * Returns: %TRUE on success
  *

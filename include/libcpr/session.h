@@ -46,6 +46,7 @@ typedef struct _CprInventory CprInventory;
  * @CPR_SESSION_STATE_ACTIVE: this process owns the guest, running or paused; updates are possible
  * @CPR_SESSION_STATE_UPDATING: inside cpr_session_update(); seen by callbacks only
  * @CPR_SESSION_STATE_LOST: another process owns the guest; it never runs here again
+ * @CPR_SESSION_STATE_HANDED_OVER: cpr_session_update() returned %TRUE: the guest was handed over and never runs here again
  *
  * Where a session is in its life. Which call is permitted in which state is one table, printed on every function's page.
  *
@@ -58,7 +59,8 @@ typedef enum
   CPR_SESSION_STATE_LOADED = 2,
   CPR_SESSION_STATE_ACTIVE = 3,
   CPR_SESSION_STATE_UPDATING = 4,
-  CPR_SESSION_STATE_LOST = 5
+  CPR_SESSION_STATE_LOST = 5,
+  CPR_SESSION_STATE_HANDED_OVER = 6
 } CprSessionState;
 
 /**
@@ -148,6 +150,8 @@ typedef enum
  *     types are compared; fds that devices hold have to be mentioned too. It must have no effect outside the process
  * @required_modes: or-ed #CprModes that must stay possible: what would block one of them is refused with %CPR_ERROR_BLOCKED when it
  *     is added, see cpr_blocker_add(); 0: none
+ * @incoming: (nullable): where a state comes from that this process isn't started with, as SCHEME:ADDRESS. Looked at only where no
+ *     state was handed to this process in exec mode, so that it may stay in a command line that is used again. %NULL: nowhere
  *
  * How a session is set up. Zero it, set @size, then the fields.
  *
@@ -166,6 +170,7 @@ typedef struct
   const CprDeviceType *const *device_types;
   void (*declare) (CprInventory *inventory, void *user_data);
   unsigned required_modes;
+  const char *incoming;
 } CprSessionConfig;
 
 /**

@@ -82,6 +82,7 @@ typedef enum
  *     commit is undone or rolled back, with %CPR_ERROR_PAUSE_BUDGET or a reason that says so. It is looked at after the stop, after
  *     the save, before and after the load, and right before the commit; a new program that hangs in between is @deadline_ms's matter.
  *     On the way back it isn't: that ends the pause. A guest that stands still already has no pause
+ * @uri: (nullable): where it goes, as SCHEME:ADDRESS, in the modes that don't execute @argv; those ignore @argv and @envp
  *
  * What to update to. Zero it, set @size, then the fields.
  *
@@ -97,6 +98,7 @@ typedef struct
   unsigned preflight_timeout_ms;
   unsigned deadline_ms;
   unsigned pause_budget_ms;
+  const char *uri;
 } CprUpdate;
 
 /**

@@ -131,11 +131,15 @@ open_own (CprExecve *exec, GError **error)
 bool
 cpr_execve_prepare (CprExecve *exec, const CprExecvePlan *plan, CprFdTable *fds, GError **error)
 {
-  *exec = (CprExecve){ .fds = fds, .state_fd = -1, .release_fd = -1, .baton = { .fd = -1 } };
+  *exec = (CprExecve){
+    .base.type = &cpr_carrier_exec, .fds = fds, .state_fd = -1, .release_fd = -1, .baton = { .fd = -1 }
+  };
   exec->path = cpr_execve_find_program (plan->argv[0], error);
   if (exec->path != NULL && cpr_fd_table_verify (fds, 0, error) && open_own (exec, error) &&
       add_own (exec, plan->self, error))
     {
+      exec->base.stream_fd = exec->state_fd;
+      exec->base.page = exec->baton.page;
       exec->baton.page->timeout_ns = plan->timeout_ns;
       exec->baton.page->rescue = plan->with_rescue;
       exec->baton.page->pause_budget_ns = plan->pause_budget_ns;
@@ -253,7 +257,7 @@ go_blocked (CprExecve *exec, GError **error)
   cpr_baton_set_deadline (exec->baton.page, cpr_now_ns ());
   if (!cpr_baton_move (exec->baton.page, mine, offered))
     {
-      exec->lost = true;
+      exec->base.lost = true;
       return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
     }
 
@@ -266,7 +270,7 @@ go_blocked (CprExecve *exec, GError **error)
     g_propagate_error (error, reason);
   else
     {
-      exec->lost = true;
+      exec->base.lost = true;
       cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: another process took it while this one failed: %s",
                  reason->message);
       g_error_free (reason);
@@ -282,9 +286,88 @@ cpr_execve_go (CprExecve *exec, GError **error)
 
   cpr_signals_block_all (&old);
   ok = go_blocked (exec, error);
-  if (exec->lost)
+  if (exec->base.lost)
     exec->guardian = NULL; /* it takes the guest, and ends this process first */
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
   cpr_signals_restore (&old);
   return ok;
 }
+
+/* ---- The carrier. */
+
+static bool
+exec_check (const CprUpdate *update, GError **error)
+{
+  if (update->argv == NULL || update->argv[0] == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
+  return true;
+}
+
+/* As PID 1 of a namespace this process takes the guardian along when it dies. */
+static bool
+can_rescue (const CprUpdate *update)
+{
+  return (update->flags & CPR_UPDATE_NO_RESCUE) == 0 && getpid () != 1;
+}
+
+static CprCarrier *
+exec_open (const CprCarrierPlan *plan, GError **error)
+{
+  const CprUpdate *update = plan->update;
+  const CprExecvePlan own = {
+    .argv = update->argv,
+    .envp = update->envp != NULL ? update->envp : environ,
+    .vm_name = plan->vm_name,
+    .self = plan->self,
+    .held = plan->held,
+    .with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0,
+    .with_rescue = can_rescue (update),
+    .timeout_ns = plan->timeout_ns,
+    .pause_budget_ns = plan->pause_budget_ns,
+  };
+  CprExecve *exec = g_new (CprExecve, 1);
+
+  if (cpr_execve_prepare (exec, &own, plan->fds, error))
+    return &exec->base;
+  g_free (exec);
+  return NULL;
+}
+
+static bool
+exec_launch (CprCarrier *carrier, GError **error)
+{
+  return cpr_execve_launch_guardian ((CprExecve *) carrier, error);
+}
+
+static bool
+exec_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
+{
+  return cpr_execve_seal ((CprExecve *) carrier, writer, error);
+}
+
+static bool
+exec_go (CprCarrier *carrier, GError **error)
+{
+  return cpr_execve_go ((CprExecve *) carrier, error);
+}
+
+static void
+exec_close (CprCarrier *carrier)
+{
+  cpr_execve_clear ((CprExecve *) carrier);
+  g_free (carrier);
+}
+
+const CprCarrierType cpr_carrier_exec = {
+  .mode = CPR_MODE_EXEC,
+  .name = "exec",
+  .starts_program = true,
+  .check = exec_check,
+  .open = exec_open,
+  .launch = exec_launch,
+  .seal = exec_seal,
+  .go = exec_go,
+  .close = exec_close,
+  .give_back = cpr_execve_give_back,
+  .finish = cpr_execve_finish,
+};

@@ -2,7 +2,7 @@
 #ifndef CPR_HANDOFF_EXEC_H
 #define CPR_HANDOFF_EXEC_H
 
-#include "handoff/baton.h"
+#include "handoff/carrier.h"
 #include "handoff/guardian.h"
 #include "handoff/manifest.h"
 
@@ -19,6 +19,7 @@
 /* One update in exec mode, in the old program. Everything it needs is made before the guest stops. */
 typedef struct
 {
+  CprCarrier base;
   char *path;
   char **argv;
   char **envp;
@@ -27,7 +28,6 @@ typedef struct
   int release_fd;
   CprBaton baton;
   CprGuardian *guardian; /* NULL: do without */
-  bool lost;             /* the baton was taken while execve failed: the guest mustn't run here again */
   GArray *carried;       /* int, ascending: what the new program gets */
   GArray *inheritable;   /* int: what isn't close-on-exec and has to be so again after a failure */
 } CprExecve;
@@ -69,6 +69,10 @@ bool cpr_execve_go (CprExecve *exec, GError **error);
  * others get it, then @path or else @exe_fd is executed. Returns only on failure. The caller has blocked all signals. */
 bool
 cpr_execve_image (GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp, GError **error);
+
+/* In the new program: the carrier's give_back() and finish(); see handoff/return.c. */
+bool cpr_execve_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
+void cpr_execve_finish (CprIncoming *incoming);
 
 /* Every fd of @fds, and @more and @held if not NULL, ascending. */
 GArray *cpr_execve_collect (const CprFdTable *fds, int more, GArray *held);

@@ -202,26 +202,24 @@ arm (CprIncoming *incoming)
                      cpr_rescue_new (&manifest->program, manifest->vm_name, incoming->state_fd, carried), guardian);
 }
 
-bool
-cpr_incoming_take_up (CprIncoming **incoming, int *question, const char *vm_name, GError **error)
+static CprIncoming *
+incoming_new (const CprCarrierType *carrier)
 {
-  CprIncoming *made;
-  int fd;
+  CprIncoming *incoming = g_new0 (CprIncoming, 1);
 
-  *incoming = NULL;
-  *question = -1;
-  if (!find_state (&fd, error))
-    return false;
-  if (fd >= 0 && cpr_question_is_one (fd))
-    *question = fd;
-  if (fd < 0 || *question >= 0)
-    return true;
+  incoming->carrier = carrier;
+  incoming->state_fd = incoming->release_fd = incoming->baton.fd = -1;
+  cpr_manifest_init (&incoming->manifest);
+  return incoming;
+}
 
-  made = g_new0 (CprIncoming, 1);
-  made->state_fd = fd;
-  made->release_fd = -1;
-  made->baton.fd = -1;
-  cpr_manifest_init (&made->manifest);
+/* A state that was handed over through execve. */
+static bool
+take_up_inherited (CprIncoming **incoming, int state_fd, const char *vm_name, GError **error)
+{
+  CprIncoming *made = incoming_new (&cpr_carrier_exec);
+
+  made->state_fd = state_fd;
   if (!take_up (made, vm_name, error))
     {
       if (made->manifest.vm_name != NULL)
@@ -236,6 +234,41 @@ cpr_incoming_take_up (CprIncoming **incoming, int *question, const char *vm_name
   if (made->attempt > 1) /* executed by its fd, it was named after that */
     prctl (PR_SET_NAME, made->manifest.program.comm);
   *incoming = made;
+  return true;
+}
+
+static bool
+take_up_from (CprIncoming **incoming, const CprSessionConfig *config, GError **error)
+{
+  const char *address;
+  const CprCarrierType *carrier = cpr_carrier_type_find (config->incoming, &address, error);
+  CprIncoming *made;
+
+  if (carrier == NULL)
+    return false;
+  made = incoming_new (carrier);
+  if (carrier->take_up (made, config, address, error))
+    *incoming = made;
+  else
+    cpr_incoming_free (made);
+  return *incoming != NULL;
+}
+
+bool
+cpr_incoming_take_up (CprIncoming **incoming, int *question, const CprSessionConfig *config, GError **error)
+{
+  int fd;
+
+  *incoming = NULL;
+  *question = -1;
+  if (!find_state (&fd, error))
+    return false;
+  if (fd >= 0 && cpr_question_is_one (fd))
+    *question = fd;
+  else if (fd >= 0)
+    return take_up_inherited (incoming, fd, config->name, error);
+  else if (config->incoming != NULL)
+    return take_up_from (incoming, config, error);
   return true;
 }
 
@@ -266,4 +299,16 @@ cpr_incoming_commit (CprIncoming *incoming, GError **error)
     }
   cpr_incoming_check_owner (incoming, error);
   return false;
+}
+
+bool
+cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
+{
+  return incoming->carrier->give_back (incoming, held, reason, error);
+}
+
+bool
+cpr_incoming_await_state (CprIncoming *incoming, GError **error)
+{
+  return incoming->carrier->await_state == NULL || incoming->carrier->await_state (incoming, error);
 }

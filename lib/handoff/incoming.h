@@ -8,8 +8,9 @@
 #include "handoff/manifest.h"
 
 /* A state that this process was handed, from its take-up to the commit. */
-typedef struct
+struct _CprIncoming
 {
+  const CprCarrierType *carrier;
   int state_fd;
   CprReader reader;
   CprManifest manifest; /* its tables move into the session */
@@ -18,23 +19,25 @@ typedef struct
   CprFdEntry state_entry; /* state_fd as it was when it was verified */
   unsigned attempt;       /* 1: the way there; above: the way back */
   CprFatal *fatal;        /* while a fatal signal leads back to the old program */
-} CprIncoming;
+};
 
 /* Finds out whether this process was handed a state: *incoming is NULL if not. A state that isn't for this
  * VM, user, boot or process is an error; where the old program can be executed again, it is, and the function
- * doesn't return. @question: the fd of a preflight's question, should this process have been started to be asked, or -1. */
-bool cpr_incoming_take_up (CprIncoming **incoming, int *question, const char *vm_name, GError **error);
+ * doesn't return. Else it comes from where @config says, if it does. @question: the fd of a preflight's question, should this process have been started to be asked, or -1. */
+bool cpr_incoming_take_up (CprIncoming **incoming, int *question, const CprSessionConfig *config, GError **error);
 void cpr_incoming_free (CprIncoming *incoming);
 
 /* Whether this process still is the one that the baton was offered to. */
 bool cpr_incoming_check_owner (const CprIncoming *incoming, GError **error);
 
+/* Returns when the sections are there. */
+bool cpr_incoming_await_state (CprIncoming *incoming, GError **error);
+
 /* The commit: takes the baton. */
 bool cpr_incoming_commit (CprIncoming *incoming, GError **error);
 
-/* The way back: executes the old program again, from the same state, and tells it the reason. Returns only on
- * failure, and false then, with an error that says both. @held: fds that are slow to close, or NULL; @reason
- * is taken. */
+/* The way back, as the carrier has one: the old program gets the guest, and the reason. Returns only where this process
+ * lives on, and false then, with an error that says both. @held: fds that are slow to close, or NULL; @reason is taken. */
 bool cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
 
 #endif

@@ -120,7 +120,9 @@ read_chunk (CprManifest *manifest, CprChunk *chunk, GError **error)
     case CPR_CHUNK_SUCCESSOR:
       return read_successor (manifest, &chunk->payload, error);
     case CPR_CHUNK_FDS:
-      return cpr_fd_table_read (&manifest->fds, &chunk->payload, error);
+      return cpr_fd_table_read (&manifest->fds, &chunk->payload, error) &&
+             (manifest->find_fd == NULL ||
+              cpr_fd_table_place (&manifest->fds, manifest->find_fd, manifest->find_fd_data, error));
     case CPR_CHUNK_RAM: /* it looks up its fds: the order of chunks is part of the format */
       return cpr_ram_table_read (&manifest->ram, &manifest->fds, &chunk->payload, error);
     case CPR_CHUNK_SCHEMA:

@@ -37,6 +37,9 @@ typedef struct
   CprFdTable fds;
   CprRamTable ram;
   CprSchema schema;
+
+  CprFdFinder find_fd; /* while it is read: which fd is meant; NULL: the one of that number */
+  void *find_fd_data;
 } CprManifest;
 
 /* The chunks one by one; SUCCESSOR only where there is one. */

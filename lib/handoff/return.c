@@ -154,7 +154,7 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
 }
 
 bool
-cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
+cpr_execve_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
 {
   GError *failure = NULL;
 
@@ -162,4 +162,10 @@ cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GEr
   g_propagate_prefixed_error (error, reason, "%s; because of: ", failure->message);
   g_error_free (failure);
   return false;
+}
+
+void
+cpr_execve_finish (CprIncoming *incoming)
+{
+  cpr_guardians_release (incoming->baton.page, incoming->release_fd);
 }

@@ -107,6 +107,7 @@ cpr_fd_table_add (CprFdTable *table, const char *name, int index, int fd, GError
   entry->name = g_strdup (name);
   entry->index = index;
   entry->fd = fd;
+  entry->where = (uint32_t) fd;
   entry->identity = identity;
   entry->claimed = true;
   insert (table, entry);
@@ -145,7 +146,7 @@ cpr_fd_table_write (const CprFdTable *table, CprWriter *writer)
 
       cpr_writer_put_string (writer, entry->name);
       cpr_writer_put_u32 (writer, (uint32_t) entry->index);
-      cpr_writer_put_u32 (writer, (uint32_t) entry->fd);
+      cpr_writer_put_u32 (writer, entry->where);
       cpr_writer_put_u32 (writer, entry->identity.type);
       cpr_writer_put_u32 (writer, entry->identity.access);
       cpr_writer_put_u64 (writer, entry->identity.device);
@@ -180,6 +181,7 @@ read_entry (CprFdTable *table, CprCursor *cursor, GError **error)
   read.identity.socket_type = cpr_cursor_get_u32 (cursor);
   read.index = (int) index;
   read.fd = (int) fd;
+  read.where = fd;
 
   if (cursor->failed || !name_is_sane (read.name) || index > G_MAXINT || fd > G_MAXINT || fd <= STDERR_FILENO)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: entry %u can't be right", table->entries->len);
@@ -202,6 +204,27 @@ cpr_fd_table_read (CprFdTable *table, CprCursor *cursor, GError **error)
       return false;
   if (cursor->failed || cpr_cursor_left (cursor) != 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: cut off, or bytes after its end");
+  return true;
+}
+
+bool
+cpr_fd_table_place (CprFdTable *table, CprFdFinder find, void *data, GError **error)
+{
+  g_hash_table_remove_all (table->by_fd);
+  for (guint i = 0; i < table->entries->len; i++)
+    {
+      CprFdEntry *entry = table->entries->pdata[i];
+
+      entry->fd = find (data, entry->where, error);
+      if (entry->fd < 0)
+        {
+          g_prefix_error (error, "fd '%s' %d: ", entry->name, entry->index);
+          return false;
+        }
+      if (!g_hash_table_insert (table->by_fd, GINT_TO_POINTER (entry->fd), entry))
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: '%s' %d, fd %d, is there twice", entry->name,
+                          entry->index, entry->fd);
+    }
   return true;
 }
 

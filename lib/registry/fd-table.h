@@ -15,6 +15,7 @@ typedef struct
   char *name;
   int index;
   int fd;
+  uint32_t where; /* in a state: how the new program finds it; its number, unless the carrier says something else */
   CprFdIdentity identity;
   bool claimed;
   guint position; /* in the table */
@@ -41,10 +42,14 @@ void cpr_fd_table_remove (CprFdTable *table, CprFdEntry *entry);
 /* Claims an unclaimed entry. */
 int cpr_fd_table_take (CprFdTable *table, const char *name, int index, GError **error);
 
-/* FDS chunk: u32 number, then each: name; u32 index; u32 fd; u32 type; u32 access; u64 device; u64 inode;
+/* FDS chunk: u32 number, then each: name; u32 index; u32 where; u32 type; u32 access; u64 device; u64 inode;
  * u32 socket domain; u32 socket type. */
 void cpr_fd_table_write (const CprFdTable *table, CprWriter *writer);
 bool cpr_fd_table_read (CprFdTable *table, CprCursor *cursor, GError **error); /* all unclaimed */
+
+/* Gives each entry of a table that was read the fd that it has in this process; -1 with an error: there is none. */
+typedef int (*CprFdFinder) (void *data, uint32_t where, GError **error);
+bool cpr_fd_table_place (CprFdTable *table, CprFdFinder find, void *data, GError **error);
 
 /* Compares each fd with what it was. Where @peer isn't 0, anonymous inodes are compared by kcmp() with that
  * process's fds of the same number. */

@@ -101,7 +101,7 @@ static void
 clear_away (CprFinish *finish)
 {
   /* The guardians first: what they hold is busy until they have closed it. */
-  cpr_guardians_release (finish->page, finish->incoming->release_fd);
+  finish->incoming->carrier->finish (finish->incoming);
   for (guint i = 0; finish->leftovers != NULL && i < finish->leftovers->len; i++)
     cpr_fd_clear (&g_array_index (finish->leftovers, int, i));
   reap_guardians (finish);

@@ -2,21 +2,32 @@
 #include "session/mode.h"
 
 #include "base/error.h"
+#include "handoff/carrier.h"
 
-static const char *const mode_names[] = { [CPR_MODE_EXEC] = "exec" };
+/* Modes have small numbers. */
+#define N_MODES 31
 
-#define KNOWN_MODES ((unsigned) CPR_MODES_EXEC)
+static unsigned
+get_known_modes (void)
+{
+  unsigned known = 0;
+
+  for (unsigned mode = 0; mode < N_MODES; mode++)
+    if (cpr_carrier_type_get ((CprMode) mode) != NULL)
+      known |= 1u << mode;
+  return known;
+}
 
 const char *
 cpr_mode_get_name (CprMode mode)
 {
-  return mode_names[mode];
+  return cpr_carrier_type_get (mode)->name;
 }
 
 bool
 cpr_modes_check (const char *what, unsigned modes, GError **error)
 {
-  if (modes == CPR_MODES_ALL || (modes != 0 && (modes & ~KNOWN_MODES) == 0))
+  if (modes == CPR_MODES_ALL || (modes != 0 && (modes & ~get_known_modes ()) == 0))
     return true;
   return cpr_throw (error, CPR_ERROR_INVALID, "%s: 0x%x isn't a set of modes", what, modes);
 }
@@ -24,15 +35,15 @@ cpr_modes_check (const char *what, unsigned modes, GError **error)
 bool
 cpr_modes_include (unsigned modes, CprMode mode)
 {
-  return (unsigned) mode < G_N_ELEMENTS (mode_names) && (modes >> mode & 1) != 0;
+  return (unsigned) mode < N_MODES && (modes >> mode & 1) != 0;
 }
 
 CprMode
 cpr_modes_get_first (unsigned modes)
 {
-  unsigned mode = CPR_MODE_EXEC;
+  unsigned mode = 0, known = modes & get_known_modes ();
 
-  while (mode < G_N_ELEMENTS (mode_names) - 1 && (modes >> mode & 1) == 0)
+  while (mode < N_MODES && (known >> mode & 1) == 0)
     mode++;
   return (CprMode) mode;
 }

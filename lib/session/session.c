@@ -118,6 +118,7 @@ set_up (CprSession *session)
   session->name = g_strdup (session->config.name);
   session->config.name = session->name;
   session->config.argv = NULL; /* recorded */
+  session->config.incoming = NULL;
   session->held = g_array_new (FALSE, FALSE, sizeof (int));
   cpr_device_table_init (&session->devices);
 }
@@ -136,7 +137,7 @@ cpr_session_new (const CprSessionConfig *config, GError **error)
   session = g_new0 (CprSession, 1);
   memcpy (&session->config, config, MIN (config->size, sizeof session->config));
   session->program.exe_fd = -1;
-  if (!cpr_incoming_take_up (&incoming, &question, config->name, error))
+  if (!cpr_incoming_take_up (&incoming, &question, &session->config, error))
     return NULL;
   if (question >= 0)
     {
@@ -224,8 +225,9 @@ cpr_session_load (CprSession *session, GError **error)
 
   incoming = session->incoming;
   stamp (session, CPR_STEP_LOAD);
-  if (incoming != NULL && !(check_pause (incoming, CPR_STEP_CLAIM, &reason) && load_devices (session, &reason) &&
-                            check_pause (incoming, CPR_STEP_LOAD, &reason)))
+  if (incoming != NULL &&
+      !(check_pause (incoming, CPR_STEP_CLAIM, &reason) && cpr_incoming_await_state (incoming, &reason) &&
+        load_devices (session, &reason) && check_pause (incoming, CPR_STEP_LOAD, &reason)))
     {
       session->state = CPR_SESSION_STATE_LOST;
       return cpr_incoming_give_back (incoming, session->held, reason, error);
@@ -275,12 +277,12 @@ finish (CprSession *session)
 
 /* The update began in the program before this one. */
 static void
-tell_end (CprSession *session)
+tell_end (CprSession *session, CprMode mode)
 {
   bool done = session->status == CPR_UPDATE_COMPLETED;
 
-  cpr_notifiers_inherit (session->notifiers, CPR_MODE_EXEC);
-  cpr_notifiers_tell (session->notifiers, session, CPR_MODE_EXEC, done ? CPR_EVENT_DONE : CPR_EVENT_FAILED);
+  cpr_notifiers_inherit (session->notifiers, mode);
+  cpr_notifiers_tell (session->notifiers, session, mode, done ? CPR_EVENT_DONE : CPR_EVENT_FAILED);
 }
 
 bool
@@ -308,8 +310,10 @@ cpr_session_start (CprSession *session, GError **error)
   stamp (session, CPR_STEP_FINISH);
   if (session->incoming != NULL)
     {
+      CprMode mode = session->incoming->carrier->mode;
+
       finish (session);
-      tell_end (session);
+      tell_end (session, mode);
     }
   return true;
 }

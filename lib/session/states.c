@@ -8,6 +8,7 @@
 #define LOADED   (1u << CPR_SESSION_STATE_LOADED)
 #define ACTIVE   (1u << CPR_SESSION_STATE_ACTIVE)
 #define LOST     (1u << CPR_SESSION_STATE_LOST)
+#define HANDED   (1u << CPR_SESSION_STATE_HANDED_OVER)
 
 /* The table state × call. The public headers print its rows. */
 static const struct
@@ -18,15 +19,15 @@ static const struct
   [CPR_CALL_FD_ADD] = { "cpr_fd_add", FRESH | INCOMING | LOADED | ACTIVE },
   [CPR_CALL_FD_TAKE] = { "cpr_fd_take", FRESH | INCOMING },
   [CPR_CALL_FD_OPEN] = { "cpr_fd_open", FRESH | INCOMING | LOADED | ACTIVE },
-  [CPR_CALL_FD_REMOVE] = { "cpr_fd_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST },
+  [CPR_CALL_FD_REMOVE] = { "cpr_fd_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
   [CPR_CALL_HOLD_FD] = { "cpr_session_hold_fd", FRESH | INCOMING | LOADED | ACTIVE },
-  [CPR_CALL_RELEASE_FD] = { "cpr_session_release_fd", FRESH | INCOMING | LOADED | ACTIVE | LOST },
+  [CPR_CALL_RELEASE_FD] = { "cpr_session_release_fd", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
   [CPR_CALL_RAM_NEW] = { "cpr_ram_new", FRESH | INCOMING | ACTIVE },
-  [CPR_CALL_RAM_REMOVE] = { "cpr_ram_remove", FRESH | ACTIVE | LOST },
+  [CPR_CALL_RAM_REMOVE] = { "cpr_ram_remove", FRESH | ACTIVE | LOST | HANDED },
   [CPR_CALL_DEVICE_ADD] = { "cpr_device_add", FRESH | INCOMING | ACTIVE },
-  [CPR_CALL_DEVICE_REMOVE] = { "cpr_device_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST },
+  [CPR_CALL_DEVICE_REMOVE] = { "cpr_device_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
   [CPR_CALL_NOTIFIER_ADD] = { "cpr_notifier_add", FRESH | INCOMING | LOADED | ACTIVE },
-  [CPR_CALL_NOTIFIER_REMOVE] = { "cpr_notifier_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST },
+  [CPR_CALL_NOTIFIER_REMOVE] = { "cpr_notifier_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
   [CPR_CALL_LOAD] = { "cpr_session_load", FRESH | INCOMING },
   [CPR_CALL_START] = { "cpr_session_start", LOADED },
   [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED },
@@ -37,10 +38,10 @@ static const struct
   [CPR_CALL_SUSPEND] = { "cpr_session_suspend", ACTIVE },
   [CPR_CALL_WAKEUP] = { "cpr_session_wakeup", ACTIVE },
   [CPR_CALL_UPDATE] = { "cpr_session_update", ACTIVE },
-  [CPR_CALL_FREE] = { "cpr_session_free", FRESH | INCOMING | LOADED | ACTIVE | LOST },
+  [CPR_CALL_FREE] = { "cpr_session_free", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
 };
 
-static const char *const state_names[] = { "fresh", "incoming", "loaded", "active", "updating", "lost" };
+static const char *const state_names[] = { "fresh", "incoming", "loaded", "active", "updating", "lost", "handed over" };
 
 const char *
 cpr_call_get_name (CprCall call)

@@ -31,11 +31,11 @@ typedef struct
 bool
 cpr_session_check_update (const CprSession *session, const CprUpdate *update, GError **error)
 {
-  if (update->mode != CPR_MODE_EXEC || (update->flags & ~ALL_UPDATE_FLAGS) != 0)
+  const CprCarrierType *type = cpr_carrier_type_get (update->mode);
+
+  if (type == NULL || (update->flags & ~ALL_UPDATE_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_INVALID, "update: unknown mode %u or flags 0x%x", update->mode, update->flags);
-  if (update->argv == NULL || update->argv[0] == NULL)
-    return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
-  return cpr_blockers_check (session->blockers, update->mode, error);
+  return type->check (update, error) && cpr_blockers_check (session->blockers, update->mode, error);
 }
 
 bool
@@ -68,65 +68,70 @@ write_manifest (CprSession *session, CprSchemaBuilder *builder, CprWriter *write
 }
 
 static void
-stamp (CprSession *session, CprExecve *exec, CprStep step)
+stamp (CprSession *session, CprCarrier *carrier, CprStep step)
 {
   session->stamps[step] = cpr_now_ns ();
-  exec->baton.page->stamps[step] = session->stamps[step];
+  carrier->page->stamps[step] = session->stamps[step];
 }
 
-/* With the guest stopped. Returns only on failure, with nothing left to undo but the stop. */
-static void
-save_and_go (CprSession *session, CprExecve *exec, State *state, GError **error)
+/* With the guest stopped. On failure there is nothing left to undo but the stop. */
+static bool
+save_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **error)
 {
   CprCodec codec = cpr_fd_table_get_codec (&session->fds);
 
-  if (!cpr_baton_check_pause (exec->baton.page, "stop", error))
-    return;
-  stamp (session, exec, CPR_STEP_SAVE);
-  if (cpr_device_table_write_sections (&session->devices, &state->builder, &codec, &state->writer, error) &&
-      cpr_execve_seal (exec, &state->writer, error))
-    {
-      cpr_notifiers_tell (session->notifiers, session, CPR_MODE_EXEC, CPR_EVENT_SAVED);
-      if (cpr_baton_check_pause (exec->baton.page, "save", error))
-        cpr_execve_go (exec, error);
-    }
+  if (!cpr_baton_check_pause (carrier->page, "stop", error))
+    return false;
+  stamp (session, carrier, CPR_STEP_SAVE);
+  if (!cpr_device_table_write_sections (&session->devices, &state->builder, &codec, &state->writer, error) ||
+      !carrier->type->seal (carrier, &state->writer, error))
+    return false;
+  cpr_notifiers_tell (session->notifiers, session, carrier->type->mode, CPR_EVENT_SAVED);
+  return cpr_baton_check_pause (carrier->page, "save", error) && carrier->type->go (carrier, error);
 }
 
-/* Returns only on failure, with the guest as it was. */
+/* On failure the guest is as it was. */
 static void
-stop_and_go (CprSession *session, CprExecve *exec, State *state, GError **error)
+stop_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **error)
 {
   GError *reason = NULL;
 
-  stamp (session, exec, CPR_STEP_STOP);
-  if (!session->was_running || cpr_session_call_stop (session, &reason))
+  stamp (session, carrier, CPR_STEP_STOP);
+  if (session->was_running && !cpr_session_call_stop (session, &reason))
     {
-      cpr_notifiers_tell (session->notifiers, session, CPR_MODE_EXEC, CPR_EVENT_STOPPED);
-      save_and_go (session, exec, state, &reason);
-      if (exec->lost)
-        session->state = CPR_SESSION_STATE_LOST;
-      else if (session->was_running)
-        session->config.start (session->config.user_data);
+      g_propagate_error (error, reason);
+      return;
     }
+  cpr_notifiers_tell (session->notifiers, session, carrier->type->mode, CPR_EVENT_STOPPED);
+  if (save_and_go (session, carrier, state, &reason))
+    {
+      session->state = CPR_SESSION_STATE_HANDED_OVER;
+      return;
+    }
+  if (carrier->lost)
+    session->state = CPR_SESSION_STATE_LOST;
+  else if (session->was_running)
+    session->config.start (session->config.user_data);
   g_propagate_error (error, reason);
 }
 
 /* With the guest running; the undo of what it prepared is the caller's. */
 static void
-launch (CprSession *session, CprExecve *exec, GError **error)
+launch (CprSession *session, CprCarrier *carrier, GError **error)
 {
   State state;
 
   session->state = CPR_SESSION_STATE_UPDATING;
   for (CprStep step = CPR_STEP_CHECK; step <= CPR_STEP_PREFLIGHT; step++)
-    exec->baton.page->stamps[step] = session->stamps[step];
-  cpr_writer_init (&state.writer, exec->state_fd);
+    carrier->page->stamps[step] = session->stamps[step];
+  cpr_writer_init (&state.writer, carrier->stream_fd);
   cpr_schema_builder_init (&state.builder);
-  if (write_manifest (session, &state.builder, &state.writer, error))
+  if (cpr_carrier_offer_fds (carrier, &session->fds, error) &&
+      write_manifest (session, &state.builder, &state.writer, error))
     {
-      stamp (session, exec, CPR_STEP_GUARDIAN);
-      if (cpr_execve_launch_guardian (exec, error))
-        stop_and_go (session, exec, &state, error);
+      stamp (session, carrier, CPR_STEP_GUARDIAN);
+      if (carrier->type->launch (carrier, error))
+        stop_and_go (session, carrier, &state, error);
     }
   cpr_writer_clear (&state.writer);
   cpr_schema_builder_clear (&state.builder);
@@ -138,7 +143,7 @@ launch (CprSession *session, CprExecve *exec, GError **error)
 static bool
 ask_first (CprSession *session, const CprUpdate *update, GError **error)
 {
-  if ((update->flags & CPR_UPDATE_NO_PREFLIGHT) != 0)
+  if ((update->flags & CPR_UPDATE_NO_PREFLIGHT) != 0 || !cpr_carrier_type_get (update->mode)->starts_program)
     {
       cpr_passed_clear (&session->passed);
       return true;
@@ -147,35 +152,27 @@ ask_first (CprSession *session, const CprUpdate *update, GError **error)
   return cpr_session_pass_preflight (session, update, true, NULL, error);
 }
 
-/* As PID 1 of a namespace this process takes the guardian along when it dies. */
-static bool
-can_rescue (const CprUpdate *update)
-{
-  return (update->flags & CPR_UPDATE_NO_RESCUE) == 0 && getpid () != 1;
-}
-
 static void
 prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error)
 {
   bool was_running = cpr_run_state_is_live (session->run_state);
-  const CprExecvePlan plan = {
-    .argv = update->argv,
-    .envp = update->envp != NULL ? update->envp : environ,
+  const CprCarrierPlan plan = {
+    .update = update,
     .vm_name = session->name,
     .self = &session->program,
+    .fds = &session->fds,
     .held = session->held,
-    .with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0,
-    .with_rescue = can_rescue (update),
     .timeout_ns = (update->deadline_ms != 0 ? update->deadline_ms : DEFAULT_DEADLINE_MS) * UINT64_C (1000000),
     .pause_budget_ns = was_running ? update->pause_budget_ms * UINT64_C (1000000) : 0,
   };
-  CprExecve exec;
+  CprCarrier *carrier;
 
   session->was_running = was_running;
-  if (cpr_execve_prepare (&exec, &plan, &session->fds, error))
+  carrier = cpr_carrier_type_get (update->mode)->open (&plan, error);
+  if (carrier != NULL)
     {
-      launch (session, &exec, error);
-      cpr_execve_clear (&exec);
+      launch (session, carrier, error);
+      carrier->type->close (carrier);
     }
 }
 
@@ -214,8 +211,14 @@ cpr_session_update (CprSession *session, const CprUpdate *update, GError **error
   memcpy (&own, update, MIN (update->size, sizeof own));
   run_update (session, &own, &reason);
   cpr_passed_clear (&session->passed); /* it was good for one update */
+  g_clear_pointer (&session->error, g_free);
+  if (session->state == CPR_SESSION_STATE_HANDED_OVER)
+    {
+      session->status = CPR_UPDATE_COMPLETED;
+      cpr_session_log (session, CPR_LOG_INFO, "update: the guest was handed over");
+      return true;
+    }
   session->status = CPR_UPDATE_FAILED;
-  g_free (session->error);
   session->error = g_strdup (reason->message);
   cpr_session_log (session, CPR_LOG_ERROR, "update failed, the guest %s: %s",
                    session->state == CPR_SESSION_STATE_LOST ? "is another process's" : "goes on here", reason->message);

@@ -6,12 +6,14 @@
 
 #include "session/states.h"
 
-#define N_STATES      6
+#define N_STATES      7
 #define ALL           ((1u << N_STATES) - 1)
 #define NOT_FOUND     UINT_MAX
 #define IN_A_CALLBACK (UINT_MAX - 1)
 
-static const char *const words[N_STATES] = { "FRESH", "INCOMING", "LOADED", "ACTIVE", "UPDATING", "LOST" };
+static const char *const words[N_STATES] = {
+  "FRESH", "INCOMING", "LOADED", "ACTIVE", "UPDATING", "LOST", "HANDED_OVER"
+};
 
 /* From a folder of the source tree; make sets the variables. */
 static char *
@@ -134,7 +136,7 @@ END_TEST
 START_TEST (a_refused_call_names_itself_and_the_state)
 {
   for (CprCall call = 0; call < CPR_N_CALLS; call++)
-    for (CprSessionState state = CPR_SESSION_STATE_FRESH; state <= CPR_SESSION_STATE_LOST; state++)
+    for (CprSessionState state = CPR_SESSION_STATE_FRESH; state <= CPR_SESSION_STATE_HANDED_OVER; state++)
       {
         GError *error = NULL;
 
@@ -151,7 +153,11 @@ END_TEST
 START_TEST (states_have_the_names_of_their_constants)
 {
   for (unsigned i = 0; i < N_STATES; i++)
-    ck_assert_int_eq (g_ascii_strcasecmp (cpr_session_state_get_name ((CprSessionState) i), words[i]), 0);
+    {
+      g_autofree char *name = g_strdelimit (g_strdup (words[i]), "_", ' ');
+
+      ck_assert_int_eq (g_ascii_strcasecmp (cpr_session_state_get_name ((CprSessionState) i), name), 0);
+    }
 }
 END_TEST
 
@@ -163,9 +169,11 @@ START_TEST (who_lost_the_guest_may_only_clean_up)
                        strstr (cpr_call_get_name (call), "_release_fd") != NULL;
 
       ck_assert (cleans_up || !cpr_call_is_permitted (call, CPR_SESSION_STATE_LOST));
+      ck_assert (cleans_up || !cpr_call_is_permitted (call, CPR_SESSION_STATE_HANDED_OVER));
       ck_assert (!cpr_call_is_permitted (call, CPR_SESSION_STATE_UPDATING));
     }
   ck_assert (cpr_call_is_permitted (CPR_CALL_FREE, CPR_SESSION_STATE_LOST));
+  ck_assert (cpr_call_is_permitted (CPR_CALL_FREE, CPR_SESSION_STATE_HANDED_OVER));
 }
 END_TEST
 

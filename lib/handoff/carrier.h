@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_HANDOFF_CARRIER_H
+#define CPR_HANDOFF_CARRIER_H
+
+#include "handoff/baton.h"
+#include "handoff/manifest.h"
+
+/* A carrier takes fds and the stream to the new program: one table of functions for each mode. What is carried, the manifest
+ * and the sections, is the same in all of them, and so is the order of steps in lib/session/update.c and session.c, which call
+ * nothing of a mode but its table. A new mode is a file with a table and a line in carrier.c. */
+
+typedef struct _CprIncoming CprIncoming;
+
+/* What an update is to do. */
+typedef struct
+{
+  const CprUpdate *update; /* check() has passed it */
+  const char *vm_name;
+  const CprProgram *self;   /* for the way back */
+  CprFdTable *fds;          /* the session's */
+  GArray *held;             /* fds for the guardian only */
+  uint64_t timeout_ns;      /* from the offer to the commit */
+  uint64_t pause_budget_ns; /* from the stop to the commit; 0: none */
+} CprCarrierPlan;
+
+typedef struct _CprCarrierType CprCarrierType;
+
+/* One update in the old program; each carrier's own struct begins with it. */
+typedef struct
+{
+  const CprCarrierType *type;
+  int stream_fd;      /* where the stream's bytes go; -1: into memory */
+  CprBatonPage *page; /* the steps' stamps, deadlines and who owns the guest; never NULL once it is open */
+  bool lost;          /* another process took the guest: it mustn't run here again */
+} CprCarrier;
+
+struct _CprCarrierType
+{
+  CprMode mode;
+  const char *name;   /* in messages */
+  const char *scheme; /* of the `incoming` of CprSessionConfig, as in "unix"; NULL: it finds its state by itself */
+
+  bool starts_program; /* `argv` of the update names the new program, and a preflight asks that */
+
+  /* ---- In the old program, in this order. The guest runs until launch() has succeeded. */
+
+  /* Whether the mode's own part of @update can be right. */
+  bool (*check) (const CprUpdate *update, GError **error);
+  /* Makes all that is needed, so that little can fail once the guest stands still. */
+  CprCarrier *(*open) (const CprCarrierPlan *plan, GError **error);
+  /* Offers an fd: *where is how the new program finds it again. NULL: under its own number. */
+  bool (*offer_fd) (CprCarrier *carrier, const CprFdEntry *entry, uint32_t *where, GError **error);
+  /* The last act before the stop; the stream has the manifest by now. */
+  bool (*launch) (CprCarrier *carrier, GError **error);
+  /* The stream is complete but for its end: finishes it, after which nobody can change it. */
+  bool (*seal) (CprCarrier *carrier, CprWriter *writer, GError **error);
+  /* Hands over. Success: the guest is the new program's, and never runs here again. Where the new program replaces this one in its
+   * process there is nobody to return to. On failure the guest may run here again, unless carrier->lost. */
+  bool (*go) (CprCarrier *carrier, GError **error);
+  /* Undoes open() and launch(), as far as there is something to undo; frees. */
+  void (*close) (CprCarrier *carrier);
+
+  /* ---- In the new program, in this order. */
+
+  /* Takes up what comes from @address, the rest of `incoming` after the scheme: fills the manifest and the baton. NULL where
+   * there is no scheme. On failure @incoming can be freed. */
+  bool (*take_up) (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error);
+  /* Takes an fd back, with the CprIncoming as its data. NULL: it is here under the number that it was offered under. */
+  CprFdFinder take_fd;
+  /* In cpr_session_load(): returns when incoming->reader has the sections. NULL: it had them from the beginning. */
+  bool (*await_state) (CprIncoming *incoming, GError **error);
+  /* Before the commit: the old program gets the guest back, and the reason. Returns only where this process lives on, and false then,
+   * with an error that says what there is to say. @held: fds that are slow to close, or NULL; @reason is taken. */
+  bool (*give_back) (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
+  /* After the commit, with the guest running; not on the VMM's thread: what the old program waits for. */
+  void (*finish) (CprIncoming *incoming);
+};
+
+/* NULL for a mode that isn't known. */
+const CprCarrierType *cpr_carrier_type_get (CprMode mode);
+/* By the scheme of "SCHEME:ADDRESS"; *address is what follows it. NULL with an error. */
+const CprCarrierType *cpr_carrier_type_find (const char *incoming, const char **address, GError **error);
+
+/* All of them. */
+extern const CprCarrierType cpr_carrier_exec;
+
+/* Offers every fd of the table, so that the manifest says where they are. */
+bool cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error);
+
+#endif
