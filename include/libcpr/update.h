@@ -20,6 +20,8 @@ G_BEGIN_DECLS
 /**
  * CprMode:
  * @CPR_MODE_EXEC: the new program replaces the old one in the same process, by execve: the PID stays
+ * @CPR_MODE_REBOOT: the state goes to a file, or through a pipe, this program ends, and another one takes it up later, also after a restart
+ *     of the host
  *
  * How an update travels.
  *
@@ -27,12 +29,14 @@ G_BEGIN_DECLS
  */
 typedef enum
 {
-  CPR_MODE_EXEC = 1
+  CPR_MODE_EXEC = 1,
+  CPR_MODE_REBOOT = 3
 } CprMode;
 
 /**
  * CprModes:
  * @CPR_MODES_EXEC: %CPR_MODE_EXEC
+ * @CPR_MODES_REBOOT: %CPR_MODE_REBOOT
  * @CPR_MODES_ALL: every mode, those of later versions too
  *
  * A set of modes. The bit of a mode is 1 shifted left by the mode's number.
@@ -42,6 +46,7 @@ typedef enum
 typedef enum
 {
   CPR_MODES_EXEC = 1 << CPR_MODE_EXEC,
+  CPR_MODES_REBOOT = 1 << CPR_MODE_REBOOT,
   CPR_MODES_ALL = 0x7fffffff
 } CprModes;
 
@@ -55,6 +60,8 @@ typedef enum
  *     doesn't answer
  * @CPR_UPDATE_NO_RESCUE: the guardian doesn't take the guest back when the new program dies or hangs: for a VMM whose
  *     supervisor starts it again when its PID ends, so that the guest never runs twice
+ * @CPR_UPDATE_RAM_IN_PLACE: reboot mode: what %CPR_RAM_FILE blocks hold stays in their files, which have to survive and must not be
+ *     touched until the state is taken up; all other blocks are copied. Without it all are
  *
  * Flags of an update.
  *
@@ -65,7 +72,8 @@ typedef enum
   CPR_UPDATE_NO_GUARDIAN = 1 << 0,
   CPR_UPDATE_NO_PREFLIGHT = 1 << 1,
   CPR_UPDATE_NO_WAY_BACK = 1 << 2,
-  CPR_UPDATE_NO_RESCUE = 1 << 3
+  CPR_UPDATE_NO_RESCUE = 1 << 3,
+  CPR_UPDATE_RAM_IN_PLACE = 1 << 4
 } CprUpdateFlags;
 
 /**
@@ -82,7 +90,14 @@ typedef enum
  *     commit is undone or rolled back, with %CPR_ERROR_PAUSE_BUDGET or a reason that says so. It is looked at after the stop, after
  *     the save, before and after the load, and right before the commit; a new program that hangs in between is @deadline_ms's matter.
  *     On the way back it isn't: that ends the pause. A guest that stands still already has no pause
- * @uri: (nullable): where it goes, as SCHEME:ADDRESS, in the modes that don't execute @argv; those ignore @argv and @envp
+ * @uri: (nullable): where it goes, as SCHEME:ADDRESS, in the modes that don't execute @argv; those ignore @argv and @envp.
+ *     Reboot mode: `file:PATH`, a file that isn't there yet, or `fd:NUMBER`, an open fd that is written to from its position on, such as a pipe
+ * @progress: (nullable): reboot mode: called from inside cpr_session_update(), with the guest stopped, several times in a second while RAM is copied: how
+ *     many bytes of how many are done, holes and zeros counted. If it returns %FALSE, with @error set, the update is undone
+ * @confirm: (nullable): reboot mode: called when all was written and, of `fd:`, the library has closed its own fd, before the guest counts as
+ *     handed over: whether it arrived, as when what reads the pipe has ended well. If it returns %FALSE, with @error set, the
+ *     update is undone
+ * @callback_data: passed to both
  *
  * What to update to. Zero it, set @size, then the fields.
  *
@@ -99,6 +114,9 @@ typedef struct
   unsigned deadline_ms;
   unsigned pause_budget_ms;
   const char *uri;
+  bool (*progress) (uint64_t done, uint64_t total, void *callback_data, GError **error);
+  bool (*confirm) (void *callback_data, GError **error);
+  void *callback_data;
 } CprUpdate;
 
 /**
@@ -228,6 +246,8 @@ typedef enum
  * @total_ns: from the call of cpr_session_update() to the end of the last step so far
  * @recover_ns: after a rollback or a rescue: from when the failure was known to the guest's first instruction allowed; a part of
  *     @pause_ns. What comes before is the new program's: how long it tried, and how long it took to die
+ * @ram_done: reboot mode, in the program that saves: how many bytes of RAM have been copied, holes and zeros counted
+ * @ram_total: of how many
  *
  * What is known about the last update.
  *
@@ -244,6 +264,8 @@ typedef struct
   uint64_t pause_ns;
   uint64_t total_ns;
   uint64_t recover_ns;
+  uint64_t ram_done;
+  uint64_t ram_total;
 } CprUpdateInfo;
 
 /**

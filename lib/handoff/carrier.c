@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 
-static const CprCarrierType *const types[] = { &cpr_carrier_exec };
+static const CprCarrierType *const types[] = { &cpr_carrier_exec, &cpr_carrier_reboot, &cpr_carrier_reboot_pipe };
 
 const CprCarrierType *
 cpr_carrier_type_get (CprMode mode)

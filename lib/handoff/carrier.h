@@ -16,11 +16,13 @@ typedef struct
 {
   const CprUpdate *update; /* check() has passed it */
   const char *vm_name;
-  const CprProgram *self;   /* for the way back */
-  CprFdTable *fds;          /* the session's */
-  GArray *held;             /* fds for the guardian only */
-  uint64_t timeout_ns;      /* from the offer to the commit */
-  uint64_t pause_budget_ns; /* from the stop to the commit; 0: none */
+  const CprProgram *self;                 /* for the way back */
+  CprFdTable *fds;                        /* the session's */
+  const CprRamTable *ram;                 /* the session's */
+  _Atomic uint64_t *ram_done, *ram_total; /* for who asks how far the copying of RAM is */
+  GArray *held;                           /* fds for the guardian only */
+  uint64_t timeout_ns;                    /* from the offer to the commit */
+  uint64_t pause_budget_ns;               /* from the stop to the commit; 0: none */
 } CprCarrierPlan;
 
 typedef struct _CprCarrierType CprCarrierType;
@@ -50,6 +52,8 @@ struct _CprCarrierType
   CprCarrier *(*open) (const CprCarrierPlan *plan, GError **error);
   /* Offers an fd: *where is how the new program finds it again. NULL: under its own number. */
   bool (*offer_fd) (CprCarrier *carrier, const CprFdEntry *entry, uint32_t *where, GError **error);
+  /* Adds to the manifest, before the tables. NULL: nothing. */
+  void (*describe) (CprCarrier *carrier, CprWriter *writer);
   /* The last act before the stop; the stream has the manifest by now. */
   bool (*launch) (CprCarrier *carrier, GError **error);
   /* The stream is complete but for its end: finishes it, after which nobody can change it. */
@@ -69,11 +73,15 @@ struct _CprCarrierType
   CprFdFinder take_fd;
   /* In cpr_session_load(): returns when incoming->reader has the sections. NULL: it had them from the beginning. */
   bool (*await_state) (CprIncoming *incoming, GError **error);
+  /* The commit, right before the baton is taken. On failure the guest can't be had here. NULL: the baton is all. */
+  bool (*commit) (CprIncoming *incoming, GError **error);
   /* Before the commit: the old program gets the guest back, and the reason. Returns only where this process lives on, and false then,
    * with an error that says what there is to say. @held: fds that are slow to close, or NULL; @reason is taken. */
   bool (*give_back) (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
   /* After the commit, with the guest running; not on the VMM's thread: what the old program waits for. */
   void (*finish) (CprIncoming *incoming);
+  /* Frees incoming->own. NULL: there is none. */
+  void (*free_own) (CprIncoming *incoming);
 };
 
 /* NULL for a mode that isn't known. */
@@ -82,7 +90,7 @@ const CprCarrierType *cpr_carrier_type_get (CprMode mode);
 const CprCarrierType *cpr_carrier_type_find (const char *incoming, const char **address, GError **error);
 
 /* All of them. */
-extern const CprCarrierType cpr_carrier_exec;
+extern const CprCarrierType cpr_carrier_exec, cpr_carrier_reboot, cpr_carrier_reboot_pipe;
 
 /* Offers every fd of the table, so that the manifest says where they are. */
 bool cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error);

@@ -5,6 +5,7 @@
 #include "handoff/program.h"
 #include "registry/device.h"
 #include "registry/fd-table.h"
+#include "registry/ram-store.h"
 #include "registry/ram.h"
 
 #define CPR_BOOT_ID_SIZE 36 /* a UUID as text, of /proc/sys/kernel/random/boot_id */
@@ -36,6 +37,7 @@ typedef struct
   CprSuccessor successor; /* build_id NULL: nobody was asked */
   CprFdTable fds;
   CprRamTable ram;
+  CprRamStore *store; /* of reboot mode; else NULL */
   CprSchema schema;
 
   CprFdFinder find_fd; /* while it is read: which fd is meant; NULL: the one of that number */
@@ -49,6 +51,8 @@ void cpr_manifest_write_tables (const CprFdTable *fds, const CprRamTable *ram, C
 
 /* Reads and checks the manifest of a verified stream, a state or a question. On failure @manifest can be cleared. */
 bool cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error);
+/* After that, where it has a store: the sums. */
+bool cpr_manifest_read_sums (CprManifest *manifest, CprReader *reader, GError **error);
 void cpr_manifest_init (CprManifest *manifest);
 void cpr_manifest_clear (CprManifest *manifest);
 

@@ -7,8 +7,9 @@
 #include "base/sys.h"
 #include "session/private.h"
 
-#define ALL_UPDATE_FLAGS \
-  ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK | CPR_UPDATE_NO_RESCUE)
+#define ALL_UPDATE_FLAGS                                                                                         \
+  ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK | CPR_UPDATE_NO_RESCUE | \
+   CPR_UPDATE_RAM_IN_PLACE)
 
 static const char *const step_names[CPR_N_STEPS] = { "check",   "preflight", "guardian", "stop",   "save",  "exec",
                                                      "take-up", "claim",     "load",     "commit", "finish" };
@@ -54,7 +55,7 @@ cpr_session_make_head (const CprSession *session, CprManifest *head, GError **er
 
 /* All of it is known before the guest stops: nothing can be registered while an update is under way. */
 static bool
-write_manifest (CprSession *session, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
+write_manifest (CprSession *session, CprCarrier *carrier, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
 {
   CprManifest head;
 
@@ -62,6 +63,8 @@ write_manifest (CprSession *session, CprSchemaBuilder *builder, CprWriter *write
     return false;
   cpr_manifest_write_vm (&head, writer);
   cpr_manifest_write_program (&session->program, session->passed.is_there ? &session->passed.next : NULL, writer);
+  if (carrier->type->describe != NULL)
+    carrier->type->describe (carrier, writer);
   cpr_manifest_write_tables (&session->fds, &session->ram, writer);
   cpr_device_table_write_schema (&session->devices, builder, writer);
   return true;
@@ -105,6 +108,8 @@ stop_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **er
   cpr_notifiers_tell (session->notifiers, session, carrier->type->mode, CPR_EVENT_STOPPED);
   if (save_and_go (session, carrier, state, &reason))
     {
+      if (carrier->page->stamps[CPR_STEP_EXEC] == 0) /* the save is the last that is seen of it here */
+        stamp (session, carrier, CPR_STEP_EXEC);
       session->state = CPR_SESSION_STATE_HANDED_OVER;
       return;
     }
@@ -127,7 +132,7 @@ launch (CprSession *session, CprCarrier *carrier, GError **error)
   cpr_writer_init (&state.writer, carrier->stream_fd);
   cpr_schema_builder_init (&state.builder);
   if (cpr_carrier_offer_fds (carrier, &session->fds, error) &&
-      write_manifest (session, &state.builder, &state.writer, error))
+      write_manifest (session, carrier, &state.builder, &state.writer, error))
     {
       stamp (session, carrier, CPR_STEP_GUARDIAN);
       if (carrier->type->launch (carrier, error))
@@ -161,6 +166,9 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
     .vm_name = session->name,
     .self = &session->program,
     .fds = &session->fds,
+    .ram = &session->ram,
+    .ram_done = &session->ram_done,
+    .ram_total = &session->ram_total,
     .held = session->held,
     .timeout_ns = (update->deadline_ms != 0 ? update->deadline_ms : DEFAULT_DEADLINE_MS) * UINT64_C (1000000),
     .pause_budget_ns = was_running ? update->pause_budget_ms * UINT64_C (1000000) : 0,
@@ -184,9 +192,11 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
   if (session->finish != NULL)
     cpr_finish_wait (session->finish);
   memset (session->stamps, 0, sizeof session->stamps);
+  session->ram_done = session->ram_total = 0;
   session->failed_ns = 0;
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
-  session->had_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
+  session->had_guardian =
+      (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0 && cpr_carrier_type_get (update->mode)->starts_program;
 
   /* Here nothing has been made that a veto had to undo, and what they register is still collected. */
   if (cpr_notifiers_set_up (session->notifiers, session, update->mode, error) &&
@@ -275,6 +285,8 @@ cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info)
   own.generation = session->generation;
   own.guardian = session->had_guardian;
   own.error = session->error;
+  own.ram_done = session->ram_done;
+  own.ram_total = session->ram_total;
   fill_times (session, &own);
   memcpy (info, &own, MIN (size, sizeof own));
   info->size = size;
