@@ -224,7 +224,7 @@ typedef struct
  * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, a device type that can't be right, unknown modes),
  * %CPR_ERROR_BLOCKED (the kernel lacks what a required mode needs), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION,
  * %CPR_ERROR_MISMATCH (not for this VM, user or boot, used before, or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (meant
- * for another process), %CPR_ERROR_SYSTEM, and #GFileError where /proc can't be read.
+ * for another process, or another one is taking it up), %CPR_ERROR_SYSTEM, and #GFileError where /proc can't be read.
  *
  * After failure: where the state was meant for this process and is intact, the function doesn't return: the old program is
  * executed again and the guest goes on there. Else it returns %NULL, and the VMM must end without running a guest; a refused

@@ -15,6 +15,24 @@ G_BEGIN_DECLS
  * @title: Update
  *
  * The update itself: what the old program calls, and what both can learn about the last one.
+ *
+ * Reboot mode: cpr_session_update() stops the guest, writes its state and the contents of its RAM to a file or an fd, and returns; the VMM
+ * then ends, and another program takes the guest up with the `incoming` of its #CprSessionConfig, in the same boot of the host or in
+ * another one.
+ *
+ * - The file appears under its name when it is complete and on the disk (a temporary name beside it, fsync, a rename to a name that isn't there
+ *   yet, fsync of the folder), made with mode 0600. If anything fails before that, there is none, and the guest goes on. RAM lies
+ *   in it as it lies in memory, zeros as holes: a file of any block's size, on the disk as much as was in use.
+ * - It is taken up once: PATH becomes `PATH.taken`, locked (flock) by the process that has it, which is the winner where several try. An error
+ *   before cpr_session_start() gives it its name back. A process that is killed leaves `PATH.taken` without a lock, which a later attempt finds
+ *   under PATH. At the commit it becomes `PATH.spent`, on the disk, before the guest runs, and then it is removed.
+ * - Nobody else must be able to write it: it must belong to the effective user. It is bound to the VM's name and that user, not to the boot.
+ * - Through an fd nothing of this can be promised: whoever keeps a copy could take it up twice. Use @confirm of #CprUpdate.
+ * - No fd travels. cpr_fd_open() opens anew, cpr_fd_take() finds nothing, no fd is left unclaimed; an fd that a device's fields name
+ *   has to be registered under its name before cpr_session_load().
+ * - Checksums cover the state, always; and copied RAM, piece by piece as it is read: not where it is mapped.
+ * - Times of devices are converted where the boot is another one: to the same instant, by way of the clock of the day.
+ * - There is no preflight, no guardian and no old program to go back to.
  */
 
 /**
@@ -126,7 +144,7 @@ typedef struct
  * @error: where an error goes, or %NULL
  *
  * Replaces this program by another one under the guest. In exec mode the call returns only on failure: on success the next
- * thing that happens is main() of the new program.
+ * thing that happens is main() of the new program. In reboot mode it returns when the state is where it was to go.
  *
  * The new program is asked whether it could take over, see cpr_session_preflight(), and refused if not; a preflight of the same
  * update less than a minute ago is good for one update, unless fields with `trial_save` have changed since. A guardian process
@@ -147,7 +165,8 @@ typedef struct
  * %CPR_ERROR_REFUSED (the preflight's answer),
  * %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was), %CPR_ERROR_SYSTEM (the program isn't there,
  * isn't executable or is a directory; no memory or space for the state; execve's errno), what @stop or a device's
- * `pre_save` reported, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET.
+ * `pre_save`, @progress or @confirm reported, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_EXISTS (reboot mode: there is a file of
+ * that name, or one that is being taken up).
  *
  * The call first waits, with the guest running, for the teardown that an update shortly before has left: that is done at idle
  * priority, which it raises if it may (RLIMIT_NICE of 20, or CAP_SYS_NICE; else a busy machine may take long).
@@ -158,7 +177,10 @@ typedef struct
  *
  * Permitted states: ACTIVE.
  *
- * Returns: only on failure, and %FALSE then
+ * After success, in reboot mode: the session is HANDED_OVER: the guest is in the file and never runs here again, because another process may have
+ * it. To go on after all, take it up.
+ *
+ * Returns: %TRUE if the guest was handed over; in exec mode only on failure, and %FALSE then
  *
  * Since: 0.1
  */

@@ -371,6 +371,7 @@ cpr_ram_store_read (CprCursor *cursor, GError **error)
 {
   uint32_t layout = cpr_cursor_get_u32 (cursor), n = cpr_cursor_get_u32 (cursor);
   g_autoptr (CprRamStore) store = store_new ((CprRamLayout) layout);
+  g_autoptr (GHashTable) names = g_hash_table_new (g_str_hash, g_str_equal);
 
   for (uint32_t i = 0; i < n && !cursor->failed; i++)
     {
@@ -381,7 +382,7 @@ cpr_ram_store_read (CprCursor *cursor, GError **error)
         cursor->failed = true;
       stored->offset = 0;
       add_stored (store, stored);
-      if (offset != stored->offset) /* there is one place for it */
+      if (offset != stored->offset || !g_hash_table_add (names, stored->name)) /* there is one place for it */
         cursor->failed = true;
     }
   if (cursor->failed || cpr_cursor_left (cursor) != 0 || layout > CPR_RAM_LAYOUT_STREAM)

@@ -374,11 +374,14 @@ read_block (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **err
   CprFdEntry *entry;
 
   if (cursor->failed || size == 0 || size > SIZE_MAX / 2 || backend > (fds != NULL ? CPR_RAM_FD : CPR_RAM_PRIVATE) ||
-      (flags & ~(unsigned) ALL_RAM_FLAGS) != 0 || find_block (table, name) != NULL)
+      (flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
   entry = fds != NULL ? find_fd (fds, name) : NULL;
   if (entry == NULL && fds != NULL)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has no fd", name);
+
+  if (entry != NULL && entry->claimed) /* by another block of that name */
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
 
   if (entry != NULL)
     entry->claimed = true;
