@@ -80,8 +80,8 @@ struct _CprCarrierType
   bool (*give_back) (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
   /* After the commit, with the guest running; not on the VMM's thread: what the old program waits for. */
   void (*finish) (CprIncoming *incoming);
-  /* Frees incoming->own. NULL: there is none. */
-  void (*free_own) (CprIncoming *incoming);
+  /* Frees incoming->transport; NULL where there is none. */
+  void (*clear) (CprIncoming *incoming);
 };
 
 /* NULL for a mode that isn't known. */

@@ -11,7 +11,7 @@
 struct _CprIncoming
 {
   const CprCarrierType *carrier;
-  void *own; /* the carrier's */
+  void *transport; /* the carrier's */
   int state_fd;
   CprReader reader;
   CprManifest manifest; /* its tables move into the session */

@@ -186,7 +186,7 @@ cpr_reboot_take_up (CprIncoming *incoming, const CprSessionConfig *config, const
 {
   Taking *taking = g_new0 (Taking, 1);
 
-  incoming->own = taking;
+  incoming->transport = taking;
   taking->file = -1;
   taking->path = g_strdup (address);
   taking->taken = cpr_reboot_name_taken (address);
@@ -216,7 +216,7 @@ cpr_reboot_take_up_pipe (CprIncoming *incoming, const CprSessionConfig *config, 
 {
   Taking *taking = g_new0 (Taking, 1);
 
-  incoming->own = taking;
+  incoming->transport = taking;
   taking->file = -1;
   if (!open_pipe (taking, config, address, error) || !read_state (incoming, taking->file, config->name, error))
     return false;
@@ -231,7 +231,7 @@ cpr_reboot_take_up_pipe (CprIncoming *incoming, const CprSessionConfig *config, 
 bool
 cpr_reboot_commit (CprIncoming *incoming, GError **error)
 {
-  Taking *taking = incoming->own;
+  Taking *taking = incoming->transport;
   int errnum;
 
   if (taking->path != NULL)
@@ -254,7 +254,7 @@ cpr_reboot_commit (CprIncoming *incoming, GError **error)
 bool
 cpr_reboot_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
 {
-  Taking *taking = incoming->own;
+  Taking *taking = incoming->transport;
 
   if (taking->is_taken && !cpr_reboot_rename (taking->taken, taking->path))
     g_propagate_prefixed_error (error, reason, "state '%s': it stays '%s', %s; because of: ", taking->path,
@@ -268,16 +268,16 @@ cpr_reboot_give_back (CprIncoming *incoming, GArray *held, GError *reason, GErro
 void
 cpr_reboot_finish (CprIncoming *incoming)
 {
-  const Taking *taking = incoming->own;
+  const Taking *taking = incoming->transport;
 
   if (taking->path != NULL)
     cpr_sys->unlink (taking->spent);
 }
 
 void
-cpr_reboot_free_own (CprIncoming *incoming)
+cpr_reboot_clear_taking (CprIncoming *incoming)
 {
-  Taking *taking = incoming->own;
+  Taking *taking = incoming->transport;
 
   if (taking == NULL)
     return;

@@ -298,7 +298,7 @@ const CprCarrierType cpr_carrier_reboot = {
   .commit = cpr_reboot_commit,
   .give_back = cpr_reboot_give_back,
   .finish = cpr_reboot_finish,
-  .free_own = cpr_reboot_free_own,
+  .clear = cpr_reboot_clear_taking,
 };
 
 /* The same, where it comes from somewhere else. */
@@ -317,5 +317,5 @@ const CprCarrierType cpr_carrier_reboot_pipe = {
   .commit = cpr_reboot_commit,
   .give_back = cpr_reboot_give_back,
   .finish = cpr_reboot_finish,
-  .free_own = cpr_reboot_free_own,
+  .clear = cpr_reboot_clear_taking,
 };

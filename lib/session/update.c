@@ -36,7 +36,7 @@ cpr_session_check_update (const CprSession *session, const CprUpdate *update, GE
 
   if (type == NULL || (update->flags & ~ALL_UPDATE_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_INVALID, "update: unknown mode %u or flags 0x%x", update->mode, update->flags);
-  return type->check (update, error) && cpr_blockers_check (session->blockers, update->mode, error);
+  return type->check (update, error) && cpr_blockers_check (session->blockers, update->mode, session->run_state, error);
 }
 
 bool
@@ -200,7 +200,7 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
 
   /* Here nothing has been made that a veto had to undo, and what they register is still collected. */
   if (cpr_notifiers_set_up (session->notifiers, session, update->mode, error) &&
-      cpr_blockers_close (session->blockers, update->mode, error))
+      cpr_blockers_close (session->blockers, update->mode, session->run_state, error))
     {
       if (ask_first (session, update, error))
         prepare_and_launch (session, update, error);
