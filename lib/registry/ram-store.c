@@ -114,6 +114,11 @@ cpr_ram_store_new (const CprRamTable *ram, CprRamLayout layout, bool in_place, G
       stored->file.stamp_ns = stored->in_place && S_ISREG (stored->file.type) ? stamp_ns : 0;
       add_stored (store, stored);
     }
+  if (store->n_sums > (CPR_LIMIT_PAYLOAD - 4) / sizeof (uint64_t))
+    {
+      cpr_throw (error, CPR_ERROR_INVALID, "RAM: it is too large for its checksums to be saved");
+      return NULL;
+    }
   store->sums = g_new0 (uint64_t, store->n_sums);
   return g_steal_pointer (&store);
 }
