@@ -7,6 +7,7 @@
 #include "registry/fd-table.h"
 #include "registry/ram-store.h"
 #include "registry/ram.h"
+#include "registry/vfio-table.h"
 
 #define CPR_BOOT_ID_SIZE 36 /* a UUID as text, of /proc/sys/kernel/random/boot_id */
 
@@ -38,6 +39,7 @@ typedef struct
   CprFdTable fds;
   CprRamTable ram;
   CprRamStore *store; /* of reboot mode; else NULL */
+  CprVfioTable vfio;
   CprSchema schema;
 
   CprFdFinder find_fd; /* while it is read: which fd is meant; NULL: the one of that number */
@@ -48,6 +50,8 @@ typedef struct
 void cpr_manifest_write_vm (const CprManifest *head, CprWriter *writer);
 void cpr_manifest_write_program (const CprProgram *program, const CprSuccessor *successor, CprWriter *writer);
 void cpr_manifest_write_tables (const CprFdTable *fds, const CprRamTable *ram, CprWriter *writer);
+/* After the other tables; nothing where there is no container. */
+void cpr_manifest_write_vfio (const CprVfioTable *vfio, const CprRamTable *ram, CprWriter *writer);
 
 /* Reads and checks the manifest of a verified stream, a state or a question. On failure @manifest can be cleared. */
 bool cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error);

@@ -97,10 +97,14 @@ make_baton (CprIncoming *incoming, GError **error)
          cpr_throw (error, CPR_ERROR_STATE, "baton: it can't be offered");
 }
 
-/* The fds of the old program are gone with it. */
+/* The fds of the old program are gone with it, and what the kernel held behind them. */
 static void
 drop_fds (CprManifest *manifest)
 {
+  cpr_vfio_table_clear (&manifest->vfio);
+  cpr_vfio_table_init (&manifest->vfio);
+  for (guint i = 0; i < manifest->ram.blocks->len; i++)
+    ((CprRamBlock *) manifest->ram.blocks->pdata[i])->n_dma = 0;
   cpr_fd_table_clear (&manifest->fds);
   cpr_fd_table_init (&manifest->fds);
 }

@@ -19,6 +19,7 @@ struct _CprRamBlock
   bool owned;    /* whether fd is this block's to close; one that was handed over is once it is claimed */
   void *vaddr;   /* NULL: handed over, not claimed */
   char *copy_of; /* it is mapped copy-on-write: from this file; NULL */
+  guint n_dma;   /* mappings for DMA of it */
 };
 
 typedef struct

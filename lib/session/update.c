@@ -66,6 +66,7 @@ write_manifest (CprSession *session, CprCarrier *carrier, CprSchemaBuilder *buil
   if (carrier->type->describe != NULL)
     carrier->type->describe (carrier, writer);
   cpr_manifest_write_tables (&session->fds, &session->ram, writer);
+  cpr_manifest_write_vfio (&session->vfio, &session->ram, writer);
   cpr_device_table_write_schema (&session->devices, builder, writer);
   return true;
 }

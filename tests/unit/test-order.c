@@ -28,12 +28,12 @@ restart (void)
 }
 
 /* A letter for each type; the END is put by itself. */
-static const char letters[] = "VPUFRSsbQDANTC";
+static const char letters[] = "VPUFRSsbQDANMTC";
 static const uint32_t types[] = { CPR_CHUNK_VM,       CPR_CHUNK_PROGRAM, CPR_CHUNK_SUCCESSOR, CPR_CHUNK_FDS,
                                   CPR_CHUNK_RAM,      CPR_CHUNK_SCHEMA,  CPR_CHUNK_SECTION,   CPR_CHUNK_BULK,
                                   CPR_CHUNK_QUESTION, CPR_CHUNK_DEVICES, CPR_CHUNK_ANSWER,    CPR_CHUNK_FINDING,
-                                  CPR_CHUNK_STORE,    CPR_CHUNK_SUMS };
-#define RIGHT_ORDER "^(VPU?FRSs*b*|VPU?TFRSs*b*C?|QVFRSDs*|Q|ASN*)$"
+                                  CPR_CHUNK_DMA,      CPR_CHUNK_STORE,   CPR_CHUNK_SUMS };
+#define RIGHT_ORDER "^(VPU?FRM?Ss*b*|VPU?TFRM?Ss*b*C?|QVFRM?SDs*|Q|ASN*)$"
 
 static void
 write_sequence (const char *sequence)
