@@ -205,6 +205,18 @@ set_parameter (const Call *call)
   return throw_error (call->error, "unknown parameter '%s'", call->arguments);
 }
 
+static bool
+set_capability (const Call *call)
+{
+  if (!strcmp (call->arguments, "x-ignore-shared on"))
+    update_set_in_place (call->machine->update, true);
+  else if (!strcmp (call->arguments, "x-ignore-shared off"))
+    update_set_in_place (call->machine->update, false);
+  else
+    return throw_error (call->error, "unknown capability '%s'", call->arguments);
+  return true;
+}
+
 /* The answer to success comes from the new program: the monitor's state says who asked. */
 static bool
 migrate (const Call *call)
@@ -272,10 +284,14 @@ static const Command commands[] = {
   { "in", "PORT", "read a port, as the guest would", port_in },
   { "out", "PORT VALUE", "write a port, as the guest would", port_out },
   { "gap_reset", "", "forget the longest gap", reset_gap },
-  { "migrate_set_parameter", "mode cpr-exec | mode cpr-transfer | cpr-exec-command BINARY ARG...", "what to update to",
-    set_parameter },
+  { "migrate_set_parameter", "mode cpr-exec | mode cpr-transfer | mode cpr-reboot | cpr-exec-command BINARY ARG...",
+    "what to update to", set_parameter },
+  { "migrate_set_capability", "x-ignore-shared on | off", "cpr-reboot: RAM that is in a file stays there",
+    set_capability },
   { "migrate", "[-d] [URI]",
-    "update: in mode cpr-exec by default to this very program, in mode cpr-transfer to the one at URI", migrate },
+    "update: cpr-exec: by default to this very program; cpr-transfer: to the one at URI; cpr-reboot: save to file:PATH or "
+    "exec:COMMAND",
+    migrate },
   { "migrate_check", "", "ask whether an update would work, with the guest running", migrate_check },
   { "stop", "", "pause the guest", stop },
   { "cont", "", "let it run again", cont },

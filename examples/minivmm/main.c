@@ -76,6 +76,7 @@ declare_parts (CprInventory *inventory, void *user_data)
 static bool
 open_session (Machine *machine, GError **error)
 {
+  g_autofree char *incoming = update_name_incoming (machine->options.incoming);
   const CprSessionConfig config = {
     .size = sizeof config,
     .name = machine->options.name,
@@ -85,7 +86,9 @@ open_session (Machine *machine, GError **error)
     .user_data = machine,
     .device_types = device_types,
     .declare = declare_parts,
-    .incoming = machine->options.incoming,
+    .incoming = incoming,
+    .open_incoming = update_open_incoming,
+    .incoming_flags = machine->options.incoming_map ? CPR_INCOMING_MAP_RAM : 0,
   };
   machine->session = cpr_session_new (&config, error);
   return machine->session && lives (machine, "new", error);
@@ -135,6 +138,7 @@ create_devices (Machine *machine, GError **error)
   machine->update = update_new (machine->session, options, error);
   if (!machine->update)
     return false;
+  update_set_serve (machine->update, monitor_serve, machine->monitor);
   if (options->verify_ram && !(machine->ram_hash = ram_hash_new (machine->session, &machine->ram, error)))
     return false;
 

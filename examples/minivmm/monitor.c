@@ -65,6 +65,9 @@ monitor_post_load (void *device, uint32_t version, GError **error)
   Monitor *monitor = device;
   if (monitor->asker < NOBODY || monitor->asker >= CLIENTS_MAX)
     return throw_error (error, "monitor: there is no client %d", monitor->asker);
+  for (int i = 0; i < CLIENTS_MAX; i++) /* their connections may have ended with the old program */
+    if (monitor->clients[i].fd < 0)
+      monitor->clients[i].input_len = monitor->clients[i].output_len = 0;
   return true;
 }
 
@@ -335,6 +338,39 @@ pause_after_failure (Monitor *monitor)
   vm_clear_failure (monitor->machine->vm);
   if (!cpr_session_pause (monitor->machine->session, &error))
     fprintf (stderr, "minivmm: %s\n", error->message);
+}
+
+static bool
+serve_line (Monitor *monitor, Client *client, const char *line)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  bool cancel = !strcmp (line, "migrate_cancel");
+  if (!strcmp (line, "info migrate"))
+    update_describe (monitor->machine->update, text);
+  else if (!cancel)
+    g_string_append (text, "Error: the guest is being saved; try info migrate or migrate_cancel\n");
+  answer (client, text->str);
+  return !cancel;
+}
+
+/* While an update takes its time: whoever didn't ask for it may ask how far it is. */
+bool
+monitor_serve (void *user_data)
+{
+  Monitor *monitor = user_data;
+  bool go_on = true;
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    {
+      Client *client = &monitor->clients[i];
+      if (client->fd < 0 || client->drop || i == monitor->asker || client->input_len == INPUT_MAX)
+        continue;
+      ssize_t len = recv (client->fd, client->input + client->input_len, INPUT_MAX - client->input_len, MSG_DONTWAIT);
+      client->input_len += len > 0 ? (uint32_t) len : 0;
+      g_autofree char *line = take_line (client);
+      if (line)
+        go_on = serve_line (monitor, client, g_strstrip (line)) && go_on;
+    }
+  return go_on;
 }
 
 static void

@@ -19,6 +19,9 @@ void monitor_declare (CprInventory *inventory, const char *path);
 Monitor *monitor_new (Machine *machine, const char *path, GError **error);
 void monitor_free (Monitor *monitor);
 
+/* For update_set_serve(): answers those that want to know how far it is; false: one of them wants it cancelled. */
+bool monitor_serve (void *user_data);
+
 /* Tells whoever asked for an update how it ended, then serves until the machine's `quit` is set. */
 bool monitor_run (Monitor *monitor, GError **error);
 

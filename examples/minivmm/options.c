@@ -32,6 +32,8 @@ static const char help_text[] =
     "  --fail-by HOW           in which way: error (default), segv, abort, exit, kill, stop, halt, hang, child, slow\n"
     "  --deadline MS           how long the new program of an update may take (5000)\n"
     "  --pause-budget MS       how long the guest may stand still in an update; then it is undone (0: for ever)\n"
+    "  --incoming WHERE        take up a saved guest, once: file:PATH, or exec:COMMAND, which prints it\n"
+    "  --incoming-map          map its RAM from that file instead of reading it\n"
     "  --help                  show this\n";
 
 const char *
@@ -184,6 +186,12 @@ parse_option (Options *options, int letter, const char *value, GError **error)
       return parse_number ("deadline", value, 1, G_MAXUINT, &options->deadline_ms, error);
     case 'B':
       return parse_number ("pause-budget", value, 0, G_MAXUINT, &options->pause_budget_ms, error);
+    case 'I':
+      options->incoming = value;
+      return true;
+    case 'M':
+      options->incoming_map = true;
+      return true;
     default:
       options->help = true;
       return true;
@@ -216,6 +224,8 @@ options_parse (Options *options, int argc, char **argv, GError **error)
     { "no-way-back", no_argument, NULL, 'W' },
     { "preflight-timeout", required_argument, NULL, 't' },
     { "pause-budget", required_argument, NULL, 'B' },
+    { "incoming", required_argument, NULL, 'I' },
+    { "incoming-map", no_argument, NULL, 'M' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
   };

@@ -42,6 +42,8 @@ typedef struct
   const char *fail_by;
   unsigned deadline_ms;     /* 0: the library's */
   unsigned pause_budget_ms; /* 0: none */
+  const char *incoming;     /* NULL: a fresh VM */
+  bool incoming_map;
 } Options;
 
 /* Without side effects: nothing may happen outside the process before cpr_session_new(). */

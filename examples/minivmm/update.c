@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "fail.h"
+#include "pipe.h"
 
 #define COMMAND_MAX 4096
 
@@ -13,6 +14,12 @@ struct _Update
 {
   CprSession *session;
   const Options *options;
+
+  CprMode mode;
+  bool in_place;
+  Pipe pipe; /* while an update goes through one */
+  bool (*serve) (void *user_data);
+  void *serve_data;
 
   uint64_t notifier;
   unsigned events; /* of the last update, as far as this process was told: a bit each */
@@ -85,7 +92,9 @@ update_free (Update *update)
   g_free (update);
 }
 
-static const char *const mode_names[] = { [CPR_MODE_EXEC] = "cpr-exec", [CPR_MODE_TRANSFER] = "cpr-transfer" };
+static const char *const mode_names[] = {
+  [CPR_MODE_EXEC] = "cpr-exec", [CPR_MODE_TRANSFER] = "cpr-transfer", [CPR_MODE_REBOOT] = "cpr-reboot"
+};
 
 bool
 update_set_mode (Update *update, const char *mode, GError **error)
@@ -96,7 +105,20 @@ update_set_mode (Update *update, const char *mode, GError **error)
         update->mode = (CprMode) i;
         return true;
       }
-  return throw_error (error, "mode '%s': only cpr-exec and cpr-transfer are there", mode);
+  return throw_error (error, "mode '%s': there are cpr-exec, cpr-transfer and cpr-reboot", mode);
+}
+
+void
+update_set_in_place (Update *update, bool in_place)
+{
+  update->in_place = in_place;
+}
+
+void
+update_set_serve (Update *update, bool (*serve) (void *user_data), void *user_data)
+{
+  update->serve = serve;
+  update->serve_data = user_data;
 }
 
 bool
@@ -146,9 +168,72 @@ make_update (const Update *update, char **argv, const char *uri)
   };
 }
 
+static bool
+report_progress (uint64_t done, uint64_t total, void *user_data, GError **error)
+{
+  const Update *update = user_data;
+  return !update->serve || update->serve (update->serve_data) || throw_error (error, "it was cancelled");
+}
+
+/* Whether the command at the other end has what it was sent. */
+static bool
+confirm_pipe (void *user_data, GError **error)
+{
+  Update *update = user_data;
+  return pipe_close (&update->pipe, error);
+}
+
+static bool
+save_to (Update *update, const char *uri, GError **error)
+{
+  const CprUpdate cpr_update = {
+    .size = sizeof cpr_update,
+    .mode = CPR_MODE_REBOOT,
+    .flags = update->in_place ? CPR_UPDATE_RAM_IN_PLACE : 0,
+    .uri = uri,
+    .pause_budget_ms = update->options->pause_budget_ms,
+    .progress = report_progress,
+    .confirm = confirm_pipe,
+    .callback_data = update,
+  };
+  return cpr_session_update (update->session, &cpr_update, error);
+}
+
+static bool
+save (Update *update, const char *uri, GError **error)
+{
+  static const char exec[] = "exec:";
+  if (!g_str_has_prefix (uri, exec))
+    return save_to (update, uri, error);
+  if (!pipe_open (&update->pipe, uri + strlen (exec), true, error))
+    return false;
+  g_autofree char *fd_uri = g_strdup_printf ("fd:%d", update->pipe.fd);
+  bool ok = save_to (update, fd_uri, error);
+  pipe_close (&update->pipe, NULL);
+  return ok;
+}
+
+char *
+update_name_incoming (const char *where)
+{
+  static const char exec[] = "exec:";
+  if (where && g_str_has_prefix (where, exec))
+    return g_strconcat ("pipe:", where + strlen (exec), NULL);
+  return g_strdup (where);
+}
+
+int
+update_open_incoming (const char *address, void *user_data, GError **error)
+{
+  Pipe pipe = { 0, -1 }; /* its command ends with what it says */
+  return pipe_open (&pipe, address, false, error) ? pipe.fd : -1;
+}
+
 bool
 update_run (Update *update, const char *uri, GError **error)
 {
+  if (update->mode == CPR_MODE_REBOOT)
+    return save (update, uri, error);
   g_auto (GStrv) argv = get_argv (update, error);
   if (!argv)
     return false;
@@ -237,6 +322,8 @@ update_describe (const Update *update, GString *text)
   describe_events (update, text);
   g_string_append_printf (text, "generation: %" PRIu64 "\nguardian: %s\nmode: %s\n", info.generation,
                           info.guardian ? "yes" : "no", mode_names[info.mode ? info.mode : update->mode]);
+  if (info.ram_total)
+    g_string_append_printf (text, "ram: %" PRIu64 " of %" PRIu64 " bytes\n", info.ram_done, info.ram_total);
   if (update->command_len)
     g_string_append_printf (text, "command: %.*s\n", (int) update->command_len, (const char *) update->command);
   for (CprStep step = 0; step < CPR_N_STEPS; step++)
@@ -254,7 +341,7 @@ describe_blocker (uint64_t blocker, unsigned modes, const char *reason, void *us
 void
 update_describe_blockers (const Update *update, GString *text)
 {
-  cpr_blocker_foreach (update->session, CPR_MODES_EXEC, describe_blocker, text);
+  cpr_blocker_foreach (update->session, 1u << update->mode, describe_blocker, text);
 }
 
 void

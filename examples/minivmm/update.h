@@ -19,11 +19,19 @@ void update_free (Update *update);
 /* @command is a command line with the shell's quoting. */
 bool update_set_command (Update *update, const char *command, GError **error);
 bool update_set_mode (Update *update, const char *mode, GError **error);
+/* In reboot mode: RAM in a file stays there. */
+void update_set_in_place (Update *update, bool in_place);
+/* What is done in between while RAM is saved; false: it is to be given up. */
+void update_set_serve (Update *update, bool (*serve) (void *user_data), void *user_data);
 
-/* Updates, in transfer mode to @uri. After a failure the guest is as it was. On success main() of the new program is next, or, in
- * transfer mode, it returns: the guest is another process's, see update_has_left(). */
+/* Updates, in transfer mode to @uri. After a failure the guest is as it was. On success main() of the new program is next; or it returns:
+ * in transfer mode the guest is another process's, see update_has_left(), in reboot mode it is where @uri says: file:PATH or exec:COMMAND. */
 bool update_run (Update *update, const char *uri, GError **error);
 bool update_has_left (const Update *update);
+
+/* For CprSessionConfig: what --incoming names, and a pipe from a command. */
+char *update_name_incoming (const char *where);
+int update_open_incoming (const char *address, void *user_data, GError **error);
 
 /* Asks whether it would work, with the guest running: writes "would go through" or what stands in the way. */
 bool update_check (Update *update, GString *text, GError **error);

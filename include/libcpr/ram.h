@@ -37,6 +37,8 @@ typedef struct _CprRamBlock CprRamBlock;
  * The contents survive in what can be mapped again. Private memory can't in exec mode, nor can a file or fd that is `/dev/zero`: each
  * mapping of that is memory of its own. A block of that kind is a blocker of %CPR_MODE_EXEC, see #SECTION:event, as long as it is there.
  *
+ * In reboot mode the contents of all of them survive: copied, or with %CPR_UPDATE_RAM_IN_PLACE in place in files; see #SECTION:update.
+ *
  * What a RAM block's contents live in.
  *
  * Since: 0.1
@@ -82,7 +84,7 @@ typedef enum
  * @fd: the fd for %CPR_RAM_FD; else unused
  *
  * How to make a RAM block. Zero it, set @size, then the fields. In a session that took up a state @path and @fd aren't
- * used: the backing comes from the old program.
+ * used: the backing comes from the old program, except in reboot mode.
  *
  * Since: 0.1
  */
@@ -106,9 +108,18 @@ typedef struct
  * Creates a RAM block and maps it, readable and writable; or, where the old program handed over one of that name, maps that.
  * Both must agree on size and backend.
  *
+ * In a session that took up a state of reboot mode the block is made as in a fresh one, with @options, and gets its contents: those that were
+ * copied are read, their checksums verified, into whatever backend is asked for now; those in place need %CPR_RAM_FILE and the path of that
+ * very file, which must be what it was (inode, size, and the time that it was stamped with; a device by the checksum of its contents): a file
+ * that has been used or written since is refused. Writing through a mapping of another program's doesn't change that time on tmpfs and
+ * hugetlbfs; making or taking a RAM block does, and so does write(). With %CPR_INCOMING_MAP_RAM a memfd's or private contents are mapped
+ * copy-on-write from the state's file instead: at once, but then nothing has verified them (`cpr-inspect verify` does beforehand), what the
+ * guest writes is private memory, cpr_ram_block_get_fd() is -1, and the block is a blocker of every mode but reboot.
+ *
  * Errors: %CPR_ERROR_INVALID (name, size, options), %CPR_ERROR_BLOCKED (the contents wouldn't survive in a mode of the config's
  * `required_modes`), %CPR_ERROR_EXISTS, %CPR_ERROR_MISMATCH (another size or backend than
- * in the state), %CPR_ERROR_NOT_FOUND (the session took up a state and there is no such block in it), %CPR_ERROR_SYSTEM
+ * in the state), %CPR_ERROR_NOT_FOUND (the session took up a state and there is no such block in it), %CPR_ERROR_CORRUPT (the contents aren't what was saved),
+ * %CPR_ERROR_SYSTEM
  * (with errno: ENOMEM, ENOSPC, EFBIG for RLIMIT_FSIZE, EMFILE), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, and ACTIVE (a new block; hot-plugged memory).

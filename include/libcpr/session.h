@@ -127,6 +127,21 @@ typedef enum
 } CprUnclaimed;
 
 /**
+ * CprIncomingFlags:
+ * @CPR_INCOMING_MAP_RAM: RAM that lies in the file of the state is mapped from there, copy-on-write, instead of being read, where the
+ *     block's backing is %CPR_RAM_MEMFD or %CPR_RAM_PRIVATE: the guest starts at once, whatever its size. What the guest writes lives in
+ *     private memory then: see cpr_ram_new()
+ *
+ * How a state is taken up.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_INCOMING_MAP_RAM = 1 << 0
+} CprIncomingFlags;
+
+/**
  * CprSessionConfig:
  * @size: `sizeof (CprSessionConfig)`; fields added in later versions are taken as 0 where it is smaller
  * @name: the VM's name, 1 to 255 bytes; a state is taken up by a session of the same name only; copied
@@ -151,7 +166,12 @@ typedef enum
  * @required_modes: or-ed #CprModes that must stay possible: what would block one of them is refused with %CPR_ERROR_BLOCKED when it
  *     is added, see cpr_blocker_add(); 0: none
  * @incoming: (nullable): where a state comes from that this process isn't started with, as SCHEME:ADDRESS. Looked at only where no
- *     state was handed to this process in exec mode, so that it may stay in a command line that is used again. %NULL: nowhere
+ *     state was handed to this process in exec mode, so that it may stay in a command line that is used again. %NULL: nowhere.
+ *     `file:PATH`: what an update in reboot mode has left there, see #SECTION:update; it can be taken up once.
+ *     `pipe:ADDRESS`: what @open_incoming opens
+ * @open_incoming: (nullable): for `pipe:ADDRESS`: returns an fd to read the state from, which is the library's then, or -1 with @error
+ *     set. Called in cpr_session_new(), only where the state is really to be read
+ * @incoming_flags: or-ed #CprIncomingFlags
  *
  * How a session is set up. Zero it, set @size, then the fields.
  *
@@ -171,6 +191,8 @@ typedef struct
   void (*declare) (CprInventory *inventory, void *user_data);
   unsigned required_modes;
   const char *incoming;
+  int (*open_incoming) (const char *address, void *user_data, GError **error);
+  unsigned incoming_flags;
 } CprSessionConfig;
 
 /**
@@ -208,7 +230,7 @@ typedef struct
  * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, a device type that can't be right, unknown modes),
  * %CPR_ERROR_BLOCKED (the kernel lacks what a required mode needs), %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION,
  * %CPR_ERROR_MISMATCH (not for this VM, user or boot, used before, or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (meant
- * for another process), %CPR_ERROR_SYSTEM, and #GFileError where /proc can't be read.
+ * for another process, or another one is taking it up), %CPR_ERROR_SYSTEM, and #GFileError where /proc can't be read.
  *
  * After failure: where the state was meant for this process and is intact, the function doesn't return: the old program is
  * executed again and the guest goes on there; in transfer mode it goes on there anyway, and is told the reason. Else it returns %NULL, and the VMM must end without running a guest; a refused

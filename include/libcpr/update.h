@@ -15,12 +15,32 @@ G_BEGIN_DECLS
  * @title: Update
  *
  * The update itself: what the old program calls, and what both can learn about the last one.
+ *
+ * Reboot mode: cpr_session_update() stops the guest, writes its state and the contents of its RAM to a file or an fd, and returns; the VMM
+ * then ends, and another program takes the guest up with the `incoming` of its #CprSessionConfig, in the same boot of the host or in
+ * another one.
+ *
+ * - The file appears under its name when it is complete and on the disk (a temporary name beside it, fsync, a rename to a name that isn't there
+ *   yet, fsync of the folder), made with mode 0600. If anything fails before that, there is none, and the guest goes on. RAM lies
+ *   in it as it lies in memory, zeros as holes: a file of any block's size, on the disk as much as was in use.
+ * - It is taken up once: PATH becomes `PATH.taken`, locked (flock) by the process that has it, which is the winner where several try. An error
+ *   before cpr_session_start() gives it its name back. A process that is killed leaves `PATH.taken` without a lock, which a later attempt finds
+ *   under PATH. At the commit it becomes `PATH.spent`, on the disk, before the guest runs, and then it is removed.
+ * - Nobody else must be able to write it: it must belong to the effective user. It is bound to the VM's name and that user, not to the boot.
+ * - Through an fd nothing of this can be promised: whoever keeps a copy could take it up twice. Use @confirm of #CprUpdate.
+ * - No fd travels. cpr_fd_open() opens anew, cpr_fd_take() finds nothing, no fd is left unclaimed; an fd that a device's fields name
+ *   has to be registered under its name before cpr_session_load().
+ * - Checksums cover the state, always; and copied RAM, piece by piece as it is read: not where it is mapped.
+ * - Times of devices are converted where the boot is another one: to the same instant, by way of the clock of the day.
+ * - There is no preflight, no guardian and no old program to go back to.
  */
 
 /**
  * CprMode:
  * @CPR_MODE_EXEC: the new program replaces the old one in the same process, by execve: the PID stays
  * @CPR_MODE_TRANSFER: the new program is another process, which was started before and has prepared everything: the shortest pause
+ * @CPR_MODE_REBOOT: the state goes to a file, or through a pipe, this program ends, and another one takes it up later, also after a restart
+ *     of the host
  *
  * How an update travels.
  *
@@ -29,13 +49,15 @@ G_BEGIN_DECLS
 typedef enum
 {
   CPR_MODE_EXEC = 1,
-  CPR_MODE_TRANSFER = 2
+  CPR_MODE_TRANSFER = 2,
+  CPR_MODE_REBOOT = 3
 } CprMode;
 
 /**
  * CprModes:
  * @CPR_MODES_EXEC: %CPR_MODE_EXEC
  * @CPR_MODES_TRANSFER: %CPR_MODE_TRANSFER
+ * @CPR_MODES_REBOOT: %CPR_MODE_REBOOT
  * @CPR_MODES_ALL: every mode, those of later versions too
  *
  * A set of modes. The bit of a mode is 1 shifted left by the mode's number.
@@ -46,6 +68,7 @@ typedef enum
 {
   CPR_MODES_EXEC = 1 << CPR_MODE_EXEC,
   CPR_MODES_TRANSFER = 1 << CPR_MODE_TRANSFER,
+  CPR_MODES_REBOOT = 1 << CPR_MODE_REBOOT,
   CPR_MODES_ALL = 0x7fffffff
 } CprModes;
 
@@ -59,6 +82,8 @@ typedef enum
  *     doesn't answer
  * @CPR_UPDATE_NO_RESCUE: the guardian doesn't take the guest back when the new program dies or hangs: for a VMM whose
  *     supervisor starts it again when its PID ends, so that the guest never runs twice
+ * @CPR_UPDATE_RAM_IN_PLACE: reboot mode: what %CPR_RAM_FILE blocks hold stays in their files, which have to survive and must not be
+ *     touched until the state is taken up; all other blocks are copied. Without it all are
  *
  * Flags of an update.
  *
@@ -69,7 +94,8 @@ typedef enum
   CPR_UPDATE_NO_GUARDIAN = 1 << 0,
   CPR_UPDATE_NO_PREFLIGHT = 1 << 1,
   CPR_UPDATE_NO_WAY_BACK = 1 << 2,
-  CPR_UPDATE_NO_RESCUE = 1 << 3
+  CPR_UPDATE_NO_RESCUE = 1 << 3,
+  CPR_UPDATE_RAM_IN_PLACE = 1 << 4
 } CprUpdateFlags;
 
 /**
@@ -86,8 +112,16 @@ typedef enum
  *     commit is undone or rolled back, with %CPR_ERROR_PAUSE_BUDGET or a reason that says so. It is looked at after the stop, after
  *     the save, before and after the load, and right before the commit; a new program that hangs in between is @deadline_ms's matter.
  *     On the way back it isn't: that ends the pause. A guest that stands still already has no pause
- * @uri: (nullable): where it goes in the modes that don't execute @argv and ignore it and @envp. In transfer mode `unix:PATH`, the socket
- *     where the new program listens, or `unix-fd:N`, a connected Unix stream socket, which stays the caller's
+ * @uri: (nullable): where it goes, as SCHEME:ADDRESS, in the modes that don't execute @argv; those ignore @argv and @envp.
+ *     Transfer mode: `unix:PATH`, the socket where the new program listens, or `unix-fd:N`, a connected Unix stream socket, which stays the
+ *     caller's. Reboot mode: `file:PATH`, a file that isn't there yet, or `fd:NUMBER`, an open fd that is written to from its position on,
+ *     such as a pipe
+ * @progress: (nullable): reboot mode: called from inside cpr_session_update(), with the guest stopped, several times in a second while RAM is copied: how
+ *     many bytes of how many are done, holes and zeros counted. If it returns %FALSE, with @error set, the update is undone
+ * @confirm: (nullable): reboot mode: called when all was written and, of `fd:`, the library has closed its own fd, before the guest counts as
+ *     handed over: whether it arrived, as when what reads the pipe has ended well. If it returns %FALSE, with @error set, the
+ *     update is undone
+ * @callback_data: passed to both
  *
  * What to update to. Zero it, set @size, then the fields.
  *
@@ -104,6 +138,9 @@ typedef struct
   unsigned deadline_ms;
   unsigned pause_budget_ms;
   const char *uri;
+  bool (*progress) (uint64_t done, uint64_t total, void *callback_data, GError **error);
+  bool (*confirm) (void *callback_data, GError **error);
+  void *callback_data;
 } CprUpdate;
 
 /**
@@ -113,7 +150,7 @@ typedef struct
  * @error: where an error goes, or %NULL
  *
  * Replaces this program by another one under the guest. In exec mode the call returns only on failure: on success the next
- * thing that happens is main() of the new program.
+ * thing that happens is main() of the new program. In reboot mode it returns when the state is where it was to go.
  *
  * The new program is asked whether it could take over, see cpr_session_preflight(), and refused if not; a preflight of the same
  * update less than a minute ago is good for one update, unless fields with `trial_save` have changed since. A guardian process
@@ -142,7 +179,8 @@ typedef struct
  * %CPR_ERROR_REFUSED (the preflight's answer),
  * %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was), %CPR_ERROR_SYSTEM (the program isn't there,
  * isn't executable or is a directory; no memory or space for the state; execve's errno), what @stop or a device's
- * `pre_save` reported, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET.
+ * `pre_save`, @progress or @confirm reported, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_EXISTS (reboot mode: there is a file of
+ * that name, or one that is being taken up).
  *
  * The call first waits, with the guest running, for the teardown that an update shortly before has left: that is done at idle
  * priority, which it raises if it may (RLIMIT_NICE of 20, or CAP_SYS_NICE; else a busy machine may take long).
@@ -152,6 +190,9 @@ typedef struct
  * guest is the session LOST. %CPR_ERROR_ROLLED_BACK is the new program's failure in transfer mode. fds that were opened without close-on-exec while the call was under way have it afterwards.
  *
  * Permitted states: ACTIVE.
+ *
+ * After success, in reboot mode: the session is HANDED_OVER: the guest is in the file and never runs here again, because another process may have
+ * it. To go on after all, take it up.
  *
  * Returns: %TRUE where the guest was handed over to another process; in exec mode only on failure, and %FALSE then
  *
@@ -258,6 +299,8 @@ typedef enum
  *     @pause_ns. What comes before is the new program's: how long it tried, and how long it took to die
  * @mode: how it travelled; 0 if there was none. Known from cpr_session_new() on: where the guest still runs elsewhere there is time to
  *     prepare things
+ * @ram_done: reboot mode, in the program that saves: how many bytes of RAM have been copied, holes and zeros counted
+ * @ram_total: of how many
  *
  * What is known about the last update.
  *
@@ -275,6 +318,8 @@ typedef struct
   uint64_t total_ns;
   uint64_t recover_ns;
   CprMode mode;
+  uint64_t ram_done;
+  uint64_t ram_total;
 } CprUpdateInfo;
 
 /**

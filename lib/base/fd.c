@@ -210,34 +210,38 @@ cpr_memfd_new (const char *name, unsigned flags)
   return cpr_fd_above_std (fd);
 }
 
-/* SIGXFSZ goes to the thread that made the call: blocked meanwhile and taken off again, unless the caller had
+/* SIGXFSZ and SIGPIPE go to the thread that made the call: blocked meanwhile and taken off again, unless the caller had
  * one pending or blocks it anyway. */
 typedef struct
 {
-  sigset_t only, old;
-  bool was_pending;
-} XfszGuard;
+  sigset_t old, pending;
+} WriteGuard;
 
 static void
-xfsz_block (XfszGuard *guard)
+guard_begin (WriteGuard *guard)
 {
-  sigset_t pending;
+  sigset_t both;
 
-  sigemptyset (&guard->only);
-  sigaddset (&guard->only, SIGXFSZ);
-  pthread_sigmask (SIG_BLOCK, &guard->only, &guard->old);
-  sigpending (&pending);
-  guard->was_pending = sigismember (&pending, SIGXFSZ) == 1;
+  sigemptyset (&both);
+  sigaddset (&both, SIGXFSZ);
+  sigaddset (&both, SIGPIPE);
+  pthread_sigmask (SIG_BLOCK, &both, &guard->old);
+  sigpending (&guard->pending);
 }
 
 static void
-xfsz_restore (XfszGuard *guard, bool passed_limit)
+guard_end (WriteGuard *guard, bool ok)
 {
   static const struct timespec no_time = { 0, 0 };
-  int saved = errno;
+  int saved = errno, signal = ok ? 0 : errno == EFBIG ? SIGXFSZ : errno == EPIPE ? SIGPIPE : 0;
+  sigset_t only;
 
-  if (passed_limit && !guard->was_pending)
-    sigtimedwait (&guard->only, NULL, &no_time);
+  if (signal != 0 && sigismember (&guard->pending, signal) == 0)
+    {
+      sigemptyset (&only);
+      sigaddset (&only, signal);
+      sigtimedwait (&only, NULL, &no_time);
+    }
   pthread_sigmask (SIG_SETMASK, &guard->old, NULL);
   errno = saved;
 }
@@ -245,12 +249,12 @@ xfsz_restore (XfszGuard *guard, bool passed_limit)
 bool
 cpr_fd_truncate (int fd, uint64_t size)
 {
-  XfszGuard guard;
+  WriteGuard guard;
   bool ok;
 
-  xfsz_block (&guard);
+  guard_begin (&guard);
   ok = cpr_sys->ftruncate (fd, (off_t) size) == 0;
-  xfsz_restore (&guard, !ok && errno == EFBIG);
+  guard_end (&guard, ok);
   return ok;
 }
 
@@ -258,10 +262,10 @@ bool
 cpr_fd_write_all (int fd, const void *data, size_t len)
 {
   const uint8_t *at = data;
-  XfszGuard guard;
+  WriteGuard guard;
   bool ok = true;
 
-  xfsz_block (&guard);
+  guard_begin (&guard);
   while (ok && len > 0)
     {
       ssize_t written = cpr_sys->write (fd, at, len);
@@ -279,7 +283,33 @@ cpr_fd_write_all (int fd, const void *data, size_t len)
       else
         ok = errno == EINTR;
     }
-  xfsz_restore (&guard, !ok && errno == EFBIG);
+  guard_end (&guard, ok);
+  return ok;
+}
+
+bool
+cpr_fd_write_at (int fd, const void *data, size_t len, uint64_t offset)
+{
+  const uint8_t *at = data;
+  WriteGuard guard;
+  bool ok = true;
+
+  guard_begin (&guard);
+  while (ok && len > 0)
+    {
+      ssize_t written = cpr_sys->pwrite (fd, at, len, (off_t) offset);
+
+      if (written == 0)
+        errno = ENOSPC;
+      ok = written > 0 || (written < 0 && errno == EINTR);
+      if (written > 0)
+        {
+          at += written;
+          offset += (uint64_t) written;
+          len -= (size_t) written;
+        }
+    }
+  guard_end (&guard, ok);
   return ok;
 }
 
@@ -304,4 +334,25 @@ cpr_fd_read_at (int fd, void *data, size_t len, uint64_t offset)
         }
     }
   return true;
+}
+
+bool
+cpr_fd_read_all (int fd, void *data, size_t len, size_t *got)
+{
+  size_t done = 0;
+  ssize_t n = 1;
+
+  while (done < len && n != 0)
+    {
+      n = cpr_sys->read (fd, (uint8_t *) data + done, len - done);
+      if (n < 0 && errno != EINTR)
+        return false;
+      if (n > 0)
+        done += (size_t) n;
+    }
+  if (got != NULL)
+    *got = done;
+  else if (done < len)
+    errno = EIO;
+  return got != NULL || done == len;
 }

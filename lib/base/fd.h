@@ -44,9 +44,15 @@ void cpr_fd_clear (int *fd);
 int cpr_memfd_new (const char *name, unsigned flags);
 
 /* ftruncate() and write() of all of the data, where passing RLIMIT_FSIZE is EFBIG instead of a deadly
- * SIGXFSZ. */
+ * SIGXFSZ, and a pipe without a reader EPIPE without a SIGPIPE. */
 bool cpr_fd_truncate (int fd, uint64_t size);
 bool cpr_fd_write_all (int fd, const void *data, size_t len);
+
+/* pwrite() of all of it, the same way. */
+bool cpr_fd_write_at (int fd, const void *data, size_t len, uint64_t offset);
+
+/* read() of @len bytes, or as many as there are before the end: *got, where it isn't NULL; EIO where it is NULL and there are fewer. */
+bool cpr_fd_read_all (int fd, void *data, size_t len, size_t *got);
 
 /* pread() of all of it; EIO where the file is shorter. */
 bool cpr_fd_read_at (int fd, void *data, size_t len, uint64_t offset);

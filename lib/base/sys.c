@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -19,6 +21,12 @@ static int
 sys_open (const char *path, int flags, mode_t mode)
 {
   return open (path, flags, mode);
+}
+
+static int
+sys_rename_new (const char *from, const char *to)
+{
+  return renameat2 (AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
 }
 
 static int
@@ -183,8 +191,17 @@ const CprSys cpr_sys_kernel = {
   .read = read,
   .write = write,
   .pread = pread,
+  .pwrite = pwrite,
+  .lseek = lseek,
   .preadv = preadv,
   .open = sys_open,
+  .rename_new = sys_rename_new,
+  .link = link,
+  .unlink = unlink,
+  .fsync = fsync,
+  .sync_file_range = sync_file_range,
+  .flock = flock,
+  .futimens = futimens,
   .close = close,
   .close_range = sys_close_range,
   .dup3 = dup3,
@@ -194,8 +211,6 @@ const CprSys cpr_sys_kernel = {
   .chdir = chdir,
   .readlink = readlink,
   .getdents64 = sys_getdents64,
-  .unlink = unlink,
-  .link = link,
   .fchmod = fchmod,
   .socket = socket,
   .bind = sys_bind,

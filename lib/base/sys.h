@@ -33,8 +33,17 @@ typedef struct
   ssize_t (*read) (int fd, void *data, size_t len);
   ssize_t (*write) (int fd, const void *data, size_t len);
   ssize_t (*pread) (int fd, void *data, size_t len, off_t offset);
+  ssize_t (*pwrite) (int fd, const void *data, size_t len, off_t offset);
+  off_t (*lseek) (int fd, off_t offset, int whence);
   ssize_t (*preadv) (int fd, const struct iovec *parts, int n, off_t offset);
   int (*open) (const char *path, int flags, mode_t mode);
+  int (*rename_new) (const char *from, const char *to); /* renameat2() with RENAME_NOREPLACE */
+  int (*link) (const char *from, const char *to);
+  int (*unlink) (const char *path);
+  int (*fsync) (int fd);
+  int (*sync_file_range) (int fd, off_t offset, off_t len, unsigned flags);
+  int (*flock) (int fd, int operation);
+  int (*futimens) (int fd, const struct timespec times[2]);
   int (*close) (int fd);
   int (*close_range) (unsigned first, unsigned last, int flags);
   int (*dup3) (int from, int to, int flags);
@@ -44,8 +53,6 @@ typedef struct
   int (*chdir) (const char *path);
   ssize_t (*readlink) (const char *path, char *target, size_t size);
   ssize_t (*getdents64) (int fd, void *buffer, size_t size);
-  int (*unlink) (const char *path);
-  int (*link) (const char *from, const char *to);
   int (*fchmod) (int fd, mode_t mode);
   int (*socket) (int domain, int type, int protocol);
   int (*bind) (int fd, const struct sockaddr *address, socklen_t len);

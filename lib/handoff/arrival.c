@@ -302,7 +302,7 @@ take_up (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
     return false;
   /* Once more: the comparison has claimed fds. */
   return cpr_manifest_read (&incoming->manifest, &question->reader, error) &&
-         cpr_incoming_check_identity (&incoming->manifest, config->name, error) &&
+         cpr_incoming_check_identity (&incoming->manifest, config->name, true, error) &&
          cpr_fd_table_verify (&incoming->manifest.fds, 0, error);
 }
 

@@ -7,7 +7,8 @@
 #include "base/error.h"
 #include "base/sys.h"
 
-static const CprCarrierType *const types[] = { &cpr_carrier_exec, &cpr_carrier_transfer };
+static const CprCarrierType *const types[] = { &cpr_carrier_exec, &cpr_carrier_transfer, &cpr_carrier_reboot,
+                                               &cpr_carrier_reboot_pipe };
 
 const CprCarrierType *
 cpr_carrier_type_get (CprMode mode)

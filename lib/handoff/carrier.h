@@ -17,13 +17,15 @@ typedef struct
 {
   const CprUpdate *update; /* check() has passed it */
   const char *vm_name;
-  const CprProgram *self;   /* for the way back */
-  CprFdTable *fds;          /* the session's */
-  GArray *held;             /* fds for the guardian only */
-  uint64_t timeout_ns;      /* from the offer to the commit */
-  uint64_t ask_timeout_ns;  /* for the answer to a question */
-  uint64_t pause_budget_ns; /* from the stop to the commit; 0: none */
-  int cancel_fd;            /* readable: whoever waits gives up; or -1 */
+  const CprProgram *self;                 /* for the way back */
+  CprFdTable *fds;                        /* the session's */
+  const CprRamTable *ram;                 /* the session's */
+  _Atomic uint64_t *ram_done, *ram_total; /* for who asks how far the copying of RAM is */
+  GArray *held;                           /* fds for the guardian only */
+  uint64_t timeout_ns;                    /* from the offer to the commit */
+  uint64_t ask_timeout_ns;                /* for the answer to a question */
+  uint64_t pause_budget_ns;               /* from the stop to the commit; 0: none */
+  int cancel_fd;                          /* readable: whoever waits gives up; or -1 */
 } CprCarrierPlan;
 
 typedef struct _CprCarrierType CprCarrierType;
@@ -57,6 +59,8 @@ struct _CprCarrierType
   /* Asks the new program, which is there already, the question of a preflight, and reads its answer; @answer NULL: it is only told.
    * NULL where it isn't there: see starts_program. */
   bool (*ask) (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GError **error);
+  /* Adds to the manifest, before the tables. NULL: nothing. */
+  void (*describe) (CprCarrier *carrier, CprWriter *writer);
   /* The last act before the stop; the stream has the manifest by now. */
   bool (*launch) (CprCarrier *carrier, GError **error);
   /* The guest has just been stopped. NULL: that is nothing to it. */
@@ -78,6 +82,8 @@ struct _CprCarrierType
   CprFdFinder take_fd;
   /* In cpr_session_load(): returns when incoming->reader has the sections. NULL: it had them from the beginning. */
   bool (*await_state) (CprIncoming *incoming, const CprRamTable *ram, GError **error);
+  /* The commit, right before the baton is taken. On failure the guest can't be had here. NULL: the baton is all. */
+  bool (*commit) (CprIncoming *incoming, GError **error);
   /* Before the commit: the old program gets the guest back, and the reason. Returns only where this process lives on, and false then,
    * with an error that says what there is to say. @held: fds that are slow to close, or NULL; @reason is taken. */
   bool (*give_back) (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
@@ -93,7 +99,7 @@ const CprCarrierType *cpr_carrier_type_get (CprMode mode);
 const CprCarrierType *cpr_carrier_type_find (const char *incoming, const char **address, GError **error);
 
 /* All of them. */
-extern const CprCarrierType cpr_carrier_exec, cpr_carrier_transfer;
+extern const CprCarrierType cpr_carrier_exec, cpr_carrier_transfer, cpr_carrier_reboot, cpr_carrier_reboot_pipe;
 
 /* What a state is sealed with before it is handed over: nobody can change it any more, since nobody has mapped it. F_SEAL_WRITE
  * would say the same, but waits for references that the kernel itself has on the pages for a while: up to 150 ms, on the pause

@@ -56,8 +56,8 @@ find_state (int *fd, GError **error)
   return true;
 }
 
-static bool
-read_state (CprIncoming *incoming, GError **error)
+bool
+cpr_incoming_read_state (CprIncoming *incoming, GError **error)
 {
   struct stat st;
 
@@ -122,7 +122,7 @@ cpr_incoming_check_owner (const CprIncoming *incoming, GError **error)
 }
 
 bool
-cpr_incoming_check_identity (const CprManifest *manifest, const char *vm_name, GError **error)
+cpr_incoming_check_identity (const CprManifest *manifest, const char *vm_name, bool boot, GError **error)
 {
   char boot_id[CPR_BOOT_ID_SIZE + 1];
 
@@ -130,7 +130,7 @@ cpr_incoming_check_identity (const CprManifest *manifest, const char *vm_name, G
     return cpr_throw (error, CPR_ERROR_MISMATCH, "state: user %u saved it, this is user %u", manifest->uid, geteuid ());
   if (!cpr_boot_id_get (boot_id, error))
     return false;
-  if (strcmp (manifest->boot_id, boot_id) != 0)
+  if (boot && strcmp (manifest->boot_id, boot_id) != 0)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is of boot %s, this is boot %s", manifest->boot_id,
                       boot_id);
   if (g_strcmp0 (manifest->vm_name, vm_name) != 0)
@@ -162,16 +162,25 @@ check_successor (const CprIncoming *incoming, GError **error)
   return was == NULL;
 }
 
+/* What was saved into a file has its RAM there, too. */
+static bool
+check_mode (const CprIncoming *incoming, GError **error)
+{
+  return incoming->manifest.store == NULL ||
+         cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is one of reboot mode; it is taken up from its file");
+}
+
 static bool
 take_up (CprIncoming *incoming, const char *vm_name, GError **error)
 {
   GError *reason = NULL;
 
-  if (!read_state (incoming, error) || !take_baton (incoming, error))
+  if (!cpr_incoming_read_state (incoming, error) || !check_mode (incoming, error) || !take_baton (incoming, error))
     return false;
   if (cpr_sys->close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
     cpr_throw_errno (&reason, errno, "close_range");
-  else if (check_successor (incoming, &reason) && cpr_incoming_check_identity (&incoming->manifest, vm_name, &reason) &&
+  else if (check_successor (incoming, &reason) &&
+           cpr_incoming_check_identity (&incoming->manifest, vm_name, true, &reason) &&
            cpr_fd_table_verify (&incoming->manifest.fds, cpr_guardians_find (incoming->baton.page), &reason))
     return true;
   return cpr_incoming_give_back (incoming, NULL, reason, error);
@@ -287,6 +296,8 @@ cpr_incoming_free (CprIncoming *incoming)
   cpr_fd_clear (&incoming->release_fd);
   cpr_reader_clear (&incoming->reader);
   cpr_fd_clear (&incoming->state_fd);
+  if (incoming->carrier->clear != NULL)
+    incoming->carrier->clear (incoming);
   g_free (incoming);
 }
 
@@ -296,6 +307,8 @@ cpr_incoming_commit (CprIncoming *incoming, GError **error)
   const CprBatonWord offered = { CPR_BATON_OFFERED, incoming->attempt, getpid () },
                      mine = { CPR_BATON_OWNED, incoming->attempt, getpid () };
 
+  if (incoming->carrier->commit != NULL && !incoming->carrier->commit (incoming, error))
+    return false;
   if (cpr_baton_move (incoming->baton.page, offered, mine))
     {
       g_clear_pointer (&incoming->fatal, cpr_fatal_disarm);

@@ -11,6 +11,7 @@
 struct _CprIncoming
 {
   const CprCarrierType *carrier;
+  void *transport; /* the carrier's */
   int state_fd;
   CprReader reader;
   CprManifest manifest; /* its tables move into the session */
@@ -28,8 +29,10 @@ struct _CprIncoming
 bool cpr_incoming_take_up (CprIncoming **incoming, int *question, const CprSessionConfig *config, GError **error);
 void cpr_incoming_free (CprIncoming *incoming);
 
-/* Whether the manifest is of this VM, user and boot. */
-bool cpr_incoming_check_identity (const CprManifest *manifest, const char *vm_name, GError **error);
+/* The steps of a take-up that all carriers share: the state behind incoming->state_fd is verified and its manifest read; it is of
+ * this VM and user, and with @boot of this boot. */
+bool cpr_incoming_read_state (CprIncoming *incoming, GError **error);
+bool cpr_incoming_check_identity (const CprManifest *manifest, const char *vm_name, bool boot, GError **error);
 
 /* Whether this process still is the one that the baton was offered to. */
 bool cpr_incoming_check_owner (const CprIncoming *incoming, GError **error);

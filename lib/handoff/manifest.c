@@ -133,8 +133,13 @@ read_chunk (CprManifest *manifest, CprChunk *chunk, GError **error)
       return cpr_fd_table_read (&manifest->fds, &chunk->payload, error) &&
              (manifest->find_fd == NULL ||
               cpr_fd_table_place (&manifest->fds, manifest->find_fd, manifest->find_fd_data, error));
+    case CPR_CHUNK_STORE:
+      manifest->store = cpr_ram_store_read (&chunk->payload, error);
+      return manifest->store != NULL;
     case CPR_CHUNK_RAM: /* it looks up its fds: the order of chunks is part of the format */
-      return cpr_ram_table_read (&manifest->ram, &manifest->fds, &chunk->payload, error);
+      return cpr_ram_table_read (&manifest->ram, manifest->store == NULL ? &manifest->fds : NULL, &chunk->payload,
+                                 error) &&
+             (manifest->store == NULL || cpr_ram_store_check (manifest->store, &manifest->ram, error));
     case CPR_CHUNK_DMA:
       return cpr_vfio_table_read (&manifest->vfio, &manifest->fds, &manifest->ram, &chunk->payload, error);
     case CPR_CHUNK_SCHEMA:
@@ -169,6 +174,18 @@ cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error)
 }
 
 bool
+cpr_manifest_read_sums (CprManifest *manifest, CprReader *reader, GError **error)
+{
+  CprChunk chunk;
+
+  cpr_reader_rewind (reader);
+  while (cpr_reader_next (reader, &chunk))
+    if (chunk.type == CPR_CHUNK_SUMS)
+      return cpr_ram_store_read_sums (manifest->store, &chunk.payload, error);
+  return manifest->store->n_sums == 0 || cpr_throw (error, CPR_ERROR_CORRUPT, "sums: there are none");
+}
+
+bool
 cpr_manifest_get_time_offset (const CprManifest *manifest, int64_t *offset_ns, GError **error)
 {
   char boot_id[CPR_BOOT_ID_SIZE + 1];
@@ -189,6 +206,7 @@ cpr_manifest_clear (CprManifest *manifest)
   cpr_program_clear (&manifest->program);
   g_clear_pointer (&manifest->successor.build_id, g_free);
   cpr_schema_clear (&manifest->schema);
+  g_clear_pointer (&manifest->store, cpr_ram_store_free);
   cpr_vfio_table_clear (&manifest->vfio);
   cpr_ram_table_clear (&manifest->ram);
   cpr_fd_table_clear (&manifest->fds);

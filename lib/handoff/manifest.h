@@ -5,6 +5,7 @@
 #include "handoff/program.h"
 #include "registry/device.h"
 #include "registry/fd-table.h"
+#include "registry/ram-store.h"
 #include "registry/ram.h"
 #include "registry/vfio-table.h"
 
@@ -37,6 +38,7 @@ typedef struct
   CprSuccessor successor; /* build_id NULL: nobody was asked */
   CprFdTable fds;
   CprRamTable ram;
+  CprRamStore *store; /* of reboot mode; else NULL */
   CprVfioTable vfio;
   CprSchema schema;
 
@@ -53,6 +55,8 @@ void cpr_manifest_write_vfio (const CprVfioTable *vfio, const CprRamTable *ram, 
 
 /* Reads and checks the manifest of a verified stream, a state or a question. On failure @manifest can be cleared. */
 bool cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error);
+/* After that, where it has a store: the sums. */
+bool cpr_manifest_read_sums (CprManifest *manifest, CprReader *reader, GError **error);
 void cpr_manifest_init (CprManifest *manifest);
 void cpr_manifest_clear (CprManifest *manifest);
 

@@ -15,15 +15,23 @@ static const char *const backend_names[] = { "memfd", "hugetlb", "file", "fd", "
 
 #define ALL_RAM_FLAGS (CPR_RAM_PREALLOC | CPR_RAM_HUGE_PAGES | CPR_RAM_DONT_DUMP | CPR_RAM_DONT_FORK | CPR_RAM_LOCKED)
 
+void
+cpr_ram_block_unmake (CprRamBlock *block)
+{
+  if (block->vaddr != NULL)
+    cpr_sys->munmap (block->vaddr, block->size);
+  block->vaddr = NULL;
+  if (block->owned)
+    cpr_fd_clear (&block->fd);
+  g_clear_pointer (&block->copy_of, g_free);
+}
+
 static void
 block_free (void *data)
 {
   CprRamBlock *block = data;
 
-  if (block->vaddr != NULL)
-    cpr_sys->munmap (block->vaddr, block->size);
-  if (block->owned)
-    cpr_fd_clear (&block->fd);
+  cpr_ram_block_unmake (block);
   g_free (block->name);
   g_free (block);
 }
@@ -114,8 +122,8 @@ check_size (const CprRamBlock *block, bool grow, GError **error)
   return true;
 }
 
-static bool
-open_backing (CprRamBlock *block, const CprRamOptions *options, GError **error)
+bool
+cpr_ram_block_open (CprRamBlock *block, const CprRamOptions *options, GError **error)
 {
   switch (block->backend)
     {
@@ -127,6 +135,7 @@ open_backing (CprRamBlock *block, const CprRamOptions *options, GError **error)
       block->fd = cpr_fd_above_std (cpr_sys->open (options->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
       if (block->fd < 0)
         return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, options->path);
+      cpr_sys->futimens (block->fd, NULL); /* a state that left its contents there is spent: see ram-store.c */
       return check_size (block, true, error);
     case CPR_RAM_FD:
       block->fd = cpr_sys->fcntl (options->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -159,10 +168,9 @@ set_attributes (const CprRamBlock *block, GError **error)
 }
 
 static bool
-map_block (CprRamBlock *block, GError **error)
+map (CprRamBlock *block, int flags, int fd, uint64_t offset, GError **error)
 {
-  int flags = block->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  void *vaddr = cpr_sys->mmap (NULL, block->size, PROT_READ | PROT_WRITE, flags, block->fd, 0);
+  void *vaddr = cpr_sys->mmap (NULL, block->size, PROT_READ | PROT_WRITE, flags, fd, (off_t) offset);
 
   if (vaddr == MAP_FAILED)
     return cpr_throw_errno (error, errno, "RAM block '%s': mapping %zu bytes", block->name, block->size);
@@ -172,6 +180,26 @@ map_block (CprRamBlock *block, GError **error)
   cpr_sys->munmap (vaddr, block->size);
   block->vaddr = NULL;
   return false;
+}
+
+bool
+cpr_ram_block_map (CprRamBlock *block, GError **error)
+{
+  return map (block, block->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, block->fd, 0, error);
+}
+
+bool
+cpr_ram_block_map_copy (CprRamBlock *block, int file, uint64_t offset, GError **error)
+{
+  return map (block, MAP_PRIVATE | MAP_NORESERVE, file, offset, error);
+}
+
+bool
+cpr_ram_block_register (CprRamBlock *block, CprFdTable *fds, GError **error)
+{
+  g_autofree char *fd_name = g_strconcat (CPR_RAM_FD_PREFIX, block->name, NULL);
+
+  return block->fd < 0 || cpr_fd_table_add (fds, fd_name, 0, block->fd, error);
 }
 
 static bool
@@ -205,16 +233,10 @@ cpr_ram_table_add (
   block->flags = options->flags;
   block->fd = -1;
   block->owned = true;
-  if (!open_backing (block, options, error) || !map_block (block, error) ||
-      ((block->flags & CPR_RAM_PREALLOC) != 0 && !populate_block (block, error)))
+  if (!cpr_ram_block_open (block, options, error) || !cpr_ram_block_map (block, error) ||
+      ((block->flags & CPR_RAM_PREALLOC) != 0 && !populate_block (block, error)) ||
+      !cpr_ram_block_register (block, fds, error))
     return NULL;
-  if (block->fd >= 0)
-    {
-      g_autofree char *fd_name = g_strconcat (CPR_RAM_FD_PREFIX, name, NULL);
-
-      if (!cpr_fd_table_add (fds, fd_name, 0, block->fd, error))
-        return NULL;
-    }
   g_ptr_array_add (table->blocks, block);
   return g_steal_pointer (&block);
 }
@@ -225,7 +247,7 @@ claim_block (CprRamBlock *block, unsigned flags, GError **error)
   unsigned recorded = block->flags;
 
   block->flags |= flags;
-  if (map_block (block, error))
+  if (cpr_ram_block_map (block, error))
     {
       block->owned = true;
       return true;
@@ -235,7 +257,7 @@ claim_block (CprRamBlock *block, unsigned flags, GError **error)
 }
 
 CprRamBlock *
-cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error)
+cpr_ram_table_find (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error)
 {
   CprRamBlock *block;
 
@@ -249,7 +271,19 @@ cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const Cpr
   else if (block->size != size)
     cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': size is %zu in the state, %zu here", name, block->size,
                size);
-  else if (block->backend != options->backend)
+  else
+    return block;
+  return NULL;
+}
+
+CprRamBlock *
+cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  CprRamBlock *block = cpr_ram_table_find (table, name, size, options, error);
+
+  if (block == NULL)
+    return NULL;
+  if (block->backend != options->backend)
     cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %s in the state, %s here", name,
                backend_names[block->backend], backend_names[options->backend]);
   else if (check_size (block, false, error) && claim_block (block, options->flags, error))
@@ -342,22 +376,24 @@ read_block (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **err
   CprRamBlock *block;
   CprFdEntry *entry;
 
-  if (cursor->failed || size == 0 || size > SIZE_MAX / 2 || backend >= CPR_RAM_PRIVATE ||
+  if (cursor->failed || size == 0 || size > SIZE_MAX / 2 || backend > (fds != NULL ? CPR_RAM_FD : CPR_RAM_PRIVATE) ||
       (flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
-  entry = find_fd (fds, name);
-  if (entry == NULL)
+  entry = fds != NULL ? find_fd (fds, name) : NULL;
+  if (entry == NULL && fds != NULL)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has no fd", name);
-  if (entry->claimed) /* by another block of that name */
+
+  if (entry != NULL && entry->claimed) /* by another block of that name */
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
 
-  entry->claimed = true;
+  if (entry != NULL)
+    entry->claimed = true;
   block = g_new0 (CprRamBlock, 1);
   block->name = g_strdup (name);
   block->size = (size_t) size;
   block->backend = (CprRamBackend) backend;
   block->flags = flags;
-  block->fd = entry->fd;
+  block->fd = entry != NULL ? entry->fd : -1;
   g_ptr_array_add (table->blocks, block);
   return true;
 }

@@ -12,6 +12,7 @@ typedef struct
   const void *owner;
   unsigned modes;
   char *reason;
+  bool unless_suspended;
 } Blocker;
 
 struct _CprBlockers
@@ -86,13 +87,24 @@ cpr_blockers_add (CprBlockers *blockers, const void *owner, unsigned modes, cons
       Blocker *blocker = g_new0 (Blocker, 1);
 
       id = ++blockers->last_id;
-      *blocker = (Blocker){ id, owner, modes, g_steal_pointer (&line) };
+      *blocker = (Blocker){ id, owner, modes, g_steal_pointer (&line), false };
       g_ptr_array_add (blockers->all, blocker);
     }
   g_mutex_unlock (&blockers->lock);
   if (id == 0)
     cpr_throw (error, CPR_ERROR_STATE, "blocker: an update is under way: %s", line);
   return id;
+}
+
+void
+cpr_blockers_add_unless_suspended (CprBlockers *blockers, const void *owner, unsigned modes, const char *reason)
+{
+  Blocker *blocker = g_new0 (Blocker, 1);
+
+  *blocker = (Blocker){ 0, owner, modes, cpr_text_make_line (reason, strlen (reason)), true };
+  g_mutex_lock (&blockers->lock);
+  g_ptr_array_add (blockers->all, blocker);
+  g_mutex_unlock (&blockers->lock);
 }
 
 bool
@@ -136,7 +148,7 @@ cpr_blockers_foreach (CprBlockers *blockers, unsigned modes, CprBlockerFunc func
     {
       const Blocker *blocker = blockers->all->pdata[i];
 
-      if ((blocker->modes & modes) != 0)
+      if ((blocker->modes & modes) != 0 && !blocker->unless_suspended)
         g_ptr_array_add (found, blocker_copy (blocker));
     }
   g_mutex_unlock (&blockers->lock);
@@ -152,7 +164,7 @@ cpr_blockers_foreach (CprBlockers *blockers, unsigned modes, CprBlockerFunc func
 
 /* The reasons of all that block @mode, in one line; NULL if there are none. With the lock held. */
 static char *
-collect_reasons (const CprBlockers *blockers, CprMode mode)
+collect_reasons (const CprBlockers *blockers, CprMode mode, bool suspended)
 {
   GString *reasons = NULL;
 
@@ -160,7 +172,7 @@ collect_reasons (const CprBlockers *blockers, CprMode mode)
     {
       const Blocker *blocker = blockers->all->pdata[i];
 
-      if (!cpr_modes_include (blocker->modes, mode))
+      if (!cpr_modes_include (blocker->modes, mode) || (blocker->unless_suspended && suspended))
         continue;
       if (reasons == NULL)
         reasons = g_string_new (NULL);
@@ -170,12 +182,13 @@ collect_reasons (const CprBlockers *blockers, CprMode mode)
 }
 
 static bool
-check (CprBlockers *blockers, CprMode mode, bool close, GError **error)
+check (CprBlockers *blockers, CprMode mode, CprRunState run_state, bool close, GError **error)
 {
+  bool suspended = run_state == CPR_RUN_STATE_SUSPENDED || run_state == CPR_RUN_STATE_PAUSED_SUSPENDED;
   g_autofree char *reasons = NULL;
 
   g_mutex_lock (&blockers->lock);
-  reasons = collect_reasons (blockers, mode);
+  reasons = collect_reasons (blockers, mode, suspended);
   if (reasons == NULL && close)
     blockers->closed = true;
   g_mutex_unlock (&blockers->lock);
@@ -184,15 +197,15 @@ check (CprBlockers *blockers, CprMode mode, bool close, GError **error)
 }
 
 bool
-cpr_blockers_check (CprBlockers *blockers, CprMode mode, GError **error)
+cpr_blockers_check (CprBlockers *blockers, CprMode mode, CprRunState run_state, GError **error)
 {
-  return check (blockers, mode, false, error);
+  return check (blockers, mode, run_state, false, error);
 }
 
 bool
-cpr_blockers_close (CprBlockers *blockers, CprMode mode, GError **error)
+cpr_blockers_close (CprBlockers *blockers, CprMode mode, CprRunState run_state, GError **error)
 {
-  return check (blockers, mode, true, error);
+  return check (blockers, mode, run_state, true, error);
 }
 
 void

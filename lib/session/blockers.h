@@ -23,10 +23,14 @@ bool cpr_blockers_remove (CprBlockers *blockers, uint64_t blocker, GError **erro
 void cpr_blockers_remove_owned (CprBlockers *blockers, const void *owner);
 void cpr_blockers_foreach (CprBlockers *blockers, unsigned modes, CprBlockerFunc func, void *user_data);
 
-/* CPR_ERROR_BLOCKED with the reasons of all that block @mode. */
-bool cpr_blockers_check (CprBlockers *blockers, CprMode mode, GError **error);
+/* One of the library's own that isn't in the way while the guest is suspended: for devices whose state only their driver in the guest
+ * can make anew. It stands in nobody's list, and required modes don't refuse it. */
+void cpr_blockers_add_unless_suspended (CprBlockers *blockers, const void *owner, unsigned modes, const char *reason);
+
+/* CPR_ERROR_BLOCKED with the reasons of all that block @mode in @run_state. */
+bool cpr_blockers_check (CprBlockers *blockers, CprMode mode, CprRunState run_state, GError **error);
 /* The same, and in the same instant it is closed: until it is opened none can be added. */
-bool cpr_blockers_close (CprBlockers *blockers, CprMode mode, GError **error);
+bool cpr_blockers_close (CprBlockers *blockers, CprMode mode, CprRunState run_state, GError **error);
 void cpr_blockers_open (CprBlockers *blockers);
 
 #endif

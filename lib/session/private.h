@@ -42,6 +42,7 @@ struct _CprSession
   char *error;
   bool was_running;
   uint64_t stamps[CPR_N_STEPS + 1];
+  _Atomic uint64_t ram_done, ram_total;
   uint64_t failed_ns; /* when its failure was known; 0: it didn't fail after the execve */
 };
 

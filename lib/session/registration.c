@@ -171,6 +171,33 @@ add_ram (CprSession *session, const char *name, size_t size, const CprRamOptions
   return block;
 }
 
+/* Of a state in reboot mode. What it can't do without afterwards, it is refused for. */
+static CprRamBlock *
+restore_ram (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  const unsigned modes = CPR_MODES_ALL & ~CPR_MODES_REBOOT;
+  g_autofree char *obstacle = cpr_ram_describe_obstacle (name, options);
+  CprRamBlock *block;
+
+  if (obstacle != NULL && !cpr_blockers_permit (session->blockers, modes, obstacle, error))
+    return NULL;
+  block = cpr_ram_table_restore (&session->ram, &session->fds, session->incoming->manifest.store, name, size, options,
+                                 error);
+  if (block != NULL && block->copy_of != NULL)
+    {
+      g_free (obstacle);
+      obstacle = g_strdup_printf ("RAM block '%s': it is mapped copy-on-write from %s", name, block->copy_of);
+      if (!cpr_blockers_permit (session->blockers, modes, obstacle, error))
+        {
+          cpr_ram_block_unmake (block);
+          return NULL;
+        }
+    }
+  if (block != NULL && obstacle != NULL)
+    cpr_blockers_add (session->blockers, block, modes, obstacle, NULL);
+  return block;
+}
+
 CprRamBlock *
 cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
 {
@@ -183,6 +210,8 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
     return NULL;
   if (options != NULL)
     memcpy (&own, options, sizeof own);
+  if (session->state == CPR_SESSION_STATE_INCOMING && session->incoming->manifest.store != NULL)
+    return restore_ram (session, name, size, &own, error);
   if (session->state == CPR_SESSION_STATE_INCOMING)
     return cpr_ram_table_take (&session->ram, name, size, &own, error);
   return add_ram (session, name, size, &own, error);

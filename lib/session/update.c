@@ -10,8 +10,9 @@
 #include "base/sys.h"
 #include "session/private.h"
 
-#define ALL_UPDATE_FLAGS \
-  ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK | CPR_UPDATE_NO_RESCUE)
+#define ALL_UPDATE_FLAGS                                                                                         \
+  ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK | CPR_UPDATE_NO_RESCUE | \
+   CPR_UPDATE_RAM_IN_PLACE)
 
 static const char *const step_names[CPR_N_STEPS] = { "check",   "preflight", "guardian", "stop",   "save",  "exec",
                                                      "take-up", "claim",     "load",     "commit", "finish" };
@@ -38,7 +39,7 @@ cpr_session_check_update (const CprSession *session, const CprUpdate *update, GE
 
   if (type == NULL || (update->flags & ~ALL_UPDATE_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_INVALID, "update: unknown mode %u or flags 0x%x", update->mode, update->flags);
-  return type->check (update, error) && cpr_blockers_check (session->blockers, update->mode, error);
+  return type->check (update, error) && cpr_blockers_check (session->blockers, update->mode, session->run_state, error);
 }
 
 bool
@@ -57,7 +58,7 @@ cpr_session_make_head (const CprSession *session, CprManifest *head, GError **er
 
 /* All of it is known before the guest stops: nothing can be registered while an update is under way. */
 static bool
-write_manifest (CprSession *session, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
+write_manifest (CprSession *session, CprCarrier *carrier, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
 {
   CprManifest head;
 
@@ -65,6 +66,8 @@ write_manifest (CprSession *session, CprSchemaBuilder *builder, CprWriter *write
     return false;
   cpr_manifest_write_vm (&head, writer);
   cpr_manifest_write_program (&session->program, session->passed.is_there ? &session->passed.next : NULL, writer);
+  if (carrier->type->describe != NULL)
+    carrier->type->describe (carrier, writer);
   cpr_manifest_write_tables (&session->fds, &session->ram, writer);
   cpr_manifest_write_vfio (&session->vfio, &session->ram, writer);
   cpr_device_table_write_schema (&session->devices, builder, writer);
@@ -110,6 +113,8 @@ stop_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **er
   cpr_notifiers_tell (session->notifiers, session, carrier->type->mode, CPR_EVENT_STOPPED);
   if (save_and_go (session, carrier, state, &reason))
     {
+      if (carrier->page->stamps[CPR_STEP_EXEC] == 0) /* the save is the last that is seen of it here */
+        stamp (session, carrier, CPR_STEP_EXEC);
       session->state = CPR_SESSION_STATE_HANDED_OVER;
       return;
     }
@@ -133,7 +138,7 @@ launch (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GErro
   cpr_schema_builder_init (&state.builder);
   if (cpr_carrier_offer_fds (carrier, &session->fds, error) &&
       (carrier->type->ask == NULL || cpr_session_ask_over (session, update, carrier, error)) &&
-      write_manifest (session, &state.builder, &state.writer, error))
+      write_manifest (session, carrier, &state.builder, &state.writer, error))
     {
       cpr_writer_touch (&state.writer);
       stamp (session, carrier, CPR_STEP_GUARDIAN);
@@ -196,6 +201,9 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
     .vm_name = session->name,
     .self = &session->program,
     .fds = &session->fds,
+    .ram = &session->ram,
+    .ram_done = &session->ram_done,
+    .ram_total = &session->ram_total,
     .held = session->held,
     .cancel_fd = session->cancel_fd,
     .ask_timeout_ns =
@@ -222,14 +230,16 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
   if (session->finish != NULL)
     cpr_finish_wait (session->finish);
   memset (session->stamps, 0, sizeof session->stamps);
+  session->ram_done = session->ram_total = 0;
   session->failed_ns = 0;
   session->mode = update->mode;
   session->stamps[CPR_STEP_CHECK] = cpr_now_ns ();
-  session->had_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0;
+  session->had_guardian =
+      (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0 && cpr_carrier_type_get (update->mode)->starts_program;
 
   /* Here nothing has been made that a veto had to undo, and what they register is still collected. */
   if (cpr_notifiers_set_up (session->notifiers, session, update->mode, error) &&
-      cpr_blockers_close (session->blockers, update->mode, error))
+      cpr_blockers_close (session->blockers, update->mode, session->run_state, error))
     {
       if (make_cancellable (session, update, error) && ask_first (session, update, error))
         prepare_and_launch (session, update, error);
@@ -315,6 +325,8 @@ cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info)
   own.guardian = session->had_guardian;
   own.error = session->error;
   own.mode = session->mode;
+  own.ram_done = session->ram_done;
+  own.ram_total = session->ram_total;
   fill_times (session, &own);
   memcpy (info, &own, MIN (size, sizeof own));
   info->size = size;

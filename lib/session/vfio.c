@@ -32,6 +32,13 @@ check_call (const CprVfioContainer *container, CprCall call, GError **error)
   return cpr_call_check (call, get_session (container)->state, error);
 }
 
+/* Whether objects come from the old program. In reboot mode none does: everything is made anew. */
+static bool
+takes_over (const CprSession *session)
+{
+  return session->state == CPR_SESSION_STATE_INCOMING && session->incoming->manifest.store == NULL;
+}
+
 /* After what may have changed it. False with an error if the obstacle isn't permitted; then the caller undoes what brought it. */
 static bool
 set_obstacle (CprVfioContainer *container, GError **error)
@@ -42,6 +49,13 @@ set_obstacle (CprVfioContainer *container, GError **error)
   if (obstacle != NULL && !cpr_blockers_permit (blockers, CARRYING_MODES, obstacle, error))
     return false;
   cpr_blockers_remove_owned (blockers, container);
+  if (container->devices->len > 0)
+    {
+      g_autofree char *asleep = g_strdup_printf (
+          "VFIO container '%s': its devices don't survive; the guest must be suspended", container->name);
+
+      cpr_blockers_add_unless_suspended (blockers, container, CPR_MODES_REBOOT, asleep);
+    }
   if (obstacle != NULL)
     cpr_blockers_add (blockers, container, CARRYING_MODES, obstacle, NULL);
   return true;
@@ -76,7 +90,7 @@ cpr_vfio_container_new (CprSession *session, const char *name, const CprVfioCont
     return NULL;
   if (options != NULL)
     memcpy (&own, options, sizeof own);
-  if (session->state == CPR_SESSION_STATE_INCOMING)
+  if (takes_over (session))
     {
       container = cpr_vfio_container_take (&session->vfio, name, &own, error);
       return container != NULL && block_other_modes (container, error) ? container : NULL;
@@ -157,7 +171,7 @@ cpr_vfio_device_new (CprVfioContainer *container,
     return NULL;
   if (options != NULL)
     memcpy (&own, options, sizeof own);
-  if (get_session (container)->state == CPR_SESSION_STATE_INCOMING)
+  if (takes_over (get_session (container)))
     return cpr_vfio_device_take (container, name, path, error);
   device = cpr_vfio_device_create (container, name, path, &own, error);
   if (device == NULL || set_obstacle (container, error))
@@ -243,9 +257,8 @@ cpr_dma_map (CprVfioContainer *container,
     return cpr_throw (error, CPR_ERROR_INVALID, "VFIO container '%s': unknown flags 0x%x of a mapping", container->name,
                       flags);
   wanted.flags = (uint8_t) flags;
-  return get_session (container)->state == CPR_SESSION_STATE_INCOMING
-             ? cpr_vfio_container_take_mapping (container, &wanted, error)
-             : map_dma (container, &wanted, error);
+  return takes_over (get_session (container)) ? cpr_vfio_container_take_mapping (container, &wanted, error)
+                                              : map_dma (container, &wanted, error);
 }
 
 bool
@@ -396,6 +409,8 @@ cpr_session_attach_vfio (CprSession *session, GError **error)
   bool close_irqs = session->config.unclaimed_fds == CPR_UNCLAIMED_CLOSE;
   guint lost = 0;
 
+  if (session->incoming->manifest.store != NULL) /* they were made anew */
+    return true;
   if (!cpr_vfio_table_check_claims (&session->vfio, close_irqs, error) ||
       !cpr_vfio_table_reattach (&session->vfio, is_way_back ? &lost : NULL, error))
     return false;

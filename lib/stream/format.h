@@ -47,6 +47,9 @@ enum
   CPR_CHUNK_BULK = 7,      /* a piece of a device's other data */
   CPR_CHUNK_SUCCESSOR = 8, /* the program that said it would take this up */
   CPR_CHUNK_DMA = 9,       /* assigned devices and what they reach of RAM; only where there are any */
+  CPR_CHUNK_STORE = 10,    /* where the contents of RAM are, in reboot mode */
+  CPR_CHUNK_SUMS = 11,     /* checksums of them */
+  CPR_CHUNK_PAGES = 12,    /* a piece of them, in a stream of its own */
   CPR_CHUNK_QUESTION = 16, /* a preflight's messages */
   CPR_CHUNK_DEVICES = 17,
   CPR_CHUNK_ANSWER = 18,

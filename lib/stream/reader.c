@@ -132,7 +132,7 @@ check_header (CprReader *reader, GError **error)
 static bool
 is_known (uint32_t type)
 {
-  return type <= CPR_CHUNK_DMA || (type >= CPR_CHUNK_QUESTION && type <= CPR_CHUNK_FINDING);
+  return type <= CPR_CHUNK_SUMS || (type >= CPR_CHUNK_QUESTION && type <= CPR_CHUNK_FINDING);
 }
 
 static uint64_t
@@ -271,10 +271,10 @@ typedef struct
 } Stage;
 
 static const Stage state_stages[] = {
-  { CPR_CHUNK_VM, false, false },     { CPR_CHUNK_PROGRAM, false, false }, { CPR_CHUNK_SUCCESSOR, false, true },
-  { CPR_CHUNK_FDS, false, false },    { CPR_CHUNK_RAM, false, false },     { CPR_CHUNK_DMA, false, true },
-  { CPR_CHUNK_SCHEMA, false, false }, { CPR_CHUNK_SECTION, true, true },   { CPR_CHUNK_BULK, true, true },
-  { CPR_CHUNK_END, false, false },
+  { CPR_CHUNK_VM, false, false },   { CPR_CHUNK_PROGRAM, false, false }, { CPR_CHUNK_SUCCESSOR, false, true },
+  { CPR_CHUNK_STORE, false, true }, { CPR_CHUNK_FDS, false, false },     { CPR_CHUNK_RAM, false, false },
+  { CPR_CHUNK_DMA, false, true },   { CPR_CHUNK_SCHEMA, false, false },  { CPR_CHUNK_SECTION, true, true },
+  { CPR_CHUNK_BULK, true, true },   { CPR_CHUNK_SUMS, false, true },     { CPR_CHUNK_END, false, false },
 };
 static const Stage question_stages[] = {
   { CPR_CHUNK_QUESTION, false, false }, { CPR_CHUNK_VM, false, false },    { CPR_CHUNK_FDS, false, false },
@@ -313,13 +313,23 @@ ends_early (const CprReader *reader, const Stage *stage, const CprChunk *chunk)
 }
 
 static bool
+has_chunk (const CprReader *reader, uint32_t type)
+{
+  for (guint i = 0; i < reader->chunks->len; i++)
+    if (g_array_index (reader->chunks, CprChunk, i).type == type)
+      return true;
+  return false;
+}
+
+static bool
 check_order (CprReader *reader, const Stage **stage, const CprChunk *chunk, GError **error)
 {
   if (*stage == NULL)
     *stage = get_stages (reader, chunk->type);
   while ((*stage)->type != chunk->type && (*stage)->may_be_missing)
     (*stage)++;
-  if ((*stage)->type != chunk->type && !ends_early (reader, *stage, chunk))
+  if (((*stage)->type != chunk->type && !ends_early (reader, *stage, chunk)) ||
+      (chunk->type == CPR_CHUNK_SUMS && !has_chunk (reader, CPR_CHUNK_STORE)))
     return cpr_throw (error, CPR_ERROR_CORRUPT,
                       "state: a chunk of type %u at offset %" G_GUINT64_FORMAT " is out of order", chunk->type,
                       chunk->offset);

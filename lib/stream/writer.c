@@ -60,6 +60,7 @@ flush (CprWriter *writer)
 {
   if (writer->errnum == 0 && !cpr_fd_write_all (writer->fd, writer->data, writer->len))
     writer->errnum = errno;
+  writer->flushed += writer->len;
   writer->len = 0;
 }
 
@@ -93,12 +94,12 @@ cpr_writer_end_chunk (CprWriter *writer)
 
 /* What comes before the data of a BULK chunk; its length is known. */
 static void
-begin_bulk (CprWriter *writer, const char *device, uint64_t offset, size_t len)
+begin_bulk (CprWriter *writer, uint32_t type, const char *device, uint64_t offset, size_t len)
 {
   size_t prefix;
   uint64_t payload;
 
-  cpr_writer_begin_chunk (writer, CPR_CHUNK_BULK, 0);
+  cpr_writer_begin_chunk (writer, type, 0);
   cpr_writer_put_string (writer, device);
   cpr_writer_put_u64 (writer, offset);
   prefix = cpr_writer_chunk_len (writer);
@@ -109,16 +110,17 @@ begin_bulk (CprWriter *writer, const char *device, uint64_t offset, size_t len)
 
 /* Straight from the caller's memory into the fd. */
 static void
-write_piece (CprWriter *writer, const char *device, uint64_t offset, const void *data, size_t len)
+write_piece (CprWriter *writer, uint32_t type, const char *device, uint64_t offset, const void *data, size_t len)
 {
   if (writer->checksum == NULL)
     writer->checksum = cpr_checksum_new ();
-  begin_bulk (writer, device, offset, len);
+  begin_bulk (writer, type, device, offset, len);
   cpr_checksum_begin (writer->checksum);
   cpr_checksum_add (writer->checksum, writer->data + writer->chunk_start, writer->len - writer->chunk_start);
   flush (writer);
   if (writer->errnum == 0 && !cpr_fd_write_all (writer->fd, data, len))
     writer->errnum = errno;
+  writer->flushed += len;
   cpr_checksum_add (writer->checksum, data, len);
   cpr_writer_put (writer, zeros, -len & 7);
   cpr_checksum_add (writer->checksum, writer->data, writer->len);
@@ -127,15 +129,15 @@ write_piece (CprWriter *writer, const char *device, uint64_t offset, const void 
 }
 
 static void
-copy_piece (CprWriter *writer, const char *device, uint64_t offset, const void *data, size_t len)
+copy_piece (CprWriter *writer, uint32_t type, const char *device, uint64_t offset, const void *data, size_t len)
 {
-  begin_bulk (writer, device, offset, len);
+  begin_bulk (writer, type, device, offset, len);
   cpr_writer_put (writer, data, len);
   cpr_writer_end_chunk (writer);
 }
 
-void
-cpr_writer_put_bulk (CprWriter *writer, const char *device, uint64_t offset, const void *data, size_t len)
+static void
+put_pieces (CprWriter *writer, uint32_t type, const char *device, uint64_t offset, const void *data, size_t len)
 {
   const uint8_t *at = data;
 
@@ -144,11 +146,29 @@ cpr_writer_put_bulk (CprWriter *writer, const char *device, uint64_t offset, con
       size_t piece = MIN (len - done, BULK_PIECE);
 
       if (writer->fd >= 0 && piece == BULK_PIECE)
-        write_piece (writer, device, offset + done, at + done, piece);
+        write_piece (writer, type, device, offset + done, at + done, piece);
       else
-        copy_piece (writer, device, offset + done, at + done, piece);
+        copy_piece (writer, type, device, offset + done, at + done, piece);
       done += piece;
     }
+}
+
+void
+cpr_writer_put_bulk (CprWriter *writer, const char *device, uint64_t offset, const void *data, size_t len)
+{
+  put_pieces (writer, CPR_CHUNK_BULK, device, offset, data, len);
+}
+
+void
+cpr_writer_put_pages (CprWriter *writer, const char *block, uint64_t offset, const void *data, size_t len)
+{
+  put_pieces (writer, CPR_CHUNK_PAGES, block, offset, data, len);
+}
+
+uint64_t
+cpr_writer_get_len (const CprWriter *writer)
+{
+  return writer->flushed + writer->len;
 }
 
 bool

@@ -19,8 +19,9 @@ typedef struct
   size_t capacity;
   size_t chunk_start;
   uint64_t n_chunks;
-  int fd;     /* -1: into memory */
-  int errnum; /* the first failure of writing to it */
+  uint64_t flushed; /* bytes that have gone to the fd */
+  int fd;           /* -1: into memory */
+  int errnum;       /* the first failure of writing to it */
   CprChecksum *checksum;
 } CprWriter;
 
@@ -36,6 +37,12 @@ size_t cpr_writer_chunk_len (const CprWriter *writer); /* of the payload so far 
 
 /* BULK chunks of one device's data. */
 void cpr_writer_put_bulk (CprWriter *writer, const char *device, uint64_t offset, const void *data, size_t len);
+
+/* PAGES chunks of one RAM block's contents. */
+void cpr_writer_put_pages (CprWriter *writer, const char *block, uint64_t offset, const void *data, size_t len);
+
+/* How long the stream is so far. */
+uint64_t cpr_writer_get_len (const CprWriter *writer);
 
 /* The END chunk. False with errno if something couldn't be written to the fd, now or before. */
 bool cpr_writer_finish (CprWriter *writer);

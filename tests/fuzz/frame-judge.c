@@ -30,7 +30,7 @@ judge_header (const uint8_t *data, size_t size)
 static bool
 is_in_table (uint64_t type)
 {
-  return type <= 9 || (type >= 16 && type <= 19);
+  return type <= 11 || (type >= 16 && type <= 19);
 }
 
 /* ---- The order: a letter for each chunk that isn't skipped, compared with what there may be. */
@@ -38,7 +38,7 @@ is_in_table (uint64_t type)
 static char
 get_letter (uint64_t type)
 {
-  static const char letters[] = "EVPFRHSBUM", more[] = "QDAI"; /* S, B and I as often as there are */
+  static const char letters[] = "EVPFRHSBUMTC", more[] = "QDAI"; /* S, B and I as often as there are */
 
   return type < 16 ? letters[type] : more[type - 16];
 }
@@ -46,8 +46,9 @@ get_letter (uint64_t type)
 static bool
 judge_order (const char *letters)
 {
-  static const char *const begins[] = { "VPFRH", "VPUFRH", "VPFRMH", "VPUFRMH", "QVFRHD", "QVFRMHD", "AH" };
-  static const char *const repeated[] = { "SB", "SB", "SB", "SB", "S", "S", "I" };
+  static const char *const begins[] = { "VPFRH",   "VPUFRH",   "VPFRMH", "VPUFRMH", "VPTFRH", "VPUTFRH",
+                                        "VPTFRMH", "VPUTFRMH", "QVFRHD", "QVFRMHD", "AH" };
+  static const char *const repeated[] = { "SB", "SB", "SB", "SB", "SB", "SB", "SB", "SB", "S", "S", "I" };
 
   if (strcmp (letters, "QE") == 0)
     return true;
@@ -58,7 +59,7 @@ judge_order (const char *letters)
 
         for (const char *one = repeated[i]; *one != '\0'; one++)
           at += strspn (at, (char[]){ *one, '\0' });
-        return strcmp (at, "E") == 0;
+        return strcmp (at, "E") == 0 || (strchr (begins[i], 'T') != NULL && strcmp (at, "CE") == 0);
       }
   return false;
 }

@@ -5,7 +5,7 @@
 Written from doc/stream-format.md alone and sharing nothing with the library, so that the two can be checked against
 each other.  "Section N" in the comments is a section of that page.
 
-    cpr_stream.py json FILE      check a state and print its JSON form (section 12)
+    cpr_stream.py json FILE      check a state and print its JSON form (section 13)
     cpr_stream.py verify FILE    check a state, print nothing
 
 FILE may be "-" for the standard input.  Exit status: 0 the state is good, 1 it is refused, 2 it could not be read.
@@ -24,19 +24,21 @@ HEADER_SIZE = 32
 MAJOR = 1
 BYTE_ORDER = 0x01020304
 
-END, VM, PROGRAM, FDS, RAM, SCHEMA, SECTION, BULK, SUCCESSOR, DMA = range(10)
+END, VM, PROGRAM, FDS, RAM, SCHEMA, SECTION, BULK, SUCCESSOR, DMA, STORE, SUMS = range(12)
+PAGES = 12  # in a stream of its own
 QUESTION, DEVICES, ANSWER, FINDING = range(16, 20)
 TYPE_NAMES = {
     END: "END", VM: "VM", PROGRAM: "PROGRAM", FDS: "FDS", RAM: "RAM", SCHEMA: "SCHEMA", SECTION: "SECTION",
-    BULK: "BULK", SUCCESSOR: "SUCCESSOR", DMA: "DMA", QUESTION: "QUESTION", DEVICES: "DEVICES", ANSWER: "ANSWER",
+    BULK: "BULK", SUCCESSOR: "SUCCESSOR", DMA: "DMA", STORE: "STORE", SUMS: "SUMS", QUESTION: "QUESTION",
+    DEVICES: "DEVICES", ANSWER: "ANSWER",
     FINDING: "FINDING",
 }
 CHUNK_OPTIONAL = 1
 
 # How often a type may stand at its place in the order of chunks.
 ONE, MAYBE, ANY = "one", "maybe", "any"
-STATE_ORDER = [(VM, ONE), (PROGRAM, ONE), (SUCCESSOR, MAYBE), (FDS, ONE), (RAM, ONE), (DMA, MAYBE), (SCHEMA, ONE),
-               (SECTION, ANY), (BULK, ANY), (END, ONE)]
+STATE_ORDER = [(VM, ONE), (PROGRAM, ONE), (SUCCESSOR, MAYBE), (STORE, MAYBE), (FDS, ONE), (RAM, ONE), (DMA, MAYBE),
+               (SCHEMA, ONE), (SECTION, ANY), (BULK, ANY), (SUMS, MAYBE), (END, ONE)]
 QUESTION_ORDER = [(QUESTION, ONE), (VM, ONE), (FDS, ONE), (RAM, ONE), (DMA, MAYBE), (SCHEMA, ONE), (DEVICES, ONE),
                   (SECTION, ANY), (END, ONE)]
 QUESTION_SCHEMA_ONLY_ORDER = [(QUESTION, ONE), (END, ONE)]
@@ -66,6 +68,10 @@ ASSIGNED_FD_PREFIX = b"libcpr:vfio-device:"
 GROUP_FD_NAME = b"libcpr:vfio-group"
 IRQ_FD_PREFIXES = (b"libcpr:vfio-irq:", b"libcpr:vfio-unmask:")
 NO_STRUCT = 0xffffffff
+PIECE = 2 << 20  # of RAM in a file: what has a checksum, and what blocks are aligned to
+LAYOUT_AREA, LAYOUT_STREAM = 0, 1
+REGULAR_FILE = 0o100000
+MAX_STORED = (1 << 62) - 1
 
 BOOL, UINT, INT, FLOAT, BYTES, STRUCT, STRING, FD, TIME = range(1, 10)
 KIND_WIDTHS = {BOOL: (1,), UINT: (1, 2, 4, 8), INT: (1, 2, 4, 8), FLOAT: (4, 8), BYTES: (1,), STRUCT: (0,),
@@ -83,6 +89,7 @@ SMALLEST_TEXT = 5
 SMALLEST_LIMIT = 16
 SMALLEST_FD = SMALLEST_NAME + 40
 SMALLEST_BLOCK = SMALLEST_NAME + 16
+SMALLEST_STORED = SMALLEST_NAME + 64
 SMALLEST_CONTAINER = SMALLEST_NAME + 16
 SMALLEST_ASSIGNED = 2 * SMALLEST_NAME + 8
 SMALLEST_IRQ = 16
@@ -154,7 +161,11 @@ def read_header(data):
     return minor
 
 
-def check_chunk_type(chunk):
+def check_chunk_type(chunk, known):
+    if known is not None:
+        if chunk.type not in known or chunk.flags:
+            raise StreamError(chunk.offset, "unknown chunk type %d" % chunk.type)
+        return
     if chunk.flags & ~CHUNK_OPTIONAL:
         raise StreamError(chunk.offset, "unknown chunk flags 0x%x" % chunk.flags)
     if chunk.type in TYPE_NAMES:
@@ -167,8 +178,8 @@ def check_chunk_type(chunk):
         raise StreamError(chunk.offset, "the payload has %d bytes, more than %d" % (chunk.length, MAX_PAYLOAD))
 
 
-def read_chunk(data, offset):
-    """Read and check the framing of one chunk; return it and the offset of what follows."""
+def read_chunk(data, offset, known=None):
+    """Read and check the framing of one chunk; return it and the offset of what follows. `known`: the only types that may be."""
     if offset == len(data):
         raise StreamError(offset, "the stream has no END")
     if len(data) - offset < 16:
@@ -183,12 +194,12 @@ def read_chunk(data, offset):
     if any(data[payload_end:check_at]):
         raise StreamError(offset, "the padding is not zero")
     chunk = Chunk(kind, flags, offset, length, data[offset + 16:payload_end])
-    check_chunk_type(chunk)
+    check_chunk_type(chunk, known)
     return chunk, check_at + 8
 
 
 def read_frame(data):
-    """Check all the framing; return the minor version and all chunks, END and the skipped ones too."""
+    """Check all the framing; return the minor version, all chunks, END and the skipped ones too, and where END ends."""
     minor = read_header(data)
     chunks = []
     offset = HEADER_SIZE
@@ -196,9 +207,9 @@ def read_frame(data):
         chunk, offset = read_chunk(data, offset)
         chunks.append(chunk)
     read_end(chunks[-1], len(chunks) - 1)
-    if offset != len(data):
+    if offset != len(data) and not any(chunk.type == STORE for chunk in chunks):
         raise StreamError(offset, "%d bytes follow END" % (len(data) - offset))
-    return minor, chunks
+    return minor, chunks, offset
 
 
 def read_end(chunk, chunks_before):
@@ -389,24 +400,27 @@ def read_fds(chunk):
     return fds, keys
 
 
-def read_ram(chunk, fd_keys):
+def read_ram(chunk, fd_keys, store=None):
     p = Payload(chunk)
     blocks, names = [], set()
     for _ in range(p.number(SMALLEST_BLOCK)):
         name, size, backing, flags = p.name(), p.u64(), p.u32(), p.u32()
         if not 1 <= size < 1 << 63:
             p.fail("RAM block %r has size %d" % (name, size))
-        if backing > 3:
+        if backing > (3 if store is None else 4):
             p.fail("RAM block %r has unknown backing %d" % (name, backing))
         if flags & ~RAM_FLAGS:
             p.fail("RAM block %r has unknown flags 0x%x" % (name, flags))
         if name in names:
             p.fail("two RAM blocks %r" % name)
-        if (RAM_FD_PREFIX + name, 0) not in fd_keys:
+        if store is None and (RAM_FD_PREFIX + name, 0) not in fd_keys:
             p.fail("RAM block %r has no fd" % name)
         names.add(name)
         blocks.append({"name": to_text(name), "size": size, "backing": backing, "flags": flags})
     p.finish()
+    if store is not None:
+        if [(b["name"], b["size"]) for b in blocks] != [(b["name"], b["size"]) for b in store["blocks"]]:
+            p.fail("the blocks are not those of STORE")
     return blocks
 
 
@@ -492,6 +506,109 @@ class Assigned:
 
 def read_dma(chunks, fd_keys, ram):
     return Assigned(chunks[0], fd_keys, ram).read() if chunks else []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# RAM's contents (section 9)
+
+
+def pieces(size):
+    return (size + PIECE - 1) // PIECE
+
+
+def read_store(chunk):
+    p = Payload(chunk)
+    layout, blocks, names, area = p.u32(), [], set(), 0
+    if layout not in (LAYOUT_AREA, LAYOUT_STREAM):
+        p.fail("unknown layout %d" % layout)
+    for _ in range(p.number(SMALLEST_STORED)):
+        name, size, where, kind = p.name(), p.u64(), p.u32(), p.u32()
+        offset, device, inode, special, file_size, stamp = (p.u64() for _ in range(6))
+        if not 1 <= size <= MAX_STORED or where > 1 or name in names or area > MAX_STORED:
+            p.fail("block %r cannot be right" % name)
+        copied_here = where == 0 and layout == LAYOUT_AREA
+        if offset != (area if copied_here else 0):
+            p.fail("block %r has its contents at %d" % (name, offset))
+        if copied_here:
+            area += pieces(size) * PIECE
+        names.add(name)
+        blocks.append({"name": to_text(name), "size": size, "in_place": where == 1, "type": kind, "offset": offset,
+                       "device": device, "inode": inode, "special": special, "file_size": file_size,
+                       "stamp_ns": stamp - (1 << 64) if stamp >> 63 else stamp})
+    p.finish()
+    return {"layout": layout, "blocks": blocks}
+
+
+def has_sums(store, block):
+    return block["type"] != REGULAR_FILE if block["in_place"] else store["layout"] == LAYOUT_AREA
+
+
+def read_sums(chunks, store, end):
+    expected = sum(pieces(block["size"]) for block in store["blocks"] if has_sums(store, block))
+    if not chunks:
+        if expected:
+            raise StreamError(end, "there are no SUMS")
+        return []
+    p = Payload(chunks[0])
+    sums = [p.u64() for _ in range(p.number(8))]
+    p.finish()
+    if len(sums) != expected or not sums:
+        p.fail("%d sums, %d expected" % (len(sums), expected))
+    return sums
+
+
+def check_area(data, end, store, sums):
+    """What follows a state whose RAM is laid out behind it."""
+    copied = [block for block in store["blocks"] if not block["in_place"]]
+    base = (end + PIECE - 1) // PIECE * PIECE
+    if len(data) != (base + sum(pieces(block["size"]) * PIECE for block in copied) if copied else end):
+        raise StreamError(end, "the area of RAM has another size")
+    at = 0
+    for block in store["blocks"]:
+        for index in range(pieces(block["size"]) if has_sums(store, block) else 0):
+            start = base + block["offset"] + index * PIECE
+            piece = data[start:start + min(PIECE, block["size"] - index * PIECE)]
+            if not block["in_place"] and checksum(piece) != sums[at]:
+                raise StreamError(end, "block %r: wrong checksum at %d" % (block["name"], index * PIECE))
+            at += 1
+
+
+class Pages:
+    """The contents of the copied blocks, piece after piece."""
+
+    def __init__(self, store):
+        self.blocks = [block for block in store["blocks"] if not block["in_place"]]
+        self.current = self.at = 0
+
+    def add(self, chunk):
+        p = Payload(chunk)
+        name, start = to_text(p.name()), p.u64()
+        p.zeros_up_to_8()
+        while self.current < len(self.blocks) and self.blocks[self.current]["name"] != name:
+            self.current, self.at = self.current + 1, 0
+        if self.current == len(self.blocks) or start < self.at or not 1 <= p.left() <= MAX_BULK_DATA:
+            p.fail("block %r has no place for it" % name)
+        self.at = start + p.left()
+        if self.at > self.blocks[self.current]["size"]:
+            p.fail("block %r ends before" % name)
+
+
+def check_pages(data, end, store):
+    """The stream that follows a state, where that is the layout."""
+    rest, pages, count = data[end:], Pages(store), 0
+    try:
+        if bytes(rest[:HEADER_SIZE]) != bytes(data[:HEADER_SIZE]):
+            raise StreamError(0, "it does not begin like the state")
+        chunk, offset = read_chunk(rest, HEADER_SIZE, (PAGES, END))
+        while chunk.type != END:
+            pages.add(chunk)
+            count += 1
+            chunk, offset = read_chunk(rest, offset, (PAGES, END))
+        read_end(chunk, count)
+        if offset != len(rest):
+            raise StreamError(offset, "bytes follow its END")
+    except StreamError as fault:
+        raise StreamError(end, "the contents of RAM, %s" % fault) from None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -807,24 +924,33 @@ def schema_json(schema):
 def parse(data):
     """Check a state and return its JSON form; raise StreamError if it is refused."""
     data = memoryview(data)
-    minor, chunks = read_frame(data)
+    minor, chunks, end = read_frame(data)
     found = check_order(chunks, STATE_ORDER)
-    state = frame_json(data, minor, chunks)
+    if found[SUMS] and not found[STORE]:
+        raise StreamError(found[SUMS][0].offset, "SUMS without a STORE")
+    state = frame_json(data[:end], minor, chunks)
     state["vm"] = read_vm(found[VM][0])
     state["program"] = read_program(found[PROGRAM][0])
     state["successor"] = read_successor(found[SUCCESSOR][0]) if found[SUCCESSOR] else None
+    store = state["store"] = read_store(found[STORE][0]) if found[STORE] else None
     state["fds"], fd_keys = read_fds(found[FDS][0])
-    state["ram"] = read_ram(found[RAM][0], fd_keys)
+    state["ram"] = read_ram(found[RAM][0], fd_keys, store)
     state["containers"] = read_dma(found[DMA], fd_keys, state["ram"])
     schema = read_schema(found[SCHEMA][0])
     state.update(schema_json(schema))
     state["devices"], known = read_sections(found[SECTION], schema, fd_keys)
     state["bulk"] = read_bulk(found[BULK], known)
+    if store is not None:
+        sums = read_sums(found[SUMS], store, chunks[-1].offset)
+        if store["layout"] == LAYOUT_AREA:
+            check_area(data, end, store, sums)
+        else:
+            check_pages(data, end, store)
     return state
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Preflight (section 9)
+# Preflight (section 10)
 
 
 def read_question(chunk):
@@ -871,7 +997,7 @@ def check_trial_sections(devices_chunk, devices, known):
 def parse_question(data):
     """Check the question of a preflight and return it; one for the schema alone has just "question" and the frame."""
     data = memoryview(data)
-    minor, chunks = read_frame(data)
+    minor, chunks, _ = read_frame(data)
     first = next(chunk for chunk in chunks if not chunk.skipped)
     if first.type != QUESTION:
         raise StreamError(first.offset, "%s where QUESTION must be" % TYPE_NAMES[first.type])
@@ -922,7 +1048,7 @@ def read_finding(chunk):
 def parse_answer(data):
     """Check the answer of a preflight and return it."""
     data = memoryview(data)
-    minor, chunks = read_frame(data)
+    minor, chunks, _ = read_frame(data)
     found = check_order(chunks, ANSWER_ORDER)
     message = frame_json(data, minor, chunks)
     message["answer"] = read_answer(found[ANSWER][0])

@@ -522,8 +522,8 @@ class GoodState(Case):
         self.state = cpr.parse(self.data)
 
     def test_keys(self):
-        self.assertEqual(list(self.state), ["format", "size", "chunks", "vm", "program", "successor", "fds", "ram",
-                                            "containers", "structs", "types", "devices", "bulk"])
+        self.assertEqual(list(self.state), ["format", "size", "chunks", "vm", "program", "successor", "store", "fds",
+                                            "ram", "containers", "structs", "types", "devices", "bulk"])
         self.assertEqual(self.state["format"], {"major": 1, "minor": 0})
         self.assertEqual(self.state["size"], len(self.data))
 

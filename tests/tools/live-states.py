@@ -111,5 +111,33 @@ def a_program_is_asked_whether_it_would_load_a_state(accel):
         return lines[0]
 
 
-main(states_of_updates_are_read_alike, the_state_of_a_running_update_is_read,
+def states_of_reboot_mode_are_read_alike(accel):
+    with MiniVmm(accel, "--ram", "4M") as vm:
+        vm.wait_for_ticks()
+        path, stream = vm.directory + "/state", vm.directory + "/stream"
+        vm.monitor.command("migrate_set_parameter mode cpr-reboot")
+        claim(vm.monitor.ask(f"migrate exec:cat > {stream}; exit 9").startswith("Error"), "it is saved twice")
+        claim(vm.monitor.ask("migrate file:" + path) == "", "it isn't saved")
+        vm.monitor.send("quit")
+        vm.popen.wait()
+        vm.ended = True
+        tally, rng = Tally(), random.Random(2)
+        for name in (path, stream):
+            data = read(name)
+            good("verify", name)
+            same_json(data)
+            tally.add(name, data)
+            size = cpr.parse(data)["size"]
+            behind = size if name == stream else (size + cpr.PIECE - 1) // cpr.PIECE * cpr.PIECE  # what is in between means nothing
+            for at in rng.sample(range(size), 60) + rng.sample(range(behind, len(data)), 5):
+                tally.add(f"{name}, byte {at}", data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1:])
+            for end in rng.sample(range(size), 30) + [size, size + 1, len(data) - 1]:
+                tally.add(f"{name}, {end} bytes", data[:end])
+            tally.add(name + " and more", data + b"x")
+        accepted, text = tally.compare()
+        claim(len(accepted) == 2, f"{len(accepted)} are accepted")
+        return text
+
+
+main(states_of_updates_are_read_alike, states_of_reboot_mode_are_read_alike, the_state_of_a_running_update_is_read,
      a_program_is_asked_whether_it_would_load_a_state)

@@ -29,6 +29,7 @@ add_fd (State *state, const char *name, int index, int fd, CprFdIdentity identit
   entry->name = g_strdup (name);
   entry->index = index;
   entry->fd = fd;
+  entry->where = (uint32_t) fd;
   entry->identity = identity;
   entry->position = table->entries->len;
   g_ptr_array_add (table->entries, entry);

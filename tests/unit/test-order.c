@@ -28,12 +28,12 @@ restart (void)
 }
 
 /* A letter for each type; the END is put by itself. */
-static const char letters[] = "VPUFRSsbQDANM";
+static const char letters[] = "VPUFRSsbQDANMTC";
 static const uint32_t types[] = { CPR_CHUNK_VM,       CPR_CHUNK_PROGRAM, CPR_CHUNK_SUCCESSOR, CPR_CHUNK_FDS,
                                   CPR_CHUNK_RAM,      CPR_CHUNK_SCHEMA,  CPR_CHUNK_SECTION,   CPR_CHUNK_BULK,
                                   CPR_CHUNK_QUESTION, CPR_CHUNK_DEVICES, CPR_CHUNK_ANSWER,    CPR_CHUNK_FINDING,
-                                  CPR_CHUNK_DMA };
-#define RIGHT_ORDER "^(VPU?FRM?Ss*b*|QVFRM?SDs*|Q|ASN*)$"
+                                  CPR_CHUNK_DMA,      CPR_CHUNK_STORE,   CPR_CHUNK_SUMS };
+#define RIGHT_ORDER "^(VPU?FRM?Ss*b*|VPU?TFRM?Ss*b*C?|QVFRM?SDs*|Q|ASN*)$"
 
 static void
 write_sequence (const char *sequence)
@@ -68,8 +68,8 @@ try_sequence (const char *sequence)
   n_wrong += !right;
 }
 
-static const char *const right_sequences[] = { "VPUFRSssbb", "VPFRSsb", "VPFRS",  "VPFRSb", "QVFRSDss",
-                                               "QVFRSD",     "Q",       "ASNNNN", "AS" };
+static const char *const right_sequences[] = { "VPUFRSssbb", "VPFRSsb", "VPFRS", "VPFRSb",    "QVFRSDss", "QVFRSD",
+                                               "Q",          "ASNNNN",  "AS",    "VPTFRSsbC", "VPUTFRS" };
 
 START_TEST (the_kind_of_a_stream_is_that_of_its_first_chunk)
 {
@@ -133,7 +133,7 @@ START_TEST (types_of_the_table_must_not_be_marked_optional)
 {
   for (uint32_t type = 0; type < 64; type++)
     {
-      bool known = type <= CPR_CHUNK_DMA || (type >= CPR_CHUNK_QUESTION && type <= CPR_CHUNK_FINDING);
+      bool known = type <= CPR_CHUNK_SUMS || (type >= CPR_CHUNK_QUESTION && type <= CPR_CHUNK_FINDING);
       g_autofree char *reason = g_strdup_printf ("unknown chunk of type %u, flags 0x1, at offset 32", type);
 
       restart ();
@@ -155,7 +155,7 @@ END_TEST
 
 START_TEST (unknown_mandatory_chunks_are_refused_wherever_they_stand)
 {
-  static const uint32_t unknown[] = { 10, 15, 20, 77, UINT32_MAX };
+  static const uint32_t unknown[] = { CPR_CHUNK_PAGES, 15, 20, 77, UINT32_MAX };
 
   for (size_t i = 0; i < G_N_ELEMENTS (unknown); i++)
     for (int place = 0; place < 2; place++)

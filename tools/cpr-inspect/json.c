@@ -204,6 +204,44 @@ put_successor (Json *json, const CprSuccessor *successor)
 }
 
 static void
+put_stored (Json *json, const CprRamStored *stored)
+{
+  begin (json, '{');
+  put_text (json, "name", stored->name);
+  put_uint (json, "size", stored->size);
+  put_key (json, "in_place");
+  put_raw (json, stored->in_place ? "true" : "false");
+  put_uint (json, "type", stored->file.type);
+  put_uint (json, "offset", stored->offset);
+  put_uint (json, "device", stored->file.device);
+  put_uint (json, "inode", stored->file.inode);
+  put_uint (json, "special", stored->file.special);
+  put_uint (json, "file_size", stored->file.size);
+  put_key (json, "stamp_ns");
+  put_separator (json);
+  fprintf (json->out, "%" PRId64, stored->file.stamp_ns);
+  end (json, '}');
+}
+
+static void
+put_store (Json *json, const CprRamStore *store)
+{
+  put_key (json, "store");
+  if (store == NULL)
+    {
+      put_raw (json, "null");
+      return;
+    }
+  begin (json, '{');
+  put_uint (json, "layout", store->layout);
+  begin_member (json, "blocks", '[');
+  for (guint i = 0; i < store->blocks->len; i++)
+    put_stored (json, store->blocks->pdata[i]);
+  end (json, ']');
+  end (json, '}');
+}
+
+static void
 put_fds (Json *json, const CprFdTable *fds)
 {
   begin_member (json, "fds", '[');
@@ -509,6 +547,7 @@ inspect_show_json (const InspectState *state)
   put_vm (&json, manifest);
   put_program (&json, &manifest->program);
   put_successor (&json, &manifest->successor);
+  put_store (&json, manifest->store);
   put_fds (&json, &manifest->fds);
   put_ram (&json, &manifest->ram);
   put_containers (&json, &manifest->vfio, &manifest->ram);

@@ -135,6 +135,26 @@ show_ram (const CprRamTable *ram)
 }
 
 static void
+show_store (const CprRamStore *store)
+{
+  if (store == NULL)
+    return;
+  printf ("contents of RAM: %s\n",
+          store->layout == CPR_RAM_LAYOUT_AREA ? "laid out behind the state" : "a stream behind the state");
+  for (guint i = 0; i < store->blocks->len; i++)
+    {
+      const CprRamStored *stored = store->blocks->pdata[i];
+      g_autofree char *name = inspect_text_escape (stored->name, strlen (stored->name));
+
+      if (stored->in_place)
+        printf ("  %s: in place, in inode %" PRIu64 " of device %u:%u\n", name, stored->file.inode,
+                major (stored->file.device), minor (stored->file.device));
+      else
+        printf ("  %s: copied\n", name);
+    }
+}
+
+static void
 show_assigned (const CprVfioDevice *device)
 {
   g_autofree char *name = inspect_text_escape (device->name, strlen (device->name));
@@ -206,6 +226,7 @@ inspect_show_tree (const InspectState *state)
   show_successor (&manifest->successor);
   show_fds (&manifest->fds);
   show_ram (&manifest->ram);
+  show_store (manifest->store);
   show_containers (&manifest->vfio);
   inspect_show_schema (&manifest->schema);
   printf ("devices: %u\n", state->devices->len);

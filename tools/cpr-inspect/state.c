@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,6 +51,46 @@ is_file (int fd)
   return fstat (fd, &st) == 0 && S_ISREG (st.st_mode) && lseek (fd, 0, SEEK_CUR) == 0;
 }
 
+/* In reboot mode something follows the stream's end. Where that is what the reader complains of, only the stream is read. */
+static bool
+reopen_shorter (InspectState *state)
+{
+  CprReader *reader = &state->reader;
+  guint n = reader->chunks != NULL ? reader->chunks->len : 0;
+  bool has_store = false;
+  uint64_t end = reader->at;
+
+  for (guint i = 0; i < n; i++)
+    has_store = has_store || g_array_index (reader->chunks, CprChunk, i).type == CPR_CHUNK_STORE;
+  if (!has_store || g_array_index (reader->chunks, CprChunk, n - 1).type != CPR_CHUNK_END || end >= reader->len ||
+      end <= g_array_index (reader->chunks, CprChunk, n - 1).offset)
+    return false;
+  state->size = reader->len;
+  if (state->data == NULL)
+    {
+      state->data = g_byte_array_new ();
+      g_byte_array_set_size (state->data, (guint) end);
+      if (!cpr_fd_read_at (state->fd, state->data->data, end, 0))
+        return false;
+    }
+  cpr_reader_clear (reader);
+  return cpr_reader_open (reader, state->data->data, end, NULL);
+}
+
+static bool
+open_data (InspectState *state, GError **error)
+{
+  GError *reason = NULL;
+
+  if (cpr_reader_open (&state->reader, state->data->data, state->data->len, &reason) || reopen_shorter (state))
+    {
+      g_clear_error (&reason);
+      return true;
+    }
+  g_propagate_error (error, reason);
+  return false;
+}
+
 static bool
 open_input (InspectState *state, GError **error)
 {
@@ -60,10 +101,19 @@ open_input (InspectState *state, GError **error)
   if (state->fd < 0)
     return cpr_throw (error, CPR_ERROR_SYSTEM, "%s", g_strerror (errno));
   if (is_file (state->fd))
-    return cpr_reader_open_fd (&state->reader, state->fd, error);
+    {
+      GError *reason = NULL;
+
+      if (cpr_reader_open_fd (&state->reader, state->fd, &reason) || reopen_shorter (state))
+        {
+          g_clear_error (&reason);
+          return true;
+        }
+      g_propagate_error (error, reason);
+      return false;
+    }
   state->data = g_byte_array_new ();
-  return read_all (state->fd, state->data, error) &&
-         cpr_reader_open (&state->reader, state->data->data, state->data->len, error);
+  return read_all (state->fd, state->data, error) && open_data (state, error);
 }
 
 /* Reads all bulk data, which the reader hasn't verified, of the chunks that it has seen. */
@@ -140,13 +190,114 @@ collect_devices (InspectState *state)
     }
 }
 
+/* ---- What follows the stream in reboot mode. */
+
+/* An fd at the end of the stream, which is the caller's. */
+static int
+open_rest (const InspectState *state)
+{
+  int fd;
+
+  if (is_file (state->fd))
+    {
+      fd = fcntl (state->fd, F_DUPFD_CLOEXEC, 3);
+      lseek (fd, (off_t) state->reader.len, SEEK_SET);
+      return fd;
+    }
+  fd = cpr_memfd_new ("rest", 0);
+  if (fd >= 0 && (!cpr_fd_write_all (fd, state->data->data + state->reader.len, state->data->len - state->reader.len) ||
+                  lseek (fd, 0, SEEK_SET) < 0))
+    cpr_fd_clear (&fd);
+  return fd;
+}
+
+static bool
+check_pages (InspectState *state, GError **error)
+{
+  int fd = open_rest (state);
+  uint8_t byte;
+  size_t got = 0;
+  bool ok =
+      fd >= 0 ? cpr_ram_store_receive (state->manifest.store, fd, error) : cpr_throw_errno (error, errno, "reading");
+
+  if (ok && cpr_fd_read_all (fd, &byte, 1, &got) && got > 0)
+    ok = cpr_throw (error, CPR_ERROR_CORRUPT, "bytes follow the end of RAM's contents");
+  cpr_fd_clear (&fd);
+  return ok;
+}
+
+static bool
+check_sums (const CprRamStore *store, const uint8_t *area, GError **error)
+{
+  for (guint i = 0; i < store->blocks->len; i++)
+    {
+      const CprRamStored *stored = store->blocks->pdata[i];
+      g_autofree uint64_t *sums = g_new (uint64_t, stored->n_sums + 1);
+      const CprRamImage image = {
+        .name = stored->name, .vaddr = (uint8_t *) area + stored->offset, .size = stored->size, .fd = -1, .sums = sums
+      };
+
+      if (stored->in_place || stored->n_sums == 0)
+        continue;
+      if (!cpr_ram_sum (&image, 1, NULL, error))
+        return false;
+      for (uint64_t piece = 0; piece < stored->n_sums; piece++)
+        if (sums[piece] != store->sums[stored->first_sum + piece])
+          return cpr_throw (error, CPR_ERROR_CORRUPT,
+                            "RAM block '%s': the checksum of its contents at offset %" G_GUINT64_FORMAT " is wrong",
+                            stored->name, piece * CPR_RAM_PIECE);
+    }
+  return true;
+}
+
+static bool
+check_area (InspectState *state, GError **error)
+{
+  const CprRamStore *store = state->manifest.store;
+  uint64_t base = (state->reader.len + CPR_RAM_AREA_ALIGN - 1) / CPR_RAM_AREA_ALIGN * CPR_RAM_AREA_ALIGN;
+  uint64_t size = state->size != 0 ? state->size : state->reader.len;
+  void *mapped;
+  bool ok;
+
+  if (size != (store->area > 0 ? base + store->area : state->reader.len))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "the area of RAM has another size");
+  if (store->area == 0)
+    return true;
+  if (!is_file (state->fd))
+    return check_sums (store, state->data->data + base, error);
+  mapped = mmap (NULL, store->area, PROT_READ, MAP_PRIVATE, state->fd, (off_t) base);
+  if (mapped == MAP_FAILED)
+    return cpr_throw_errno (error, errno, "mapping the area of RAM");
+  ok = check_sums (store, mapped, error);
+  munmap (mapped, store->area);
+  return ok;
+}
+
+static bool
+check_rest (InspectState *state, GError **error)
+{
+  if (state->manifest.store == NULL)
+    return true;
+  if (!cpr_manifest_read_sums (&state->manifest, &state->reader, error))
+    {
+      const CprChunk *end = &g_array_index (state->reader.chunks, CprChunk, state->reader.chunks->len - 1);
+
+      if (state->reader.next >= state->reader.chunks->len - 1 &&
+          g_array_index (state->reader.chunks, CprChunk, state->reader.next - 1).type != CPR_CHUNK_SUMS)
+        state->reader.at = end->offset; /* what stands where they should */
+      return false;
+    }
+  state->reader.at = state->reader.len;
+  return state->manifest.store->layout == CPR_RAM_LAYOUT_AREA ? check_area (state, error) : check_pages (state, error);
+}
+
 static bool
 read_state (InspectState *state, GError **error)
 {
   CprCodec codec = cpr_fd_table_get_codec (&state->manifest.fds);
 
   if (!read_frame (state, error) || !cpr_manifest_read (&state->manifest, &state->reader, error) ||
-      !cpr_sections_verify (&state->manifest.schema, &state->reader, &codec, error))
+      !cpr_sections_verify (&state->manifest.schema, &state->reader, &codec, error) || !check_rest (state, error))
     return false;
   collect_devices (state);
   return true;

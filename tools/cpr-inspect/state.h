@@ -27,6 +27,7 @@ typedef struct
   int fd;
   GByteArray *data; /* of what can't be read twice; else NULL */
   CprReader reader;
+  uint64_t size; /* of the file, with what follows the stream in reboot mode */
   CprManifest manifest;
   GArray *devices; /* InspectDevice, in the order of the stream */
 } InspectState;

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "pipe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "error.h"
+
+/* Its signals are as they were before main() blocked some. */
+static int
+spawn (pid_t *pid, const char *command, int theirs, int as)
+{
+  const char *const argv[] = { "sh", "-c", command, NULL };
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  sigset_t none;
+
+  sigemptyset (&none);
+  posix_spawn_file_actions_init (&actions);
+  posix_spawn_file_actions_adddup2 (&actions, theirs, as);
+  posix_spawnattr_init (&attributes);
+  posix_spawnattr_setsigmask (&attributes, &none);
+  posix_spawnattr_setflags (&attributes, POSIX_SPAWN_SETSIGMASK);
+  int errnum = posix_spawn (pid, "/bin/sh", &actions, &attributes, (char *const *) argv, environ);
+  posix_spawnattr_destroy (&attributes);
+  posix_spawn_file_actions_destroy (&actions);
+  return errnum;
+}
+
+bool
+pipe_open (Pipe *pipe, const char *command, bool writes, GError **error)
+{
+  int ends[2];
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return throw_errno (error, "'%s': pipe2", command);
+  int ours = ends[writes], theirs = ends[!writes];
+  errno = spawn (&pipe->pid, command, theirs, writes ? STDIN_FILENO : STDOUT_FILENO);
+  close (theirs);
+  if (!errno)
+    {
+      pipe->fd = ours;
+      return true;
+    }
+  throw_errno (error, "'%s'", command);
+  close (ours);
+  pipe->pid = 0;
+  return false;
+}
+
+bool
+pipe_close (Pipe *pipe, GError **error)
+{
+  int status = 0;
+  if (!pipe->pid)
+    return true;
+  if (pipe->fd >= 0)
+    close (pipe->fd);
+  while (waitpid (pipe->pid, &status, 0) < 0 && errno == EINTR)
+    ;
+  *pipe = (Pipe){ 0, -1 };
+  if (WIFSIGNALED (status))
+    return throw_error (error, "the command was ended by signal %d", WTERMSIG (status));
+  return status == 0 || throw_error (error, "the command ended with status %d", WEXITSTATUS (status));
+}
