@@ -230,22 +230,20 @@ def its_death_after_the_offer_leaves_the_guest_to_the_new_program(accel):
 # ---- The new program fails ----
 
 def fail_at_each_step(accel, how, words, *options, ends=True):
-    pauses = []
     with MiniVmm(accel, "--guest", "memcheck", *options) as vm:
         vm.wait_for_ticks()
         for step in STEPS:
             successor = Successor(vm, "--fail-at", step, "--fail-by", how)
             expect_failure(vm, successor, *words)
-            vm.monitor.command("gap_reset")
             if ends or step in ("load", "start"):
                 claim(successor.wait() != 0, "the new program ended as if all were well")
             successor.kill()
-        # And then it works.
+        if options:
+            return  # a deadline that is meant to pass may pass for a good program, too
         before = vm.wait_for_ticks()
         transfer(vm, Successor(vm))
         guest = vm.wait_for_ticks(before.ticks)
         claim(guest.errors == 0 and not guest.doubled, f"{guest}")
-    return pauses or None
 
 
 def an_error_leaves_the_guest_where_it_is(accel):
@@ -275,7 +273,9 @@ def a_hanging_program_loses_the_guest(accel):
 def a_slow_program_is_too_slow_for_a_pause_budget(accel):
     with MiniVmm(accel, "--pause-budget", "1000") as vm:
         vm.wait_for_ticks()
-        expect_failure(vm, Successor(vm, "--fail-at", "start", "--fail-by", "slow"), "pause budget of 1000 ms")
+        successor = Successor(vm, "--fail-at", "start", "--fail-by", "slow")
+        expect_failure(vm, successor, "pause budget of 1000 ms")
+        claim(successor.wait() == 1, "the new program goes on")
 
 
 def a_transfer_can_be_cancelled(accel):
