@@ -69,4 +69,11 @@ void cpr_session_finish_vfio (CprSession *session);
 /* Calls the VMM's stop callback. */
 bool cpr_session_call_stop (CprSession *session, GError **error);
 
+/* Where RAM's contents are, while a state of reboot mode is being taken up: then everything is made anew. Else NULL. */
+static inline CprRamStore *
+cpr_session_get_store (const CprSession *session)
+{
+  return session->incoming != NULL ? session->incoming->manifest.store : NULL;
+}
+
 #endif

@@ -181,8 +181,8 @@ restore_ram (CprSession *session, const char *name, size_t size, const CprRamOpt
 
   if (obstacle != NULL && !cpr_blockers_permit (session->blockers, modes, obstacle, error))
     return NULL;
-  block = cpr_ram_table_restore (&session->ram, &session->fds, session->incoming->manifest.store, name, size, options,
-                                 error);
+  block =
+      cpr_ram_table_restore (&session->ram, &session->fds, cpr_session_get_store (session), name, size, options, error);
   if (block != NULL && block->copy_of != NULL)
     {
       g_free (obstacle);
@@ -210,7 +210,7 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
     return NULL;
   if (options != NULL)
     memcpy (&own, options, sizeof own);
-  if (session->state == CPR_SESSION_STATE_INCOMING && session->incoming->manifest.store != NULL)
+  if (session->state == CPR_SESSION_STATE_INCOMING && cpr_session_get_store (session) != NULL)
     return restore_ram (session, name, size, &own, error);
   if (session->state == CPR_SESSION_STATE_INCOMING)
     return cpr_ram_table_take (&session->ram, name, size, &own, error);

@@ -36,7 +36,7 @@ check_call (const CprVfioContainer *container, CprCall call, GError **error)
 static bool
 takes_over (const CprSession *session)
 {
-  return session->state == CPR_SESSION_STATE_INCOMING && session->incoming->manifest.store == NULL;
+  return session->state == CPR_SESSION_STATE_INCOMING && cpr_session_get_store (session) == NULL;
 }
 
 /* After what may have changed it. False with an error if the obstacle isn't permitted; then the caller undoes what brought it. */
@@ -409,7 +409,7 @@ cpr_session_attach_vfio (CprSession *session, GError **error)
   bool close_irqs = session->config.unclaimed_fds == CPR_UNCLAIMED_CLOSE;
   guint lost = 0;
 
-  if (session->incoming->manifest.store != NULL) /* they were made anew */
+  if (cpr_session_get_store (session) != NULL) /* they were made anew */
     return true;
   if (!cpr_vfio_table_check_claims (&session->vfio, close_irqs, error) ||
       !cpr_vfio_table_reattach (&session->vfio, is_way_back ? &lost : NULL, error))
