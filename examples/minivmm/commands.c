@@ -289,7 +289,8 @@ static const Command commands[] = {
   { "migrate_set_capability", "x-ignore-shared on | off", "cpr-reboot: RAM that is in a file stays there",
     set_capability },
   { "migrate", "[-d] [URI]",
-    "update: cpr-exec: by default to this very program; cpr-transfer: to the one at URI; cpr-reboot: save to file:PATH or "
+    "update: cpr-exec: by default to this very program; cpr-transfer: to the one at URI; cpr-reboot: save to file:PATH "
+    "or "
     "exec:COMMAND",
     migrate },
   { "migrate_check", "", "ask whether an update would work, with the guest running", migrate_check },

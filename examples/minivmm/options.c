@@ -19,7 +19,6 @@ static const char help_text[] =
     "  --device CARD           a card, watchdog or crashlog, if this build has it; may be repeated\n"
     "  --disk PATH             an image file, locked for this VM\n"
     "  --monitor PATH          a Unix socket\n"
-    "  --incoming URI          wait for the VM of another minivmm: unix:PATH, or unix-fd:N for a socket that is there\n"
     "  --stay PATH             don't end when another one has taken the VM over, but serve a monitor there\n"
     "  --name NAME             the VM's name (minivmm)\n"
     "  --verify-ram            hash all of RAM before and after an update; makes the pause long\n"
@@ -32,7 +31,9 @@ static const char help_text[] =
     "  --fail-by HOW           in which way: error (default), segv, abort, exit, kill, stop, halt, hang, child, slow\n"
     "  --deadline MS           how long the new program of an update may take (5000)\n"
     "  --pause-budget MS       how long the guest may stand still in an update; then it is undone (0: for ever)\n"
-    "  --incoming WHERE        take up a saved guest, once: file:PATH, or exec:COMMAND, which prints it\n"
+    "  --incoming URI          wait for the VM of another minivmm: unix:PATH, or unix-fd:N for a socket that is there; "
+    "or\n"
+    "                          take up a saved guest, once: file:PATH, or exec:COMMAND, which prints it\n"
     "  --incoming-map          map its RAM from that file instead of reading it\n"
     "  --help                  show this\n";
 
@@ -155,9 +156,6 @@ parse_option (Options *options, int letter, const char *value, GError **error)
     case 'm':
       options->monitor = value;
       return true;
-    case 'I':
-      options->incoming = value;
-      return true;
     case 'S':
       options->stay = value;
       return true;
@@ -211,7 +209,6 @@ options_parse (Options *options, int argc, char **argv, GError **error)
     { "serial", required_argument, NULL, 's' },
     { "monitor", required_argument, NULL, 'm' },
     { "name", required_argument, NULL, 'n' },
-    { "incoming", required_argument, NULL, 'I' },
     { "stay", required_argument, NULL, 'S' },
     { "verify-ram", no_argument, NULL, 'v' },
     { "disk", required_argument, NULL, 'i' },

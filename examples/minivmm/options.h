@@ -31,8 +31,7 @@ typedef struct
   const char *cards[MINIVMM_CARDS_MAX];
   const char *disk;
   const char *monitor;
-  const char *incoming; /* where a VM comes from in transfer mode */
-  const char *stay;     /* after a transfer: another monitor's path; NULL: end */
+  const char *stay; /* after a transfer: another monitor's path; NULL: end */
   bool verify_ram;
   bool guardian;
   bool preflight;
@@ -42,7 +41,7 @@ typedef struct
   const char *fail_by;
   unsigned deadline_ms;     /* 0: the library's */
   unsigned pause_budget_ms; /* 0: none */
-  const char *incoming;     /* NULL: a fresh VM */
+  const char *incoming;     /* where a VM comes from; NULL: a fresh one */
   bool incoming_map;
 } Options;
 

@@ -24,8 +24,6 @@ struct _Update
   uint64_t notifier;
   unsigned events; /* of the last update, as far as this process was told: a bit each */
 
-  CprMode mode;
-
   uint32_t command_len; /* 0: this program again, with its own arguments */
   uint8_t command[COMMAND_MAX];
 };

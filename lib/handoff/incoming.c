@@ -296,8 +296,6 @@ cpr_incoming_free (CprIncoming *incoming)
   cpr_fd_clear (&incoming->release_fd);
   cpr_reader_clear (&incoming->reader);
   cpr_fd_clear (&incoming->state_fd);
-  if (incoming->carrier->clear != NULL)
-    incoming->carrier->clear (incoming);
   g_free (incoming);
 }
 

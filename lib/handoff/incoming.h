@@ -11,7 +11,7 @@
 struct _CprIncoming
 {
   const CprCarrierType *carrier;
-  void *transport; /* the carrier's */
+  void *transport; /* the carrier's own */
   int state_fd;
   CprReader reader;
   CprManifest manifest; /* its tables move into the session */
@@ -20,7 +20,6 @@ struct _CprIncoming
   CprFdEntry state_entry; /* state_fd as it was when it was verified */
   unsigned attempt;       /* 1: the way there; above: the way back */
   CprFatal *fatal;        /* while a fatal signal leads back to the old program */
-  void *transport;        /* the carrier's own */
 };
 
 /* Finds out whether this process was handed a state: *incoming is NULL if not. A state that isn't for this
