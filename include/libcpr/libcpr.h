@@ -35,5 +35,6 @@
 #include <libcpr/update.h>
 #include <libcpr/event.h>
 #include <libcpr/preflight.h>
+#include <libcpr/vfio.h>
 
 #endif
