@@ -129,7 +129,7 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
  * Unmaps a RAM block and gives its memory back, unless the backing is an fd of the VMM's or a file. Shortly after an update it
  * waits until the old address space is torn down.
  *
- * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_EXISTS (parts of it are mapped for DMA, see cpr_dma_unmap()), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, ACTIVE, LOST.
  *

@@ -265,7 +265,7 @@ CPR_API CprVfioDevice *cpr_vfio_device_new (CprVfioContainer *container,
  * Closes a device, its eventfds, and its group with the last device of it. Take its fd out of the KVM VFIO device and unmap its regions
  * before. State that cpr_vfio_pci_add() added is removed.
  *
- * Errors: %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_EXISTS (it is the last device of a type1 container that has mappings, which would be lost), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, ACTIVE.
  *
@@ -605,8 +605,8 @@ typedef struct
  * @error: where an error goes, or %NULL
  *
  * Adds a device of the type cpr_vfio_pci_get_type() to the session that carries the emulated bits of the configuration space. In
- * cpr_session_load() they are put into @config of @options, other bits of it stay; and what the device is, its regions' sizes, offsets and
- * flags and the compared bits of its configuration space, is compared with what it was, before anything is applied to a device that is
+ * cpr_session_load() they are put into @config of @options, other bits of it stay; and what the device is, its regions' sizes and offsets and
+ * the compared bits of its configuration space, is compared with what it was, before anything is applied to a device that is
  * loaded later. It is removed by cpr_vfio_device_remove().
  *
  * Errors: %CPR_ERROR_INVALID, %CPR_ERROR_EXISTS, %CPR_ERROR_SYSTEM (the device can't be read), %CPR_ERROR_STATE. In cpr_session_load():

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,6 +25,12 @@ static int
 sys_fcntl (int fd, int command, long argument)
 {
   return fcntl (fd, command, argument);
+}
+
+static int
+sys_ioctl (int fd, unsigned long request, void *argument)
+{
+  return ioctl (fd, request, argument);
 }
 
 static int
@@ -161,9 +168,11 @@ const CprSys cpr_sys_kernel = {
   .fstat = sys_fstat,
   .faccessat = faccessat,
   .chdir = chdir,
+  .readlink = readlink,
   .getdents64 = sys_getdents64,
   .getsockopt = sys_getsockopt,
   .fcntl = sys_fcntl,
+  .ioctl = sys_ioctl,
   .mmap = mmap,
   .munmap = munmap,
   .madvise = madvise,

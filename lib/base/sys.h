@@ -42,10 +42,12 @@ typedef struct
   int (*fstat) (int fd, struct stat *st);
   int (*faccessat) (int folder, const char *path, int mode, int flags);
   int (*chdir) (const char *path);
+  ssize_t (*readlink) (const char *path, char *target, size_t size);
   ssize_t (*getdents64) (int fd, void *buffer, size_t size);
   int (*getsockopt) (int fd, int level, int option, void *value, socklen_t *len);
   int (*poll) (struct pollfd *fds, nfds_t n, int timeout_ms);
   int (*fcntl) (int fd, int command, long argument);
+  int (*ioctl) (int fd, unsigned long request, void *argument);
   void *(*mmap) (void *address, size_t size, int protection, int flags, int fd, off_t offset);
   int (*munmap) (void *address, size_t size);
   int (*madvise) (void *address, size_t size, int advice);

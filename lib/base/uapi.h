@@ -2,7 +2,11 @@
 #ifndef CPR_BASE_UAPI_H
 #define CPR_BASE_UAPI_H
 
-/* The few numbers of the kernel's ABI that the headers of Linux 6.1 or of glibc 2.36 don't have yet. */
+/* What the headers of Linux 6.1 or of glibc 2.36 don't have yet of the kernel's ABI. */
+
+#include <stdint.h>
+
+#include <linux/ioctl.h>
 
 #ifndef MFD_NOEXEC_SEAL
 #  define MFD_NOEXEC_SEAL 0x0008U /* memfd_create, Linux 6.3 */
@@ -19,5 +23,84 @@
 #ifndef MLOCK_ONFAULT
 #  define MLOCK_ONFAULT 0x01 /* mlock2, Linux 4.4 */
 #endif
+
+/* VFIO devices without groups: linux/vfio.h, Linux 6.6. The names are ours, so that newer headers don't clash. */
+#define CPR_UAPI_VFIO_BIND_IOMMUFD   _IO (';', 118)
+#define CPR_UAPI_VFIO_ATTACH_IOMMUFD _IO (';', 119)
+
+typedef struct
+{
+  uint32_t argsz;
+  uint32_t flags;
+  int32_t iommufd;
+  uint32_t out_device;
+} CprUapiVfioBind;
+
+typedef struct
+{
+  uint32_t argsz;
+  uint32_t flags;
+  uint32_t page_table; /* an IOAS, or a page table of it */
+} CprUapiVfioAttach;
+
+/* linux/iommufd.h, Linux 6.2; MAP_FILE and CHANGE_PROCESS Linux 6.14. */
+#define CPR_UAPI_IOMMU_DESTROY       _IO (';', 0x80)
+#define CPR_UAPI_IOAS_ALLOC          _IO (';', 0x81)
+#define CPR_UAPI_IOAS_MAP            _IO (';', 0x85)
+#define CPR_UAPI_IOAS_UNMAP          _IO (';', 0x86)
+#define CPR_UAPI_IOAS_MAP_FILE       _IO (';', 0x8f)
+#define CPR_UAPI_IOAS_CHANGE_PROCESS _IO (';', 0x92)
+#define CPR_UAPI_IOAS_MAP_FIXED_IOVA (1u << 0)
+#define CPR_UAPI_IOAS_MAP_WRITEABLE  (1u << 1)
+#define CPR_UAPI_IOAS_MAP_READABLE   (1u << 2)
+
+typedef struct
+{
+  uint32_t size;
+  uint32_t id;
+} CprUapiIommuDestroy;
+
+typedef struct
+{
+  uint32_t size;
+  uint32_t flags;
+  uint32_t out_ioas;
+} CprUapiIoasAlloc;
+
+typedef struct
+{
+  uint32_t size;
+  uint32_t flags;
+  uint32_t ioas;
+  uint32_t reserved;
+  uint64_t vaddr;
+  uint64_t len;
+  uint64_t iova;
+} CprUapiIoasMap;
+
+typedef struct
+{
+  uint32_t size;
+  uint32_t flags;
+  uint32_t ioas;
+  int32_t fd;
+  uint64_t start;
+  uint64_t len;
+  uint64_t iova;
+} CprUapiIoasMapFile;
+
+typedef struct
+{
+  uint32_t size;
+  uint32_t ioas;
+  uint64_t iova;
+  uint64_t len;
+} CprUapiIoasUnmap;
+
+typedef struct
+{
+  uint32_t size;
+  uint32_t reserved;
+} CprUapiIoasChangeProcess;
 
 #endif

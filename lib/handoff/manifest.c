@@ -68,6 +68,16 @@ cpr_manifest_write_tables (const CprFdTable *fds, const CprRamTable *ram, CprWri
   cpr_writer_end_chunk (writer);
 }
 
+void
+cpr_manifest_write_vfio (const CprVfioTable *vfio, const CprRamTable *ram, CprWriter *writer)
+{
+  if (vfio->containers->len == 0)
+    return;
+  cpr_writer_begin_chunk (writer, CPR_CHUNK_DMA, 0);
+  cpr_vfio_table_write (vfio, ram, writer);
+  cpr_writer_end_chunk (writer);
+}
+
 static bool
 read_vm (CprManifest *manifest, CprCursor *cursor, GError **error)
 {
@@ -123,6 +133,8 @@ read_chunk (CprManifest *manifest, CprChunk *chunk, GError **error)
       return cpr_fd_table_read (&manifest->fds, &chunk->payload, error);
     case CPR_CHUNK_RAM: /* it looks up its fds: the order of chunks is part of the format */
       return cpr_ram_table_read (&manifest->ram, &manifest->fds, &chunk->payload, error);
+    case CPR_CHUNK_DMA:
+      return cpr_vfio_table_read (&manifest->vfio, &manifest->fds, &manifest->ram, &chunk->payload, error);
     case CPR_CHUNK_SCHEMA:
       return cpr_schema_read (&manifest->schema, &chunk->payload, error);
     default:
@@ -136,6 +148,7 @@ cpr_manifest_init (CprManifest *manifest)
   *manifest = (CprManifest){ .program.exe_fd = -1 };
   cpr_fd_table_init (&manifest->fds);
   cpr_ram_table_init (&manifest->ram);
+  cpr_vfio_table_init (&manifest->vfio);
 }
 
 bool
@@ -174,6 +187,7 @@ cpr_manifest_clear (CprManifest *manifest)
   cpr_program_clear (&manifest->program);
   g_clear_pointer (&manifest->successor.build_id, g_free);
   cpr_schema_clear (&manifest->schema);
+  cpr_vfio_table_clear (&manifest->vfio);
   cpr_ram_table_clear (&manifest->ram);
   cpr_fd_table_clear (&manifest->fds);
 }

@@ -6,6 +6,7 @@
 #include "registry/device.h"
 #include "registry/fd-table.h"
 #include "registry/ram.h"
+#include "registry/vfio-table.h"
 
 #define CPR_BOOT_ID_SIZE 36 /* a UUID as text, of /proc/sys/kernel/random/boot_id */
 
@@ -36,6 +37,7 @@ typedef struct
   CprSuccessor successor; /* build_id NULL: nobody was asked */
   CprFdTable fds;
   CprRamTable ram;
+  CprVfioTable vfio;
   CprSchema schema;
 } CprManifest;
 
@@ -43,6 +45,8 @@ typedef struct
 void cpr_manifest_write_vm (const CprManifest *head, CprWriter *writer);
 void cpr_manifest_write_program (const CprProgram *program, const CprSuccessor *successor, CprWriter *writer);
 void cpr_manifest_write_tables (const CprFdTable *fds, const CprRamTable *ram, CprWriter *writer);
+/* After the other tables; nothing where there is no container. */
+void cpr_manifest_write_vfio (const CprVfioTable *vfio, const CprRamTable *ram, CprWriter *writer);
 
 /* Reads and checks the manifest of a verified stream, a state or a question. On failure @manifest can be cleared. */
 bool cpr_manifest_read (CprManifest *manifest, CprReader *reader, GError **error);

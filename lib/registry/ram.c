@@ -264,6 +264,9 @@ cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, G
 
   if (!g_ptr_array_find (table->blocks, block, NULL))
     return cpr_throw (error, CPR_ERROR_NOT_FOUND, "RAM block: it isn't one of this session");
+  if (block->n_dma > 0)
+    return cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': %u of its parts are mapped for DMA", block->name,
+                      block->n_dma);
   entry = block->fd >= 0 ? find_fd (fds, block->name) : NULL;
   if (entry != NULL)
     cpr_fd_table_remove (fds, entry);

@@ -18,6 +18,7 @@ struct _CprRamBlock
   int fd;      /* -1: private */
   bool owned;  /* whether fd is this block's to close; one that was handed over is once it is claimed */
   void *vaddr; /* NULL: handed over, not claimed */
+  guint n_dma; /* mappings for DMA of it */
 };
 
 typedef struct

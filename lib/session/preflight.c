@@ -62,6 +62,7 @@ write_body (CprSession *session, CprSchemaBuilder *builder, CprWriter *writer, b
     head.saved_ns = head.saved_real_ns = head.signal_mask = 0;
   cpr_manifest_write_vm (&head, writer);
   cpr_manifest_write_tables (&session->fds, &session->ram, writer);
+  cpr_manifest_write_vfio (&session->vfio, &session->ram, writer);
   cpr_device_table_write_schema (&session->devices, builder, writer);
   return cpr_device_table_write_list (&session->devices, builder, writer, error) &&
          (for_hash || cpr_device_table_write_trial (&session->devices, builder, &codec, writer, error));

@@ -22,6 +22,7 @@ struct _CprSession
   CprProgram program; /* this one, for the way back of a later update */
   CprFdTable fds;
   CprRamTable ram;
+  CprVfioTable vfio;
   CprDeviceTable devices;
   GArray *held; /* int */
   CprBlockers *blockers;
@@ -54,6 +55,13 @@ bool cpr_session_check_update (const CprSession *session, const CprUpdate *updat
 
 /* The VM chunk as it is now; its strings are the session's. */
 bool cpr_session_make_head (const CprSession *session, CprManifest *head, GError **error);
+
+/* The table of assigned devices, new or handed over, belongs to the session. */
+void cpr_session_adopt_vfio (CprSession *session);
+/* The end of loading: nothing is left unclaimed, and the kernel is told where guest RAM is. */
+bool cpr_session_attach_vfio (CprSession *session, GError **error);
+/* Once the guest runs: lets go what may be left unclaimed, and sees what stands in the way of the next update. */
+void cpr_session_finish_vfio (CprSession *session);
 
 /* Calls the VMM's stop callback. */
 bool cpr_session_call_stop (CprSession *session, GError **error);

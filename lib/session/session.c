@@ -70,8 +70,10 @@ adopt (CprSession *session, CprIncoming *incoming)
 
   session->fds = manifest->fds;
   session->ram = manifest->ram;
+  session->vfio = manifest->vfio;
   manifest->fds = (CprFdTable){ .entries = NULL };
   manifest->ram = (CprRamTable){ .blocks = NULL };
+  manifest->vfio = (CprVfioTable){ .containers = NULL };
   session->incoming = incoming;
   session->was_incoming = true;
   session->state = CPR_SESSION_STATE_INCOMING;
@@ -170,7 +172,9 @@ cpr_session_new (const CprSessionConfig *config, GError **error)
     {
       cpr_fd_table_init (&session->fds);
       cpr_ram_table_init (&session->ram);
+      cpr_vfio_table_init (&session->vfio);
     }
+  cpr_session_adopt_vfio (session);
   return g_steal_pointer (&session);
 }
 
@@ -180,9 +184,12 @@ check_claims (CprSession *session, GError **error)
 {
   g_autofree char *ram = cpr_ram_table_describe_unclaimed (&session->ram);
   g_autofree char *fds = cpr_fd_table_describe_unclaimed (&session->fds);
+  g_autofree char *vfio = cpr_vfio_table_describe_unclaimed (&session->vfio);
 
   if (ram != NULL)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block %s: in the state, and nobody took it", ram);
+  if (vfio != NULL)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "%s: in the state, and nobody took it", vfio);
   if (fds == NULL)
     return true;
   if (session->config.unclaimed_fds == CPR_UNCLAIMED_ERROR)
@@ -202,7 +209,8 @@ load_devices (CprSession *session, GError **error)
   if (!cpr_manifest_get_time_offset (&incoming->manifest, &codec.time_offset_ns, error))
     return false;
   load = cpr_device_load_new (&session->devices, &incoming->manifest.schema, &incoming->reader, &codec, error);
-  return load != NULL && check_claims (session, error) && cpr_device_load_apply (load, error);
+  return load != NULL && check_claims (session, error) && cpr_device_load_apply (load, error) &&
+         cpr_session_attach_vfio (session, error);
 }
 
 /* On the way there only: the way back ends the pause, however long that was. */
@@ -262,6 +270,7 @@ finish (CprSession *session)
 
   for (int i = 0; i < CPR_N_STEPS; i++)
     session->stamps[i] = incoming->baton.page->stamps[i];
+  cpr_session_finish_vfio (session);
   session->failed_ns = incoming->attempt > 1 ? incoming->baton.page->failed_ns : 0;
   session->finish = cpr_finish_start (incoming, &session->ram, steal_unclaimed (session));
   if (session->status == CPR_UPDATE_RESCUED)
@@ -386,6 +395,7 @@ cpr_session_free (CprSession *session)
     cpr_finish_free (session->finish);
   cpr_incoming_free (session->incoming);
   cpr_device_table_clear (&session->devices);
+  cpr_vfio_table_clear (&session->vfio);
   cpr_ram_table_clear (&session->ram);
   cpr_fd_table_clear (&session->fds);
   cpr_program_clear (&session->program);

@@ -63,6 +63,7 @@ write_manifest (CprSession *session, CprSchemaBuilder *builder, CprWriter *write
   cpr_manifest_write_vm (&head, writer);
   cpr_manifest_write_program (&session->program, session->passed.is_there ? &session->passed.next : NULL, writer);
   cpr_manifest_write_tables (&session->fds, &session->ram, writer);
+  cpr_manifest_write_vfio (&session->vfio, &session->ram, writer);
   cpr_device_table_write_schema (&session->devices, builder, writer);
   return true;
 }

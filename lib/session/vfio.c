@@ -1,200 +1,396 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
-
+/* The public functions of assigned devices: each checks the state, sees to what blocks an update, and hands on to lib/vfio. */
 #include "base/error.h"
 #include "session/private.h"
+#include "vfio/container.h"
+#include "vfio/device.h"
+#include "vfio/irq.h"
+#include "vfio/pci-state.h"
 
-static bool
-not_there (GError **error)
+/* Those in which another program gets the kernel's objects. */
+#define CARRYING_MODES CPR_MODES_EXEC
+
+void
+cpr_session_adopt_vfio (CprSession *session)
 {
-  return cpr_throw_errno (error, ENOSYS, "VFIO: this build hasn't got it");
+  session->vfio.fds = &session->fds;
+  session->vfio.ram = &session->ram;
+  session->vfio.session = session;
+  for (guint i = 0; i < session->vfio.containers->len; i++)
+    ((CprVfioContainer *) session->vfio.containers->pdata[i])->table = &session->vfio;
 }
 
-CprVfioContainer *
-cpr_vfio_container_new (CprSession *session G_GNUC_UNUSED,
-                        const char *name G_GNUC_UNUSED,
-                        const CprVfioContainerOptions *options G_GNUC_UNUSED,
-                        GError **error)
+static CprSession *
+get_session (const CprVfioContainer *container)
 {
-  not_there (error);
+  return container->table->session;
+}
+
+static bool
+check_call (const CprVfioContainer *container, CprCall call, GError **error)
+{
+  return cpr_call_check (call, get_session (container)->state, error);
+}
+
+/* After what may have changed it. False with an error if the obstacle isn't permitted; then the caller undoes what brought it. */
+static bool
+set_obstacle (CprVfioContainer *container, GError **error)
+{
+  g_autofree char *obstacle = cpr_vfio_container_describe_obstacle (container);
+  CprBlockers *blockers = get_session (container)->blockers;
+
+  if (obstacle != NULL && !cpr_blockers_permit (blockers, CARRYING_MODES, obstacle, error))
+    return false;
+  cpr_blockers_remove_owned (blockers, container);
+  if (obstacle != NULL)
+    cpr_blockers_add (blockers, container, CARRYING_MODES, obstacle, NULL);
+  return true;
+}
+
+/* ---- Containers. */
+
+CprVfioContainer *
+cpr_vfio_container_new (CprSession *session, const char *name, const CprVfioContainerOptions *options, GError **error)
+{
+  CprVfioContainerOptions own = { .size = sizeof own };
+  CprVfioContainer *container;
+
+  g_return_val_if_fail (session != NULL && name != NULL, NULL);
+  g_return_val_if_fail (options == NULL || options->size >= sizeof own, NULL);
+
+  if (!cpr_call_check (CPR_CALL_VFIO_CONTAINER_NEW, session->state, error))
+    return NULL;
+  if (options != NULL)
+    memcpy (&own, options, sizeof own);
+  if (session->state == CPR_SESSION_STATE_INCOMING)
+    return cpr_vfio_container_take (&session->vfio, name, &own, error);
+  container = cpr_vfio_container_create (&session->vfio, name, &own, error);
+  if (container == NULL || set_obstacle (container, error))
+    return container;
+  cpr_vfio_container_close (container, NULL);
   return NULL;
 }
 
 bool
-cpr_vfio_container_remove (CprVfioContainer *container G_GNUC_UNUSED, GError **error)
+cpr_vfio_container_remove (CprVfioContainer *container, GError **error)
 {
-  not_there (error);
-  return false;
+  CprSession *session;
+
+  g_return_val_if_fail (container != NULL, false);
+
+  session = get_session (container);
+  if (!check_call (container, CPR_CALL_VFIO_CONTAINER_REMOVE, error) || !cpr_vfio_container_close (container, error))
+    return false;
+  cpr_blockers_remove_owned (session->blockers, container);
+  return true;
 }
 
 const char *
-cpr_vfio_container_get_name (const CprVfioContainer *container G_GNUC_UNUSED)
+cpr_vfio_container_get_name (const CprVfioContainer *container)
 {
-  return NULL;
+  g_return_val_if_fail (container != NULL, NULL);
+
+  return container->name;
 }
 
 CprVfioBackend
-cpr_vfio_container_get_backend (const CprVfioContainer *container G_GNUC_UNUSED)
+cpr_vfio_container_get_backend (const CprVfioContainer *container)
 {
-  return CPR_VFIO_NONE;
+  g_return_val_if_fail (container != NULL, CPR_VFIO_NONE);
+
+  return container->backend;
 }
 
 int
-cpr_vfio_container_get_fd (const CprVfioContainer *container G_GNUC_UNUSED)
+cpr_vfio_container_get_fd (const CprVfioContainer *container)
 {
-  return -1;
+  g_return_val_if_fail (container != NULL, -1);
+
+  return container->fd;
 }
 
 uint32_t
-cpr_vfio_container_get_ioas (const CprVfioContainer *container G_GNUC_UNUSED)
+cpr_vfio_container_get_ioas (const CprVfioContainer *container)
 {
-  return 0;
+  g_return_val_if_fail (container != NULL, 0);
+
+  return container->ioas;
 }
 
+/* ---- Devices. */
+
 CprVfioDevice *
-cpr_vfio_device_new (CprVfioContainer *container G_GNUC_UNUSED,
-                     const char *name G_GNUC_UNUSED,
-                     const char *path G_GNUC_UNUSED,
-                     const CprVfioDeviceOptions *options G_GNUC_UNUSED,
+cpr_vfio_device_new (CprVfioContainer *container,
+                     const char *name,
+                     const char *path,
+                     const CprVfioDeviceOptions *options,
                      GError **error)
 {
-  not_there (error);
+  CprVfioDeviceOptions own = { .size = sizeof own };
+  CprVfioDevice *device;
+
+  g_return_val_if_fail (container != NULL && name != NULL && path != NULL, NULL);
+  g_return_val_if_fail (options == NULL || options->size >= sizeof own, NULL);
+
+  if (!check_call (container, CPR_CALL_VFIO_DEVICE_NEW, error))
+    return NULL;
+  if (options != NULL)
+    memcpy (&own, options, sizeof own);
+  if (get_session (container)->state == CPR_SESSION_STATE_INCOMING)
+    return cpr_vfio_device_take (container, name, path, error);
+  device = cpr_vfio_device_create (container, name, path, &own, error);
+  if (device == NULL || set_obstacle (container, error))
+    return device;
+  g_prefix_error (error, "VFIO device '%s': ", name);
+  cpr_vfio_container_drop_device (container, device);
   return NULL;
 }
 
 bool
-cpr_vfio_device_remove (CprVfioDevice *device G_GNUC_UNUSED, GError **error)
+cpr_vfio_device_remove (CprVfioDevice *device, GError **error)
 {
-  not_there (error);
-  return false;
+  CprVfioContainer *container;
+
+  g_return_val_if_fail (device != NULL, false);
+
+  container = device->container;
+  if (!check_call (container, CPR_CALL_VFIO_DEVICE_REMOVE, error) || !cpr_vfio_device_can_close (device, error))
+    return false;
+  for (guint i = 0; device->pcis != NULL && i < device->pcis->len; i++)
+    cpr_device_table_remove (&get_session (container)->devices, cpr_pci_state_get_name (device->pcis->pdata[i]), NULL);
+  cpr_vfio_container_drop_device (container, device);
+  set_obstacle (container, NULL);
+  return true;
 }
 
 const char *
-cpr_vfio_device_get_name (const CprVfioDevice *device G_GNUC_UNUSED)
+cpr_vfio_device_get_name (const CprVfioDevice *device)
 {
-  return NULL;
+  g_return_val_if_fail (device != NULL, NULL);
+
+  return device->name;
 }
 
 int
-cpr_vfio_device_get_fd (const CprVfioDevice *device G_GNUC_UNUSED)
+cpr_vfio_device_get_fd (const CprVfioDevice *device)
 {
-  return -1;
+  g_return_val_if_fail (device != NULL, -1);
+
+  return device->fd;
 }
 
 int
-cpr_vfio_device_get_group_fd (const CprVfioDevice *device G_GNUC_UNUSED)
+cpr_vfio_device_get_group_fd (const CprVfioDevice *device)
 {
-  return -1;
+  g_return_val_if_fail (device != NULL, -1);
+
+  return device->group_fd;
+}
+
+/* ---- DMA. */
+
+/* What wouldn't survive is undone where it must. */
+static bool
+map_dma (CprVfioContainer *container, const CprDmaMapping *wanted, GError **error)
+{
+  CprDmaMapping *mapping = cpr_vfio_container_map (container, wanted, error);
+
+  if (mapping == NULL)
+    return false;
+  if (!mapping->by_address || set_obstacle (container, error))
+    return true;
+  cpr_vfio_container_unmap (container, wanted->iova, wanted->size, NULL);
+  return false;
 }
 
 bool
-cpr_dma_map (CprVfioContainer *container G_GNUC_UNUSED,
-             uint64_t iova G_GNUC_UNUSED,
-             CprRamBlock *block G_GNUC_UNUSED,
-             uint64_t offset G_GNUC_UNUSED,
-             uint64_t size G_GNUC_UNUSED,
-             unsigned flags G_GNUC_UNUSED,
+cpr_dma_map (CprVfioContainer *container,
+             uint64_t iova,
+             CprRamBlock *block,
+             uint64_t offset,
+             uint64_t size,
+             unsigned flags,
              GError **error)
 {
-  not_there (error);
-  return false;
+  CprDmaMapping wanted = { .iova = iova, .size = size, .offset = offset, .block = block };
+
+  g_return_val_if_fail (container != NULL && block != NULL, false);
+
+  if (!check_call (container, CPR_CALL_DMA_MAP, error))
+    return false;
+  if (flags == 0 || (flags & ~((unsigned) CPR_DMA_READ | CPR_DMA_WRITE)) != 0)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VFIO container '%s': unknown flags 0x%x of a mapping", container->name,
+                      flags);
+  wanted.flags = (uint8_t) flags;
+  return get_session (container)->state == CPR_SESSION_STATE_INCOMING
+             ? cpr_vfio_container_take_mapping (container, &wanted, error)
+             : map_dma (container, &wanted, error);
 }
 
 bool
-cpr_dma_unmap (CprVfioContainer *container G_GNUC_UNUSED,
-               uint64_t iova G_GNUC_UNUSED,
-               uint64_t size G_GNUC_UNUSED,
-               GError **error)
+cpr_dma_unmap (CprVfioContainer *container, uint64_t iova, uint64_t size, GError **error)
 {
-  not_there (error);
-  return false;
+  const CprDmaMapping *mapping;
+  bool by_address;
+
+  g_return_val_if_fail (container != NULL, false);
+
+  if (!check_call (container, CPR_CALL_DMA_UNMAP, error))
+    return false;
+  mapping = cpr_dma_mappings_find (&container->dma, iova);
+  by_address = mapping != NULL && mapping->by_address;
+  if (!cpr_vfio_container_unmap (container, iova, size, error))
+    return false;
+  if (by_address)
+    set_obstacle (container, NULL);
+  return true;
 }
 
 void
-cpr_dma_foreach (const CprVfioContainer *container G_GNUC_UNUSED,
-                 CprDmaFunc func G_GNUC_UNUSED,
-                 void *user_data G_GNUC_UNUSED)
+cpr_dma_foreach (const CprVfioContainer *container, CprDmaFunc func, void *user_data)
 {
+  g_return_if_fail (container != NULL && func != NULL);
+
+  for (guint i = 0; i < container->dma.mappings->len; i++)
+    {
+      const CprDmaMapping mapping = *cpr_dma_mappings_get (&container->dma, i);
+
+      func (mapping.iova, mapping.block, mapping.offset, mapping.size, mapping.flags, mapping.claimed, user_data);
+    }
+}
+
+/* ---- Interrupts. */
+
+int
+cpr_vfio_irq_open (CprVfioDevice *device, unsigned index, unsigned vector, CprVfioIrqRole role, GError **error)
+{
+  g_return_val_if_fail (device != NULL, -1);
+
+  return check_call (device->container, CPR_CALL_VFIO_IRQ_OPEN, error)
+             ? cpr_vfio_irq_make (device, index, vector, role, error)
+             : -1;
+}
+
+/* NULL for what can't be. */
+static const CprVfioIrq *
+find_irq (const CprVfioDevice *device, unsigned index, unsigned vector, CprVfioIrqRole role)
+{
+  if (index > CPR_VFIO_IRQ_INDEX_MAX || vector > CPR_VFIO_IRQ_VECTOR_MAX)
+    return NULL;
+  return cpr_vfio_device_find_irq (device, cpr_vfio_irq_get_key (index, vector), role);
 }
 
 int
-cpr_vfio_irq_open (CprVfioDevice *device G_GNUC_UNUSED,
-                   unsigned index G_GNUC_UNUSED,
-                   unsigned vector G_GNUC_UNUSED,
-                   CprVfioIrqRole role G_GNUC_UNUSED,
-                   GError **error)
+cpr_vfio_irq_get_fd (const CprVfioDevice *device, unsigned index, unsigned vector, CprVfioIrqRole role)
 {
-  not_there (error);
-  return -1;
-}
+  const CprVfioIrq *irq;
 
-int
-cpr_vfio_irq_get_fd (const CprVfioDevice *device G_GNUC_UNUSED,
-                     unsigned index G_GNUC_UNUSED,
-                     unsigned vector G_GNUC_UNUSED,
-                     CprVfioIrqRole role G_GNUC_UNUSED)
-{
-  return -1;
+  g_return_val_if_fail (device != NULL, -1);
+
+  irq = find_irq (device, index, vector, role);
+  return irq != NULL && irq->claimed ? irq->fd : -1;
 }
 
 bool
-cpr_vfio_irq_enable (CprVfioDevice *device G_GNUC_UNUSED,
-                     unsigned index G_GNUC_UNUSED,
-                     unsigned first G_GNUC_UNUSED,
-                     unsigned n G_GNUC_UNUSED,
-                     CprVfioIrqRole role G_GNUC_UNUSED,
-                     GError **error)
+cpr_vfio_irq_enable (
+    CprVfioDevice *device, unsigned index, unsigned first, unsigned n, CprVfioIrqRole role, GError **error)
 {
-  not_there (error);
-  return false;
+  g_return_val_if_fail (device != NULL, false);
+
+  return check_call (device->container, CPR_CALL_VFIO_IRQ_ENABLE, error) &&
+         cpr_vfio_irq_connect (device, index, first, n, role, error);
 }
 
 bool
-cpr_vfio_irq_disable (CprVfioDevice *device G_GNUC_UNUSED, unsigned index G_GNUC_UNUSED, GError **error)
+cpr_vfio_irq_disable (CprVfioDevice *device, unsigned index, GError **error)
 {
-  not_there (error);
-  return false;
+  g_return_val_if_fail (device != NULL, false);
+
+  return check_call (device->container, CPR_CALL_VFIO_IRQ_DISABLE, error) &&
+         cpr_vfio_irq_disconnect (device, index, error);
 }
 
 bool
-cpr_vfio_irq_is_enabled (const CprVfioDevice *device G_GNUC_UNUSED,
-                         unsigned index G_GNUC_UNUSED,
-                         unsigned vector G_GNUC_UNUSED,
-                         CprVfioIrqRole role G_GNUC_UNUSED)
+cpr_vfio_irq_is_enabled (const CprVfioDevice *device, unsigned index, unsigned vector, CprVfioIrqRole role)
 {
-  return false;
+  const CprVfioIrq *irq;
+
+  g_return_val_if_fail (device != NULL, false);
+
+  irq = find_irq (device, index, vector, role);
+  return irq != NULL && irq->enabled;
 }
 
 bool
-cpr_vfio_irq_close (CprVfioDevice *device G_GNUC_UNUSED,
-                    unsigned index G_GNUC_UNUSED,
-                    unsigned vector G_GNUC_UNUSED,
-                    CprVfioIrqRole role G_GNUC_UNUSED,
-                    GError **error)
+cpr_vfio_irq_close (CprVfioDevice *device, unsigned index, unsigned vector, CprVfioIrqRole role, GError **error)
 {
-  not_there (error);
-  return false;
+  g_return_val_if_fail (device != NULL, false);
+
+  return check_call (device->container, CPR_CALL_VFIO_IRQ_CLOSE, error) &&
+         cpr_vfio_irq_drop (device, index, vector, role, error);
 }
 
 void
-cpr_vfio_irq_foreach (const CprVfioDevice *device G_GNUC_UNUSED,
-                      CprVfioIrqFunc func G_GNUC_UNUSED,
-                      void *user_data G_GNUC_UNUSED)
+cpr_vfio_irq_foreach (const CprVfioDevice *device, CprVfioIrqFunc func, void *user_data)
 {
+  g_return_if_fail (device != NULL && func != NULL);
+
+  for (guint i = 0; i < device->irqs->len; i++)
+    {
+      const CprVfioIrq irq = g_array_index (device->irqs, CprVfioIrq, i);
+
+      func ((unsigned) irq.key >> 16, (unsigned) irq.key & CPR_VFIO_IRQ_VECTOR_MAX, irq.role, irq.enabled, user_data);
+    }
 }
 
+/* ---- State. */
+
 bool
-cpr_vfio_pci_add (CprVfioDevice *device G_GNUC_UNUSED,
-                  const char *name G_GNUC_UNUSED,
-                  const CprVfioPciOptions *options G_GNUC_UNUSED,
-                  GError **error)
+cpr_vfio_pci_add (CprVfioDevice *device, const char *name, const CprVfioPciOptions *options, GError **error)
 {
-  not_there (error);
+  CprVfioPciOptions own;
+  CprPciState *state;
+
+  g_return_val_if_fail (device != NULL && name != NULL && options != NULL, false);
+  g_return_val_if_fail (options->size >= sizeof own, false);
+
+  if (!check_call (device->container, CPR_CALL_VFIO_PCI_ADD, error))
+    return false;
+  memcpy (&own, options, sizeof own);
+  state = cpr_pci_state_new (device, name, &own, error);
+  if (state == NULL)
+    return false;
+  if (cpr_device_table_add (&get_session (device->container)->devices, name, cpr_vfio_pci_get_type (), state, error))
+    return true;
+  cpr_pci_state_drop (device, state);
   return false;
 }
 
-const CprDeviceType *
-cpr_vfio_pci_get_type (void)
+/* ---- In an update. */
+
+bool
+cpr_session_attach_vfio (CprSession *session, GError **error)
 {
-  return NULL;
+  bool is_way_back = session->incoming->attempt > 1;
+  bool close_irqs = session->config.unclaimed_fds == CPR_UNCLAIMED_CLOSE;
+  guint lost = 0;
+
+  if (!cpr_vfio_table_check_claims (&session->vfio, close_irqs, error) ||
+      !cpr_vfio_table_reattach (&session->vfio, is_way_back ? &lost : NULL, error))
+    return false;
+  /* The guest ran without them before, and here it is at home. */
+  if (lost > 0)
+    cpr_session_log (session, CPR_LOG_ERROR, "VFIO: the kernel has lost %u mappings for DMA", lost);
+  return true;
+}
+
+void
+cpr_session_finish_vfio (CprSession *session)
+{
+  guint n = cpr_vfio_table_drop_unclaimed (&session->vfio);
+
+  if (n > 0)
+    cpr_session_log (session, CPR_LOG_WARNING, "VFIO: %u mappings and interrupts that nobody took were let go", n);
+  for (guint i = 0; i < session->vfio.containers->len; i++)
+    set_obstacle (session->vfio.containers->pdata[i], NULL);
 }

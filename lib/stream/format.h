@@ -46,6 +46,7 @@ enum
   CPR_CHUNK_SECTION = 6,   /* one device's fields */
   CPR_CHUNK_BULK = 7,      /* a piece of a device's other data */
   CPR_CHUNK_SUCCESSOR = 8, /* the program that said it would take this up */
+  CPR_CHUNK_DMA = 9,       /* assigned devices and what they reach of RAM; only where there are any */
   CPR_CHUNK_QUESTION = 16, /* a preflight's messages */
   CPR_CHUNK_DEVICES = 17,
   CPR_CHUNK_ANSWER = 18,
@@ -78,10 +79,12 @@ enum
 };
 
 /* Limits of what a stream may name; a reader refuses more. */
-#define CPR_LIMIT_FIELDS  4096        /* fields of a struct */
-#define CPR_LIMIT_DEPTH   16          /* structs in structs */
-#define CPR_LIMIT_PAYLOAD (64u << 20) /* of a chunk that isn't BULK */
-#define CPR_LIMIT_BULK    (4u << 20)  /* the data of a BULK chunk */
+#define CPR_LIMIT_FIELDS          4096 /* fields of a struct */
+#define CPR_LIMIT_DEPTH           16   /* structs in structs */
+#define CPR_LIMIT_VFIO_CONTAINERS 256
+#define CPR_LIMIT_VFIO_DEVICES    4096        /* of all containers together */
+#define CPR_LIMIT_PAYLOAD         (64u << 20) /* of a chunk that isn't BULK */
+#define CPR_LIMIT_BULK            (4u << 20)  /* the data of a BULK chunk */
 /* Of a program's own tables. */
 #define CPR_LIMIT_STRUCT (1 << 30) /* bytes of a struct in memory */
 

@@ -132,7 +132,7 @@ check_header (CprReader *reader, GError **error)
 static bool
 is_known (uint32_t type)
 {
-  return type <= CPR_CHUNK_SUCCESSOR || (type >= CPR_CHUNK_QUESTION && type <= CPR_CHUNK_FINDING);
+  return type <= CPR_CHUNK_DMA || (type >= CPR_CHUNK_QUESTION && type <= CPR_CHUNK_FINDING);
 }
 
 static uint64_t
@@ -271,14 +271,15 @@ typedef struct
 } Stage;
 
 static const Stage state_stages[] = {
-  { CPR_CHUNK_VM, false, false },    { CPR_CHUNK_PROGRAM, false, false }, { CPR_CHUNK_SUCCESSOR, false, true },
-  { CPR_CHUNK_FDS, false, false },   { CPR_CHUNK_RAM, false, false },     { CPR_CHUNK_SCHEMA, false, false },
-  { CPR_CHUNK_SECTION, true, true }, { CPR_CHUNK_BULK, true, true },      { CPR_CHUNK_END, false, false },
+  { CPR_CHUNK_VM, false, false },     { CPR_CHUNK_PROGRAM, false, false }, { CPR_CHUNK_SUCCESSOR, false, true },
+  { CPR_CHUNK_FDS, false, false },    { CPR_CHUNK_RAM, false, false },     { CPR_CHUNK_DMA, false, true },
+  { CPR_CHUNK_SCHEMA, false, false }, { CPR_CHUNK_SECTION, true, true },   { CPR_CHUNK_BULK, true, true },
+  { CPR_CHUNK_END, false, false },
 };
 static const Stage question_stages[] = {
-  { CPR_CHUNK_QUESTION, false, false }, { CPR_CHUNK_VM, false, false },     { CPR_CHUNK_FDS, false, false },
-  { CPR_CHUNK_RAM, false, false },      { CPR_CHUNK_SCHEMA, false, false }, { CPR_CHUNK_DEVICES, false, false },
-  { CPR_CHUNK_SECTION, true, true },    { CPR_CHUNK_END, false, false },
+  { CPR_CHUNK_QUESTION, false, false }, { CPR_CHUNK_VM, false, false },    { CPR_CHUNK_FDS, false, false },
+  { CPR_CHUNK_RAM, false, false },      { CPR_CHUNK_DMA, false, true },    { CPR_CHUNK_SCHEMA, false, false },
+  { CPR_CHUNK_DEVICES, false, false },  { CPR_CHUNK_SECTION, true, true }, { CPR_CHUNK_END, false, false },
 };
 static const Stage answer_stages[] = {
   { CPR_CHUNK_ANSWER, false, false },

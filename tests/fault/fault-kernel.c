@@ -283,6 +283,18 @@ faulty_fcntl (int fd, int command, long argument)
   return fails (name) ? -1 : cpr_sys_kernel.fcntl (fd, command, argument);
 }
 
+static int
+faulty_ioctl (int fd, unsigned long request, void *argument)
+{
+  return fails ("ioctl") ? -1 : cpr_sys_kernel.ioctl (fd, request, argument);
+}
+
+static ssize_t
+faulty_readlink (const char *path, char *target, size_t size)
+{
+  return fails ("readlink") ? -1 : cpr_sys_kernel.readlink (path, target, size);
+}
+
 static void *
 faulty_mmap (void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
@@ -422,12 +434,14 @@ static CprSys faulty_sys = {
   .fstat = faulty_fstat,
   .faccessat = faulty_faccessat,
   .chdir = faulty_chdir,
+  .readlink = faulty_readlink,
   .getdents64 = faulty_getdents64,
   .getsockopt = faulty_getsockopt,
   .poll = faulty_poll,
   .pipe2 = faulty_pipe2,
   .posix_spawn = faulty_posix_spawn,
   .fcntl = faulty_fcntl,
+  .ioctl = faulty_ioctl,
   .mmap = faulty_mmap,
   .munmap = faulty_munmap,
   .madvise = faulty_madvise,

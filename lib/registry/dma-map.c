@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "registry/dma-map.h"
+
+void
+cpr_dma_mappings_init (CprDmaMap *map)
+{
+  *map = (CprDmaMap){ .mappings = g_array_new (FALSE, FALSE, sizeof (CprDmaMapping)) };
+}
+
+void
+cpr_dma_mappings_clear (CprDmaMap *map)
+{
+  for (guint i = 0; map->mappings != NULL && i < map->mappings->len; i++)
+    cpr_dma_mappings_get (map, i)->block->n_dma--;
+  g_clear_pointer (&map->mappings, g_array_unref);
+}
+
+/* How many begin before @iova. */
+static guint
+count_before (const CprDmaMap *map, uint64_t iova)
+{
+  guint low = 0, high = map->mappings->len;
+
+  if (high == 0 || cpr_dma_mappings_get (map, high - 1)->iova < iova)
+    return high;
+  while (low < high)
+    {
+      guint middle = low + (high - low) / 2;
+
+      if (cpr_dma_mappings_get (map, middle)->iova < iova)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+  return low;
+}
+
+CprDmaMapping *
+cpr_dma_mappings_find (CprDmaMap *map, uint64_t iova)
+{
+  guint at = map->next;
+
+  if (at >= map->mappings->len || cpr_dma_mappings_get (map, at)->iova != iova)
+    at = count_before (map, iova);
+  if (at >= map->mappings->len || cpr_dma_mappings_get (map, at)->iova != iova)
+    return NULL;
+  map->next = at + 1;
+  return cpr_dma_mappings_get (map, at);
+}
+
+CprDmaMapping *
+cpr_dma_mappings_find_overlap (CprDmaMap *map, uint64_t iova, uint64_t size)
+{
+  guint at = count_before (map, iova);
+  CprDmaMapping *other;
+
+  if (at < map->mappings->len)
+    {
+      other = cpr_dma_mappings_get (map, at);
+      if (other->iova - iova < size)
+        return other;
+    }
+  if (at > 0)
+    {
+      other = cpr_dma_mappings_get (map, at - 1);
+      if (iova - other->iova < other->size)
+        return other;
+    }
+  return NULL;
+}
+
+void
+cpr_dma_mappings_insert (CprDmaMap *map, const CprDmaMapping *mapping)
+{
+  guint at = count_before (map, mapping->iova);
+
+  if (at == map->mappings->len)
+    g_array_append_vals (map->mappings, mapping, 1);
+  else
+    g_array_insert_vals (map->mappings, at, mapping, 1);
+  mapping->block->n_dma++;
+  map->total += mapping->size;
+}
+
+void
+cpr_dma_mappings_remove (CprDmaMap *map, CprDmaMapping *mapping)
+{
+  mapping->block->n_dma--;
+  map->total -= mapping->size;
+  g_array_remove_index (map->mappings, (guint) (mapping - cpr_dma_mappings_get (map, 0)));
+}
