@@ -8,11 +8,13 @@ import collections
 import errno
 import os
 import re
+import resource
 import signal
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
-from minivmm import BUILD_1, BUILD_2, Hold, MiniVmm, claim, main, poll, read
+from minivmm import BUILD_1, BUILD_2, PATIENCE, Hold, MiniVmm, Version, claim, libc, main, poll, read, status_field
 from faultvmm import Fault, FaultVmm
 
 BDF = "0000:00:04.0"
@@ -59,11 +61,13 @@ def wait_for_interrupts(vm, after, n=1):
 
 
 def each_came_once(vm):
-    """All that the device raised since it was opened, the guest got, but for one that waits while the guest is paused."""
+    """The device has raised one interrupt for each DMA since it was opened, and the guest got them all: but for the last one, which
+    waits in the eventfd or in the LAPIC while the guest is paused, since the guest does nothing more before it has come."""
     vm.monitor.command("stop")
-    poll(lambda: count_interrupts() == look(vm).begun, f"{count_interrupts()} interrupts, and the guest: {look(vm)}")
-    dma, waits = look(vm), vm.monitor.info("vfio")["interrupt waits"] == "yes"
-    claim(dma.begun - dma.msis == waits, f"{dma}, and an interrupt waits: {waits}")
+    poll(lambda: count_interrupts() >= look(vm).begun, "for the end of the DMA")
+    dma, raised, waits = look(vm), count_interrupts(), vm.monitor.info("vfio")["interrupt waits"] == "yes"
+    claim(raised == dma.begun, f"the device raised {raised}, and the guest: {dma}")
+    claim(not waits or dma.msis == dma.begun - 1, f"{dma}, and an interrupt waits")
     vm.monitor.command("cont")
     wait_for_interrupts(vm, dma)
     return dma
@@ -188,6 +192,101 @@ def rollbacks_and_rescues_keep_the_device(accel):
         return f"{dict(seen)}, {each_came_once(vm)}"
 
 
+# ---- Limits ----
+
+CAP_IPC_LOCK, PR_CAPBSET_DROP = 14, 24
+# For 32M of RAM. IOMMUFD counts it for the new program before it forgets the old one's, with all else that the user has.
+ENOUGH = (40 if BACKEND == "type1" else 72) << 20
+ENOUGH_FOR_ONE = 40 << 20
+
+
+def lock_little(limit=ENOUGH):
+    """Without the capability to lock as much as it likes."""
+    claim(libc.prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0) == 0, "PR_CAPBSET_DROP")
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
+
+
+def accounted(vm):
+    """What the kernel holds against the program: type1 as locked, IOMMUFD as pinned memory."""
+    return status_field(vm.pid, "VmLck" if BACKEND == "type1" else "VmPin")
+
+
+def locked_memory_is_accounted_to_the_new_program(accel):
+    with machine(preexec=lock_little) as vm:
+        before, kib = device_works(vm), accounted(vm)
+        claim(kib == "32768 kB", kib)
+        for number in range(6):
+            vm.update(BUILD_1 if number % 2 else BUILD_2)
+            before = wait_for_interrupts(vm, before)
+            vm.settle()
+            claim(accounted(vm) == kib, f"{kib} became {accounted(vm)}")
+        return f"{kib} in each of 6 programs, {each_came_once(vm)}"
+
+
+def a_new_program_with_too_low_a_limit_changes_nothing(accel):
+    prefix = ["/bin/sh", "-c", "ulimit -l 16384; exec \"$@\"", "sh"]
+    answers = []
+    for asked in (True, False):
+        with machine(*([] if asked else ["--no-preflight"]), preexec=lock_little) as vm:
+            before, kib = device_works(vm), accounted(vm)
+            answers.append(vm.try_update(BUILD_2, prefix=prefix))
+            claim(answers[-1].startswith("Error: " if asked else "Migration status: rolled-back"), answers[-1])
+            claim("RLIMIT_MEMLOCK" in answers[-1] or "limit on locked memory" in answers[-1], answers[-1])
+            claim(vm.version() == Version(1, vm.pid, "kvm"), f"{vm.version()}")
+            before = wait_for_interrupts(vm, before, 2)
+            claim(accounted(vm) == kib, f"{kib} became {accounted(vm)}")
+            vm.update(BUILD_2)
+            wait_for_interrupts(vm, before, 2)
+            each_came_once(vm)
+    return answers
+
+
+def what_could_not_come_back_either_is_refused(accel):
+    """With IOMMUFD enough to run isn't enough to be updated, and neither program could take the guest."""
+    with machine(preexec=lambda: lock_little(ENOUGH_FOR_ONE)) as vm:
+        before = device_works(vm)
+        answer = vm.try_update(BUILD_2)
+        claim(answer.startswith("Error: ") and "limit on locked memory" in answer, answer)
+        wait_for_interrupts(vm, before, 2)
+        return f"{answer!r}, {each_came_once(vm)}"
+
+
+# ---- What can't be updated ----
+
+def a_program_without_the_device_is_refused(accel):
+    with machine() as vm:
+        before, stops = device_works(vm), vm.monitor.info("status")["stops"]
+        at = vm.options.index("--vfio")
+        answer = vm.try_update(argv=[BUILD_2, *vm.options[:at], *vm.options[at + 2:]])
+        claim("vfio" in answer.lower() and "completed" not in answer, answer)
+        stopped = vm.monitor.info("status")["stops"] != stops
+        before = wait_for_interrupts(vm, before, 2)
+        vm.update(BUILD_2)
+        wait_for_interrupts(vm, before, 2)
+        return f"{answer!r}, {'after' if stopped else 'before'} the guest was stopped; {each_came_once(vm)}"
+
+
+def a_mediated_device_blocks_updates(accel):
+    """Its driver reaches guest RAM by the addresses of the program."""
+    parent = "/sys/class/mdev_bus/mtty"
+    uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
+    with open(f"{parent}/mdev_supported_types/mtty-1/create", "w", encoding="utf-8") as file:
+        file.write(uuid)
+    with MiniVmm("kvm", "--vfio", f"/sys/bus/mdev/devices/{uuid}", "--vfio-backend", "type1") as vm:
+        ticks = vm.wait_for_ticks().ticks
+        answer = vm.try_update(BUILD_2)
+        claim("mediated" in answer and vm.monitor.ask("info blockers").strip() in answer, answer)
+        vm.wait_for_ticks(ticks)
+        return answer
+
+
+def a_kernel_without_iommufd_says_so(accel):
+    command = [BUILD_1, "--accel", "kvm", "--vfio", BDF, "--vfio-backend", "iommufd"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    claim(result.returncode == 1 and "/dev/iommu" in result.stderr, f"{result}")
+    return result.stderr.strip()
+
+
 # ---- Faults ----
 
 class DmaVmm(FaultVmm):
@@ -200,11 +299,13 @@ class DmaVmm(FaultVmm):
         before = look(self)
         super().check()
         wait_for_interrupts(self, before, 2)
+        each_came_once(self)
 
 
 def device_calls(vm, side):
-    """(number, what) of those calls of a side that are about the device."""
-    return [(at, call) for at, call in enumerate(vm.calls[side], 1) if call.isupper() and not call.startswith("F_")]
+    """(number, what) of those calls of a side that are about the device. Whether there is an extension the kernel always says."""
+    return [(at, call) for at, call in enumerate(vm.calls[side], 1)
+            if call.startswith(("VFIO_", "IOAS_", "ioctl")) and call != "VFIO_EXTENSION"]
 
 
 def no_device_call_loses_anything(accel):
@@ -212,7 +313,7 @@ def no_device_call_loses_anything(accel):
     seen = collections.Counter()
     with DmaVmm() as vm:
         vm.begin().count()
-        for side, ends in (("old", ("completed", "failed")), ("new", ("rolled-back", "rescued"))):
+        for side, ends in (("old", ("completed", "failed")), ("new", ("completed", "rolled-back", "rescued"))):
             for at, call in device_calls(vm, side):
                 for errnum in (errno.ENOMEM, errno.EINVAL):
                     fault = Fault(side, at, call, "fail", errnum)
@@ -239,8 +340,14 @@ def a_death_with_half_of_it_attached(accel):
         return f"rescued {dict(seen)}, {each_came_once(vm)}"
 
 
+COMMON = [the_device_works, the_device_works_with_a_trapped_bar, dma_goes_on_through_many_updates,
+          a_dma_in_flight_over_the_execve_completes, a_guest_that_runs_gets_it_too, rollbacks_and_rescues_keep_the_device,
+          locked_memory_is_accounted_to_the_new_program, a_new_program_with_too_low_a_limit_changes_nothing,
+          a_program_without_the_device_is_refused, no_device_call_loses_anything, a_death_with_half_of_it_attached]
+# What only one of the two kernels can show.
+OWN = {"type1": [a_kernel_without_iommufd_says_so],
+       "iommufd": [what_could_not_come_back_either_is_refused, a_mediated_device_blocks_updates]}
+
 if __name__ == "__main__":
     bind()
-    main(the_device_works, the_device_works_with_a_trapped_bar, dma_goes_on_through_many_updates,
-         a_dma_in_flight_over_the_execve_completes, a_guest_that_runs_gets_it_too, rollbacks_and_rescues_keep_the_device,
-         no_device_call_loses_anything, a_death_with_half_of_it_attached)
+    main(*COMMON, *OWN[BACKEND])
