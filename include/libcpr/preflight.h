@@ -195,6 +195,21 @@ CPR_API void cpr_inventory_add_ram (CprInventory *inventory, const char *name, s
 CPR_API void cpr_inventory_add_device (CprInventory *inventory, const char *name, const CprDeviceType *type);
 
 /**
+ * cpr_inventory_add_vfio:
+ * @inventory: the inventory
+ * @container: the name of a container that the program would take with cpr_vfio_container_new()
+ * @device: (nullable): the name of a device in it that it would take with cpr_vfio_device_new(); %NULL: only the container
+ *
+ * Says that the program would take an assigned device, or a container. One of the state that isn't declared is a refusal, and so is one that
+ * is declared and isn't in the state.
+ *
+ * Permitted states: in the `declare` callback only.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_inventory_add_vfio (CprInventory *inventory, const char *container, const char *device);
+
+/**
  * cpr_inventory_refuse:
  * @inventory: what the `declare` callback got
  * @reason: one line: why this program couldn't take the guest over

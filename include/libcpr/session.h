@@ -142,7 +142,7 @@ typedef enum
  * @unclaimed_fds: what becomes of fds that nobody took
  * @device_types: (nullable): the device types that this program knows, ended by %NULL; borrowed, static. A preflight compares
  *     them with what would be handed over; without them devices aren't checked before the pause
- * @declare: (nullable): called in a preflight, from inside cpr_session_new(): tells with cpr_inventory_add_fd(),
+ * @declare: (nullable): called in a preflight, from inside cpr_session_new(): tells with cpr_inventory_add_fd(), cpr_inventory_add_vfio(),
  *     cpr_inventory_add_ram() and cpr_inventory_add_device() what this program would build from its arguments, so that a wrong
  *     size or a missing device is found before the pause. What it doesn't mention counts as missing. Without it only device
  *     types are compared; fds that devices hold have to be mentioned too. It must have no effect outside the process

@@ -48,30 +48,46 @@ may_lock_all (void)
   return syscall (SYS_capget, &header, data) == 0 && (data[0].effective & (1u << CAP_IPC_LOCK)) != 0;
 }
 
-static void
-compare_locked (const CprRamTable *ram, GPtrArray *findings)
+static uint64_t
+sum_locked_blocks (const CprRamTable *ram)
 {
   uint64_t locked = 0;
-  struct rlimit limit;
 
   for (guint i = 0; i < ram->blocks->len; i++)
     {
       const CprRamBlock *block = ram->blocks->pdata[i];
 
       if ((block->flags & CPR_RAM_LOCKED) != 0)
-        locked += block->size;
+        locked += MIN (block->size, UINT64_MAX - locked);
     }
-  if (getrlimit (RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && locked > limit.rlim_cur &&
-      !may_lock_all ())
-    cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_LIMIT, "RLIMIT_MEMLOCK",
-                      "limit on locked memory: it is %" G_GUINT64_FORMAT
-                      " bytes here, locked RAM blocks have %" G_GUINT64_FORMAT,
-                      (uint64_t) limit.rlim_cur, locked);
+  return locked;
+}
+
+/* type1 counts its mappings with what the process has locked, IOMMUFD counts what the user has pinned. */
+static void
+compare_locked (const CprManifest *manifest, GPtrArray *findings)
+{
+  uint64_t blocks = sum_locked_blocks (&manifest->ram);
+  uint64_t type1 = cpr_vfio_table_get_locked (&manifest->vfio, &manifest->fds, CPR_VFIO_TYPE1);
+  uint64_t iommufd = cpr_vfio_table_get_locked (&manifest->vfio, &manifest->fds, CPR_VFIO_IOMMUFD);
+  g_autofree char *mapped = NULL;
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+    return;
+  if ((blocks <= limit.rlim_cur && type1 <= limit.rlim_cur - blocks && iommufd <= limit.rlim_cur) || may_lock_all ())
+    return;
+  if (type1 + iommufd > 0)
+    mapped = g_strdup_printf (", mappings for DMA %" G_GUINT64_FORMAT, type1 + iommufd);
+  cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_LIMIT, "RLIMIT_MEMLOCK",
+                    "limit on locked memory: it is %" G_GUINT64_FORMAT
+                    " bytes here, locked RAM blocks have %" G_GUINT64_FORMAT "%s",
+                    (uint64_t) limit.rlim_cur, blocks, mapped != NULL ? mapped : "");
 }
 
 void
 cpr_compare_limits (const CprQuestion *question, GPtrArray *findings)
 {
   compare_files (&question->manifest.fds, findings);
-  compare_locked (&question->manifest.ram, findings);
+  compare_locked (&question->manifest, findings);
 }

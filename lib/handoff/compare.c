@@ -147,6 +147,58 @@ compare_ram (const CprRamTable *ram, const GArray *all_declared, GPtrArray *find
     }
 }
 
+/* A device says that its container is taken, too. @device: NULL: only the container. */
+static bool
+is_declared (const GArray *all_declared, const char *container, const char *device)
+{
+  for (guint i = 0; i < all_declared->len; i++)
+    {
+      const CprDeclaredVfio *declared = &g_array_index (all_declared, CprDeclaredVfio, i);
+
+      if (strcmp (declared->name, container) == 0 &&
+          (device == NULL || (declared->device != NULL && strcmp (declared->device, device) == 0)))
+        return true;
+    }
+  return false;
+}
+
+static void
+find_missing_vfio (const CprVfioTable *vfio, const CprDeclaredVfio *declared, GPtrArray *findings)
+{
+  const CprVfioContainer *container = cpr_vfio_table_find (vfio, declared->name);
+  const CprVfioDevice *device = declared->device != NULL ? cpr_vfio_table_find_device (vfio, declared->device) : NULL;
+
+  if (container == NULL)
+    REFUSE (DEVICE, declared->name, "VFIO container '%s': it isn't in the state", declared->name);
+  else if (declared->device != NULL && (device == NULL || device->container != container))
+    REFUSE (DEVICE, declared->device, "VFIO device '%s' in container '%s': it isn't in the state", declared->device,
+            declared->name);
+}
+
+static void
+compare_vfio (const CprVfioTable *vfio, const GArray *all_declared, GPtrArray *findings)
+{
+  for (guint i = 0; i < vfio->containers->len; i++)
+    {
+      const CprVfioContainer *container = vfio->containers->pdata[i];
+
+      if (!is_declared (all_declared, container->name, NULL))
+        REFUSE (DEVICE, container->name, "VFIO container '%s': it is in the state, and nobody would take it",
+                container->name);
+      for (guint k = 0; k < container->devices->len; k++)
+        {
+          const CprVfioDevice *device = container->devices->pdata[k];
+
+          if (!is_declared (all_declared, container->name, device->name))
+            REFUSE (DEVICE, device->name,
+                    "VFIO device '%s' in container '%s': it is in the state, and nobody would take it", device->name,
+                    container->name);
+        }
+    }
+  for (guint i = 0; i < all_declared->len; i++)
+    find_missing_vfio (vfio, &g_array_index (all_declared, CprDeclaredVfio, i), findings);
+}
+
 /* Whether the candidate has the device; what it says of it is compared. */
 static bool
 compare_declared (const CprAskedDevice *device, const char *type, GHashTable *all_declared, GPtrArray *findings)
@@ -244,5 +296,6 @@ cpr_compare (CprQuestion *question, const CprCandidate *candidate, const GPtrArr
     {
       compare_fds (&question->manifest.fds, candidate, findings);
       compare_ram (&question->manifest.ram, inventory->ram, findings);
+      compare_vfio (&question->manifest.vfio, inventory->vfio, findings);
     }
 }

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "handoff/inventory.h"
 
-/* All three kinds begin with their name. */
+/* All kinds begin with their name. */
 static void
 clear_name (void *data)
 {
   g_free (*(char **) data);
+}
+
+static void
+clear_vfio (void *data)
+{
+  CprDeclaredVfio *declared = data;
+
+  g_free (declared->name);
+  g_free (declared->device);
 }
 
 static GArray *
@@ -25,6 +34,8 @@ cpr_inventory_new (void)
   inventory->fds = new_list (sizeof (CprDeclaredFd));
   inventory->ram = new_list (sizeof (CprDeclaredRam));
   inventory->devices = new_list (sizeof (CprDeclaredDevice));
+  inventory->vfio = new_list (sizeof (CprDeclaredVfio));
+  g_array_set_clear_func (inventory->vfio, clear_vfio);
   inventory->refusals = g_ptr_array_new_with_free_func (g_free);
   return inventory;
 }
@@ -35,6 +46,7 @@ cpr_inventory_free (CprInventory *inventory)
   g_array_unref (inventory->fds);
   g_array_unref (inventory->ram);
   g_array_unref (inventory->devices);
+  g_array_unref (inventory->vfio);
   g_ptr_array_unref (inventory->refusals);
   g_free (inventory);
 }
@@ -70,6 +82,18 @@ cpr_inventory_add_device (CprInventory *inventory, const char *name, const CprDe
 
   declared.name = g_strdup (name);
   g_array_append_val (inventory->devices, declared);
+}
+
+void
+cpr_inventory_add_vfio (CprInventory *inventory, const char *container, const char *device)
+{
+  CprDeclaredVfio declared = { .name = NULL };
+
+  g_return_if_fail (inventory != NULL && container != NULL);
+
+  declared.name = g_strdup (container);
+  declared.device = g_strdup (device);
+  g_array_append_val (inventory->vfio, declared);
 }
 
 void

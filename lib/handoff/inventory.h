@@ -24,12 +24,19 @@ typedef struct
   const CprDeviceType *type;
 } CprDeclaredDevice;
 
+typedef struct
+{
+  char *name;   /* of the container */
+  char *device; /* NULL: the container itself */
+} CprDeclaredVfio;
+
 /* What a program that is asked says it would build. */
 struct _CprInventory
 {
   GArray *fds;         /* CprDeclaredFd */
   GArray *ram;         /* CprDeclaredRam */
   GArray *devices;     /* CprDeclaredDevice */
+  GArray *vfio;        /* CprDeclaredVfio */
   GPtrArray *refusals; /* char * */
 };
 

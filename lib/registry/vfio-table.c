@@ -301,7 +301,7 @@ is_locked (const CprRamBlock *block, const CprFdTable *fds)
 }
 
 uint64_t
-cpr_vfio_table_get_locked (const CprVfioTable *table, const CprFdTable *fds)
+cpr_vfio_table_get_locked (const CprVfioTable *table, const CprFdTable *fds, CprVfioBackend backend)
 {
   const CprRamBlock *last = NULL;
   bool last_is_locked = false;
@@ -311,7 +311,7 @@ cpr_vfio_table_get_locked (const CprVfioTable *table, const CprFdTable *fds)
     {
       const CprVfioContainer *container = table->containers->pdata[i];
 
-      for (guint k = 0; container->backend != CPR_VFIO_NONE && k < container->dma.mappings->len; k++)
+      for (guint k = 0; container->backend == backend && k < container->dma.mappings->len; k++)
         {
           const CprDmaMapping *mapping = cpr_dma_mappings_get (&container->dma, k);
 

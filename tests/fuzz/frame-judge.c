@@ -30,7 +30,7 @@ judge_header (const uint8_t *data, size_t size)
 static bool
 is_in_table (uint64_t type)
 {
-  return type <= 8 || (type >= 16 && type <= 19);
+  return type <= 9 || (type >= 16 && type <= 19);
 }
 
 /* ---- The order: a letter for each chunk that isn't skipped, compared with what there may be. */
@@ -38,7 +38,7 @@ is_in_table (uint64_t type)
 static char
 get_letter (uint64_t type)
 {
-  static const char letters[] = "EVPFRHSBU", more[] = "QDAI"; /* S, B and I as often as there are */
+  static const char letters[] = "EVPFRHSBUM", more[] = "QDAI"; /* S, B and I as often as there are */
 
   return type < 16 ? letters[type] : more[type - 16];
 }
@@ -46,8 +46,8 @@ get_letter (uint64_t type)
 static bool
 judge_order (const char *letters)
 {
-  static const char *const begins[] = { "VPFRH", "VPUFRH", "QVFRHD", "AH" };
-  static const char *const repeated[] = { "SB", "SB", "S", "I" };
+  static const char *const begins[] = { "VPFRH", "VPUFRH", "VPFRMH", "VPUFRMH", "QVFRHD", "QVFRMHD", "AH" };
+  static const char *const repeated[] = { "SB", "SB", "SB", "SB", "S", "S", "I" };
 
   if (strcmp (letters, "QE") == 0)
     return true;

@@ -17,8 +17,21 @@ static const char good_program[] = "\1\0\0\0\3\0\0\0vmm\0\0\0\0\0\1\0\0\0/\0\3\0
                                    "\1\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0";
 static const char good_successor[] = "\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\4\0beef";
 static const char good_fds[] =
-    "\2\0\0\0" FD ("\3\0tap\0\0\0\0\0", "\4\0\0\0\0") "\0" FD ("\15\0libcpr:ram:pc\0\0\0\0\0", "\5\0\0\0\0");
+    "\7\0\0\0" FD ("\3\0tap\0\0\0\0\0", "\4\0\0\0\0") "\0" FD ("\15\0libcpr:ram:pc\0\0\0\0\0", "\5\0\0\0\0") "\0" FD (
+        "\27\0libcpr:vfio-container:c\0\0\0\0\0",
+        "\6\0\0\0\0") "\0" FD ("\24\0libcpr:vfio-device:d\0\0\0\0\0",
+                               "\7\0\0\0\0") "\0" FD ("\21\0libcpr:vfio-group\0\32\0\0\0",
+                                                      "\10\0\0\0\0") "\0" FD ("\21\0libcpr:vfio-irq:d\0\0\0\1\0",
+                                                                              "\11\0\0\0\0") "\0" FD ("\21\0libcpr:"
+                                                                                                      "vfio-irq:"
+                                                                                                      "d\0\1\0\1\0",
+                                                                                                      "\12\0\0\0\0");
 static const char good_ram[] = "\1\0\0\0\2\0pc\0\0\20\0\0\0\0\0\0\0\0\0\0\0\0\0";
+static const char good_dma[] = "\1\0\0\0\1\0c\0\1\0\0\0\0\0\0\0"
+                               "\1\0\0\0\1\0d\0\3\0pci\0\32\0\0\0"
+                               "\2\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0"
+                               "\2\0\0\0\0\0\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0\0\0\0\0"
+                               "\0\4\0\0\0\0\0\0\0\4\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\4\0\0\0\0\0";
 static const char good_schema[] = "\0\0\0\0\0\0\0";
 
 #define GOOD(type, payload)                     \
@@ -35,8 +48,12 @@ static const struct
 } chunks[] = {
   GOOD (CPR_CHUNK_VM, good_vm),   GOOD (CPR_CHUNK_PROGRAM, good_program), GOOD (CPR_CHUNK_SUCCESSOR, good_successor),
   GOOD (CPR_CHUNK_FDS, good_fds), GOOD (CPR_CHUNK_RAM, good_ram),         GOOD (CPR_CHUNK_SCHEMA, good_schema),
+  GOOD (CPR_CHUNK_DMA, good_dma),
 };
 #define N_CHUNKS G_N_ELEMENTS (chunks)
+#define DMA \
+  (N_CHUNKS - 1) /* it may be missing: it is there where the input has it, or has this bit in its first byte */
+#define WITH_DMA 0x80u
 
 /* The first byte says which chunks are in the input: u16 length, then that many bytes, as far as there are. */
 static void
@@ -60,23 +77,32 @@ take_payloads (const uint8_t *data, size_t size, Payload payloads[N_CHUNKS])
 }
 
 static void
-write_stream (const Payload payloads[N_CHUNKS], CprWriter *writer)
+write_chunk (const Payload payloads[N_CHUNKS], size_t i, CprWriter *writer)
+{
+  cpr_writer_begin_chunk (writer, chunks[i].type, 0);
+  cpr_writer_put (writer, payloads[i].data, payloads[i].len);
+  cpr_writer_end_chunk (writer);
+}
+
+/* DMA stands before SCHEMA. */
+static void
+write_stream (const Payload payloads[N_CHUNKS], bool with_dma, CprWriter *writer)
 {
   cpr_writer_init (writer, -1);
-  for (size_t i = 0; i < N_CHUNKS; i++)
-    {
-      cpr_writer_begin_chunk (writer, chunks[i].type, 0);
-      cpr_writer_put (writer, payloads[i].data, payloads[i].len);
-      cpr_writer_end_chunk (writer);
-    }
+  for (size_t i = 0; i < DMA - 1; i++)
+    write_chunk (payloads, i, writer);
+  if (with_dma)
+    write_chunk (payloads, DMA, writer);
+  write_chunk (payloads, DMA - 1, writer);
   cpr_writer_finish (writer);
 }
 
 static bool
-judge (const Payload payloads[N_CHUNKS])
+judge (const Payload payloads[N_CHUNKS], bool with_dma)
 {
   return judge_vm (payloads[0]) && judge_program (payloads[1]) && judge_successor (payloads[2]) &&
-         judge_fds (payloads[3]) && judge_ram (payloads[4], payloads[3]) && judge_schema (payloads[5]);
+         judge_fds (payloads[3]) && judge_ram (payloads[4], payloads[3]) && judge_schema (payloads[5]) &&
+         (!with_dma || judge_dma (payloads[6], payloads[3], payloads[4]));
 }
 
 /* ---- Writing it again. There is no writer of schemas that were read: this is one. */
@@ -121,7 +147,7 @@ write_schema (const CprSchema *schema, CprWriter *writer)
 }
 
 static void
-check_written_again (const CprManifest *manifest, CprReader *original)
+check_written_again (const CprManifest *manifest, bool with_dma, CprReader *original)
 {
   CprChunk was, is;
   CprReader reader;
@@ -132,6 +158,9 @@ check_written_again (const CprManifest *manifest, CprReader *original)
   cpr_manifest_write_vm (manifest, &writer);
   cpr_manifest_write_program (&manifest->program, &manifest->successor, &writer);
   cpr_manifest_write_tables (&manifest->fds, &manifest->ram, &writer);
+  if (with_dma && manifest->vfio.containers->len == 0) /* nobody writes an empty one */
+    write_chunk ((Payload[N_CHUNKS]){ [DMA] = { (const uint8_t *) "\0\0\0", 4 } }, DMA, &writer);
+  cpr_manifest_write_vfio (&manifest->vfio, &manifest->ram, &writer);
   write_schema (&manifest->schema, &writer);
   cpr_writer_finish (&writer);
 
@@ -157,10 +186,10 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   CprManifest manifest;
   CprReader reader;
   CprWriter writer;
-  bool ok;
+  bool with_dma = size > 0 && (data[0] & (WITH_DMA | 1u << DMA)) != 0, ok;
 
   take_payloads (data, size, payloads);
-  write_stream (payloads, &writer);
+  write_stream (payloads, with_dma, &writer);
   ok = cpr_reader_open (&reader, writer.data, writer.len, &error);
   g_assert_no_error (error);
   g_assert (ok && reader.kind == CPR_STREAM_STATE);
@@ -170,13 +199,13 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   ok = cpr_manifest_read (&manifest, &reader, &error);
   fuzz_end (16 * 1024 + 24 * size);
   g_assert (ok == (error == NULL));
-  if (ok != judge (payloads))
+  if (ok != judge (payloads, with_dma))
     g_error ("the library says '%s', the specification something else", ok ? "right" : error->message);
   /* What the input leaves alone is right. */
   if (size == 0)
     g_assert_no_error (error);
   if (ok)
-    check_written_again (&manifest, &reader);
+    check_written_again (&manifest, with_dma, &reader);
   g_clear_error (&error);
   cpr_manifest_clear (&manifest);
   cpr_reader_clear (&reader);

@@ -154,6 +154,160 @@ judge_ram (Payload payload, Payload fds)
   return !bytes.bad && bytes.left == 0;
 }
 
+/* ---- Assigned devices. */
+
+/* The fd of this name; @prefix and @rest together. */
+static bool
+has_named_fd (Payload fds, const char *prefix, Text rest, uint64_t index)
+{
+  Bytes bytes = open_payload (fds);
+  size_t len = strlen (prefix);
+
+  for (uint64_t n = number (&bytes, 4); n > 0; n--)
+    {
+      Fd fd = read_fd (&bytes);
+
+      if (fd.index == index && begins_with (fd.name, prefix) &&
+          same (rest, (Text){ fd.name.at + len, fd.name.len - len }))
+        return true;
+    }
+  return false;
+}
+
+static uint64_t
+get_block_size (Payload ram, uint64_t index)
+{
+  Bytes bytes = open_payload (ram);
+  uint64_t n = number (&bytes, 4), size = 0;
+
+  for (uint64_t i = 0; i <= index && i < n; i++)
+    {
+      name (&bytes);
+      size = number (&bytes, 8);
+      number (&bytes, 8);
+    }
+  return index < n ? size : 0;
+}
+
+typedef struct
+{
+  Text container, device;
+  uint64_t group;
+} Assigned;
+
+/* What the payload has had so far. */
+typedef struct
+{
+  Bytes bytes;
+  Payload fds, ram;
+  Text container;
+  uint64_t backend;
+  GArray *devices; /* Assigned */
+} Dma;
+
+static bool
+judge_irqs (Dma *dma, Text device)
+{
+  uint64_t n = number (&dma->bytes, 4), last = 0;
+
+  for (uint64_t i = 0; i < n; i++)
+    {
+      uint64_t index = number (&dma->bytes, 4), vector = number (&dma->bytes, 4), role = number (&dma->bytes, 4);
+      uint64_t flags = number (&dma->bytes, 4), key = (index << 16 | vector) * 2 + role;
+
+      if (dma->bytes.bad || index > 32767 || vector > 65535 || role > 1 || flags > 1 || (i > 0 && key <= last) ||
+          !has_named_fd (dma->fds, role == 0 ? "libcpr:vfio-irq:" : "libcpr:vfio-unmask:", device,
+                         vector + 65536 * index))
+        return false;
+      last = key;
+    }
+  return true;
+}
+
+static bool
+judge_assigned (Dma *dma)
+{
+  Assigned device = { .container = dma->container, .device = name (&dma->bytes) };
+
+  name (&dma->bytes);
+  device.group = number (&dma->bytes, 4);
+  if (dma->bytes.bad || device.group > 2147483647 || (dma->backend != 1 && device.group != 0) ||
+      dma->devices->len == 4096 ||
+      (dma->backend != 3 && !has_named_fd (dma->fds, "libcpr:vfio-device:", device.device, 0)) ||
+      (dma->backend == 1 && !has_named_fd (dma->fds, "libcpr:vfio-group", (Text){ device.device.at, 0 }, device.group)))
+    return false;
+  for (guint i = 0; i < dma->devices->len; i++)
+    {
+      const Assigned *other = &g_array_index (dma->devices, Assigned, i);
+
+      if (same (other->device, device.device) ||
+          (dma->backend == 1 && other->group == device.group && other->group != G_MAXUINT64 &&
+           !same (other->container, device.container)))
+        return false;
+    }
+  if (dma->backend != 1)
+    device.group = G_MAXUINT64;
+  g_array_append_val (dma->devices, device);
+  return judge_irqs (dma, device.device);
+}
+
+static bool
+judge_mappings (Dma *dma)
+{
+  uint64_t n = number (&dma->bytes, 4), last = 0;
+
+  for (uint64_t i = 0; i < n; i++)
+    {
+      uint64_t iova = number (&dma->bytes, 8), size = number (&dma->bytes, 8), block = number (&dma->bytes, 4);
+      uint64_t flags = number (&dma->bytes, 4), offset = number (&dma->bytes, 8);
+      uint64_t there = get_block_size (dma->ram, block);
+
+      if (dma->bytes.bad || size == 0 || size - 1 > UINT64_MAX - iova || flags < 1 || flags > 3 || size > there ||
+          offset > there - size || (i > 0 && iova <= last))
+        return false;
+      last = iova + size - 1;
+    }
+  return true;
+}
+
+static bool
+judge_container (Dma *dma)
+{
+  uint64_t ioas, n;
+
+  dma->container = name (&dma->bytes);
+  dma->backend = number (&dma->bytes, 4);
+  ioas = number (&dma->bytes, 4);
+  n = number (&dma->bytes, 4);
+  if (dma->bytes.bad || dma->backend < 1 || dma->backend > 3 || (dma->backend != 2 && ioas != 0) ||
+      (dma->backend != 3 && !has_named_fd (dma->fds, "libcpr:vfio-container:", dma->container, 0)))
+    return false;
+  for (uint64_t i = 0; i < n; i++)
+    if (!judge_assigned (dma))
+      return false;
+  return judge_mappings (dma);
+}
+
+bool
+judge_dma (Payload payload, Payload fds, Payload ram)
+{
+  g_autoptr (GArray) devices = g_array_new (FALSE, FALSE, sizeof (Assigned));
+  g_autoptr (GArray) names = g_array_new (FALSE, FALSE, sizeof (Text));
+  Dma dma = { .bytes = open_payload (payload), .fds = fds, .ram = ram, .devices = devices };
+  uint64_t n = number (&dma.bytes, 4);
+
+  for (uint64_t i = 0; i < n; i++)
+    {
+      if (i == 256 || !judge_container (&dma))
+        return false;
+      for (guint k = 0; k < names->len; k++)
+        if (same (g_array_index (names, Text, k), dma.container))
+          return false;
+      g_array_append_val (names, dma.container);
+    }
+  return !dma.bytes.bad && dma.bytes.left == 0;
+}
+
 /* ---- The schema. */
 
 enum

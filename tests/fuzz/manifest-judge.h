@@ -17,6 +17,7 @@ bool judge_program (Payload payload);
 bool judge_successor (Payload payload);
 bool judge_fds (Payload payload);
 bool judge_ram (Payload payload, Payload fds);
+bool judge_dma (Payload payload, Payload fds, Payload ram);
 bool judge_schema (Payload payload);
 
 #endif

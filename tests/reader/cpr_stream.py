@@ -24,21 +24,21 @@ HEADER_SIZE = 32
 MAJOR = 1
 BYTE_ORDER = 0x01020304
 
-END, VM, PROGRAM, FDS, RAM, SCHEMA, SECTION, BULK, SUCCESSOR = range(9)
+END, VM, PROGRAM, FDS, RAM, SCHEMA, SECTION, BULK, SUCCESSOR, DMA = range(10)
 QUESTION, DEVICES, ANSWER, FINDING = range(16, 20)
 TYPE_NAMES = {
     END: "END", VM: "VM", PROGRAM: "PROGRAM", FDS: "FDS", RAM: "RAM", SCHEMA: "SCHEMA", SECTION: "SECTION",
-    BULK: "BULK", SUCCESSOR: "SUCCESSOR", QUESTION: "QUESTION", DEVICES: "DEVICES", ANSWER: "ANSWER",
+    BULK: "BULK", SUCCESSOR: "SUCCESSOR", DMA: "DMA", QUESTION: "QUESTION", DEVICES: "DEVICES", ANSWER: "ANSWER",
     FINDING: "FINDING",
 }
 CHUNK_OPTIONAL = 1
 
 # How often a type may stand at its place in the order of chunks.
 ONE, MAYBE, ANY = "one", "maybe", "any"
-STATE_ORDER = [(VM, ONE), (PROGRAM, ONE), (SUCCESSOR, MAYBE), (FDS, ONE), (RAM, ONE), (SCHEMA, ONE), (SECTION, ANY),
-               (BULK, ANY), (END, ONE)]
-QUESTION_ORDER = [(QUESTION, ONE), (VM, ONE), (FDS, ONE), (RAM, ONE), (SCHEMA, ONE), (DEVICES, ONE), (SECTION, ANY),
-                  (END, ONE)]
+STATE_ORDER = [(VM, ONE), (PROGRAM, ONE), (SUCCESSOR, MAYBE), (FDS, ONE), (RAM, ONE), (DMA, MAYBE), (SCHEMA, ONE),
+               (SECTION, ANY), (BULK, ANY), (END, ONE)]
+QUESTION_ORDER = [(QUESTION, ONE), (VM, ONE), (FDS, ONE), (RAM, ONE), (DMA, MAYBE), (SCHEMA, ONE), (DEVICES, ONE),
+                  (SECTION, ANY), (END, ONE)]
 QUESTION_SCHEMA_ONLY_ORDER = [(QUESTION, ONE), (END, ONE)]
 ANSWER_ORDER = [(ANSWER, ONE), (SCHEMA, ONE), (FINDING, ANY), (END, ONE)]
 
@@ -56,6 +56,15 @@ OWN_FD_PREFIX = b"libcpr:"
 MAX_OWN_FD_NAME = len(OWN_FD_PREFIX) + 503
 RAM_FD_PREFIX = b"libcpr:ram:"
 RAM_FLAGS = 0x1f
+TYPE1, IOMMUFD, NO_BACKEND = range(1, 4)
+MAX_CONTAINERS = 256
+MAX_ASSIGNED = 4096
+MAX_IRQ_INDEX = 0x7fff
+MAX_IRQ_VECTOR = 0xffff
+CONTAINER_FD_PREFIX = b"libcpr:vfio-container:"
+ASSIGNED_FD_PREFIX = b"libcpr:vfio-device:"
+GROUP_FD_NAME = b"libcpr:vfio-group"
+IRQ_FD_PREFIXES = (b"libcpr:vfio-irq:", b"libcpr:vfio-unmask:")
 NO_STRUCT = 0xffffffff
 
 BOOL, UINT, INT, FLOAT, BYTES, STRUCT, STRING, FD, TIME = range(1, 10)
@@ -74,6 +83,10 @@ SMALLEST_TEXT = 5
 SMALLEST_LIMIT = 16
 SMALLEST_FD = SMALLEST_NAME + 40
 SMALLEST_BLOCK = SMALLEST_NAME + 16
+SMALLEST_CONTAINER = SMALLEST_NAME + 16
+SMALLEST_ASSIGNED = 2 * SMALLEST_NAME + 8
+SMALLEST_IRQ = 16
+SMALLEST_MAPPING = 32
 SMALLEST_FIELD = SMALLEST_NAME + 20
 SMALLEST_STRUCT = SMALLEST_NAME + 4 + SMALLEST_FIELD
 SMALLEST_TYPE = SMALLEST_NAME + 12
@@ -397,6 +410,90 @@ def read_ram(chunk, fd_keys):
     return blocks
 
 
+class Assigned:
+    """Reads DMA."""
+
+    def __init__(self, chunk, fd_keys, ram):
+        self.p = Payload(chunk)
+        self.fd_keys = fd_keys
+        self.ram = ram
+        self.names, self.devices, self.groups = set(), set(), {}
+
+    def need_fd(self, name, index, whose):
+        if (name, index) not in self.fd_keys:
+            self.p.fail("%s has no fd %r, %d" % (whose, name, index))
+
+    def irqs(self, device):
+        found, last = [], None
+        for _ in range(self.p.number(SMALLEST_IRQ)):
+            index, vector, role, flags = (self.p.u32() for _ in range(4))
+            if index > MAX_IRQ_INDEX or vector > MAX_IRQ_VECTOR or role > 1 or flags > 1:
+                self.p.fail("device %r has an impossible interrupt" % device)
+            if last is not None and (index, vector, role) <= last:
+                self.p.fail("interrupts of device %r are out of order" % device)
+            last = (index, vector, role)
+            self.need_fd(IRQ_FD_PREFIXES[role] + device, vector + 65536 * index, "an interrupt of %r" % device)
+            found.append({"index": index, "vector": vector, "role": role, "flags": flags})
+        return found
+
+    def device(self, container, backend):
+        name, address, group = self.p.name(), self.p.name(), self.p.u32()
+        if name in self.devices:
+            self.p.fail("two devices %r" % name)
+        if len(self.devices) == MAX_ASSIGNED:
+            self.p.fail("too many devices")
+        if group > MAX_INT or (group and backend != TYPE1):
+            self.p.fail("device %r is in group %d" % (name, group))
+        self.devices.add(name)
+        if backend != NO_BACKEND:
+            self.need_fd(ASSIGNED_FD_PREFIX + name, 0, "device %r" % name)
+        if backend == TYPE1:
+            self.need_fd(GROUP_FD_NAME, group, "device %r" % name)
+            if self.groups.setdefault(group, container) != container:
+                self.p.fail("group %d is in two containers" % group)
+        return {"name": to_text(name), "address": to_text(address), "group": group, "irqs": self.irqs(name)}
+
+    def mappings(self):
+        found, end = [], 0
+        for _ in range(self.p.number(SMALLEST_MAPPING)):
+            iova, size, block, flags, offset = self.p.u64(), self.p.u64(), self.p.u32(), self.p.u32(), self.p.u64()
+            if size == 0 or iova + size > 1 << 64 or not 1 <= flags <= 3:
+                self.p.fail("a mapping of %d bytes at 0x%x, flags 0x%x" % (size, iova, flags))
+            if block >= len(self.ram) or offset + size > self.ram[block]["size"]:
+                self.p.fail("the mapping at 0x%x is beyond RAM block %d" % (iova, block))
+            if iova < end:
+                self.p.fail("the mapping at 0x%x is out of order" % iova)
+            end = iova + size
+            found.append({"iova": iova, "size": size, "block": block, "flags": flags, "offset": offset})
+        return found
+
+    def container(self):
+        name, backend, ioas = self.p.name(), self.p.u32(), self.p.u32()
+        if name in self.names:
+            self.p.fail("two containers %r" % name)
+        if len(self.names) == MAX_CONTAINERS:
+            self.p.fail("too many containers")
+        if not TYPE1 <= backend <= NO_BACKEND:
+            self.p.fail("container %r has unknown back end %d" % (name, backend))
+        if ioas and backend != IOMMUFD:
+            self.p.fail("container %r has an IOAS" % name)
+        self.names.add(name)
+        if backend != NO_BACKEND:
+            self.need_fd(CONTAINER_FD_PREFIX + name, 0, "container %r" % name)
+        devices = [self.device(name, backend) for _ in range(self.p.number(SMALLEST_ASSIGNED))]
+        return {"name": to_text(name), "backend": backend, "ioas": ioas, "devices": devices,
+                "mappings": self.mappings()}
+
+    def read(self):
+        containers = [self.container() for _ in range(self.p.number(SMALLEST_CONTAINER))]
+        self.p.finish()
+        return containers
+
+
+def read_dma(chunks, fd_keys, ram):
+    return Assigned(chunks[0], fd_keys, ram).read() if chunks else []
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # SCHEMA (section 6)
 
@@ -718,6 +815,7 @@ def parse(data):
     state["successor"] = read_successor(found[SUCCESSOR][0]) if found[SUCCESSOR] else None
     state["fds"], fd_keys = read_fds(found[FDS][0])
     state["ram"] = read_ram(found[RAM][0], fd_keys)
+    state["containers"] = read_dma(found[DMA], fd_keys, state["ram"])
     schema = read_schema(found[SCHEMA][0])
     state.update(schema_json(schema))
     state["devices"], known = read_sections(found[SECTION], schema, fd_keys)
@@ -787,6 +885,7 @@ def parse_question(data):
     message["vm"] = read_vm(found[VM][0])
     message["fds"], fd_keys = read_fds(found[FDS][0])
     message["ram"] = read_ram(found[RAM][0], fd_keys)
+    message["containers"] = read_dma(found[DMA], fd_keys, message["ram"])
     schema = read_schema(found[SCHEMA][0])
     message.update(schema_json(schema))
     asked = read_devices(found[DEVICES][0], schema)

@@ -251,6 +251,39 @@ def with_device(fields, values, structs=()):
             (cpr.SCHEMA, schema(structs, [device_type(ref=len(structs) - 1)])), (cpr.SECTION, section(b"d", 0, values))]
 
 
+# Assigned devices: the fds that the good ones need.
+DMA_FDS = FD_LIST + [fd(name, index, number) for name, index, number in (
+    (b"libcpr:vfio-container:c", 0, 20), (b"libcpr:vfio-device:d", 0, 21), (b"libcpr:vfio-group", 26, 22),
+    (b"libcpr:vfio-irq:d", 65536, 23), (b"libcpr:vfio-unmask:d", 65537, 24), (b"libcpr:vfio-container:i", 0, 25),
+    (b"libcpr:vfio-device:e", 0, 26), (b"libcpr:vfio-irq:x", 0, 27))]
+
+
+def assigned(name=b"d", address=b"0000:00:04.0", group=26, irqs=((1, 0, 0, 1), (1, 1, 1, 0))):
+    return s(name) + s(address) + u32(group) + table([b"".join(map(u32, irq)) for irq in irqs])
+
+
+def mapping(iova=0, size=2048, block=0, flags=3, offset=0):
+    return u64(iova) + u64(size) + u32(block) + u32(flags) + u64(offset)
+
+
+def container(name=b"c", backend=1, ioas=0, assigned=(assigned(),), mappings=(mapping(), mapping(2048, 16, 0, 1, 4080))):
+    return s(name) + u32(backend) + u32(ioas) + table(assigned) + table(mappings)
+
+
+def with_dma(*containers):
+    """GOOD with assigned devices; DMA is at the place of SCHEMA."""
+    return with_dma_payload(table(containers))
+
+
+def with_dma_payload(payload):
+    chunks = change(FDS_AT, table(DMA_FDS))
+    return chunks[:SCHEMA_AT] + [(cpr.DMA, payload)] + chunks[SCHEMA_AT:]
+
+
+NOTHING = container(b"n", 3, 0, [assigned(b"x", b"x", 0, ())], [])
+IOMMU = container(b"i", 2, 5, [assigned(b"e", b"y", 0, ())], [mapping((1 << 64) - 4096, 4096, 0, 2)])
+
+
 def nested(depth):
     """Structs of which the last has this depth."""
     structs = [struct_def(b"s", [field()])]
@@ -336,6 +369,43 @@ BAD_CONTENTS = [
     ("block twice", change(RAM_AT, table([block(), block()])), RAM_AT),
     ("block without fd", change(RAM_AT, table([block(), block(b"tap")])), RAM_AT),
     ("block with an fd of index 1", change(FDS_AT, table([fd(b"libcpr:ram:main", 1, 7)])), RAM_AT),
+    ("DMA before RAM", GOOD[:RAM_AT] + [(cpr.DMA, u32(0))] + GOOD[RAM_AT:], RAM_AT),
+    ("DMA twice", GOOD[:SCHEMA_AT] + [(cpr.DMA, u32(0))] * 2 + GOOD[SCHEMA_AT:], SCHEMA_AT + 1),
+    ("huge number of containers", with_dma_payload(u32(0xffffffff) + container()), SCHEMA_AT),
+    ("DMA cut off", with_dma_payload(table([container()])[:-1]), SCHEMA_AT),
+    ("bytes after DMA", with_dma_payload(table([container()]) + b"\0"), SCHEMA_AT),
+    ("empty container name", with_dma(container(b"")), SCHEMA_AT),
+    ("container twice", with_dma(NOTHING, container(b"n", 3, 0, [], [])), SCHEMA_AT),
+    ("back end 0", with_dma(container(backend=0)), SCHEMA_AT),
+    ("back end 4", with_dma(container(backend=4)), SCHEMA_AT),
+    ("IOAS of type1", with_dma(container(ioas=1)), SCHEMA_AT),
+    ("container without fd", with_dma(container(b"other", 2, 0, [], [])), SCHEMA_AT),
+    ("257 containers", with_dma(*[container(b"%d" % i, 3, 0, [], []) for i in range(257)]), SCHEMA_AT),
+    ("huge number of devices", with_dma_payload(u32(1) + s(b"c") + u32(1) + u32(0) + u32(0xffffffff)), SCHEMA_AT),
+    ("assigned device without fd", with_dma(container(assigned=[assigned(b"y", irqs=())])), SCHEMA_AT),
+    ("group without fd", with_dma(container(assigned=[assigned(group=27)])), SCHEMA_AT),
+    ("huge group", with_dma(container(assigned=[assigned(group=0x80000000)])), SCHEMA_AT),
+    ("group without type1", with_dma(container(b"n", 3, 0, [assigned(b"x", b"x", 26, ())], [])), SCHEMA_AT),
+    ("assigned device twice", with_dma(NOTHING, container(b"m", 3, 0, [assigned(b"x", b"x", 0, ())], [])), SCHEMA_AT),
+    ("4097 assigned devices", with_dma(container(b"n", 3, 0, [assigned(b"%d" % i, b"x", 0, ()) for i in range(4097)], [])),
+     SCHEMA_AT),
+    ("interrupt without fd", with_dma(container(assigned=[assigned(irqs=[(1, 2, 0, 0)])])), SCHEMA_AT),
+    ("interrupts out of order", with_dma(container(assigned=[assigned(irqs=[(1, 1, 1, 0), (1, 0, 0, 0)])])), SCHEMA_AT),
+    ("interrupt twice", with_dma(container(assigned=[assigned(irqs=[(1, 0, 0, 0), (1, 0, 0, 0)])])), SCHEMA_AT),
+    ("interrupt role", with_dma(container(assigned=[assigned(irqs=[(1, 0, 2, 0)])])), SCHEMA_AT),
+    ("interrupt flags", with_dma(container(assigned=[assigned(irqs=[(1, 0, 0, 2)])])), SCHEMA_AT),
+    ("interrupt vector", with_dma(container(assigned=[assigned(irqs=[(0, 65536, 0, 0)])])), SCHEMA_AT),
+    ("interrupt index", with_dma(container(assigned=[assigned(irqs=[(32768, 0, 0, 0)])])), SCHEMA_AT),
+    ("huge number of mappings", with_dma_payload(u32(1) + s(b"c") + u32(1) + u32(0) + u32(0) + u32(0xffffffff)), SCHEMA_AT),
+    ("mapping of size 0", with_dma(container(mappings=[mapping(size=0)])), SCHEMA_AT),
+    ("mapping past the end", with_dma(container(mappings=[mapping((1 << 64) - 1, 2)])), SCHEMA_AT),
+    ("mapping past its block", with_dma(container(mappings=[mapping(0, 4096, 0, 3, 1)])), SCHEMA_AT),
+    ("mapping with a huge offset", with_dma(container(mappings=[mapping(0, 1, 0, 3, (1 << 64) - 1)])), SCHEMA_AT),
+    ("mapping of an unknown block", with_dma(container(mappings=[mapping(block=1)])), SCHEMA_AT),
+    ("mapping without flags", with_dma(container(mappings=[mapping(flags=0)])), SCHEMA_AT),
+    ("mapping flags", with_dma(container(mappings=[mapping(flags=4)])), SCHEMA_AT),
+    ("mappings overlap", with_dma(container(mappings=[mapping(), mapping(2047, 1)])), SCHEMA_AT),
+    ("mappings out of order", with_dma(container(mappings=[mapping(2048), mapping()])), SCHEMA_AT),
     # Section 6
     ("huge number of structs", change(SCHEMA_AT, u32(0xffffffff) + GOOD_SCHEMA[4:]), SCHEMA_AT),
     ("empty struct name", with_structs([struct_def(b"", [field()])]), 5),
@@ -453,7 +523,7 @@ class GoodState(Case):
 
     def test_keys(self):
         self.assertEqual(list(self.state), ["format", "size", "chunks", "vm", "program", "successor", "fds", "ram",
-                                            "structs", "types", "devices", "bulk"])
+                                            "containers", "structs", "types", "devices", "bulk"])
         self.assertEqual(self.state["format"], {"major": 1, "minor": 0})
         self.assertEqual(self.state["size"], len(self.data))
 
@@ -492,6 +562,24 @@ class GoodState(Case):
         self.assertEqual(self.state["bulk"], [{"device": "dev0", "size": 14}, {"device": "dev\xff", "size": 8}])
 
 
+class GoodDma(Case):
+    def test_containers(self):
+        state = cpr.parse(frame(with_dma(container(), NOTHING, IOMMU))[0])
+        self.assertEqual(state["containers"][0], {
+            "name": "c", "backend": 1, "ioas": 0,
+            "devices": [{"name": "d", "address": "0000:00:04.0", "group": 26,
+                         "irqs": [{"index": 1, "vector": 0, "role": 0, "flags": 1},
+                                  {"index": 1, "vector": 1, "role": 1, "flags": 0}]}],
+            "mappings": [{"iova": 0, "size": 2048, "block": 0, "flags": 3, "offset": 0},
+                         {"iova": 2048, "size": 16, "block": 0, "flags": 1, "offset": 4080}]})
+        self.assertEqual([c["name"] for c in state["containers"]], ["c", "n", "i"])
+        self.assertEqual(state["containers"][2]["mappings"][0]["iova"], (1 << 64) - 4096)
+
+    def test_a_question_has_them_too(self):
+        question = QUESTION[:2] + [(cpr.FDS, table(DMA_FDS)), QUESTION[3], (cpr.DMA, table([container()]))] + QUESTION[4:]
+        self.assertEqual(len(cpr.parse_question(frame(question)[0])["containers"]), 1)
+
+
 class GoodCorners(Case):
     def good(self, chunks, **kwargs):
         return cpr.parse(frame(chunks, **kwargs)[0])
@@ -501,7 +589,7 @@ class GoodCorners(Case):
                            (cpr.FDS, u32(0)), (cpr.RAM, u32(0)), (cpr.SCHEMA, schema([], []))])
         self.assertEqual(state["vm"]["run_state"], "running")
         self.assertIsNone(state["successor"])
-        for key in ("fds", "ram", "structs", "types", "devices", "bulk"):
+        for key in ("fds", "ram", "containers", "structs", "types", "devices", "bulk"):
             self.assertEqual(state[key], [])
 
     def test_smallest_elements(self):

@@ -44,7 +44,9 @@ def show_prints_a_tree():
                  "    mac                525400123456", "    label              \"schön\"",
                  "    queues             [fd 'tap' 1, no fd, fd 'tap' 0]", "    level              absent (16)",
                  "    zeros              absent (all 0)", "    pointer            absent",
-                 "    list               3 elements", "        b              -2",
+                 "  type1: type1, 2 mappings of 1 TiB (1099511631872 bytes)",
+                 "    device nic: 0000:00:04.0, 1 interrupts, 1 enabled",
+                 "    0x10000000000: 4 KiB (4096 bytes) of vga from 0x0, read and write", "    list               3 elements", "        b              -2",
                  "  device: 683.6 KiB (700005 bytes) in 4 pieces"):
         claim(line in lines, f"there is no line {line!r}")
     return f"{len(lines)} lines"
@@ -94,7 +96,9 @@ def diff_tells_what_differs():
         status, out, error = run("diff", states.full, states.other)
     claim((status, error) == (1, ""), f"diff ends with {status}: {error}")
     lines = lines_of(out)
-    for line in ("VM: generation: 3 -> 4", "fd 'disk' 0: only in B", "RAM block 'more': only in B",
+    for line in ("VM: generation: 3 -> 4", "VFIO container 'iommufd': only in A",
+                 "VFIO container 'type1': mapping at 0x0: 1099511627776 bytes of 'main' from 0, flags 3 -> 4096 bytes of 'main' from 0, flags 3",
+                 "VFIO container 'type1': mapping at 0x10000000000: 4096 bytes of 'vga' from 0, flags 3 -> none", "fd 'disk' 0: only in B", "RAM block 'more': only in B",
                  "type 'everything': version: 7 -> 6", "type 'everything': field u16 (uint of 2 bytes) only in A",
                  "type 'everything': field dropped (uint of 1 byte) only in B",
                  "type 'everything': field u32: uint of 4 bytes -> uint of 2 bytes",

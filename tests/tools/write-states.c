@@ -51,6 +51,48 @@ add_block (State *state, const char *name, size_t size, CprRamBackend backend, u
   g_ptr_array_add (state->head.ram.blocks, block);
 }
 
+/* A device of a container, with an MSI vector that is enabled. */
+static void
+add_assigned (State *state, CprVfioContainer *container, const char *name, uint32_t group, int fd)
+{
+  CprVfioDevice *device = cpr_vfio_container_add_device (container, name, "0000:00:04.0");
+  g_autofree char *fd_name = g_strconcat (CPR_VFIO_DEVICE_FD, name, NULL);
+  g_autofree char *irq_name = g_strconcat (CPR_VFIO_TRIGGER_FD, name, NULL);
+  const CprVfioIrq irq = { .key = cpr_vfio_irq_get_key (1, 2), .fd = -1, .enabled = true };
+
+  device->claimed = false;
+  device->group = group;
+  cpr_vfio_device_add_irq (device, &irq);
+  add_fd (state, irq_name, irq.key, fd, (CprFdIdentity){ 0, O_RDWR, 15, 1, 0, 0 });
+  if (container->backend != CPR_VFIO_NONE)
+    add_fd (state, fd_name, 0, fd + 1, (CprFdIdentity){ 0, O_RDWR, 15, 1, 0, 0 });
+  if (container->backend == CPR_VFIO_TYPE1)
+    add_fd (state, CPR_VFIO_GROUP_FD, (int) group, fd + 2, (CprFdIdentity){ S_IFCHR, O_RDWR, 5, 26, 0, 0 });
+}
+
+static CprVfioContainer *
+add_container (State *state, const char *name, CprVfioBackend backend, uint32_t ioas, int fd)
+{
+  CprVfioContainer *container = cpr_vfio_table_add (&state->head.vfio, name, backend);
+  g_autofree char *fd_name = g_strconcat (CPR_VFIO_CONTAINER_FD, name, NULL);
+
+  container->claimed = false;
+  container->ioas = ioas;
+  if (backend != CPR_VFIO_NONE)
+    add_fd (state, fd_name, 0, fd, (CprFdIdentity){ S_IFCHR, O_RDWR, 5, 3, 0, 0 });
+  return container;
+}
+
+static void
+add_mapping (State *state, CprVfioContainer *container, uint64_t iova, guint block, uint64_t size)
+{
+  const CprDmaMapping mapping = {
+    .iova = iova, .size = size, .block = state->head.ram.blocks->pdata[block], .flags = CPR_DMA_READ | CPR_DMA_WRITE
+  };
+
+  cpr_dma_mappings_insert (&container->dma, &mapping);
+}
+
 static void
 add_device (State *state, const char *name, const CprDeviceType *type, void *device)
 {
@@ -115,6 +157,7 @@ finish (State *state, bool unknown_chunks, const char *path)
   cpr_manifest_write_vm (&state->head, writer);
   cpr_manifest_write_program (&state->head.program, &state->head.successor, writer);
   cpr_manifest_write_tables (&state->head.fds, &state->head.ram, writer);
+  cpr_manifest_write_vfio (&state->head.vfio, &state->head.ram, writer);
   if (unknown_chunks)
     put_unknown (state, UINT32_MAX, "", 0);
   cpr_device_table_write_schema (&state->devices, &builder, writer);
@@ -426,9 +469,16 @@ write_full (const char *path)
 {
   Everything device, nothing = empty;
   Timer timer = { .level = 1 };
+  CprVfioContainer *container;
   State state;
 
   begin_full (&state);
+  container = add_container (&state, "type1", CPR_VFIO_TYPE1, 0, 30);
+  add_assigned (&state, container, "nic", 26, 31);
+  add_mapping (&state, container, 0, 0, (uint64_t) 1 << 40);
+  add_mapping (&state, container, (uint64_t) 1 << 40, 1, 4096);
+  add_assigned (&state, add_container (&state, "iommufd", CPR_VFIO_IOMMUFD, 2, 40), "gpu", 0, 41);
+  add_container (&state, "nothing", CPR_VFIO_NONE, 0, 0);
   fill (&device);
   add_device (&state, "device", &everything_type, &device);
   add_device (&state, "timer", &timer_type, &timer);
@@ -446,6 +496,7 @@ write_other (const char *path)
   State state;
 
   begin_full (&state);
+  add_mapping (&state, add_container (&state, "type1", CPR_VFIO_TYPE1, 0, 30), 0, 0, 4096);
   state.head.generation++;
   add_fd (&state, "disk", 0, 10, (CprFdIdentity){ S_IFREG, O_RDONLY, 1, 2, 0, 0 });
   add_block (&state, "more", 8192, CPR_RAM_MEMFD, 0, 11);

@@ -565,6 +565,9 @@ machine_init (Machine *machine)
   *machine = (Machine){ .serial = serial_example, .disk = disk_example };
   cpr_fd_table_init (&machine->fds);
   cpr_ram_table_init (&machine->ram);
+  cpr_vfio_table_init (&machine->vfio);
+  machine->vfio.fds = &machine->fds;
+  machine->vfio.ram = &machine->ram;
   cpr_device_table_init (&machine->devices);
   ck_assert (cpr_program_record (&machine->program, argv, &error));
   ck_assert_int_eq (pipe2 (machine->pipe, O_CLOEXEC), 0);
@@ -581,6 +584,7 @@ void
 machine_clear (Machine *machine)
 {
   cpr_device_table_clear (&machine->devices);
+  cpr_vfio_table_clear (&machine->vfio);
   cpr_ram_table_clear (&machine->ram);
   cpr_fd_table_clear (&machine->fds);
   cpr_program_clear (&machine->program);
@@ -612,6 +616,7 @@ machine_write (Machine *machine, const CprManifest *head, int fd, CprWriter *wri
   cpr_manifest_write_vm (head, writer);
   cpr_manifest_write_program (&machine->program, &head->successor, writer);
   cpr_manifest_write_tables (&machine->fds, &machine->ram, writer);
+  cpr_manifest_write_vfio (&machine->vfio, &machine->ram, writer);
   cpr_device_table_write_schema (&machine->devices, &builder, writer);
   ck_assert (cpr_device_table_write_sections (&machine->devices, &builder, &codec, writer, NULL));
   cpr_schema_builder_clear (&builder);

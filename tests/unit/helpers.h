@@ -13,6 +13,7 @@
 #include "registry/device.h"
 #include "registry/fd-table.h"
 #include "registry/ram.h"
+#include "registry/vfio-table.h"
 
 #define PAGE ((size_t) 4096)
 
@@ -148,6 +149,7 @@ typedef struct
 {
   CprFdTable fds;
   CprRamTable ram;
+  CprVfioTable vfio; /* empty */
   CprDeviceTable devices;
   CprProgram program;
   int pipe[2];

@@ -4,13 +4,15 @@
 #include <unistd.h>
 
 static void
-offer (Successor *successor, unsigned attempt)
+offer (Successor *successor, unsigned attempt, void (*prepare) (Machine *machine))
 {
   const CprBatonWord first = { CPR_BATON_OFFERED, 1, getpid () }, second = { CPR_BATON_OFFERED, 2, getpid () };
   g_autofree char *number = NULL;
   CprManifest head;
 
   machine_init (&successor->machine);
+  if (prepare != NULL)
+    prepare (&successor->machine);
   machine_head (&head);
   offer_make (&successor->offer, &successor->machine, &head);
   successor->page = successor->offer.exec.baton.page;
@@ -24,12 +26,18 @@ offer (Successor *successor, unsigned attempt)
 void
 successor_init (Successor *successor, Guest *guest, unsigned attempt)
 {
+  successor_init_with (successor, guest, attempt, NULL);
+}
+
+void
+successor_init_with (Successor *successor, Guest *guest, unsigned attempt, void (*prepare) (Machine *machine))
+{
   CprSessionConfig config = guest_config (guest, MACHINE_NAME);
   CprSession *session;
   GError *error = NULL;
 
   *successor = (Successor){ .session = NULL };
-  offer (successor, attempt);
+  offer (successor, attempt, prepare);
   successor->session = session = cpr_session_new (&config, &error);
   assert_no_error (error);
   ck_assert_ptr_nonnull (cpr_ram_new (session, "pc.ram", 4 * PAGE, NULL, NULL));

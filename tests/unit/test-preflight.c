@@ -74,6 +74,7 @@ write_question (Case *test, CprWriter *writer)
   cpr_question_write_head (&head, writer);
   cpr_manifest_write_vm (&test->head, writer);
   cpr_manifest_write_tables (&test->machine.fds, &test->machine.ram, writer);
+  cpr_manifest_write_vfio (&test->machine.vfio, &test->machine.ram, writer);
   cpr_device_table_write_schema (&test->machine.devices, &builder, writer);
   ck_assert (cpr_device_table_write_list (&test->machine.devices, &builder, writer, NULL));
   ck_assert (cpr_device_table_write_trial (&test->machine.devices, &builder, &codec, writer, NULL));
@@ -446,6 +447,84 @@ set_capabilities (const struct __user_cap_data_struct *data)
   return syscall (SYS_capset, &header, data) == 0;
 }
 
+static CprVfioContainer *
+add_container (Machine *machine, CprVfioBackend backend)
+{
+  CprVfioContainer *container = cpr_vfio_table_add (&machine->vfio, "c", backend);
+
+  if (backend != CPR_VFIO_NONE)
+    {
+      container->fd = file_new (0);
+      ck_assert (cpr_vfio_table_add_fd (&machine->vfio, CPR_VFIO_CONTAINER_FD, "c", 0, container->fd, NULL));
+    }
+  return container;
+}
+
+/* More than once in a test. */
+#define FINDS_REFUSAL(subject, name, text) \
+  assert_finds (&test, test.inventory, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_##subject, name, text)
+
+START_TEST (assigned_devices_that_nobody_would_take_are_found)
+{
+  CprVfioContainer *container;
+  Case test;
+
+  case_init (&test);
+  container = add_container (&test.machine, CPR_VFIO_NONE);
+  FINDS_REFUSAL (DEVICE, "c", "VFIO container 'c': it is in the state, and nobody would take it");
+  cpr_inventory_add_vfio (test.inventory, "c", NULL);
+  cpr_vfio_container_add_device (container, "nic", "0000:00:04.0");
+  FINDS_REFUSAL (DEVICE, "nic", "VFIO device 'nic' in container 'c': it is in the state, and nobody would take it");
+  cpr_inventory_add_vfio (test.inventory, "c", "nic");
+  cpr_inventory_add_vfio (test.inventory, "c", "gpu");
+  FINDS_REFUSAL (DEVICE, "gpu", "VFIO device 'gpu' in container 'c': it isn't in the state");
+  g_array_set_size (test.inventory->vfio, 2);
+  cpr_inventory_add_vfio (test.inventory, "other", "nic");
+  FINDS_REFUSAL (DEVICE, "other", "VFIO container 'other': it isn't in the state");
+  case_clear (&test);
+}
+END_TEST
+
+/* Mappings for DMA count with locked RAM; so the limit is looked at before the guest stops. */
+START_TEST (too_low_a_limit_for_mappings_is_found)
+{
+  static const CprVfioBackend backends[] = { CPR_VFIO_TYPE1, CPR_VFIO_IOMMUFD };
+  CprDmaMapping mapping = { .size = 2 * PAGE, .flags = CPR_DMA_READ };
+  struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+  struct __user_cap_data_struct old_data[2], data[2];
+  CprVfioContainer *container;
+  struct rlimit old, low;
+  Case test;
+
+  case_init (&test);
+  container = add_container (&test.machine, backends[_i]);
+  mapping.block = test.machine.block;
+  cpr_dma_mappings_insert (&container->dma, &mapping);
+  mapping.iova = 100 * PAGE;
+  cpr_dma_mappings_insert (&container->dma, &mapping);
+  cpr_inventory_add_vfio (test.inventory, "c", NULL);
+  getrlimit (RLIMIT_MEMLOCK, &old);
+  low = (struct rlimit){ 3 * PAGE, old.rlim_max };
+  setrlimit (RLIMIT_MEMLOCK, &low);
+  ck_assert_int_eq (syscall (SYS_capget, &header, old_data), 0);
+  memcpy (data, old_data, sizeof data);
+  data[0].effective &= ~(1u << CAP_IPC_LOCK);
+  ck_assert (set_capabilities (data));
+  FINDS_REFUSAL (LIMIT, "RLIMIT_MEMLOCK",
+                 "limit on locked memory: it is 12288 bytes here, locked RAM blocks have 0, mappings for DMA 16384");
+  low.rlim_cur = 4 * PAGE;
+  setrlimit (RLIMIT_MEMLOCK, &low);
+  {
+    g_autoptr (GPtrArray) findings = ask_candidate (&test, test.inventory);
+
+    ck_assert_uint_eq (findings->len, 0);
+  }
+  setrlimit (RLIMIT_MEMLOCK, &old);
+  ck_assert (set_capabilities (old_data));
+  case_clear (&test);
+}
+END_TEST
+
 START_TEST (too_low_a_limit_on_locked_memory_is_found)
 {
   struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -780,6 +859,8 @@ main (void)
   tcase_add_test (tests, the_vmm_may_refuse_for_reasons_of_its_own);
   tcase_add_test (tests, all_findings_are_collected);
   tcase_add_test (tests, too_low_a_limit_on_files_is_found);
+  tcase_add_test (tests, assigned_devices_that_nobody_would_take_are_found);
+  tcase_add_loop_test (tests, too_low_a_limit_for_mappings_is_found, 0, 2);
   tcase_add_test (tests, too_low_a_limit_on_locked_memory_is_found);
   tcase_add_test (tests, a_question_is_read_as_it_was_written);
   tcase_add_test (tests, a_question_for_the_schema_only_has_nothing_else);

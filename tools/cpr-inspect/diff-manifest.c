@@ -190,6 +190,93 @@ diff_ram (Diff *diff, const CprRamTable *a, const CprRamTable *b)
     }
 }
 
+/* ---- Assigned devices. */
+
+static char *
+describe_container (const CprVfioContainer *container)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  g_string_append_printf (text, "%s, IOAS %" PRIu32 ", devices", cpr_vfio_backend_get_name (container->backend),
+                          container->ioas);
+  for (guint i = 0; i < container->devices->len; i++)
+    {
+      const CprVfioDevice *device = container->devices->pdata[i];
+      g_autofree char *name = inspect_text_quote (device->name), *address = inspect_text_quote (device->address);
+
+      g_string_append_printf (text, " %s (%s, group %" PRIu32 ", interrupts", name, address, device->group);
+      for (guint k = 0; k < device->irqs->len; k++)
+        {
+          const CprVfioIrq *irq = &g_array_index (device->irqs, CprVfioIrq, k);
+
+          g_string_append_printf (text, " %d:%d%s%s", irq->key >> 16, irq->key & CPR_VFIO_IRQ_VECTOR_MAX,
+                                  irq->role == CPR_VFIO_IRQ_UNMASK ? "u" : "", irq->enabled ? "+" : "");
+        }
+      g_string_append_c (text, ')');
+    }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static char *
+describe_mapping (const CprDmaMapping *mapping)
+{
+  g_autofree char *name = NULL;
+
+  if (mapping == NULL)
+    return g_strdup ("none");
+  name = inspect_text_quote (mapping->block->name);
+  return g_strdup_printf ("%" PRIu64 " bytes of %s from %" PRIu64 ", flags %u", mapping->size, name, mapping->offset,
+                          mapping->flags);
+}
+
+static void
+diff_mapping (Diff *diff, const char *title, uint64_t iova, const CprDmaMapping *a, const CprDmaMapping *b)
+{
+  g_autofree char *what = g_strdup_printf ("mapping at 0x%" PRIx64, iova);
+
+  diff_value (diff, title, what, describe_mapping (a), describe_mapping (b));
+}
+
+static void
+diff_containers (Diff *diff, CprVfioTable *a, CprVfioTable *b)
+{
+  for (guint i = 0; i < a->containers->len; i++)
+    {
+      CprVfioContainer *container = a->containers->pdata[i], *other = cpr_vfio_table_find (b, container->name);
+      g_autofree char *name = inspect_text_quote (container->name);
+      g_autofree char *title = g_strdup_printf ("VFIO container %s", name);
+
+      if (other == NULL)
+        {
+          diff_put (diff, title, "only in A");
+          continue;
+        }
+      diff_value (diff, title, "what", describe_container (container), describe_container (other));
+      for (guint k = 0; k < container->dma.mappings->len; k++)
+        {
+          const CprDmaMapping *mapping = cpr_dma_mappings_get (&container->dma, k);
+
+          diff_mapping (diff, title, mapping->iova, mapping, cpr_dma_mappings_find (&other->dma, mapping->iova));
+        }
+      for (guint k = 0; k < other->dma.mappings->len; k++)
+        {
+          const CprDmaMapping *mapping = cpr_dma_mappings_get (&other->dma, k);
+
+          if (cpr_dma_mappings_find (&container->dma, mapping->iova) == NULL)
+            diff_mapping (diff, title, mapping->iova, NULL, mapping);
+        }
+    }
+  for (guint i = 0; i < b->containers->len; i++)
+    {
+      const CprVfioContainer *container = b->containers->pdata[i];
+      g_autofree char *name = inspect_text_quote (container->name);
+      g_autofree char *title = g_strdup_printf ("VFIO container %s", name);
+
+      if (cpr_vfio_table_find (a, container->name) == NULL)
+        diff_put (diff, title, "only in B");
+    }
+}
+
 void
 diff_manifests (Diff *diff)
 {
@@ -200,4 +287,5 @@ diff_manifests (Diff *diff)
   diff_value (diff, "successor", "program", describe_successor (&a->successor), describe_successor (&b->successor));
   diff_fds (diff, &a->fds, &b->fds);
   diff_ram (diff, &a->ram, &b->ram);
+  diff_containers (diff, &diff->a.manifest.vfio, &diff->b.manifest.vfio);
 }

@@ -244,6 +244,75 @@ put_ram (Json *json, const CprRamTable *ram)
   end (json, ']');
 }
 
+static void
+put_assigned (Json *json, const CprVfioDevice *device)
+{
+  begin (json, '{');
+  put_text (json, "name", device->name);
+  put_text (json, "address", device->address);
+  put_uint (json, "group", device->group);
+  begin_member (json, "irqs", '[');
+  for (guint i = 0; i < device->irqs->len; i++)
+    {
+      const CprVfioIrq *irq = &g_array_index (device->irqs, CprVfioIrq, i);
+
+      begin (json, '{');
+      put_uint (json, "index", (uint64_t) irq->key >> 16);
+      put_uint (json, "vector", (uint64_t) irq->key & CPR_VFIO_IRQ_VECTOR_MAX);
+      put_uint (json, "role", irq->role);
+      put_uint (json, "flags", irq->enabled);
+      end (json, '}');
+    }
+  end (json, ']');
+  end (json, '}');
+}
+
+static uint64_t
+get_number (const CprRamTable *ram, const CprRamBlock *block)
+{
+  guint number = 0;
+
+  g_ptr_array_find (ram->blocks, block, &number);
+  return number;
+}
+
+static void
+put_mapping (Json *json, const CprDmaMapping *mapping, const CprRamTable *ram)
+{
+  begin (json, '{');
+  put_uint (json, "iova", mapping->iova);
+  put_uint (json, "size", mapping->size);
+  put_uint (json, "block", get_number (ram, mapping->block));
+  put_uint (json, "flags", mapping->flags);
+  put_uint (json, "offset", mapping->offset);
+  end (json, '}');
+}
+
+static void
+put_containers (Json *json, const CprVfioTable *vfio, const CprRamTable *ram)
+{
+  begin_member (json, "containers", '[');
+  for (guint i = 0; i < vfio->containers->len; i++)
+    {
+      const CprVfioContainer *container = vfio->containers->pdata[i];
+
+      begin (json, '{');
+      put_text (json, "name", container->name);
+      put_uint (json, "backend", container->backend);
+      put_uint (json, "ioas", container->ioas);
+      begin_member (json, "devices", '[');
+      for (guint k = 0; k < container->devices->len; k++)
+        put_assigned (json, container->devices->pdata[k]);
+      end (json, ']');
+      begin_member (json, "mappings", '[');
+      for (guint k = 0; k < container->dma.mappings->len; k++)
+        put_mapping (json, cpr_dma_mappings_get (&container->dma, k), ram);
+      end (json, ']');
+      end (json, '}');
+    }
+  end (json, ']');
+}
+
 /* ---- The schema. */
 
 static void
@@ -442,6 +511,7 @@ inspect_show_json (const InspectState *state)
   put_successor (&json, &manifest->successor);
   put_fds (&json, &manifest->fds);
   put_ram (&json, &manifest->ram);
+  put_containers (&json, &manifest->vfio, &manifest->ram);
   put_schema (&json, &manifest->schema);
   put_devices (&json, state);
   put_bulk (&json, state->reader.bulk);

@@ -135,6 +135,52 @@ show_ram (const CprRamTable *ram)
 }
 
 static void
+show_assigned (const CprVfioDevice *device)
+{
+  g_autofree char *name = inspect_text_escape (device->name, strlen (device->name));
+  g_autofree char *address = inspect_text_escape (device->address, strlen (device->address));
+  guint enabled = 0;
+
+  for (guint i = 0; i < device->irqs->len; i++)
+    enabled += g_array_index (device->irqs, CprVfioIrq, i).enabled;
+  printf ("    device %s: %s, %u interrupts, %u enabled\n", name, address, device->irqs->len, enabled);
+}
+
+static void
+show_mapping (const CprDmaMapping *mapping)
+{
+  g_autofree char *name = inspect_text_escape (mapping->block->name, strlen (mapping->block->name));
+  g_autofree char *size = inspect_text_size (mapping->size);
+
+  printf ("    0x%" PRIx64 ": %s of %s from 0x%" PRIx64 ", %s%s\n", mapping->iova, size, name, mapping->offset,
+          (mapping->flags & CPR_DMA_READ) != 0 ? "read" : "",
+          mapping->flags == (CPR_DMA_READ | CPR_DMA_WRITE) ? " and write"
+          : mapping->flags == CPR_DMA_WRITE                ? "write"
+                                                           : "");
+}
+
+/* Only where there are any: most VMs have none. */
+static void
+show_containers (const CprVfioTable *vfio)
+{
+  if (vfio->containers->len > 0)
+    printf ("VFIO containers: %u\n", vfio->containers->len);
+  for (guint i = 0; i < vfio->containers->len; i++)
+    {
+      const CprVfioContainer *container = vfio->containers->pdata[i];
+      g_autofree char *name = inspect_text_escape (container->name, strlen (container->name));
+      g_autofree char *size = inspect_text_size (container->dma.total);
+
+      printf ("  %s: %s, %u mappings of %s\n", name, cpr_vfio_backend_get_name (container->backend),
+              container->dma.mappings->len, size);
+      for (guint k = 0; k < container->devices->len; k++)
+        show_assigned (container->devices->pdata[k]);
+      for (guint k = 0; k < container->dma.mappings->len; k++)
+        show_mapping (cpr_dma_mappings_get (&container->dma, k));
+    }
+}
+
+static void
 show_bulk (const GPtrArray *bulk)
 {
   printf ("bulk data: %u\n", bulk->len);
@@ -160,6 +206,7 @@ inspect_show_tree (const InspectState *state)
   show_successor (&manifest->successor);
   show_fds (&manifest->fds);
   show_ram (&manifest->ram);
+  show_containers (&manifest->vfio);
   inspect_show_schema (&manifest->schema);
   printf ("devices: %u\n", state->devices->len);
   for (guint i = 0; i < state->devices->len; i++)
