@@ -46,8 +46,10 @@ struct _Vfio
 void
 vfio_declare (CprInventory *inventory, const Options *options)
 {
-  if (options->vfio)
-    cpr_inventory_add_device (inventory, PCI_STATE, cpr_vfio_pci_get_type ());
+  if (!options->vfio)
+    return;
+  cpr_inventory_add_vfio (inventory, CONTAINER, DEVICE);
+  cpr_inventory_add_device (inventory, PCI_STATE, cpr_vfio_pci_get_type ());
 }
 
 /* ---- The function: regions, configuration space, MSI. */
