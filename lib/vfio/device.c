@@ -109,8 +109,7 @@ cpr_vfio_device_take (CprVfioContainer *container, const char *name, const char 
                get_address (folder));
   else
     {
-      device->claimed = true;
-      device->mediated = container->backend != CPR_VFIO_NONE && cpr_sysfs_is_mediated (folder);
+      device->claimed = true; /* not mediated: such a one isn't handed over */
       return device;
     }
   return NULL;

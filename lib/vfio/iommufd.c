@@ -192,7 +192,7 @@ static bool
 reattach (CprVfioContainer *container, guint *lost G_GNUC_UNUSED, GError **error)
 {
   CprUapiIoasChangeProcess change = { .size = sizeof change };
-  CprDmaMapping all = { .size = container->dma.total };
+  const CprDmaMapping all = { .size = container->dma.total, .claimed = true };
 
   if (cpr_sys->ioctl (container->fd, CPR_UAPI_IOAS_CHANGE_PROCESS, &change) == 0)
     return true;
