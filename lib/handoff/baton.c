@@ -99,21 +99,30 @@ cpr_baton_remove_guardian (CprBatonPage *page, pid_t guardian)
 }
 
 void
-cpr_baton_set_deadline (CprBatonPage *page, uint64_t now_ns)
+cpr_baton_begin_attempt (CprBatonPage *page, uint64_t now_ns)
 {
   atomic_store (&page->deadline_ns, page->timeout_ns != 0 ? now_ns + page->timeout_ns : 0);
+  atomic_store (&page->attempt_ns, now_ns);
+}
+
+/* The way back goes through the same steps again; the stamps of the way there are older than it. */
+CprStep
+cpr_baton_get_last_step (const CprBatonPage *page)
+{
+  CprStep last = CPR_STEP_EXEC;
+
+  for (CprStep step = CPR_STEP_TAKE_UP; step <= CPR_STEP_COMMIT; step++)
+    if (page->stamps[step] >= page->attempt_ns && page->stamps[step] != 0)
+      last = step;
+  return last;
 }
 
 const char *
-cpr_baton_get_last_step (const CprBatonPage *page)
+cpr_baton_get_step_name (CprStep step)
 {
   static const char *const names[] = { "exec", "take-up", "claim", "load", "commit" };
-  int step = 0;
 
-  for (int i = 0; i < (int) G_N_ELEMENTS (names); i++)
-    if (page->stamps[CPR_STEP_EXEC + i] != 0)
-      step = i;
-  return names[step];
+  return names[step >= CPR_STEP_EXEC && step <= CPR_STEP_COMMIT ? step - CPR_STEP_EXEC : 0];
 }
 
 char *
@@ -122,22 +131,23 @@ cpr_baton_describe_failure (const CprBatonPage *page)
   g_autofree char *said = g_strndup (page->reason, CPR_BATON_REASON_SIZE - 1);
   const char *after = said[0] != '\0' ? "; before that: " : "";
   int status = page->status;
+  uint32_t failed = page->failed_step;
+  const char *step = cpr_baton_get_step_name (failed != 0 ? (CprStep) failed : cpr_baton_get_last_step (page));
 
   switch (atomic_load (&page->cause))
     {
     case CPR_BATON_CAUSE_TIMEOUT:
       return g_strdup_printf ("the new program gave no answer in %" G_GUINT64_FORMAT
                               " ms and was killed in step %s%s%s",
-                              page->timeout_ns / 1000000, cpr_baton_get_last_step (page), after, said);
+                              page->timeout_ns / 1000000, step, after, said);
     case CPR_BATON_CAUSE_DIED:
       if (status >= 0 && WIFSIGNALED (status))
         return g_strdup_printf ("the new program was killed by signal %d (%s) in step %s%s%s", WTERMSIG (status),
-                                g_strsignal (WTERMSIG (status)), cpr_baton_get_last_step (page), after, said);
+                                g_strsignal (WTERMSIG (status)), step, after, said);
       if (status >= 0)
-        return g_strdup_printf ("the new program exited with status %d in step %s%s%s", WEXITSTATUS (status),
-                                cpr_baton_get_last_step (page), after, said);
-      return g_strdup_printf ("the new program died in step %s, its status isn't known%s%s",
-                              cpr_baton_get_last_step (page), after, said);
+        return g_strdup_printf ("the new program exited with status %d in step %s%s%s", WEXITSTATUS (status), step,
+                                after, said);
+      return g_strdup_printf ("the new program died in step %s, its status isn't known%s%s", step, after, said);
     default:
       return said[0] != '\0' ? g_steal_pointer (&said) : NULL;
     }

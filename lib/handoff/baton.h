@@ -57,13 +57,16 @@ typedef struct
   int32_t candidate;                  /* who that was */
   _Atomic uint64_t failed_ns;         /* when the last candidate's failure was known: by itself or by a guardian */
   uint64_t pause_budget_ns;           /* how long after the begin of the stop the commit may be; 0: whenever */
+  _Atomic uint64_t attempt_ns;        /* when the present candidate got its turn */
+  _Atomic uint32_t failed_step;       /* CprStep: where the candidate was whom a guardian took the guest from; 0: not
+                                         said */
 } CprBatonPage;
 
 _Static_assert(CPR_N_STEPS < CPR_BATON_STAMPS, "the stamps don't fit");
 _Static_assert(offsetof (CprBatonPage, guardians) == 272 && offsetof (CprBatonPage, reason) == 312,
                "the page is an ABI");
 _Static_assert(offsetof (CprBatonPage, deadline_ns) == 1336 && offsetof (CprBatonPage, failed_ns) == 1368 &&
-                   offsetof (CprBatonPage, pause_budget_ns) == 1376,
+                   offsetof (CprBatonPage, pause_budget_ns) == 1376 && offsetof (CprBatonPage, attempt_ns) == 1384,
                "the page is an ABI");
 
 typedef struct
@@ -89,14 +92,16 @@ bool cpr_baton_move (CprBatonPage *page, CprBatonWord from, CprBatonWord to);
 bool cpr_baton_add_guardian (CprBatonPage *page, pid_t guardian);
 void cpr_baton_remove_guardian (CprBatonPage *page, pid_t guardian);
 
-/* Gives the next candidate its time, from now on. */
-void cpr_baton_set_deadline (CprBatonPage *page, uint64_t now_ns);
+/* The next candidate's turn, and its time, begin now. */
+void cpr_baton_begin_attempt (CprBatonPage *page, uint64_t now_ns);
 
 /* CPR_ERROR_PAUSE_BUDGET with the name of @step, the last one, where the pause has lasted longer than it may. */
 bool cpr_baton_check_pause (const CprBatonPage *page, const char *step, GError **error);
 
-/* The last step that was begun, for messages. */
-const char *cpr_baton_get_last_step (const CprBatonPage *page);
+/* The step of the present attempt that was begun last. */
+CprStep cpr_baton_get_last_step (const CprBatonPage *page);
+/* Its name, for messages. */
+const char *cpr_baton_get_step_name (CprStep step);
 
 /* Why the last candidate didn't get the guest, in words; NULL if nothing of that is known. */
 char *cpr_baton_describe_failure (const CprBatonPage *page);

@@ -250,7 +250,7 @@ go_blocked (CprExecve *exec, GError **error)
   GError *reason = NULL;
 
   cpr_sys->getitimer (ITIMER_REAL, &timer);
-  cpr_baton_set_deadline (exec->baton.page, cpr_now_ns ());
+  cpr_baton_begin_attempt (exec->baton.page, cpr_now_ns ());
   if (!cpr_baton_move (exec->baton.page, mine, offered))
     {
       exec->lost = true;

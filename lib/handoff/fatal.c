@@ -105,7 +105,7 @@ give_reason (CprBatonPage *page, int signal, const siginfo_t *info)
     {
       at = put_number (put (page->reason, end, "the new program gave no answer in "), end, page->timeout_ns / 1000000,
                        10);
-      put (put (at, end, " ms, in step "), end, cpr_baton_get_last_step (page));
+      put (put (at, end, " ms, in step "), end, cpr_baton_get_step_name (cpr_baton_get_last_step (page)));
       return;
     }
   at = put_number (at, end, (unsigned) signal, 10);
@@ -114,7 +114,7 @@ give_reason (CprBatonPage *page, int signal, const siginfo_t *info)
       at = put (put (put (at, end, " (SIG"), end, names[i]), end, ")");
   if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE)
     at = put_number (put (at, end, " at address 0x"), end, (unsigned long) info->si_addr, 16);
-  put (put (at, end, " in step "), end, cpr_baton_get_last_step (page));
+  put (put (at, end, " in step "), end, cpr_baton_get_step_name (cpr_baton_get_last_step (page)));
 }
 
 CPR_RAW_CODE static void
@@ -128,7 +128,7 @@ go_back (CprFatal *fatal, int signal, const siginfo_t *info)
   cpr_raw (SYS_rt_sigprocmask, SIG_SETMASK, (long) &all, 0, sizeof all);
   fatal->page->failed_ns = cpr_now_ns ();
   give_reason (fatal->page, signal, info);
-  cpr_baton_set_deadline (fatal->page, cpr_now_ns ()); /* before there is a guardian that would find it passed */
+  cpr_baton_begin_attempt (fatal->page, cpr_now_ns ()); /* before there is a guardian that would find it passed */
   if (fatal->guardian != NULL)
     cpr_guardian_launch_quietly (fatal->guardian);
   offered.state = again.state = CPR_BATON_OFFERED;

@@ -38,7 +38,6 @@ struct _CprGuardian
   FdRange *closed;  /* what the guardian closes at its start */
   unsigned n_closed;
   uint8_t *stacks; /* two: a guardian that executes the old program leaves one behind, on the other stack */
-  unsigned stack;  /* which of them is in use */
   pid_t pid;       /* 0: not launched */
   pid_t successor; /* the one left behind */
   _Atomic uint32_t ready;
@@ -127,6 +126,15 @@ await_event (const CprGuardian *guardian, uint64_t patience)
 
 static int guardian_again (void *data);
 
+/* The end of the stack that isn't this process's own: whatever was tried and undone before, it is free. */
+CPR_RAW_CODE static uint8_t *
+get_other_stack (const CprGuardian *guardian)
+{
+  bool on_first = (uint8_t *) __builtin_frame_address (0) <= guardian->stacks + STACK_SIZE;
+
+  return guardian->stacks + (on_first ? 2 : 1) * STACK_SIZE;
+}
+
 /* Whoever executes leaves a guardian behind: else the teardown of the old address space is on the pause again. */
 CPR_RAW_CODE static void
 leave_successor (CprGuardian *guardian)
@@ -141,10 +149,8 @@ leave_successor (CprGuardian *guardian)
   cpr_raw (SYS_close, guardian->pidfd, 0, 0, 0);
   guardian->pidfd = (int) pidfd;
   guardian->watched = me;
-  guardian->stack ^= 1;
   /* clone() of libc is nothing but the call; what it would do with errno concerns nobody, the program is gone. */
-  guardian->successor =
-      clone (guardian_again, guardian->stacks + (guardian->stack + 1) * STACK_SIZE, CLONE_VM, guardian);
+  guardian->successor = clone (guardian_again, get_other_stack (guardian), CLONE_VM, guardian);
   if (guardian->successor > 0)
     {
       cpr_baton_add_guardian (guardian->page, guardian->successor);

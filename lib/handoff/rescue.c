@@ -165,6 +165,7 @@ cpr_rescue_fence (CprBatonPage *page, CprBatonWord from, int pidfd, bool died)
     return false;
   page->candidate = from.pid;
   page->failed_ns = cpr_raw_now_ns ();
+  page->failed_step = cpr_baton_get_last_step (page);
   if (!died)
     cpr_raw (SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0);
   while (!wait_for_death (pidfd, -1))
@@ -184,7 +185,7 @@ cpr_rescue_offer (const CprRescue *rescue, CprBatonPage *page)
   offered.state = CPR_BATON_OFFERED;
   offered.attempt = word.attempt + 1;
   offered.pid = self ();
-  cpr_baton_set_deadline (page, cpr_raw_now_ns ());
+  cpr_baton_begin_attempt (page, cpr_raw_now_ns ());
   return word.pid == offered.pid && cpr_baton_move (page, word, offered);
 }
 

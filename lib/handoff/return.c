@@ -95,7 +95,7 @@ execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, G
   g_auto (GStrv) envp = cpr_program_make_envp (manifest->program.envp, incoming->state_fd);
   CprGuardian *guardian = leave_guardian (incoming, manifest, carried, held);
 
-  cpr_baton_set_deadline (incoming->baton.page, cpr_now_ns ());
+  cpr_baton_begin_attempt (incoming->baton.page, cpr_now_ns ());
   if (!cpr_baton_move (incoming->baton.page, offered, again))
     {
       cpr_guardian_free (guardian);
@@ -136,7 +136,7 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
                       incoming->baton.page->reason);
   g_clear_pointer (&incoming->fatal, cpr_fatal_disarm);
   incoming->baton.page->failed_ns = cpr_now_ns ();
-  cpr_baton_set_deadline (incoming->baton.page, cpr_now_ns ()); /* before a guardian could find it passed */
+  cpr_baton_begin_attempt (incoming->baton.page, cpr_now_ns ()); /* before a guardian could find it passed */
   g_strlcpy (incoming->baton.page->reason, reason, CPR_BATON_REASON_SIZE);
 
   lift_fd_limit ();

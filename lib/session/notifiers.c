@@ -143,10 +143,19 @@ cpr_notifiers_inherit (CprNotifiers *notifiers, CprMode mode)
     }
 }
 
+/* In between nothing may be allocated, and nobody comes or goes: a session that is updating permits neither. */
+static GPtrArray *
+list (const CprNotifiers *notifiers, CprMode mode, CprEvent event)
+{
+  bool between = event == CPR_EVENT_STOPPED || event == CPR_EVENT_SAVED;
+
+  return between ? g_ptr_array_ref (notifiers->all) : snapshot (notifiers, mode);
+}
+
 void
 cpr_notifiers_tell (CprNotifiers *notifiers, CprSession *session, CprMode mode, CprEvent event)
 {
-  g_autoptr (GPtrArray) some = snapshot (notifiers, mode);
+  g_autoptr (GPtrArray) some = list (notifiers, mode, event);
   bool is_end = event == CPR_EVENT_FAILED || event == CPR_EVENT_DONE;
 
   for (guint i = 0; i < some->len; i++)
@@ -154,7 +163,7 @@ cpr_notifiers_tell (CprNotifiers *notifiers, CprSession *session, CprMode mode, 
       Notifier *notifier = some->pdata[event == CPR_EVENT_FAILED ? some->len - 1 - i : i];
       GError *ignored = NULL;
 
-      if (!notifier->told || notifier->removed)
+      if (!notifier->told || notifier->removed || !cpr_modes_include (notifier->modes, mode))
         continue;
       if (is_end)
         notifier->told = false;

@@ -4,7 +4,8 @@
  * was counted, and who has the baton.
  *
  * A call belongs to a side: "old" is the program that calls cpr_session_update(), "new" the one that takes its state up, "back"
- * those that take it up after that; all of them until the guest runs. "finish" is what their threads do afterwards. */
+ * those that take it up after that; all of them until the guest runs. "finish" is what their threads do afterwards. "asked" is
+ * the new program in a preflight, "asked-old" the old one: each a process of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
@@ -19,8 +20,10 @@
 
 #include "base/sys.h"
 #include "base/uapi.h"
+#include "handoff/ask.h"
 #include "handoff/baton.h"
 #include "handoff/program.h"
+#include "handoff/question.h"
 #include "handoff/raw.h"
 
 typedef enum
@@ -30,6 +33,8 @@ typedef enum
   SIDE_NEW,
   SIDE_BACK,
   SIDE_FINISH,
+  SIDE_ASKED,
+  SIDE_ASKED_OLD,
   N_SIDES
 } Side;
 
@@ -318,7 +323,7 @@ faulty_mmap (void *address, size_t size, int protection, int flags, int fd, off_
 {
   void *made = fails ("mmap") ? MAP_FAILED : cpr_sys_kernel.mmap (address, size, protection, flags, fd, offset);
 
-  if (page != NULL && made != MAP_FAILED)
+  if (page != NULL && made != MAP_FAILED && side < SIDE_ASKED)
     page->mappings++;
   return made;
 }
@@ -326,7 +331,7 @@ faulty_mmap (void *address, size_t size, int protection, int flags, int fd, off_
 static int
 faulty_munmap (void *address, size_t size)
 {
-  if (page != NULL)
+  if (page != NULL && side < SIDE_ASKED)
     page->mappings--;
   pass ("munmap");
   return cpr_sys_kernel.munmap (address, size);
@@ -569,10 +574,23 @@ start_storm (void)
   setitimer (ITIMER_REAL, &timer, NULL);
 }
 
+/* A program that is asked in a preflight; the old one is started by its fd. */
+static Side
+get_asked_side (const char *state)
+{
+  int fd = (int) g_ascii_strtoll (state, NULL, 10);
+
+  if (fd != CPR_ASK_FD_QUESTION || !cpr_question_is_one (fd))
+    return SIDE_NONE;
+  return fcntl (CPR_ASK_FD_EXECUTABLE, F_GETFD) >= 0 ? SIDE_ASKED_OLD : SIDE_ASKED;
+}
+
 static __attribute__ ((constructor)) void
 begin (void)
 {
   const char *path = getenv ("CPR_FAULT");
+  const char *state = getenv (CPR_STATE_VARIABLE);
+  Side asked = state != NULL ? get_asked_side (state) : SIDE_NONE;
   int fd = path != NULL ? open (path, O_RDWR | O_CLOEXEC) : -1;
   void *mapped;
 
@@ -583,12 +601,15 @@ begin (void)
   if (mapped == MAP_FAILED)
     abort ();
   page = mapped;
-  page->mappings = 0;
   is_main = true;
-  took_up = getenv (CPR_STATE_VARIABLE) != NULL;
+  took_up = state != NULL && asked == SIDE_NONE;
+  if (asked != SIDE_NONE)
+    side = asked;
+  else
+    page->mappings = 0;
   if (took_up)
     side = ++page->incarnation == 1 ? SIDE_NEW : SIDE_BACK;
-  if (page->storm != 0)
+  if (page->storm != 0 && asked == SIDE_NONE)
     start_storm ();
   faulty_sys.futex_wait = cpr_sys_kernel.futex_wait; /* not counted: it is called or not, depending on who is faster */
   cpr_sys = &faulty_sys;

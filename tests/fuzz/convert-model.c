@@ -325,15 +325,13 @@ static bool
 load_numbers (
     const CprField *from, const Value *value, const CprField *to, Value *result, const Circumstances *circumstances)
 {
-  if (from->layout == CPR_LAYOUT_NONE)
+  bool retired = from->layout == CPR_LAYOUT_NONE; /* in the state it is a field like another one */
+  size_t n = retired ? 1 : value->n;
+
+  value_set_numbers (result, n);
+  for (size_t i = 0; i < n; i++)
     {
-      value_set_numbers (result, 1);
-      return convert_number (from, from->default_value, to, &result->numbers[0]);
-    }
-  value_set_numbers (result, value->n);
-  for (size_t i = 0; i < value->n; i++)
-    {
-      if (!convert_number (from, value->numbers[i], to, &result->numbers[i]))
+      if (!convert_number (from, retired ? from->default_value : value->numbers[i], to, &result->numbers[i]))
         return false;
       if (to->kind == CPR_KIND_TIME)
         result->numbers[i] += (uint64_t) circumstances->time_offset_ns;

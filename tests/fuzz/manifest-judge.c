@@ -13,7 +13,7 @@ judge_vm (Payload payload)
   number (&bytes, 4);
   number (&bytes, 4);
   number (&bytes, 8);
-  ok = number (&bytes, 4) <= 1 && ok;
+  ok = number (&bytes, 4) <= 3 && ok;
   number (&bytes, 8);
   number (&bytes, 8);
   number (&bytes, 8);

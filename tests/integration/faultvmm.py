@@ -16,7 +16,7 @@ from minivmm import Closed, MiniVmm, claim, orphans, poll, read, status_field
 BUILD_1 = os.path.join(minivmm.top, "tests", "fault", "minivmm-fault")
 BUILD_2 = BUILD_1 + "-next"
 BUILDS = {1: BUILD_1, 2: BUILD_2}
-SIDES = {"old": 1, "new": 2, "back": 3, "finish": 4}
+SIDES = {"old": 1, "new": 2, "back": 3, "finish": 4, "asked": 5, "asked-old": 6}
 ACTIONS = {"fail": 1, "short": 2, "raise": 3, "meet": 4}
 OWNED, OFFERED, FENCED, PARKED = 1, 2, 3, 4
 
@@ -26,8 +26,8 @@ if not ALL:
     os.environ.setdefault("CPR_TEST_ACCEL", "soft")
 
 # The page: as in fault-kernel.c.
-CALLS_MAX, NAME_SIZE, N_SIDES = 1024, 20, 5
-HEAD = struct.Struct("=IIIIIIIiQQI5I")
+CALLS_MAX, NAME_SIZE, N_SIDES = 1024, 20, 7
+HEAD = struct.Struct("=IIIIIIIiQQI7I")
 PAGE_SIZE = HEAD.size + N_SIDES * CALLS_MAX * NAME_SIZE
 Head = collections.namedtuple("Head", "side at action argument hit go_on incarnation mappings word word_at_hit storm calls")
 
@@ -99,12 +99,14 @@ class Page:
 class FaultVmm(MiniVmm):
     """To be used like MiniVmm. `go` makes an update with a fault, and `check` what comes after it."""
 
-    def __init__(self, accel, *options, storm=False):
+    def __init__(self, accel, *options, storm=False, preflight=False):
         self.page = Page()
         self.page.order(storm=storm)
         self.storm = storm
         self.baselines = {}
-        super().__init__(accel, "--ram", "16M", "--prealloc", "--vcpus", "2", "--guest", "memcheck", "--no-preflight", *options, binary=BUILD_1,
+        if not preflight:
+            options = ("--no-preflight", *options)
+        super().__init__(accel, "--ram", "16M", "--prealloc", "--vcpus", "2", "--guest", "memcheck", *options, binary=BUILD_1,
                          environment=dict(os.environ, CPR_FAULT=self.page.file.name, ASAN_OPTIONS=NO_REPORT))
 
     def other(self):

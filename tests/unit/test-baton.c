@@ -215,6 +215,24 @@ START_TEST (the_page_holds_as_many_guardians_as_it_says)
 }
 END_TEST
 
+START_TEST (the_last_step_is_one_of_the_present_attempt)
+{
+  CprBatonPage page = { .magic = 0 };
+
+  cpr_baton_begin_attempt (&page, 1000);
+  page.stamps[CPR_STEP_EXEC] = 1001;
+  ck_assert_str_eq (cpr_baton_get_step_name (cpr_baton_get_last_step (&page)), "exec");
+  page.stamps[CPR_STEP_TAKE_UP] = 1002;
+  page.stamps[CPR_STEP_CLAIM] = 1003;
+  page.stamps[CPR_STEP_LOAD] = 1004;
+  ck_assert_str_eq (cpr_baton_get_step_name (cpr_baton_get_last_step (&page)), "load");
+  cpr_baton_begin_attempt (&page, 2000);
+  ck_assert_str_eq (cpr_baton_get_step_name (cpr_baton_get_last_step (&page)), "exec");
+  page.stamps[CPR_STEP_TAKE_UP] = 2001;
+  ck_assert_str_eq (cpr_baton_get_step_name (cpr_baton_get_last_step (&page)), "take-up");
+}
+END_TEST
+
 int
 main (void)
 {
@@ -229,5 +247,6 @@ main (void)
   tcase_add_test (tests, what_is_no_baton_is_not_opened);
   tcase_add_test (tests, a_baton_that_fails_leaves_nothing);
   tcase_add_test (tests, the_page_holds_as_many_guardians_as_it_says);
+  tcase_add_test (tests, the_last_step_is_one_of_the_present_attempt);
   return run_suite (suite);
 }
