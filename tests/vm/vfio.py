@@ -325,6 +325,20 @@ def no_device_call_loses_anything(accel):
         return f"{dict(seen)}, {each_came_once(vm)}"
 
 
+def a_failure_in_the_old_program_leaves_the_device_alone(accel):
+    """It takes its interrupt off when it stops the guest, and puts it on again."""
+    seen = {}
+    with DmaVmm() as vm:
+        calls = vm.begin().count()["old"]
+        for call in ("memfd_create", "write", "clone", "F_SETFD", "execve"):
+            at = len(calls) - calls[::-1].index(call)  # the last one
+            end = vm.go(Fault("old", at, call, "fail", errno.ENOMEM))
+            claim(end == "failed", f"{call}: {end}: {vm.answer}")
+            vm.check()
+            seen[call] = end
+        return f"{seen}, {each_came_once(vm)}"
+
+
 def a_death_with_half_of_it_attached(accel):
     """The new program is killed at each of its calls about the device, so also between those for two parts of RAM."""
     seen = collections.Counter()
@@ -343,7 +357,8 @@ def a_death_with_half_of_it_attached(accel):
 COMMON = [the_device_works, the_device_works_with_a_trapped_bar, dma_goes_on_through_many_updates,
           a_dma_in_flight_over_the_execve_completes, a_guest_that_runs_gets_it_too, rollbacks_and_rescues_keep_the_device,
           locked_memory_is_accounted_to_the_new_program, a_new_program_with_too_low_a_limit_changes_nothing,
-          a_program_without_the_device_is_refused, no_device_call_loses_anything, a_death_with_half_of_it_attached]
+          a_program_without_the_device_is_refused, a_failure_in_the_old_program_leaves_the_device_alone,
+          no_device_call_loses_anything, a_death_with_half_of_it_attached]
 # What only one of the two kernels can show.
 OWN = {"type1": [a_kernel_without_iommufd_says_so],
        "iommufd": [what_could_not_come_back_either_is_refused, a_mediated_device_blocks_updates]}
