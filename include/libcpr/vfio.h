@@ -479,7 +479,8 @@ CPR_API int cpr_vfio_irq_get_fd (const CprVfioDevice *device, unsigned index, un
  * @error: where an error goes, or %NULL
  *
  * Connects the interrupts of the device with their eventfds (one VFIO_DEVICE_SET_IRQS). Those that are connected already are connected again.
- * How many MSI vectors there are is fixed by the first call; for another number disable them first.
+ * How many MSI vectors there are is fixed by the first call; for another number disable them first. After %CPR_ERROR_SYSTEM those that were
+ * connected before may not be any more: disable the kind and enable it anew.
  *
  * Errors: %CPR_ERROR_INVALID (@n), %CPR_ERROR_NOT_FOUND (a vector that isn't open), %CPR_ERROR_SYSTEM (with errno), %CPR_ERROR_STATE.
  *

@@ -4,7 +4,7 @@
 void
 cpr_dma_mappings_init (CprDmaMap *map)
 {
-  *map = (CprDmaMap){ .mappings = g_array_new (FALSE, FALSE, sizeof (CprDmaMapping)) };
+  *map = (CprDmaMap){ .mappings = g_ptr_array_new_with_free_func (g_free) };
 }
 
 void
@@ -12,7 +12,7 @@ cpr_dma_mappings_clear (CprDmaMap *map)
 {
   for (guint i = 0; map->mappings != NULL && i < map->mappings->len; i++)
     cpr_dma_mappings_get (map, i)->block->n_dma--;
-  g_clear_pointer (&map->mappings, g_array_unref);
+  g_clear_pointer (&map->mappings, g_ptr_array_unref);
 }
 
 /* How many begin before @iova. */
@@ -69,17 +69,15 @@ cpr_dma_mappings_find_overlap (CprDmaMap *map, uint64_t iova, uint64_t size)
   return NULL;
 }
 
-void
+CprDmaMapping *
 cpr_dma_mappings_insert (CprDmaMap *map, const CprDmaMapping *mapping)
 {
-  guint at = count_before (map, mapping->iova);
+  CprDmaMapping *copy = g_memdup2 (mapping, sizeof *mapping);
 
-  if (at == map->mappings->len)
-    g_array_append_vals (map->mappings, mapping, 1);
-  else
-    g_array_insert_vals (map->mappings, at, mapping, 1);
-  mapping->block->n_dma++;
-  map->total += mapping->size;
+  g_ptr_array_insert (map->mappings, (int) count_before (map, mapping->iova), copy);
+  copy->block->n_dma++;
+  map->total += copy->size;
+  return copy;
 }
 
 void
@@ -87,5 +85,5 @@ cpr_dma_mappings_remove (CprDmaMap *map, CprDmaMapping *mapping)
 {
   mapping->block->n_dma--;
   map->total -= mapping->size;
-  g_array_remove_index (map->mappings, (guint) (mapping - cpr_dma_mappings_get (map, 0)));
+  g_ptr_array_remove_index (map->mappings, count_before (map, mapping->iova));
 }

@@ -16,12 +16,12 @@ typedef struct
   bool by_address; /* IOMMUFD: by its address in this process, not by its file */
 } CprDmaMapping;
 
-/* The mappings of one container: sorted by iova, none overlaps another one. */
+/* The mappings of one container: sorted by iova, none overlaps another one. Pointers: at random, most of the time goes into making room. */
 typedef struct
 {
-  GArray *mappings; /* CprDmaMapping */
-  guint next;       /* the one after that which was looked up last: they are mostly asked for in order */
-  uint64_t total;   /* bytes */
+  GPtrArray *mappings; /* CprDmaMapping */
+  guint next;          /* the one after that which was looked up last: they are mostly asked for in order */
+  uint64_t total;      /* bytes */
 } CprDmaMap;
 
 void cpr_dma_mappings_init (CprDmaMap *map);
@@ -31,14 +31,14 @@ void cpr_dma_mappings_clear (CprDmaMap *map);
 CprDmaMapping *cpr_dma_mappings_find (CprDmaMap *map, uint64_t iova);
 /* One that has an address of the range in it, or NULL. @size isn't 0 and the range doesn't pass the end of the addresses. */
 CprDmaMapping *cpr_dma_mappings_find_overlap (CprDmaMap *map, uint64_t iova, uint64_t size);
-/* It overlaps none. */
-void cpr_dma_mappings_insert (CprDmaMap *map, const CprDmaMapping *mapping);
+/* Copies it; it overlaps none. The copy stays where it is until it is removed. */
+CprDmaMapping *cpr_dma_mappings_insert (CprDmaMap *map, const CprDmaMapping *mapping);
 void cpr_dma_mappings_remove (CprDmaMap *map, CprDmaMapping *mapping);
 
 static inline CprDmaMapping *
 cpr_dma_mappings_get (const CprDmaMap *map, guint i)
 {
-  return &g_array_index (map->mappings, CprDmaMapping, i);
+  return map->mappings->pdata[i];
 }
 
 #endif

@@ -478,7 +478,7 @@ read_mapping (const Reading *reading, CprVfioContainer *container, GError **erro
 {
   CprDmaMapping mapping = { .iova = cpr_cursor_get_u64 (reading->cursor) };
   uint32_t number, flags;
-  GArray *all = container->dma.mappings;
+  const GPtrArray *all = container->dma.mappings;
 
   mapping.size = cpr_cursor_get_u64 (reading->cursor);
   number = cpr_cursor_get_u32 (reading->cursor);

@@ -226,8 +226,7 @@ cpr_vfio_container_map (CprVfioContainer *container, const CprDmaMapping *wanted
   if (!cpr_vfio_get_ops (container->backend)->map (container, &mapping, error))
     return NULL;
   mapping.claimed = true;
-  cpr_dma_mappings_insert (&container->dma, &mapping);
-  return cpr_dma_mappings_find (&container->dma, mapping.iova);
+  return cpr_dma_mappings_insert (&container->dma, &mapping);
 }
 
 static bool

@@ -59,12 +59,6 @@ cpr_vfio_irq_make (CprVfioDevice *device, unsigned index, unsigned vector, CprVf
   return made.fd;
 }
 
-typedef struct
-{
-  struct vfio_irq_set set;
-  int32_t fds[N_AT_ONCE];
-} IrqSet;
-
 static bool
 set_irqs (CprVfioDevice *device, struct vfio_irq_set *set, GError **error)
 {
@@ -78,9 +72,9 @@ bool
 cpr_vfio_irq_connect (
     CprVfioDevice *device, unsigned index, unsigned first, unsigned n, CprVfioIrqRole role, GError **error)
 {
-  IrqSet all = { .set = { .flags = VFIO_IRQ_SET_DATA_EVENTFD |
-                                   (role == CPR_VFIO_IRQ_TRIGGER ? VFIO_IRQ_SET_ACTION_TRIGGER
-                                                                 : VFIO_IRQ_SET_ACTION_UNMASK) } };
+  _Alignas(struct vfio_irq_set) uint8_t buffer[sizeof (struct vfio_irq_set) + N_AT_ONCE * sizeof (int32_t)];
+  struct vfio_irq_set *set = (struct vfio_irq_set *) (void *) buffer;
+  int32_t *fds = (int32_t *) (void *) set->data;
 
   if (n == 0 || n > N_AT_ONCE || first > CPR_VFIO_IRQ_VECTOR_MAX - (n - 1))
     return cpr_throw (error, CPR_ERROR_INVALID, "VFIO device '%s': %u interrupts from %u are none or too many",
@@ -93,13 +87,16 @@ cpr_vfio_irq_connect (
 
       if (irq == NULL || !irq->claimed)
         return throw_missing (device, index, first + i, error);
-      all.fds[i] = irq->fd;
+      fds[i] = irq->fd;
     }
-  all.set.argsz = (uint32_t) (sizeof all.set + n * sizeof all.fds[0]);
-  all.set.index = index;
-  all.set.start = first;
-  all.set.count = n;
-  if (!set_irqs (device, &all.set, error))
+  *set = (struct vfio_irq_set){ .argsz = (uint32_t) (sizeof *set + n * sizeof *fds),
+                                .flags = VFIO_IRQ_SET_DATA_EVENTFD |
+                                         (role == CPR_VFIO_IRQ_TRIGGER ? VFIO_IRQ_SET_ACTION_TRIGGER
+                                                                       : VFIO_IRQ_SET_ACTION_UNMASK),
+                                .index = index,
+                                .start = first,
+                                .count = n };
+  if (!set_irqs (device, set, error))
     return false;
   for (unsigned i = 0; i < n; i++)
     cpr_vfio_device_find_irq (device, cpr_vfio_irq_get_key (index, first + i), role)->enabled = true;

@@ -567,6 +567,8 @@ sim_ioctl (int fd, unsigned long request, void *argument)
 
 /* ---- The simulation. */
 
+static void run (const char *format, ...) G_GNUC_PRINTF (1, 2);
+
 static void
 run (const char *format, ...)
 {

@@ -144,7 +144,7 @@ find (uint64_t iova)
 void
 vfio_assert_attached (VfioProgram *program)
 {
-  const GArray *all = program->container->dma.mappings;
+  const GPtrArray *all = program->container->dma.mappings;
 
   ck_assert_uint_eq (sim.mappings->len, all->len);
   ck_assert_uint_eq (sim.locked[sim.mm], program->container->dma.total);
