@@ -75,8 +75,9 @@ main()
   mkdir -p "$cache" "$log"
   [ -n "${PYTHON3-}" ] || lack 'python3 is missing'
   get_packages
-  find_own_kernel || { [ "${KERNEL-}" = build ] && build_kernel && find_own_kernel; } ||
-    { [ "${KERNEL-}" != build ] || exit 1; echo 'SKIP: IOMMUFD: no kernel with it has been built: make check-vm KERNEL=build'; }
+  if ! find_own_kernel && [ "${KERNEL-}" = build ]; then
+    build_kernel && find_own_kernel || { echo 'FAIL: the kernel'; exit 1; }
+  fi
 
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
@@ -89,7 +90,11 @@ main()
       stock) kernel=$stock_kernel ;;
       own) kernel=$own_kernel ;;
     esac
-    [ -z "$kernel" ] || run "$name" "$kernel" "${script// /}" "${seconds// /}" $environment
+    if [ -z "$kernel" ]; then
+      echo "SKIP: $name: no kernel for it has been built: make check-vm KERNEL=build"
+    else
+      run "$name" "$kernel" "${script// /}" "${seconds// /}" $environment
+    fi
   done <<<"$runs" | tee "$log/results"
   summarize
 }
