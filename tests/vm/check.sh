@@ -106,7 +106,7 @@ summarize()
   for word in PASS FAIL SKIP; do
     echo "# $word: $(grep -c "^$word:" "$log/results")"
   done
-  grep -q '^PASS:' "$log/results" && ! grep -q '^FAIL:' "$log/results"
+  grep -qE '^(PASS|SKIP):' "$log/results" && ! grep -q '^FAIL:' "$log/results"
 }
 
 main
