@@ -41,11 +41,13 @@ G_BEGIN_DECLS
  * is enabled or disabled. The calls that would do it aren't permitted then.
  *
  * What makes an update impossible is a blocker with its reason, or refused when it is added where `required_modes` of the configuration
- * say so: a kernel without VFIO_UPDATE_VADDR, a mediated device, an iommufd without IOMMU_IOAS_MAP_FILE or IOMMU_IOAS_CHANGE_PROCESS (Linux 6.14), a mapping in an iommufd of RAM that isn't a memfd.
+ * say so: a kernel without VFIO_UPDATE_VADDR, a mediated device, an iommufd without IOMMU_IOAS_MAP_FILE or IOMMU_IOAS_CHANGE_PROCESS
+ * (Linux 6.14), a mapping in an iommufd of RAM that isn't a memfd.
  *
  * KVM and interrupts, from the kernel's side (the guide's chapter "Assigned devices" has the code): in `stop` take each irqfd off
- * (KVM_IRQFD with DEASSIGN) *before* KVM_GET_LAPIC, and take the groups or devices out of the KVM VFIO device (KVM_DEV_VFIO_FILE_DEL); in
- * the new program put an irqfd on *after* KVM_SET_LAPIC. What came in between waits in the eventfd and is injected when the irqfd is put on.
+ * (KVM_IRQFD with DEASSIGN) *before* KVM_GET_LAPIC, and take the groups or devices out of the KVM VFIO device (KVM_DEV_VFIO_FILE_DEL); put
+ * an irqfd on in `start`, *after* KVM_SET_LAPIC. What came in between waits in the eventfd and is injected when the irqfd is put on; before
+ * the commit that would take it from the old program.
  */
 
 /**
