@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "kvm-state.h"
+#include "kvm-vfio.h"
 
 /* Three pages for the kernel's own use on some CPUs; its identity map is by default the page below. Far from RAM. */
 #define TSS_ADDRESS 0xfffbd000
@@ -33,6 +34,7 @@ typedef struct
   size_t run_size;
   uint64_t tsc_khz;
   KvmVmState state;
+  KvmVfio *vfio; /* NULL: none */
   KvmVcpu vcpus[];
 } Kvm;
 
@@ -84,7 +86,11 @@ create_vm (Kvm *kvm, GError **error)
     return throw_errno (error, "KVM VM: KVM_SET_TSS_ADDR");
   if (!add_memory (kvm, 0, 0, ram->low_size, error) || !add_memory (kvm, 1, GUEST_RAM_HIGH, ram->high_size, error))
     return false;
+  if (kvm->config.vfio && !(kvm->vfio = kvm_vfio_new (kvm->config.vfio, kvm->state.fd, 2, error)))
+    return false;
   kvm->state.has_irqchip = ioctl (kvm->state.fd, KVM_CREATE_IRQCHIP, 0) == 0;
+  if (kvm->vfio && !kvm->state.has_irqchip)
+    return throw_errno (error, "KVM_CREATE_IRQCHIP");
   kvm->state.has_pit = kvm->state.has_irqchip && ioctl (kvm->state.fd, KVM_CREATE_PIT2, &pit) == 0;
   return cpr_device_add (kvm->config.session, "kvm-vm", &kvm_vm_type, &kvm->state, error);
 }
@@ -148,6 +154,7 @@ kvm_free (void *data)
       kvm_vcpu_state_clear (&vcpu->state);
     }
   cpr_device_remove (session, "kvm-vm", NULL);
+  kvm_vfio_free (kvm->vfio);
   close_fd (session, kvm->state.fd);
   if (kvm->fd >= 0)
     close (kvm->fd);
@@ -287,6 +294,19 @@ handle_io (Kvm *kvm, struct kvm_run *run)
       }
 }
 
+/* Memory that nobody answers at reads as all ones. */
+static bool
+handle_mmio (Kvm *kvm, struct kvm_run *run, GError **error)
+{
+  bool ours = false;
+  if (kvm->config.vfio && !vfio_access (kvm->config.vfio, run->mmio.phys_addr, run->mmio.data, run->mmio.len,
+                                        run->mmio.is_write, &ours, error))
+    return false;
+  if (!ours)
+    memset (run->mmio.data, 0xff, sizeof run->mmio.data);
+  return true;
+}
+
 static bool
 throw_exit (const KvmVcpu *vcpu, GError **error)
 {
@@ -331,7 +351,10 @@ kvm_run (void *data, unsigned index, GError **error)
       else if (run->exit_reason == KVM_EXIT_IO)
         handle_io (kvm, run);
       else if (run->exit_reason == KVM_EXIT_MMIO)
-        memset (run->mmio.data, 0xff, sizeof run->mmio.data);
+        {
+          if (!handle_mmio (kvm, run, error))
+            return false;
+        }
       else
         return throw_exit (vcpu, error);
     }
@@ -349,6 +372,28 @@ kvm_get_tsc_khz (void *data)
 {
   const Kvm *kvm = data;
   return kvm->tsc_khz;
+}
+
+static bool
+kvm_loaded (void *data, GError **error)
+{
+  Kvm *kvm = data;
+  return !kvm->vfio || kvm_vfio_loaded (kvm->vfio, error);
+}
+
+static bool
+kvm_connect (void *data, GError **error)
+{
+  Kvm *kvm = data;
+  return !kvm->vfio || kvm_vfio_connect (kvm->vfio, error);
+}
+
+static void
+kvm_disconnect (void *data)
+{
+  Kvm *kvm = data;
+  if (kvm->vfio)
+    kvm_vfio_disconnect (kvm->vfio);
 }
 
 static void
@@ -370,6 +415,9 @@ const Accel accel_kvm = {
   .declare = kvm_declare,
   .new = kvm_new,
   .reset = kvm_reset,
+  .loaded = kvm_loaded,
+  .connect = kvm_connect,
+  .disconnect = kvm_disconnect,
   .run = kvm_run,
   .set_stop = kvm_set_stop,
   .get_tsc_khz = kvm_get_tsc_khz,

@@ -116,6 +116,25 @@ describe_fd (const char *name, int index, int fd, bool claimed, void *user_data)
 }
 
 static bool
+info_vfio (const Call *call)
+{
+  if (!call->machine->vfio)
+    return throw_error (call->error, "there is none");
+  vfio_describe (call->machine->vfio, call->answer);
+  return true;
+}
+
+static bool
+info_dma (const Call *call)
+{
+  GuestDmaReport report;
+  guest_get_dma_report (&call->machine->ram, &report);
+  g_string_append_printf (call->answer, "begun: %" PRIu64 "\nmsis: %" PRIu64 "\nunexplained: %" PRIu64 "\n",
+                          report.begun, report.msis, report.unexplained);
+  return true;
+}
+
+static bool
 info_fds (const Call *call)
 {
   cpr_fd_foreach (call->machine->session, describe_fd, call->answer);
@@ -277,6 +296,8 @@ static const Command commands[] = {
   { "info serial", "", "the serial port's registers", info_serial },
   { "info bus", "", "what is in the bus's slots", info_bus },
   { "info card", "CARD", "a card's state", info_card },
+  { "info vfio", "", "the function of the host that the guest has", info_vfio },
+  { "info dma", "", "what a guest counts that has one", info_dma },
   { "info fds", "", "the fds that survive an update", info_fds },
   { "device_add", "CARD", "plug in a card, with the guest running", device_add },
   { "device_del", "CARD", "unplug it", device_del },

@@ -13,6 +13,8 @@
 #define GUEST_GDT        0x3000
 #define GUEST_BOOT_INFO  0x4000
 #define GUEST_REPORTS    0x5000
+#define GUEST_IDT        0x6000
+#define GUEST_DMA_REPORT 0x7000
 #define GUEST_STACKS_TOP 0x10000
 #define GUEST_STACK_SIZE 0x200
 #define GUEST_CODE       0x10000
@@ -20,6 +22,13 @@
 #define GUEST_PAGE_DIRS  0x100000
 
 #define GUEST_SERIAL_PORT 0x3f8
+
+/* With --vfio: the configuration space of the PCI bus, 4 KiB for each function (ECAM). The one function of slot 1 is the host's, with
+ * its BARs in the area after that. */
+#define GUEST_PCI_CONFIG     0xe0000000
+#define GUEST_PCI_SLOT       1
+#define GUEST_PCI_MEMORY     0xd0000000
+#define GUEST_PCI_MEMORY_END 0xe0000000
 
 /* The boot info: which RAM the guest may use, as [start, end) below 3 GiB and from 4 GiB on. */
 #define BOOT_INFO_LOW_START  0
@@ -41,6 +50,12 @@
 #define REPORT_PROGRESS  32
 #define REPORT_GAP       40
 #define REPORT_FIRST_BAD 48
+
+/* What a guest that has a function with DMA counts beside its report: DMAs that it began, MSIs that it got, and those MSIs that it
+ * can't explain, as nothing was under way. Where all is well the first two differ by at most 1. */
+#define DMA_REPORT_BEGUN       0
+#define DMA_REPORT_MSIS        8
+#define DMA_REPORT_UNEXPLAINED 16
 
 #define REPORT_MAGIC_VALUE 0x54524f5045524d56
 

@@ -9,6 +9,8 @@ extern const uint8_t guest_ticker_start[] __attribute__ ((visibility ("hidden"))
 extern const uint8_t guest_ticker_end[] __attribute__ ((visibility ("hidden")));
 extern const uint8_t guest_memcheck_start[] __attribute__ ((visibility ("hidden")));
 extern const uint8_t guest_memcheck_end[] __attribute__ ((visibility ("hidden")));
+extern const uint8_t guest_edu_start[] __attribute__ ((visibility ("hidden")));
+extern const uint8_t guest_edu_end[] __attribute__ ((visibility ("hidden")));
 
 static const struct
 {
@@ -18,6 +20,7 @@ static const struct
 } built_in[] = {
   { "ticker", guest_ticker_start, guest_ticker_end },
   { "memcheck", guest_memcheck_start, guest_memcheck_end },
+  { "edu", guest_edu_start, guest_edu_end },
 };
 
 #define PTE_TABLE      0x003 /* present, writable */
@@ -25,8 +28,8 @@ static const struct
 #define GDT_DATA       0x00cf92000000ffffULL
 #define GDT_CODE_64BIT 0x00af9a000000ffffULL
 
-G_STATIC_ASSERT (GUEST_REPORTS + (MINIVMM_VCPUS_MAX << REPORT_SHIFT) <=
-                 GUEST_STACKS_TOP - MINIVMM_VCPUS_MAX * GUEST_STACK_SIZE);
+G_STATIC_ASSERT (GUEST_REPORTS + (MINIVMM_VCPUS_MAX << REPORT_SHIFT) <= GUEST_IDT);
+G_STATIC_ASSERT (GUEST_DMA_REPORT + 4096 <= GUEST_STACKS_TOP - MINIVMM_VCPUS_MAX * GUEST_STACK_SIZE);
 G_STATIC_ASSERT (GUEST_CODE + GUEST_CODE_MAX <= GUEST_PAGE_DIRS);
 
 static unsigned
@@ -76,6 +79,7 @@ build_boot_info (const GuestRam *ram)
     memcpy (info + fields[i].offset, &fields[i].value, sizeof fields[i].value);
 
   memset (guest_ram_at (ram, GUEST_REPORTS, MINIVMM_VCPUS_MAX << REPORT_SHIFT), 0, MINIVMM_VCPUS_MAX << REPORT_SHIFT);
+  memset (guest_ram_at (ram, GUEST_DMA_REPORT, 4096), 0, 4096);
 }
 
 static bool
@@ -171,6 +175,21 @@ guest_get_report (const GuestRam *ram, unsigned n_vcpus, GuestReport *report)
         report->first_bad = read_report (ram, i, REPORT_FIRST_BAD);
       report->longest_gap = MAX (report->longest_gap, read_report (ram, i, REPORT_GAP));
     }
+}
+
+static uint64_t
+read_dma_report (const GuestRam *ram, unsigned offset)
+{
+  const uint64_t *word = guest_ram_at (ram, GUEST_DMA_REPORT + offset, sizeof *word);
+  return __atomic_load_n (word, __ATOMIC_RELAXED);
+}
+
+void
+guest_get_dma_report (const GuestRam *ram, GuestDmaReport *report)
+{
+  report->begun = read_dma_report (ram, DMA_REPORT_BEGUN);
+  report->msis = read_dma_report (ram, DMA_REPORT_MSIS);
+  report->unexplained = read_dma_report (ram, DMA_REPORT_UNEXPLAINED);
 }
 
 void

@@ -32,6 +32,14 @@ typedef struct
   uint64_t doubled; /* how often it was let go while another program ran it */
 } GuestReport;
 
+/* What the guest counts of a function's DMA. */
+typedef struct
+{
+  uint64_t begun;
+  uint64_t msis;
+  uint64_t unexplained;
+} GuestDmaReport;
+
 /* Makes a fresh VM's RAM: page tables, GDT, boot info and the guest @name, which is built in or a file. */
 bool guest_load (const GuestRam *ram, const char *name, GError **error);
 
@@ -41,8 +49,9 @@ GuestEntry guest_get_entry (unsigned vcpu, unsigned n_vcpus);
 void guest_claim (const GuestRam *ram);
 void guest_release (const GuestRam *ram);
 
-/* Both may be called while the guest runs. */
+/* These may be called while the guest runs. */
 void guest_get_report (const GuestRam *ram, unsigned n_vcpus, GuestReport *report);
+void guest_get_dma_report (const GuestRam *ram, GuestDmaReport *report);
 void guest_reset_gaps (const GuestRam *ram, unsigned n_vcpus);
 
 #endif

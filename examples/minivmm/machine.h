@@ -11,6 +11,7 @@
 #include "ram.h"
 #include "serial.h"
 #include "update.h"
+#include "vfio.h"
 #include "vm.h"
 
 /* Everything, in the order in which main() makes it. */
@@ -27,6 +28,7 @@ struct _Machine
   Disk *disk; /* NULL: none */
   Update *update;
   Monitor *monitor;
+  Vfio *vfio; /* NULL: none */
   Vm *vm;
   RamHash *ram_hash;
   bool quit;

@@ -42,8 +42,8 @@ lives (Machine *machine, const char *step, GError **error)
   return !cpr_session_is_incoming (machine->session) || survives (&machine->options, step, error);
 }
 
-/* What this program can load, whatever its arguments. */
-static const CprDeviceType *const device_types[] = {
+/* What this program can load, whatever its arguments; open_session() puts the library's own at the end. */
+static const CprDeviceType *device_types[] = {
   &bus_type,      &serial_type, &monitor_type,  &update_type,
   &ram_hash_type, &kvm_vm_type, &kvm_vcpu_type, &soft_vcpu_type,
 #if MINIVMM_BUILD >= 2
@@ -52,7 +52,7 @@ static const CprDeviceType *const device_types[] = {
 #if MINIVMM_BUILD >= 3
   &crashlog_type,
 #endif
-  NULL,
+  NULL,           NULL,
 };
 
 /* In a preflight: what the rest of this file would build. Without effect outside the process. */
@@ -67,6 +67,7 @@ declare_parts (CprInventory *inventory, void *user_data)
   serial_declare (inventory, options->serial);
   monitor_declare (inventory, options->monitor);
   cards_declare (inventory, options);
+  vfio_declare (inventory, options);
   vm_declare (inventory, options);
   update_declare (inventory);
   if (options->verify_ram)
@@ -90,6 +91,7 @@ open_session (Machine *machine, GError **error)
     .open_incoming = update_open_incoming,
     .incoming_flags = machine->options.incoming_map ? CPR_INCOMING_MAP_RAM : 0,
   };
+  device_types[G_N_ELEMENTS (device_types) - 2] = cpr_vfio_pci_get_type ();
   machine->session = cpr_session_new (&config, error);
   return machine->session && lives (machine, "new", error);
 }
@@ -119,6 +121,11 @@ static bool
 create_devices (Machine *machine, GError **error)
 {
   const Options *options = &machine->options;
+  machine->cards = cards_new (machine->session, machine->bus, options, error);
+  if (!machine->cards)
+    return false;
+  if (options->vfio && !(machine->vfio = vfio_new (machine->session, &machine->ram, options, error)))
+    return false;
   CprUpdateInfo info = { .size = sizeof info };
   cpr_session_get_update_info (machine->session, &info);
   const AccelConfig config = {
@@ -127,11 +134,8 @@ create_devices (Machine *machine, GError **error)
     .bus = machine->bus,
     .n_vcpus = options->n_vcpus,
     .ahead = cpr_session_is_incoming (machine->session) && info.mode == CPR_MODE_TRANSFER,
+    .vfio = machine->vfio,
   };
-
-  machine->cards = cards_new (machine->session, machine->bus, options, error);
-  if (!machine->cards)
-    return false;
   machine->vm = vm_new (&config, options, error);
   if (!machine->vm)
     return false;
@@ -158,8 +162,9 @@ run (Machine *machine, GError **error)
 {
   return open_session (machine, error) && open_ram (machine, error) && open_fds (machine, error) &&
          create_devices (machine, error) && cpr_session_load (machine->session, error) &&
-         lives (machine, "start", error) && cpr_session_start (machine->session, error) &&
-         lives (machine, "running", error) && monitor_run (machine->monitor, error);
+         vm_loaded (machine->vm, error) && lives (machine, "start", error) &&
+         cpr_session_start (machine->session, error) && lives (machine, "running", error) &&
+         monitor_run (machine->monitor, error);
 }
 
 static void
@@ -168,6 +173,7 @@ clear (Machine *machine)
   ram_hash_free (machine->ram_hash);
   update_free (machine->update);
   vm_free (machine->vm);
+  vfio_free (machine->vfio);
   cards_free (machine->cards);
   monitor_free (machine->monitor);
   disk_free (machine->disk);

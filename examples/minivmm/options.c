@@ -14,10 +14,14 @@ static const char help_text[] =
     "  --ram-backend BACKEND   memfd (default), hugetlb, file:PATH or private\n"
     "  --vcpus N               1 to 64 (1)\n"
     "  --accel ACCEL           auto (default), kvm or soft\n"
-    "  --guest GUEST           ticker (default), memcheck or a flat 64-bit binary\n"
+    "  --guest GUEST           ticker (default), memcheck, edu or a flat 64-bit binary\n"
     "  --serial WHERE          stdio, file:PATH or null (default)\n"
     "  --device CARD           a card, watchdog or crashlog, if this build has it; may be repeated\n"
     "  --disk PATH             an image file, locked for this VM\n"
+    "  --vfio BDF              a PCI function of the host, bound to vfio-pci; needs KVM\n"
+    "  --vfio-backend BACKEND  auto (default), type1 or iommufd\n"
+    "  --vfio-trap             carry out each access to its BARs here, as if they couldn't be mapped\n"
+    "  --dma-parts N           map guest RAM for it in that many parts, as if there were holes in it (1)\n"
     "  --monitor PATH          a Unix socket\n"
     "  --stay PATH             don't end when another one has taken the VM over, but serve a monitor there\n"
     "  --name NAME             the VM's name (minivmm)\n"
@@ -96,6 +100,19 @@ parse_backend (Options *options, const char *value, GError **error)
 }
 
 static bool
+parse_vfio_backend (Options *options, const char *value, GError **error)
+{
+  static const char *const names[] = { "auto", "type1", "iommufd" };
+  for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
+    if (!strcmp (value, names[i]))
+      {
+        options->vfio_backend = CPR_VFIO_AUTO + i;
+        return true;
+      }
+  return throw_error (error, "--vfio-backend: unknown value '%s'", value);
+}
+
+static bool
 parse_number (const char *option, const char *value, unsigned least, unsigned most, unsigned *out, GError **error)
 {
   guint64 number;
@@ -153,6 +170,16 @@ parse_option (Options *options, int letter, const char *value, GError **error)
     case 'i':
       options->disk = value;
       return true;
+    case 'x':
+      options->vfio = value;
+      return true;
+    case 'X':
+      return parse_vfio_backend (options, value, error);
+    case 'T':
+      options->vfio_trap = true;
+      return true;
+    case 'M':
+      return parse_number ("dma-parts", value, 1, 1000, &options->dma_parts, error);
     case 'm':
       options->monitor = value;
       return true;
@@ -187,7 +214,7 @@ parse_option (Options *options, int letter, const char *value, GError **error)
     case 'I':
       options->incoming = value;
       return true;
-    case 'M':
+    case 'R':
       options->incoming_map = true;
       return true;
     default:
@@ -207,6 +234,10 @@ options_parse (Options *options, int argc, char **argv, GError **error)
     { "accel", required_argument, NULL, 'a' },
     { "guest", required_argument, NULL, 'g' },
     { "serial", required_argument, NULL, 's' },
+    { "vfio", required_argument, NULL, 'x' },
+    { "vfio-backend", required_argument, NULL, 'X' },
+    { "vfio-trap", no_argument, NULL, 'T' },
+    { "dma-parts", required_argument, NULL, 'M' },
     { "monitor", required_argument, NULL, 'm' },
     { "name", required_argument, NULL, 'n' },
     { "stay", required_argument, NULL, 'S' },
@@ -222,7 +253,7 @@ options_parse (Options *options, int argc, char **argv, GError **error)
     { "preflight-timeout", required_argument, NULL, 't' },
     { "pause-budget", required_argument, NULL, 'B' },
     { "incoming", required_argument, NULL, 'I' },
-    { "incoming-map", no_argument, NULL, 'M' },
+    { "incoming-map", no_argument, NULL, 'R' },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
   };
@@ -231,6 +262,7 @@ options_parse (Options *options, int argc, char **argv, GError **error)
                         .name = "minivmm",
                         .ram_size = 64 << 20,
                         .n_vcpus = 1,
+                        .dma_parts = 1,
                         .accel = "auto",
                         .guest = "ticker",
                         .serial = "null",

@@ -30,6 +30,10 @@ typedef struct
   unsigned n_cards;
   const char *cards[MINIVMM_CARDS_MAX];
   const char *disk;
+  const char *vfio; /* the function's address; NULL: none */
+  bool vfio_trap;   /* its BARs */
+  CprVfioBackend vfio_backend;
+  unsigned dma_parts;
   const char *monitor;
   const char *stay; /* after a transfer: another monitor's path; NULL: end */
   bool verify_ram;

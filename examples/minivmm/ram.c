@@ -21,6 +21,7 @@ guest_ram_new (GuestRam *ram, CprSession *session, const Options *options, GErro
   if (!block)
     return false;
 
+  ram->block = block;
   ram->vaddr = cpr_ram_block_get_vaddr (block);
   ram->size = options->ram_size;
   ram->low_size = MIN (ram->size, GUEST_RAM_LOW_MAX);

@@ -7,6 +7,7 @@
 /* Guest RAM: one RAM block, in the guest below 3 GiB and, what is more, from 4 GiB on. */
 typedef struct
 {
+  CprRamBlock *block;
   uint8_t *vaddr;
   uint64_t size;
   uint64_t low_size;

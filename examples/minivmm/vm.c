@@ -49,12 +49,12 @@ choose_accel (const char *name)
 }
 
 static void
-report_failure (const Vcpu *vcpu, const GError *error)
+report (const Vm *vm, const char *who, const GError *error)
 {
   const uint64_t one = 1;
-  fprintf (stderr, "minivmm: vCPU %u: %s\n", vcpu->index, error->message);
-  if (write (vcpu->vm->failure_fd, &one, sizeof one) < 0)
-    fprintf (stderr, "minivmm: vCPU %u: %s\n", vcpu->index, strerror (errno));
+  fprintf (stderr, "minivmm: %s: %s\n", who, error->message);
+  if (write (vm->failure_fd, &one, sizeof one) < 0)
+    fprintf (stderr, "minivmm: %s: %s\n", who, strerror (errno));
 }
 
 static bool
@@ -80,7 +80,10 @@ vcpu_main (void *data)
       vm->n_running++;
       pthread_mutex_unlock (&vm->mutex);
       if (!vm->accel->run (vm->accel_data, vcpu->index, &error))
-        report_failure (vcpu, error);
+        {
+          g_autofree char *who = g_strdup_printf ("vCPU %u", vcpu->index);
+          report (vm, who, error);
+        }
       pthread_mutex_lock (&vm->mutex);
       vm->n_running--;
       pthread_cond_signal (&vm->one_parked);
@@ -135,6 +138,11 @@ vm_new (const AccelConfig *config, const Options *options, GError **error)
       return NULL;
     }
   vm->accel = choose_accel (options->accel);
+  if (config->vfio && !vm->accel->connect)
+    {
+      throw_error (error, "--vfio: needs --accel kvm");
+      return NULL;
+    }
   vm->accel_data = vm->accel->new (config, error);
   if (!vm->accel_data || !start_threads (vm, error))
     return NULL;
@@ -161,9 +169,25 @@ vm_reset (Vm *vm, const char *guest, GError **error)
   return true;
 }
 
+bool
+vm_loaded (Vm *vm, GError **error)
+{
+  return !vm->accel->loaded || vm->accel->loaded (vm->accel_data, error);
+}
+
+/* Too late to go back: without its interrupts the guest is paused as if a vCPU couldn't go on. */
+static void
+connect_devices (Vm *vm)
+{
+  g_autoptr (GError) error = NULL;
+  if (vm->accel->connect && !vm->accel->connect (vm->accel_data, &error))
+    report (vm, "devices", error);
+}
+
 void
 vm_start (Vm *vm)
 {
+  connect_devices (vm);
   pthread_mutex_lock (&vm->mutex);
   for (unsigned i = 0; i < vm->n_vcpus; i++)
     vm->accel->set_stop (vm->accel_data, i, false);
@@ -205,6 +229,8 @@ vm_stop (Vm *vm)
     vm->accel->set_stop (vm->accel_data, i, true);
   interrupt_until_parked (vm);
   pthread_mutex_unlock (&vm->mutex);
+  if (vm->accel->disconnect)
+    vm->accel->disconnect (vm->accel_data);
 }
 
 int

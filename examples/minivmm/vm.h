@@ -16,6 +16,9 @@ Vm *vm_new (const AccelConfig *config, const Options *options, GError **error);
 /* Makes a fresh VM's first state. One that was taken over gets its state by cpr_session_load(). */
 bool vm_reset (Vm *vm, const char *guest, GError **error);
 
+/* After a fresh VM's reset or cpr_session_load(): what is left to do before the start, and can fail. */
+bool vm_loaded (Vm *vm, GError **error);
+
 /* Lets the vCPUs go. Can't fail, and is quick: it ends the pause of an update. */
 void vm_start (Vm *vm);
 

@@ -63,26 +63,31 @@ sum_locked_blocks (const CprRamTable *ram)
   return locked;
 }
 
-/* type1 counts its mappings with what the process has locked, IOMMUFD counts what the user has pinned. */
+/* type1 counts its mappings with what the process has locked, the old program's or the new one's. IOMMUFD counts what the user has
+ * pinned, and the new program's before it forgets the old one's. */
 static void
 compare_locked (const CprManifest *manifest, GPtrArray *findings)
 {
   uint64_t blocks = sum_locked_blocks (&manifest->ram);
   uint64_t type1 = cpr_vfio_table_get_locked (&manifest->vfio, &manifest->fds, CPR_VFIO_TYPE1);
   uint64_t iommufd = cpr_vfio_table_get_locked (&manifest->vfio, &manifest->fds, CPR_VFIO_IOMMUFD);
-  g_autofree char *mapped = NULL;
+  uint64_t both = iommufd + MIN (iommufd, UINT64_MAX - iommufd);
+  g_autofree char *mapped = NULL, *pinned = NULL;
   struct rlimit limit;
 
   if (getrlimit (RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
     return;
-  if ((blocks <= limit.rlim_cur && type1 <= limit.rlim_cur - blocks && iommufd <= limit.rlim_cur) || may_lock_all ())
+  if ((blocks <= limit.rlim_cur && type1 <= limit.rlim_cur - blocks && both <= limit.rlim_cur) || may_lock_all ())
     return;
-  if (type1 + iommufd > 0)
-    mapped = g_strdup_printf (", mappings for DMA %" G_GUINT64_FORMAT, type1 + iommufd);
+  if (type1 > 0)
+    mapped = g_strdup_printf (", mappings for DMA %" G_GUINT64_FORMAT, type1);
+  if (iommufd > 0)
+    pinned = g_strdup_printf (", mappings for DMA in an iommufd %" G_GUINT64_FORMAT ", which counts for either program",
+                              iommufd);
   cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_LIMIT, "RLIMIT_MEMLOCK",
                     "limit on locked memory: it is %" G_GUINT64_FORMAT
-                    " bytes here, locked RAM blocks have %" G_GUINT64_FORMAT "%s",
-                    (uint64_t) limit.rlim_cur, blocks, mapped != NULL ? mapped : "");
+                    " bytes here, locked RAM blocks have %" G_GUINT64_FORMAT "%s%s",
+                    (uint64_t) limit.rlim_cur, blocks, mapped != NULL ? mapped : "", pinned != NULL ? pinned : "");
 }
 
 void

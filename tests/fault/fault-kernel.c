@@ -8,6 +8,7 @@
  * the new program in a preflight, "asked-old" the old one: each a process of its own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vfio.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <libcpr/libcpr.h>
 
 #include "base/sys.h"
+#include "base/uapi.h"
 #include "handoff/ask.h"
 #include "handoff/baton.h"
 #include "handoff/program.h"
@@ -291,7 +293,23 @@ faulty_fcntl (int fd, int command, long argument)
 static int
 faulty_ioctl (int fd, unsigned long request, void *argument)
 {
-  return fails ("ioctl") ? -1 : cpr_sys_kernel.ioctl (fd, request, argument);
+  static const struct
+  {
+    unsigned long request;
+    const char *name;
+  } names[] = { { VFIO_CHECK_EXTENSION, "VFIO_EXTENSION" },
+                { VFIO_IOMMU_MAP_DMA, "VFIO_MAP_DMA" },
+                { VFIO_IOMMU_UNMAP_DMA, "VFIO_UNMAP_DMA" },
+                { VFIO_DEVICE_GET_INFO, "VFIO_INFO" },
+                { VFIO_DEVICE_GET_REGION_INFO, "VFIO_REGION_INFO" },
+                { VFIO_DEVICE_SET_IRQS, "VFIO_SET_IRQS" },
+                { CPR_UAPI_IOAS_CHANGE_PROCESS, "IOAS_CHANGE_PROCESS" } };
+  const char *name = "ioctl";
+
+  for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
+    if (names[i].request == request)
+      name = names[i].name;
+  return fails (name) ? -1 : cpr_sys_kernel.ioctl (fd, request, argument);
 }
 
 static ssize_t

@@ -485,10 +485,23 @@ START_TEST (assigned_devices_that_nobody_would_take_are_found)
 }
 END_TEST
 
-/* Mappings for DMA count with locked RAM; so the limit is looked at before the guest stops. */
+/* Mappings for DMA count with locked RAM, in an iommufd those of the old program and the new one's; so the limit is looked at before the
+ * guest stops. */
 START_TEST (too_low_a_limit_for_mappings_is_found)
 {
-  static const CprVfioBackend backends[] = { CPR_VFIO_TYPE1, CPR_VFIO_IOMMUFD };
+  static const struct
+  {
+    CprVfioBackend backend;
+    unsigned n_programs;
+    const char *message;
+  } cases[] = {
+    { CPR_VFIO_TYPE1, 1,
+      "limit on locked memory: it is 12288 bytes here, locked RAM blocks have 0, mappings for DMA 16384" },
+    { CPR_VFIO_IOMMUFD, 2,
+      "limit on locked memory: it is 28672 bytes here, locked RAM blocks have 0, mappings for DMA in an iommufd 16384, "
+      "which counts "
+      "for either program" },
+  };
   CprDmaMapping mapping = { .size = 2 * PAGE, .flags = CPR_DMA_READ };
   struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
   struct __user_cap_data_struct old_data[2], data[2];
@@ -497,22 +510,21 @@ START_TEST (too_low_a_limit_for_mappings_is_found)
   Case test;
 
   case_init (&test);
-  container = add_container (&test.machine, backends[_i]);
+  container = add_container (&test.machine, cases[_i].backend);
   mapping.block = test.machine.block;
   cpr_dma_mappings_insert (&container->dma, &mapping);
   mapping.iova = 100 * PAGE;
   cpr_dma_mappings_insert (&container->dma, &mapping);
   cpr_inventory_add_vfio (test.inventory, "c", NULL);
   getrlimit (RLIMIT_MEMLOCK, &old);
-  low = (struct rlimit){ 3 * PAGE, old.rlim_max };
+  low = (struct rlimit){ (4 * cases[_i].n_programs - 1) * PAGE, old.rlim_max };
   setrlimit (RLIMIT_MEMLOCK, &low);
   ck_assert_int_eq (syscall (SYS_capget, &header, old_data), 0);
   memcpy (data, old_data, sizeof data);
   data[0].effective &= ~(1u << CAP_IPC_LOCK);
   ck_assert (set_capabilities (data));
-  FINDS_REFUSAL (LIMIT, "RLIMIT_MEMLOCK",
-                 "limit on locked memory: it is 12288 bytes here, locked RAM blocks have 0, mappings for DMA 16384");
-  low.rlim_cur = 4 * PAGE;
+  FINDS_REFUSAL (LIMIT, "RLIMIT_MEMLOCK", cases[_i].message);
+  low.rlim_cur += PAGE;
   setrlimit (RLIMIT_MEMLOCK, &low);
   {
     g_autoptr (GPtrArray) findings = ask_candidate (&test, test.inventory);

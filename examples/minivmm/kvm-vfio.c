@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kvm-vfio.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "error.h"
+
+#define N_IRQCHIP_GSIS 24 /* an IOAPIC's; the first 16 are the PIC's too */
+#define N_PIC_GSIS     16
+#define MSI_GSI        N_IRQCHIP_GSIS
+
+struct _KvmVfio
+{
+  Vfio *vfio;
+  int vm_fd;
+  int device_fd; /* KVM's VFIO device; -1: this kernel has none */
+  uint32_t first_slot;
+  unsigned n_windows;
+  VfioWindow windows[PCI_N_BARS]; /* those with a memory slot */
+
+  /* Of what runs with the guest's vCPUs only one changes these at a time: Vfio has a mutex for it. */
+  bool connected;
+  bool has_irqfd;
+};
+
+/* ---- Memory slots. */
+
+static bool
+set_slot (const KvmVfio *kvm, unsigned n, const VfioWindow *window, uint64_t size, GError **error)
+{
+  const struct kvm_userspace_memory_region region = {
+    .slot = kvm->first_slot + n,
+    .guest_phys_addr = window->gpa,
+    .memory_size = size,
+    .userspace_addr = (uintptr_t) window->vaddr,
+  };
+  return ioctl (kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) == 0 ||
+         throw_errno (error, "BAR at %#llx: KVM_SET_USER_MEMORY_REGION", region.guest_phys_addr);
+}
+
+static bool
+remove_slots (KvmVfio *kvm, GError **error)
+{
+  while (kvm->n_windows)
+    {
+      if (!set_slot (kvm, kvm->n_windows - 1, &kvm->windows[kvm->n_windows - 1], 0, error))
+        return false;
+      kvm->n_windows--;
+    }
+  return true;
+}
+
+static unsigned
+get_mapped_windows (const KvmVfio *kvm, VfioWindow mapped[PCI_N_BARS])
+{
+  unsigned n = vfio_get_windows (kvm->vfio, mapped), n_mapped = 0;
+  for (unsigned i = 0; i < n; i++)
+    if (mapped[i].vaddr)
+      mapped[n_mapped++] = mapped[i];
+  return n_mapped;
+}
+
+static bool
+add_slots (KvmVfio *kvm, GError **error)
+{
+  VfioWindow mapped[PCI_N_BARS];
+  unsigned n = get_mapped_windows (kvm, mapped);
+  for (unsigned i = 0; i < n; i++)
+    {
+      if (!set_slot (kvm, i, &mapped[i], mapped[i].size, error))
+        return false;
+      kvm->windows[kvm->n_windows++] = mapped[i];
+    }
+  return true;
+}
+
+static bool
+slots_are_right (const KvmVfio *kvm)
+{
+  VfioWindow mapped[PCI_N_BARS];
+  unsigned n = get_mapped_windows (kvm, mapped);
+  if (n != kvm->n_windows)
+    return false;
+  for (unsigned i = 0; i < n; i++)
+    if (mapped[i].gpa != kvm->windows[i].gpa || mapped[i].vaddr != kvm->windows[i].vaddr)
+      return false;
+  return true;
+}
+
+static bool
+windows_change (void *data, bool there, GError **error)
+{
+  KvmVfio *kvm = data;
+  return there ? add_slots (kvm, error) : remove_slots (kvm, error);
+}
+
+/* ---- The interrupt. */
+
+static void
+add_irqchip_route (struct kvm_irq_routing *routing, uint32_t gsi, uint32_t chip, uint32_t pin)
+{
+  routing->entries[routing->nr++] = (struct kvm_irq_routing_entry){
+    .gsi = gsi,
+    .type = KVM_IRQ_ROUTING_IRQCHIP,
+    .u.irqchip = { chip, pin },
+  };
+}
+
+/* All routes at once, as the kernel wants it: those that it makes by itself for an irqchip, and ours. */
+static bool
+route_msi (const KvmVfio *kvm, GError **error)
+{
+  g_autofree struct kvm_irq_routing *routing =
+      g_malloc0 (sizeof *routing + (N_PIC_GSIS + N_IRQCHIP_GSIS + 1) * sizeof routing->entries[0]);
+  PciMsi msi;
+
+  for (uint32_t gsi = 0; gsi < N_IRQCHIP_GSIS; gsi++)
+    {
+      if (gsi < N_PIC_GSIS)
+        add_irqchip_route (routing, gsi, gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi % 8);
+      add_irqchip_route (routing, gsi, KVM_IRQCHIP_IOAPIC, gsi);
+    }
+  if (vfio_get_msi (kvm->vfio, &msi))
+    routing->entries[routing->nr++] = (struct kvm_irq_routing_entry){
+      .gsi = MSI_GSI,
+      .type = KVM_IRQ_ROUTING_MSI,
+      .u.msi = { .address_lo = (uint32_t) msi.address, .address_hi = (uint32_t) (msi.address >> 32), .data = msi.data },
+    };
+  return ioctl (kvm->vm_fd, KVM_SET_GSI_ROUTING, routing) == 0 || throw_errno (error, "KVM_SET_GSI_ROUTING");
+}
+
+static bool
+set_irqfd (KvmVfio *kvm, bool on, GError **error)
+{
+  const struct kvm_irqfd irqfd = {
+    .fd = (uint32_t) vfio_get_irq_fd (kvm->vfio),
+    .gsi = MSI_GSI,
+    .flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN,
+  };
+  if (kvm->has_irqfd == on)
+    return true;
+  if (ioctl (kvm->vm_fd, KVM_IRQFD, &irqfd) < 0)
+    return throw_errno (error, "KVM_IRQFD");
+  kvm->has_irqfd = on;
+  return true;
+}
+
+static bool
+msi_changed (void *data, GError **error)
+{
+  KvmVfio *kvm = data;
+  PciMsi msi;
+  return route_msi (kvm, error) && set_irqfd (kvm, kvm->connected && vfio_get_msi (kvm->vfio, &msi), error);
+}
+
+static const VfioListener listener = { windows_change, msi_changed };
+
+/* ---- KVM's VFIO device: it learns which functions the VM has, for what differs with them in memory types. */
+
+static void
+create_device (KvmVfio *kvm)
+{
+  struct kvm_create_device create = { .type = KVM_DEV_TYPE_VFIO };
+  kvm->device_fd = ioctl (kvm->vm_fd, KVM_CREATE_DEVICE, &create) == 0 ? (int) create.fd : -1;
+}
+
+static bool
+change_device (const KvmVfio *kvm, bool add, GError **error)
+{
+  int32_t fd = vfio_get_kvm_fd (kvm->vfio);
+  const struct kvm_device_attr attribute = {
+    .group = KVM_DEV_VFIO_GROUP, /* KVM_DEV_VFIO_FILE of newer kernels is the same, and takes functions too */
+    .attr = add ? KVM_DEV_VFIO_GROUP_ADD : KVM_DEV_VFIO_GROUP_DEL,
+    .addr = (uintptr_t) &fd,
+  };
+  return kvm->device_fd < 0 || ioctl (kvm->device_fd, KVM_SET_DEVICE_ATTR, &attribute) == 0 ||
+         throw_errno (error, "KVM's VFIO device: %s", add ? "add" : "remove");
+}
+
+/* ---- Begin and end. */
+
+KvmVfio *
+kvm_vfio_new (Vfio *vfio, int vm_fd, uint32_t first_slot, GError **error)
+{
+  g_autoptr (KvmVfio) kvm = g_new0 (KvmVfio, 1);
+  kvm->vfio = vfio;
+  kvm->vm_fd = vm_fd;
+  kvm->first_slot = first_slot;
+  create_device (kvm);
+  if (!add_slots (kvm, error))
+    return NULL;
+  vfio_set_listener (vfio, &listener, kvm);
+  return g_steal_pointer (&kvm);
+}
+
+void
+kvm_vfio_free (KvmVfio *kvm)
+{
+  if (!kvm)
+    return;
+  kvm_vfio_disconnect (kvm);
+  if (kvm->device_fd >= 0)
+    close (kvm->device_fd);
+  g_free (kvm);
+}
+
+bool
+kvm_vfio_loaded (KvmVfio *kvm, GError **error)
+{
+  if (!slots_are_right (kvm) && (!remove_slots (kvm, error) || !add_slots (kvm, error)))
+    return false;
+  return route_msi (kvm, error);
+}
+
+bool
+kvm_vfio_connect (KvmVfio *kvm, GError **error)
+{
+  PciMsi msi;
+  if (kvm->connected)
+    return true;
+  if (!change_device (kvm, true, error))
+    return false;
+  kvm->connected = true;
+  return set_irqfd (kvm, vfio_get_msi (kvm->vfio, &msi), error);
+}
+
+void
+kvm_vfio_disconnect (KvmVfio *kvm)
+{
+  g_autoptr (GError) error = NULL;
+  if (!kvm->connected)
+    return;
+  kvm->connected = false;
+  /* The VM that comes after this one adds the function itself: it must not lose it again when this one is closed. */
+  if (!set_irqfd (kvm, false, &error) || !change_device (kvm, false, &error))
+    fprintf (stderr, "minivmm: %s\n", error->message);
+}

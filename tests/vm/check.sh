@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# make check-vm: the built programs on real VFIO, IOMMUFD and KVM, in a machine that QEMU emulates. Needs no root, no /dev/kvm and no
+# device: it has an IOMMU and QEMU's `edu` device, which reads and writes memory by DMA and raises interrupts.
+#
+#   make check-vm                   on the distribution's kernel; on the one with IOMMUFD, too, if that has been built once
+#   make check-vm KERNEL=build      builds that one first, from Debian's linux-source
+#   make check-vm RUNS=vfio         only those runs whose name has this in it
+#
+# Packages and kernels are kept in CPR_VM_CACHE, ~/.cache/libcpr-vm if that isn't set; logs in check-vm.log.d of the build folder.
+# Exit code 77 and a line that begins with SKIP: the machine lacks what that line names.
+set -u -o pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${CPR_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libcpr-vm}
+log=$top_builddir/check-vm.log.d
+root=$cache/root
+export PATH=$root/links:$root/usr/bin:$root/usr/sbin:$root/bin:$root/sbin:$PATH:/usr/sbin:/sbin
+
+. "$here/packages.sh"
+. "$here/initramfs.sh"
+
+# name | kernel | script | seconds | its environment
+runs='
+kvm-many-updates | stock | integration/many-updates.py | 300 | CPR_TEST_UPDATES=6 CPR_TEST_RAM=64M CPR_TEST_ONLY=memory_stays
+kvm-rollback     | stock | integration/rollback.py     | 300 | CPR_TEST_ONLY=failing_at
+kvm-rescue       | stock | integration/rescue.py       | 300 | CPR_TEST_ONLY=a_kill CPR_TEST_DEADLINE=20000
+vfio-type1       | stock | vm/vfio.py                  | 900 | CPR_TEST_VFIO=type1
+vfio-iommufd     | own   | vm/vfio.py                  | 900 | CPR_TEST_VFIO=iommufd
+'
+
+boot() # KERNEL INITRAMFS SECONDS SERIAL-OUTPUT WORDS
+{
+  # -cx16: QEMU 7.2 emulates cmpxchg16b wrongly, and kernels since 6.12 fall over it. intremap: VFIO insists on it.
+  # no_timer_check: whether a timer ticks in a given time says nothing on a busy machine.
+  timeout --kill-after=10 "$3" nice -n 5 "${qemu[@]}" -nodefaults -no-user-config -display none -no-reboot \
+    -accel tcg,thread=multi -machine q35,kernel-irqchip=split -cpu max,-cx16 -smp 2 -m 2048 \
+    -device intel-iommu,intremap=on,caching-mode=on -device edu,addr=4,dma_mask=0xffffffffff \
+    -kernel "$1" -initrd "$2" -serial "file:$4.console" -serial "file:$4" \
+    -append "console=ttyS0 loglevel=5 panic=-1 no_timer_check intel_iommu=on iommu=nopt PYTHON=$python cpr.run=$5" </dev/null >"$4.qemu" 2>&1
+}
+
+# The lines of tests/integration/minivmm.py in automake's words.
+report() # NAME OUTPUT
+{
+  tr -d '\r' <"$2" | sed -E "s/^ok: /PASS: $1: /; s/^FAILED: /FAIL: $1: /; s/^SKIP: /SKIP: $1: /"
+}
+
+run() # NAME KERNEL SCRIPT SECONDS ENVIRONMENT…
+{
+  local name=$1 kernel=$2 script=$3 seconds=$4 words output=$log/$1 began=$SECONDS
+  shift 4
+  words="$top_srcdir/tests/$script,top_builddir=$top_builddir,top_srcdir=$top_srcdir,CPR_TEST_ACCEL=kvm"
+  [ $# -eq 0 ] || words+=$(printf ',%s' "$@")
+  boot "$kernel" "$work/initramfs-${kernel##*/}" "$seconds" "$output" "$words"
+  report "$name" "$output"
+  if ! grep -q "^END OF .*: 0.\?$" "$output"; then
+    echo "FAIL: $name: didn't end well in $((SECONDS - began)) s; the end of $output.console:"
+    tail -n 20 "$output.console"
+  else
+    echo "PASS: $name: the whole run, $((SECONDS - began)) s"
+  fi
+}
+
+prepare() # KERNEL
+{
+  local version
+  version=${1##*/vmlinuz-}
+  [ -d "$root/lib/modules/$version" ] || version=
+  make_initramfs "$work/initramfs-${1##*/}" "$version"
+}
+
+main()
+{
+  local name kernel script seconds environment
+  mkdir -p "$cache" "$log"
+  [ -n "${PYTHON3-}" ] || lack 'python3 is missing'
+  get_packages
+  if ! find_own_kernel && [ "${KERNEL-}" = build ]; then
+    build_kernel && find_own_kernel || { echo 'FAIL: the kernel'; exit 1; }
+  fi
+
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  prepare "$stock_kernel"
+  [ -z "$own_kernel" ] || prepare "$own_kernel"
+  while IFS='|' read -r name kernel script seconds environment; do
+    name=${name// /} kernel=${kernel// /}
+    [[ -n "$name" && "$name" = *"${RUNS-}"* ]] || continue
+    case $kernel in
+      stock) kernel=$stock_kernel ;;
+      own) kernel=$own_kernel ;;
+    esac
+    if [ -z "$kernel" ]; then
+      echo "SKIP: $name: no kernel for it has been built: make check-vm KERNEL=build"
+    else
+      run "$name" "$kernel" "${script// /}" "${seconds// /}" $environment
+    fi
+  done <<<"$runs" | tee "$log/results"
+  summarize
+}
+
+# As automake does it.
+summarize()
+{
+  local word
+  for word in PASS FAIL SKIP; do
+    echo "# $word: $(grep -c "^$word:" "$log/results")"
+  done
+  grep -qE '^(PASS|SKIP):' "$log/results" && ! grep -q '^FAIL:' "$log/results"
+}
+
+main

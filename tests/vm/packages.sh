@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# For check.sh: gets what the emulated machine is made of from Debian's packages. The system stays as it is and nobody has to
+# be root: apt gets folders of its own, and packages are unpacked and not installed.
+# shellcheck shell=bash disable=SC2154
+
+lack() # WHAT: the machine can't run these tests
+{
+  echo "SKIP: check-vm: $1"
+  echo '# SKIP: 1'
+  exit 77
+}
+
+# The system's sources of packages, but lists and archives of our own.
+private_apt() # COMMAND ARGUMENT…
+{
+  local command=$1
+  shift
+  mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
+  "$command" -q -o Dir::State::lists="$cache/apt/lists" -o Dir::Cache="$cache/apt" -o Debug::NoLocking=1 \
+    -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 -o Acquire::http::Timeout=30 "$@" </dev/null
+}
+
+unpack_archives() # FOLDER
+{
+  local package
+  mkdir -p "$1"
+  for package in "$cache"/apt/archives/*.deb; do
+    dpkg -x "$package" "$1"
+    rm "$package"
+  done
+}
+
+find_stock_kernel()
+{
+  stock_kernel=$(find "$root/boot" -name 'vmlinuz-*' 2>/dev/null | sort -V | tail -n 1)
+  [ -n "$stock_kernel" ]
+}
+
+have_programs()
+{
+  local program
+  for program in qemu-system-x86_64 busybox cpio kmod; do
+    command -v "$program" >/dev/null || { missing=$program; return 1; }
+  done
+}
+
+# The emulator and its libraries, as far as the system hasn't got them, and the distribution's own kernel.
+get_packages()
+{
+  local image packages=(qemu-system-x86 busybox-static cpio kmod)
+
+  [ "$(uname -m)" = x86_64 ] || lack "the tests are for x86-64, this is $(uname -m)"
+  if ! have_programs || ! find_stock_kernel; then
+    command -v apt-get >/dev/null && command -v dpkg >/dev/null || lack "there is no apt to get ${missing:-a kernel} with"
+    echo "getting ${packages[*]} and a kernel"
+    private_apt apt-get update >"$log/apt" 2>&1 || true # one of the system's sources may be out of order
+    image=$(private_apt apt-cache depends linux-image-cloud-amd64 2>>"$log/apt" | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p')
+    [ -n "$image" ] || lack 'no package linux-image-cloud-amd64 can be had'
+    private_apt apt-get install --download-only --no-install-recommends -y "${packages[@]}" >>"$log/apt" 2>&1 &&
+      (cd "$cache/apt/archives" && private_apt apt-get download "$image") >>"$log/apt" 2>&1 ||
+      { tail -n 5 "$log/apt"; lack "the packages ${packages[*]} $image can't be had"; }
+    unpack_archives "$root"
+    have_programs || lack "no package has $missing"
+    find_stock_kernel || lack "$image has no kernel in boot/"
+  fi
+
+  # In the packages these are absolute links, which lead nowhere here.
+  mkdir -p "$root/links"
+  ln -sfn "$(command -v kmod)" "$root/links/modprobe"
+  ln -sfn "$(command -v kmod)" "$root/links/depmod"
+
+  qemu=(qemu-system-x86_64)
+  if [ "$(command -v qemu-system-x86_64)" = "$root/usr/bin/qemu-system-x86_64" ]; then
+    qemu=(env "LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" qemu-system-x86_64
+          -L "$root/usr/share/qemu" -L "$root/usr/share/seabios")
+  fi
+}
+
+# ---- The kernel that no package has: with IOMMUFD.
+
+find_own_kernel()
+{
+  own_kernel=$(find "$cache/kernel" -name "vmlinuz-*-$(config_id)" 2>/dev/null | sort -V | tail -n 1)
+  [ -n "$own_kernel" ]
+}
+
+# Another configuration is another kernel.
+config_id() { sha256sum "$here/kernel.config" | cut -c 1-12; }
+
+check_build_tools()
+{
+  local program
+  for program in make gcc flex bison bc xz; do
+    command -v $program >/dev/null || lack "to build a kernel there must be $program"
+  done
+  [ -e /usr/include/gelf.h ] || lack 'to build a kernel there must be libelf-dev'
+}
+
+# Of a suite that has a kernel with IOMMU_IOAS_CHANGE_PROCESS (6.14).
+get_kernel_source()
+{
+  local mirror name suite=${KERNEL_SUITE:-trixie-backports} keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  mirror=$(sed -n 's|^URIs: *\([^ ]*/debian\)/* *$|\1|p; s|^deb .*\(https\{0,1\}://[^ ]*/debian\)/* .*|\1|p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+  [ -n "$mirror" ] && [ -e $keyring ] || lack 'only a Debian machine knows where the source of a kernel is'
+  echo "deb [signed-by=$keyring] $mirror $suite main" >"$cache/source.list"
+
+  local apt=(-o Dir::Etc::sourcelist="$cache/source.list" -o Dir::Etc::sourceparts=/dev/null
+             -o Dir::State::lists="$cache/apt/source-lists")
+  mkdir -p "$cache/apt/source-lists/partial"
+  private_apt apt-get "${apt[@]}" update >"$log/apt-source" 2>&1 || true
+  name=$(private_apt apt-cache "${apt[@]}" pkgnames linux-source- | grep -E '^linux-source-[0-9.]+$' | sort -V | tail -n 1)
+  [ -n "$name" ] || lack "$suite has no linux-source"
+  (cd "$cache/apt/archives" && private_apt apt-get "${apt[@]}" download "$name") >>"$log/apt-source" 2>&1 ||
+    lack "$name can't be had"
+  source=$cache/source/$name
+  rm -rf "$cache/source"
+  unpack_archives "$cache/source/package"
+  tar -C "$cache/source" -xf "$cache/source/package/usr/src/$name.tar.xz"
+  rm -rf "$cache/source/package"
+}
+
+configure_kernel()
+{
+  local line
+  make -s -C "$source" O="$source-build" allnoconfig KCONFIG_ALLCONFIG="$here/kernel.config"
+  for line in $(grep '^CONFIG_' "$here/kernel.config"); do
+    grep -qx "$line" "$source-build/.config" || { echo "kernel.config: $line doesn't take"; return 1; }
+  done
+}
+
+# About ten minutes of two processors, once.
+build_kernel()
+{
+  local source release
+  check_build_tools
+  get_kernel_source
+  echo "building a kernel from ${source##*/}, see $log/kernel"
+  configure_kernel
+  nice make -s -C "$source" O="$source-build" -j "$(nproc)" bzImage >"$log/kernel" 2>&1 ||
+    { tail -n 20 "$log/kernel"; return 1; }
+  release=$(cat "$source-build/include/config/kernel.release")
+  mkdir -p "$cache/kernel"
+  cp "$source-build/arch/x86/boot/bzImage" "$cache/kernel/vmlinuz-$release-$(config_id)"
+  rm -rf "$cache/source" # two gigabytes
+}
