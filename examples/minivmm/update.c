@@ -269,7 +269,7 @@ update_check (Update *update, GString *text, GError **error)
 bool
 update_has_left (const Update *update)
 {
-  return cpr_session_get_state (update->session) == CPR_SESSION_STATE_HANDED_OVER;
+  return update->mode == CPR_MODE_TRANSFER && cpr_session_get_state (update->session) == CPR_SESSION_STATE_HANDED_OVER;
 }
 
 static const char *

@@ -61,6 +61,8 @@ typedef struct
   _Atomic uint64_t word_at_hit;
   _Atomic uint32_t storm; /* this program gets SIGALRM all the time */
   _Atomic uint32_t n_calls[N_SIDES];
+  _Atomic uint32_t n_wanted;
+  char wanted[NAME_SIZE]; /* of the order: only calls of this name are counted; empty: all */
   char calls[N_SIDES][CALLS_MAX][NAME_SIZE];
 } Page;
 
@@ -114,7 +116,15 @@ pass (const char *call)
   n = atomic_fetch_add (&page->n_calls[at], 1) + 1;
   if (n <= CALLS_MAX)
     strncpy (page->calls[at][n - 1], call, NAME_SIZE - 1);
-  if (page->side != at || page->at != n || page->hit != 0)
+  if (page->side != at || page->hit != 0)
+    return ACTION_NONE;
+  if (page->wanted[0] != '\0')
+    {
+      if (strncmp (page->wanted, call, NAME_SIZE) != 0)
+        return ACTION_NONE;
+      n = ++page->n_wanted;
+    }
+  if (page->at != n)
     return ACTION_NONE;
   if (page->action == ACTION_SHORT)
     page->hit = 1;

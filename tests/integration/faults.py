@@ -60,7 +60,7 @@ def try_all(vm, side, options, ends, first=0, varies=False):
     seen, faults = collections.Counter(), list(faults_of(side, vm.calls[side], first))
     for fault in faults:
         try:
-            end = vm.go(fault, options)
+            end = vm.go(fault, options, exact=varies)
             if varies and end is None:
                 seen["without that call"] += 1
                 continue

@@ -27,7 +27,7 @@ if not ALL:
 
 # The page: as in fault-kernel.c.
 CALLS_MAX, NAME_SIZE, N_SIDES = 1024, 20, 7
-HEAD = struct.Struct("=IIIIIIIiQQI7I")
+HEAD = struct.Struct("=IIIIIIIiQQI7II20s")
 PAGE_SIZE = HEAD.size + N_SIDES * CALLS_MAX * NAME_SIZE
 Head = collections.namedtuple("Head", "side at action argument hit go_on incarnation mappings word word_at_hit storm calls")
 
@@ -70,13 +70,14 @@ class Page:
 
     def look(self):
         fields = HEAD.unpack_from(self.map)
-        return Head(*fields[:11], dict(zip(SIDES, fields[12:])))
+        return Head(*fields[:11], dict(zip(SIDES, fields[12:-2])))
 
-    def order(self, fault=None, storm=False):
-        """Of the fault: None for none."""
+    def order(self, fault=None, storm=False, wanted=""):
+        """Of the fault: None for none. `wanted`: only calls of that name are counted."""
         order = (SIDES[fault.side], fault.at, ACTIONS[fault.action], fault.argument) if fault else (0, 0, 0, 0)
         struct.pack_into("=IIIIII", self.map, 0, *order, 0, 0)
         struct.pack_into("=I", self.map, 48, storm)
+        struct.pack_into("=I20s", self.map, HEAD.size - 24, 0, wanted.encode())
 
     def go_on(self):
         struct.pack_into("=I", self.map, 20, 1)
@@ -152,10 +153,12 @@ class FaultVmm(MiniVmm):
         for state in self.baselines.values():
             state["cwd"] = directory
 
-    def go(self, fault, options=()):
+    def go(self, fault, options=(), exact=False):
         """An update to the other build, with a fault. What became of it: "completed", "failed", "rolled-back", "rescued"; or
-        "died" for the VM; None if there is no such call."""
-        self.page.order(fault, self.storm)
+        "died" for the VM; None if there is no such call. `exact`: the call that has as many of
+        its name before it as the one that was counted."""
+        order = fault._replace(at=self.calls[fault.side][:fault.at].count(fault.call)) if exact else fault
+        self.page.order(order, self.storm, fault.call if exact else "")
         try:
             answer = self.try_update(self.other(), options=options)
             self.see_who_answers(answer)
@@ -169,7 +172,7 @@ class FaultVmm(MiniVmm):
             poll(lambda: self.page.look().hit, f"for {fault}")
         hit = self.page.look().hit
         if hit:
-            self.hit_call = self.page.calls(fault.side)[fault.at - 1]
+            self.hit_call = fault.call if exact else self.page.calls(fault.side)[fault.at - 1]
         return status if hit else None
 
     def see_who_answers(self, answer):
