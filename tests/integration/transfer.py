@@ -3,7 +3,7 @@
 """Claim: in transfer mode the guest goes over to a process that was started before, and has exactly one owner at any
 time, whoever fails at whichever step: until the commit the old program goes on, after it the new one.
 
-CPR_TEST_UPDATES and CPR_TEST_RAM say how many updates are made in a row (20) and how much RAM there is (256M); the full
+CPR_TEST_UPDATES and CPR_TEST_RAM say how many updates are made in a row (10) and how much RAM there is (64M); the full
 form is 200 and 4G."""
 import os
 import signal
@@ -14,8 +14,8 @@ import tempfile
 
 from minivmm import (BUILD_1, BUILD_2, Client, MiniVmm, Process, claim, get_pause, main, poll, read, started)
 
-N_UPDATES = int(os.environ.get("CPR_TEST_UPDATES", "20"))
-RAM = os.environ.get("CPR_TEST_RAM", "256M")
+N_UPDATES = int(os.environ.get("CPR_TEST_UPDATES", "10"))
+RAM = os.environ.get("CPR_TEST_RAM", "64M")
 STEPS = ["new", "ram", "fds", "devices", "load", "start"]
 REFUSED = "Error: "
 
