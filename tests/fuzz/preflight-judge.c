@@ -10,6 +10,7 @@ enum
   RAM = 4,
   SCHEMA = 5,
   SECTION = 6,
+  DMA = 9,
   QUESTION = 16,
   DEVICES = 17,
   ANSWER = 18,
@@ -192,10 +193,21 @@ judge_sections (const JudgedChunk *chunks, size_t n, Payload devices)
   return n_sections == n_wanted;
 }
 
+/* There may be none. */
+static bool
+judge_assigned (const JudgedChunk *chunks, size_t n, Payload fds, Payload ram)
+{
+  for (size_t i = 0; i < n; i++)
+    if (chunks[i].type == DMA)
+      return judge_dma (chunks[i].payload, fds, ram);
+  return true;
+}
+
 bool
 judge_question (const JudgedChunk *chunks, size_t n)
 {
-  Payload schema = find (chunks, n, SCHEMA), devices = find (chunks, n, DEVICES), fds = find (chunks, n, FDS);
+  Payload schema = find (chunks, n, SCHEMA), devices = find (chunks, n, DEVICES), fds = find (chunks, n, FDS),
+          ram = find (chunks, n, RAM);
   uint64_t flags, fd;
   Bytes bytes;
 
@@ -208,7 +220,7 @@ judge_question (const JudgedChunk *chunks, size_t n)
   number (&bytes, 8);
   if (!is_used_up (&bytes) || flags > 1 || fd > 2147483647 || (flags == 1) != (n == 1))
     return false;
-  return n == 1 || (judge_vm (find (chunks, n, VM)) && judge_fds (fds) && judge_ram (find (chunks, n, RAM), fds) &&
-                    judge_schema (schema) && judge_devices (devices, count_types (schema)) &&
-                    judge_sections (chunks, n, devices));
+  return n == 1 || (judge_vm (find (chunks, n, VM)) && judge_fds (fds) && judge_ram (ram, fds) &&
+                    judge_assigned (chunks, n, fds, ram) && judge_schema (schema) &&
+                    judge_devices (devices, count_types (schema)) && judge_sections (chunks, n, devices));
 }
