@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from minivmm import BUILD_1, BUILD_2, Client, MiniVmm, all_processes, claim, descendants, end_orphans, main, poll
+from minivmm import BUILD_1, BUILD_2, Client, MiniVmm, claim, descendants, end_orphans, main, poll
 
 SYSTEMD = next((path for path in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if os.access(path, os.X_OK)), None)
 UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -90,7 +90,7 @@ class Service(MiniVmm):
 
     def count(self):
         """The VMMs there are."""
-        return sum(p.comm.startswith("minivmm") for p in all_processes() if p in descendants(self.popen.pid))
+        return sum(p.comm.startswith("minivmm") for p in descendants(self.popen.pid))
 
 
 def updates_and_a_rescue_are_one_service_and_an_end_is_one(accel):
