@@ -144,6 +144,12 @@ START_TEST (the_end_of_the_process_is_an_error_although_the_connection_stays)
   if (pid == 0)
     _exit (0);
   theirs.pidfd = cpr_sys->pidfd_open (pid);
+  if (theirs.pidfd < 0 && under_valgrind ()) /* it knows no pidfds */
+    {
+      waitpid (pid, NULL, 0);
+      close_both ();
+      return;
+    }
   ck_assert (!receive (&error));
   ck_assert_ptr_nonnull (strstr (error->message, "ended, waiting for a message"));
   g_clear_error (&error);

@@ -210,6 +210,7 @@ START_TEST (what_nobody_takes_and_what_is_another_is_named)
   ck_assert_ptr_null (cpr_vfio_device_new (container, "d", sim_path ("0000:00:05.0"), NULL, &error));
   assert_error (&error, CPR_ERROR_MISMATCH, "it is 0000:00:04.0 in the state, 0000:00:05.0 here");
   ck_assert_ptr_nonnull (cpr_vfio_device_new (container, "d", "0000:00:04.0", NULL, &error));
+  ck_assert_ptr_nonnull (cpr_ram_new (new.session, "pc.ram", RAM_SIZE, NULL, &error)); /* so that it is closed */
   vfio_program_clear (&new);
 }
 END_TEST
@@ -544,12 +545,15 @@ END_TEST
 START_TEST (load_names_what_nobody_took)
 {
   Load load;
+  int irq;
 
   load_init (&load, 1);
+  irq = g_array_index (load.program.device->irqs, CprVfioIrq, 0).fd;
   ck_assert (vfio_map (&load.program, 0, 0, 4, &error));
   ck_assert (!cpr_session_load (load.program.session, &error));
   assert_error (&error, CPR_ERROR_MISMATCH, "interrupt 0 of kind 1 is in the state, and nobody took it");
   load_clear (&load);
+  cpr_fd_clear (&irq);
 }
 END_TEST
 
