@@ -158,12 +158,10 @@ cpr_arrival_take_fd (void *incoming, uint32_t where, GError **error)
 static bool
 read_question (Arrival *arrival, int fd, GError **error)
 {
-  int seals = cpr_sys->fcntl (fd, F_GET_SEALS, 0);
   struct stat st;
   void *data;
 
-  if (seals < 0 || (seals & CPR_STATE_SEALS) != CPR_STATE_SEALS || cpr_sys->fstat (fd, &st) < 0 ||
-      st.st_size > QUESTION_MAX)
+  if (!cpr_stream_is_sealed (fd) || cpr_sys->fstat (fd, &st) < 0 || st.st_size > QUESTION_MAX)
     return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": its manifest isn't sealed, or too large");
   data = g_try_malloc ((size_t) st.st_size + 1);
   if (data == NULL || !cpr_fd_read_at (fd, data, (size_t) st.st_size, 0))
@@ -207,9 +205,8 @@ receive_all (CprIncoming *incoming, bool *wanted, GError **error)
         return false;
       if (message->type == CPR_MESSAGE_QUESTION)
         break;
-      if (message->type != CPR_MESSAGE_FDS)
-        return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": message %u came in place of the manifest", message->type);
-      if (!keep_fds (arrival, error))
+      if (!cpr_channel_expect (&arrival->channel, message, CPR_MESSAGE_FDS, "the manifest", error) ||
+          !keep_fds (arrival, error))
         return false;
     }
   *wanted = message->data[0] != 0;
@@ -217,20 +214,6 @@ receive_all (CprIncoming *incoming, bool *wanted, GError **error)
 }
 
 /* ---- The answer. */
-
-/* A memfd with all of @writer's bytes, sealed. */
-static int
-make_memfd (const CprWriter *writer, GError **error)
-{
-  int fd = cpr_memfd_new ("libcpr-answer", 0);
-
-  if (fd >= 0 && cpr_fd_write_all (fd, writer->data, writer->len) &&
-      cpr_sys->fcntl (fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0)
-    return fd;
-  cpr_throw_errno (error, errno, "answer: a memfd of %zu bytes", writer->len);
-  cpr_fd_clear (&fd);
-  return -1;
-}
 
 static bool
 send_answer (Arrival *arrival, const CprAnswer *answer, const GPtrArray *types, GError **error)
@@ -245,7 +228,9 @@ send_answer (Arrival *arrival, const CprAnswer *answer, const GPtrArray *types, 
     cpr_schema_builder_add (&builder, types->pdata[i]);
   cpr_writer_init (&writer, -1);
   cpr_answer_write (answer, &builder, &writer);
-  fd = make_memfd (&writer, error);
+  fd = cpr_memfd_seal ("libcpr-answer", writer.data, writer.len);
+  if (fd < 0)
+    cpr_throw_errno (error, errno, "answer: a memfd of %zu bytes", writer.len);
   ok = fd >= 0 && cpr_channel_send (&arrival->channel, CPR_MESSAGE_ANSWER, NULL, 0, &fd, 1, error);
   cpr_fd_clear (&fd);
   cpr_writer_clear (&writer);
@@ -404,17 +389,12 @@ check_unchanged (Arrival *arrival, CprReader *state, GError **error)
 static bool
 open_state (CprIncoming *incoming, int *fd, GError **error)
 {
-  int seals = cpr_sys->fcntl (*fd, F_GET_SEALS, 0);
-
-  if (seals < 0 || (seals & CPR_STATE_SEALS) != CPR_STATE_SEALS)
+  if (!cpr_stream_is_sealed (*fd))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it isn't sealed");
   incoming->state_fd = *fd;
   *fd = -1;
-  if (!cpr_reader_open_fd (&incoming->reader, incoming->state_fd, error))
-    return false;
-  if (incoming->reader.kind != CPR_STREAM_STATE)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is a preflight's message");
-  return check_unchanged (get_arrival (incoming), &incoming->reader, error);
+  return cpr_incoming_open_stream (incoming, error) &&
+         check_unchanged (get_arrival (incoming), &incoming->reader, error);
 }
 
 bool
@@ -424,16 +404,13 @@ cpr_arrival_await_state (CprIncoming *incoming, const CprRamTable *ram, GError *
 
   if (!fill (arrival, ram, error) ||
       !cpr_channel_send (&arrival->channel, CPR_MESSAGE_READY, NULL, 0, NULL, 0, error) ||
-      !cpr_channel_receive (&arrival->channel, &arrival->message, 0, "the stop", error))
+      !cpr_channel_receive (&arrival->channel, &arrival->message, 0, "the stop", error) ||
+      !cpr_channel_expect (&arrival->channel, &arrival->message, CPR_MESSAGE_STOPPED, "the stop", error))
     return false;
-  if (arrival->message.type != CPR_MESSAGE_STOPPED)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": message %u came in place of the stop", arrival->message.type);
   cpr_channel_spin (&arrival->channel, AWAKE_NS);
-  if (!cpr_channel_receive (&arrival->channel, &arrival->message, 0, "the state", error))
-    return false;
-  if (arrival->message.type != CPR_MESSAGE_STATE)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": message %u came in place of the state", arrival->message.type);
-  return open_state (incoming, &arrival->message.fds[0], error);
+  return cpr_channel_receive (&arrival->channel, &arrival->message, 0, "the state", error) &&
+         cpr_channel_expect (&arrival->channel, &arrival->message, CPR_MESSAGE_STATE, "the state", error) &&
+         open_state (incoming, &arrival->message.fds[0], error);
 }
 
 /* ---- The end. */

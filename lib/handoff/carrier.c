@@ -5,10 +5,10 @@
 #include <fcntl.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/sys.h"
 
-static const CprCarrierType *const types[] = { &cpr_carrier_exec, &cpr_carrier_transfer, &cpr_carrier_reboot,
-                                               &cpr_carrier_reboot_pipe };
+static const CprCarrierType *const types[] = { &cpr_carrier_exec, &cpr_carrier_transfer, &cpr_carrier_reboot };
 
 const CprCarrierType *
 cpr_carrier_type_get (CprMode mode)
@@ -53,6 +53,27 @@ cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error)
         return false;
     }
   return true;
+}
+
+bool
+cpr_stream_is_sealed (int fd)
+{
+  int seals = cpr_sys->fcntl (fd, F_GET_SEALS, 0);
+
+  return seals >= 0 && (seals & CPR_STATE_SEALS) == CPR_STATE_SEALS;
+}
+
+int
+cpr_memfd_seal (const char *name, const void *data, size_t len)
+{
+  int fd = cpr_memfd_new (name, 0), errnum;
+
+  if (fd >= 0 && cpr_fd_write_all (fd, data, len) && cpr_sys->fcntl (fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0)
+    return fd;
+  errnum = errno;
+  cpr_fd_clear (&fd);
+  errno = errnum;
+  return -1;
 }
 
 bool

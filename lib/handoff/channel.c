@@ -425,6 +425,14 @@ cpr_channel_receive (CprChannel *channel, CprMessage *message, uint64_t deadline
   return false;
 }
 
+bool
+cpr_channel_expect (
+    const CprChannel *channel, const CprMessage *message, CprMessageType type, const char *what, GError **error)
+{
+  return message->type == type ||
+         cpr_throw (error, CPR_ERROR_CORRUPT, "%s: message %u came in place of %s", channel->whom, message->type, what);
+}
+
 void
 cpr_channel_spin (CprChannel *channel, uint64_t ns)
 {
@@ -500,11 +508,10 @@ cpr_channel_receive_hello (CprChannel *channel, const char *vm_name, uint64_t de
 
   if (!cpr_channel_receive (channel, message, deadline_ns, "its greeting", error))
     return false;
-  if (message->type != CPR_MESSAGE_HELLO)
+  if (!cpr_channel_expect (channel, message, CPR_MESSAGE_HELLO, "its greeting", error))
     {
       cpr_message_clear (message);
-      return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: message %u came in place of its greeting", channel->whom,
-                        message->type);
+      return false;
     }
   ok =
       cpr_hello_parse (&hello, message->data, message->len, &reason) && check_hello (channel, &hello, vm_name, &reason);

@@ -96,6 +96,10 @@ void cpr_channel_send_failure (CprChannel *channel, const char *reason);
 bool
 cpr_channel_receive (CprChannel *channel, CprMessage *message, uint64_t deadline_ns, const char *what, GError **error);
 
+/* Whether what was received in place of @what is of @type. */
+bool cpr_channel_expect (
+    const CprChannel *channel, const CprMessage *message, CprMessageType type, const char *what, GError **error);
+
 /* Looks for up to @ns whether something can be read, without going to sleep: waking up takes longer than what is waited for. */
 void cpr_channel_spin (CprChannel *channel, uint64_t ns);
 

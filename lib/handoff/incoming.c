@@ -18,9 +18,8 @@ static bool
 is_sealed_state (int fd)
 {
   char magic[CPR_FORMAT_MAGIC_SIZE];
-  int seals = cpr_sys->fcntl (fd, F_GET_SEALS, 0); /* EINVAL for everything but a memfd: quick */
 
-  return seals >= 0 && (seals & CPR_STATE_SEALS) == CPR_STATE_SEALS && cpr_fd_read_at (fd, magic, sizeof magic, 0) &&
+  return cpr_stream_is_sealed (fd) && cpr_fd_read_at (fd, magic, sizeof magic, 0) &&
          memcmp (magic, CPR_FORMAT_MAGIC, sizeof magic) == 0;
 }
 
@@ -57,6 +56,15 @@ find_state (int *fd, GError **error)
 }
 
 bool
+cpr_incoming_open_stream (CprIncoming *incoming, GError **error)
+{
+  if (!cpr_reader_open_fd (&incoming->reader, incoming->state_fd, error))
+    return false;
+  return incoming->reader.kind == CPR_STREAM_STATE ||
+         cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is a preflight's message");
+}
+
+bool
 cpr_incoming_read_state (CprIncoming *incoming, GError **error)
 {
   struct stat st;
@@ -70,11 +78,8 @@ cpr_incoming_read_state (CprIncoming *incoming, GError **error)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is empty");
   incoming->state_entry = (CprFdEntry){ .name = (char *) CPR_FD_INTERNAL "state", .fd = incoming->state_fd };
   cpr_fd_identify (incoming->state_fd, &incoming->state_entry.identity);
-  if (!cpr_reader_open_fd (&incoming->reader, incoming->state_fd, error))
-    return false;
-  if (incoming->reader.kind != CPR_STREAM_STATE)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is a preflight's message");
-  return cpr_manifest_read (&incoming->manifest, &incoming->reader, error);
+  return cpr_incoming_open_stream (incoming, error) &&
+         cpr_manifest_read (&incoming->manifest, &incoming->reader, error);
 }
 
 /* One of the library's own entries: verified, and then out of the table. */

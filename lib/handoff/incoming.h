@@ -28,8 +28,9 @@ struct _CprIncoming
 bool cpr_incoming_take_up (CprIncoming **incoming, int *question, const CprSessionConfig *config, GError **error);
 void cpr_incoming_free (CprIncoming *incoming);
 
-/* The steps of a take-up that all carriers share: the state behind incoming->state_fd is verified and its manifest read; it is of
- * this VM and user, and with @boot of this boot. */
+/* The steps of a take-up that carriers share: what is behind incoming->state_fd is verified and is a state; that, and its manifest
+ * read; the manifest is of this VM and user, and with @boot of this boot. */
+bool cpr_incoming_open_stream (CprIncoming *incoming, GError **error);
 bool cpr_incoming_read_state (CprIncoming *incoming, GError **error);
 bool cpr_incoming_check_identity (const CprManifest *manifest, const char *vm_name, bool boot, GError **error);
 

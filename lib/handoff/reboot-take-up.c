@@ -185,19 +185,6 @@ take_up_file (CprIncoming *incoming, Taking *taking, const CprSessionConfig *con
   return take (taking, error);
 }
 
-bool
-cpr_reboot_take_up (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error)
-{
-  Taking *taking = g_new0 (Taking, 1);
-
-  incoming->transport = taking;
-  taking->file = -1;
-  taking->path = g_strdup (address);
-  taking->taken = cpr_reboot_name_taken (address);
-  taking->spent = cpr_reboot_name_spent (address);
-  return take_up_file (incoming, taking, config, error);
-}
-
 static bool
 open_pipe (Taking *taking, const CprSessionConfig *config, const char *address, GError **error)
 {
@@ -215,18 +202,30 @@ open_pipe (Taking *taking, const CprSessionConfig *config, const char *address, 
   return false;
 }
 
-bool
-cpr_reboot_take_up_pipe (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error)
+static bool
+take_up_pipe (
+    CprIncoming *incoming, Taking *taking, const CprSessionConfig *config, const char *address, GError **error)
 {
-  Taking *taking = g_new0 (Taking, 1);
-
-  incoming->transport = taking;
-  taking->file = -1;
   if (!open_pipe (taking, config, address, error) || !read_state (incoming, taking->file, config->name, error))
     return false;
   if (incoming->manifest.store->area > 0)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "state: its RAM is laid out in a file; take that up itself");
   return incoming->manifest.store->layout == CPR_RAM_LAYOUT_AREA || receive_ram (incoming, taking->file, error);
+}
+
+bool
+cpr_reboot_take_up (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error)
+{
+  Taking *taking = g_new0 (Taking, 1);
+
+  incoming->transport = taking;
+  taking->file = -1;
+  if (g_str_has_prefix (config->incoming, CPR_REBOOT_SCHEME_PIPE ":"))
+    return take_up_pipe (incoming, taking, config, address, error);
+  taking->path = g_strdup (address);
+  taking->taken = cpr_reboot_name_taken (address);
+  taking->spent = cpr_reboot_name_spent (address);
+  return take_up_file (incoming, taking, config, error);
 }
 
 /* ---- Its end. */

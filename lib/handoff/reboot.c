@@ -9,7 +9,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 
-#define SCHEME_FILE "file:"
+#define SCHEME_FILE CPR_REBOOT_SCHEME_FILE ":"
 #define SCHEME_FD   "fd:"
 
 /* The last chunk of a stream. */
@@ -286,7 +286,8 @@ reboot_go (CprCarrier *carrier, GError **error)
 const CprCarrierType cpr_carrier_reboot = {
   .mode = CPR_MODE_REBOOT,
   .name = "reboot",
-  .scheme = "file",
+  .scheme = CPR_REBOOT_SCHEME_FILE,
+  .alias = CPR_REBOOT_SCHEME_PIPE,
   .check = reboot_check,
   .open = reboot_open,
   .describe = reboot_describe,
@@ -295,25 +296,6 @@ const CprCarrierType cpr_carrier_reboot = {
   .go = reboot_go,
   .close = reboot_close,
   .take_up = cpr_reboot_take_up,
-  .commit = cpr_reboot_commit,
-  .give_back = cpr_reboot_give_back,
-  .finish = cpr_reboot_finish,
-  .clear = cpr_reboot_clear_taking,
-};
-
-/* The same, where it comes from somewhere else. */
-const CprCarrierType cpr_carrier_reboot_pipe = {
-  .mode = CPR_MODE_REBOOT,
-  .name = "reboot",
-  .scheme = "pipe",
-  .check = reboot_check,
-  .open = reboot_open,
-  .describe = reboot_describe,
-  .launch = reboot_launch,
-  .seal = reboot_seal,
-  .go = reboot_go,
-  .close = reboot_close,
-  .take_up = cpr_reboot_take_up_pipe,
   .commit = cpr_reboot_commit,
   .give_back = cpr_reboot_give_back,
   .finish = cpr_reboot_finish,

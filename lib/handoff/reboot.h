@@ -14,6 +14,9 @@
  *
  * Each step is a rename to a name that isn't there yet: so it has one winner. */
 
+#define CPR_REBOOT_SCHEME_FILE "file"
+#define CPR_REBOOT_SCHEME_PIPE "pipe" /* from whatever the VMM opens; taken up only */
+
 char *cpr_reboot_name_taken (const char *path);
 char *cpr_reboot_name_spent (const char *path);
 
@@ -27,8 +30,6 @@ uint64_t cpr_reboot_get_base (uint64_t stream_len);
 
 /* The table's functions for the new program. */
 bool cpr_reboot_take_up (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error);
-bool
-cpr_reboot_take_up_pipe (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error);
 bool cpr_reboot_commit (CprIncoming *incoming, GError **error);
 bool cpr_reboot_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
 void cpr_reboot_finish (CprIncoming *incoming);

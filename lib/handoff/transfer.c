@@ -150,13 +150,12 @@ static bool
 send_question (Transfer *transfer, const CprWriter *question, bool wants_answer, GError **error)
 {
   const uint8_t wants = wants_answer;
-  int fds[2] = { cpr_memfd_new ("libcpr-question", 0), transfer->baton.fd };
-  bool ok = fds[0] >= 0 && cpr_fd_write_all (fds[0], question->data, question->len) &&
-            cpr_sys->fcntl (fds[0], F_ADD_SEALS, CPR_STATE_SEALS) == 0;
+  int fds[2] = { cpr_memfd_seal ("libcpr-question", question->data, question->len), transfer->baton.fd };
+  bool ok;
 
-  if (!ok)
-    cpr_throw_errno (error, errno, "manifest: a memfd of %zu bytes", question->len);
-  ok = ok && cpr_channel_send (&transfer->channel, CPR_MESSAGE_QUESTION, &wants, 1, fds, 2, error);
+  if (fds[0] < 0)
+    return cpr_throw_errno (error, errno, "manifest: a memfd of %zu bytes", question->len);
+  ok = cpr_channel_send (&transfer->channel, CPR_MESSAGE_QUESTION, &wants, 1, fds, 2, error);
   cpr_fd_clear (&fds[0]);
   return ok;
 }
@@ -173,8 +172,7 @@ receive (Transfer *transfer, CprMessageType type, uint64_t deadline_ns, const ch
     else if (message->type == CPR_MESSAGE_BUSY)
       deadline_ns = cpr_now_ns () + transfer->timeout_ns;
   while (message->type == CPR_MESSAGE_BUSY);
-  return message->type == type ||
-         cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": message %u came in place of %s", message->type, what);
+  return cpr_channel_expect (&transfer->channel, message, type, what, error);
 }
 
 static bool
