@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "registry/dax.h"
 #include "stream/spool.h"
 
 /* What reports its blocks as larger is hugetlbfs, which can't tell its holes. */
@@ -76,6 +77,23 @@ to_ns (struct timespec time)
   return (int64_t) time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+/* Neither a DAX device's number nor its name stays over a reboot of the host. */
+static bool
+identify_dax (CprRamFile *file, dev_t number, const char *name, GError **error)
+{
+  CprDax dax;
+
+  if (!cpr_dax_describe (number, &dax))
+    return cpr_throw (
+        error, CPR_ERROR_INVALID,
+        "RAM block '%s': what it is in is neither a file nor a DAX device, so its contents don't stay there", name);
+  memcpy (&file->device, dax.uuid, sizeof file->device);
+  memcpy (&file->inode, dax.uuid + sizeof file->device, sizeof file->inode);
+  file->special = dax.address;
+  file->size = dax.size;
+  return true;
+}
+
 static bool
 identify (CprRamFile *file, int fd, const char *name, GError **error)
 {
@@ -85,7 +103,26 @@ identify (CprRamFile *file, int fd, const char *name, GError **error)
     return cpr_throw_errno (error, errno, "RAM block '%s': fstat", name);
   *file =
       (CprRamFile){ st.st_mode & S_IFMT, st.st_dev, st.st_ino, st.st_rdev, (uint64_t) st.st_size, to_ns (st.st_mtim) };
-  return true;
+  return !S_ISCHR (st.st_mode) || identify_dax (file, st.st_rdev, name, error);
+}
+
+/* A namespace is known by its UUID, wherever it is now; a region without one by its place, where that may be known. */
+static bool
+is_same_region (const CprRamFile *is, const CprRamFile *was)
+{
+  if ((is->device | is->inode | was->device | was->inode) != 0)
+    return is->device == was->device && is->inode == was->inode;
+  return is->special == 0 || was->special == 0 || is->special == was->special;
+}
+
+static bool
+is_same_file (const CprRamFile *is, const CprRamFile *was)
+{
+  if (is->type != was->type)
+    return false;
+  if (S_ISCHR (is->type))
+    return is_same_region (is, was);
+  return S_ISREG (is->type) ? is->inode == was->inode : is->special == was->special;
 }
 
 /* ---- Saving. */
@@ -495,10 +532,9 @@ check_file (const CprRamStored *stored, int fd, const char *path, GError **error
 
   if (!identify (&is, fd, stored->name, error))
     return false;
-  if (is.type != was->type || (S_ISREG (is.type) && is.inode != was->inode) ||
-      (!S_ISREG (is.type) && is.special != was->special))
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': %s is another file than the one its contents are in",
-                      stored->name, path);
+  if (!is_same_file (&is, was))
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': %s is another %s than the one its contents are in",
+                      stored->name, path, S_ISCHR (is.type) && S_ISCHR (was->type) ? "DAX region" : "file");
   if (is.size != was->size)
     return cpr_throw (error, CPR_ERROR_MISMATCH,
                       "RAM block '%s': %s had %" G_GUINT64_FORMAT

@@ -16,7 +16,7 @@ typedef enum
   CPR_RAM_LAYOUT_STREAM = 1 /* a stream of pages follows the state */
 } CprRamLayout;
 
-/* What a file that holds RAM was when the state was saved. */
+/* What a file that holds RAM was when the state was saved. Of a DAX device: its UUID in device and inode, its physical address in special. */
 typedef struct
 {
   uint32_t type; /* st_mode & S_IFMT */

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "base/uapi.h"
+#include "registry/dax.h"
 
 static const char *const backend_names[] = { "memfd", "hugetlb", "file", "fd", "private" };
 
@@ -103,7 +104,26 @@ open_memfd (CprRamBlock *block, unsigned flags, GError **error)
   return true;
 }
 
-/* A device (DAX) has a size of 0 here; mmap() will tell. */
+/* The kernel maps more than there is, and it is the guest that runs into the end. */
+static bool
+check_dax (const CprRamBlock *block, GError **error)
+{
+  struct stat st;
+  CprDax dax;
+
+  if (cpr_sys->fstat (block->fd, &st) < 0 || !S_ISCHR (st.st_mode) || !cpr_dax_describe (st.st_rdev, &dax))
+    return true;
+  if (block->size > dax.size)
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "RAM block '%s': its DAX region has %" G_GUINT64_FORMAT " bytes, %zu needed", block->name,
+                      dax.size, block->size);
+  return dax.align == 0 || block->size % dax.align == 0 ||
+         cpr_throw (error, CPR_ERROR_INVALID,
+                    "RAM block '%s': size is %zu, not a multiple of %" G_GUINT64_FORMAT ", as its DAX region needs it",
+                    block->name, block->size, dax.align);
+}
+
+/* Of a device st_size doesn't tell. */
 static bool
 check_size (const CprRamBlock *block, bool grow, GError **error)
 {
@@ -136,12 +156,12 @@ cpr_ram_block_open (CprRamBlock *block, const CprRamOptions *options, GError **e
       if (block->fd < 0)
         return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, options->path);
       cpr_sys->futimens (block->fd, NULL); /* a state that left its contents there is spent: see ram-store.c */
-      return check_size (block, true, error);
+      return check_size (block, true, error) && check_dax (block, error);
     case CPR_RAM_FD:
       block->fd = cpr_sys->fcntl (options->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
       if (block->fd < 0)
         return cpr_throw_errno (error, errno, "RAM block '%s': fd %d", block->name, options->fd);
-      return check_size (block, false, error);
+      return check_size (block, false, error) && check_dax (block, error);
     default:
       return true;
     }
