@@ -75,6 +75,7 @@ build_boot_info (const GuestRam *ram)
     { BOOT_INFO_HIGH_START, GUEST_RAM_HIGH },
     { BOOT_INFO_HIGH_END, GUEST_RAM_HIGH + ram->high_size },
   };
+  memset (info, 0, 4096); /* a file that was another guest's RAM has that one's owners */
   for (size_t i = 0; i < G_N_ELEMENTS (fields); i++)
     memcpy (info + fields[i].offset, &fields[i].value, sizeof fields[i].value);
 
