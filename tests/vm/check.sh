@@ -19,13 +19,14 @@ export PATH=$root/links:$root/usr/bin:$root/usr/sbin:$root/bin:$root/sbin:$PATH:
 . "$here/packages.sh"
 . "$here/initramfs.sh"
 
-# name | kernel | script | seconds | its environment
+# name | kernel | what else the machine has | script | seconds | its environment
 runs='
-kvm-many-updates | stock | integration/many-updates.py | 300 | CPR_TEST_UPDATES=6 CPR_TEST_RAM=64M CPR_TEST_ONLY=memory_stays
-kvm-rollback     | stock | integration/rollback.py     | 300 | CPR_TEST_ONLY=failing_at
-kvm-rescue       | stock | integration/rescue.py       | 300 | CPR_TEST_ONLY=a_kill CPR_TEST_DEADLINE=20000
-vfio-type1       | stock | vm/vfio.py                  | 900 | CPR_TEST_VFIO=type1
-vfio-iommufd     | own   | vm/vfio.py                  | 900 | CPR_TEST_VFIO=iommufd
+kvm-many-updates | stock |      | integration/many-updates.py | 300 | CPR_TEST_UPDATES=6 CPR_TEST_RAM=64M CPR_TEST_ONLY=memory_stays
+kvm-rollback     | stock |      | integration/rollback.py     | 300 | CPR_TEST_ONLY=failing_at
+kvm-rescue       | stock |      | integration/rescue.py       | 300 | CPR_TEST_ONLY=a_kill CPR_TEST_DEADLINE=20000
+dax-kexec        | stock | disk | vm/dax.py                   | 600 |
+vfio-type1       | stock |      | vm/vfio.py                  | 900 | CPR_TEST_VFIO=type1
+vfio-iommufd     | own   |      | vm/vfio.py                  | 900 | CPR_TEST_VFIO=iommufd
 '
 
 boot() # KERNEL INITRAMFS SECONDS SERIAL-OUTPUT WORDS
@@ -34,9 +35,24 @@ boot() # KERNEL INITRAMFS SECONDS SERIAL-OUTPUT WORDS
   # no_timer_check: whether a timer ticks in a given time says nothing on a busy machine.
   timeout --kill-after=10 "$3" nice -n 5 "${qemu[@]}" -nodefaults -no-user-config -display none -no-reboot \
     -accel tcg,thread=multi -machine q35,kernel-irqchip=split -cpu max,-cx16 -smp 2 -m 2048 \
-    -device intel-iommu,intremap=on,caching-mode=on -device edu,addr=4,dma_mask=0xffffffffff \
+    -device intel-iommu,intremap=on,caching-mode=on -device edu,addr=4,dma_mask=0xffffffffff "${more_devices[@]}" \
     -kernel "$1" -initrd "$2" -serial "file:$4.console" -serial "file:$4" \
-    -append "console=ttyS0 loglevel=5 panic=-1 no_timer_check intel_iommu=on iommu=nopt PYTHON=$python cpr.run=$5" </dev/null >"$4.qemu" 2>&1
+    -append "console=ttyS0 loglevel=5 panic=-1 no_timer_check intel_iommu=on iommu=nopt $more_words PYTHON=$python cpr.run=$5" \
+    </dev/null >"$4.qemu" 2>&1
+}
+
+# For a machine that boots anew by itself: a disk with what it boots, and two pieces of its memory that its kernels leave alone.
+add_disk() # KERNEL INITRAMFS
+{
+  command -v mke2fs >/dev/null || return
+  rm -rf "$work/disk" "$work/disk.img"
+  mkdir -p "$work/disk/boot"
+  cp "$1" "$work/disk/boot/vmlinuz"
+  ln "$2" "$work/disk/boot/initrd.img"
+  mke2fs -q -t ext4 -d "$work/disk" "$work/disk.img" 512M >"$log/disk" 2>&1 || return
+  rm -r "$work/disk"
+  more_devices=(-drive "file=$work/disk.img,format=raw,if=none,id=disk" -device nvme,drive=disk,serial=disk)
+  more_words='memmap=128M!512M memmap=64M!768M'
 }
 
 # The lines of tests/integration/minivmm.py in automake's words.
@@ -45,10 +61,14 @@ report() # NAME OUTPUT
   tr -d '\r' <"$2" | sed -E "s/^ok: /PASS: $1: /; s/^FAILED: /FAIL: $1: /; s/^SKIP: /SKIP: $1: /"
 }
 
-run() # NAME KERNEL SCRIPT SECONDS ENVIRONMENT…
+run() # NAME KERNEL MORE SCRIPT SECONDS ENVIRONMENT…
 {
-  local name=$1 kernel=$2 script=$3 seconds=$4 words output=$log/$1 began=$SECONDS
-  shift 4
+  local name=$1 kernel=$2 more=$3 script=$4 seconds=$5 words output=$log/$1 began=$SECONDS more_devices=() more_words=
+  shift 5
+  if [ "$more" = disk ] && ! add_disk "$kernel" "$work/initramfs-${kernel##*/}"; then
+    echo "SKIP: $name: mke2fs can't make a disk"
+    return
+  fi
   words="$top_srcdir/tests/$script,top_builddir=$top_builddir,top_srcdir=$top_srcdir,CPR_TEST_ACCEL=kvm"
   [ $# -eq 0 ] || words+=$(printf ',%s' "$@")
   boot "$kernel" "$work/initramfs-${kernel##*/}" "$seconds" "$output" "$words"
@@ -71,7 +91,7 @@ prepare() # KERNEL
 
 main()
 {
-  local name kernel script seconds environment
+  local name kernel more script seconds environment
   mkdir -p "$cache" "$log"
   [ -n "${PYTHON3-}" ] || lack 'python3 is missing'
   get_packages
@@ -83,7 +103,7 @@ main()
   trap 'rm -rf "$work"' EXIT
   prepare "$stock_kernel"
   [ -z "$own_kernel" ] || prepare "$own_kernel"
-  while IFS='|' read -r name kernel script seconds environment; do
+  while IFS='|' read -r name kernel more script seconds environment; do
     name=${name// /} kernel=${kernel// /}
     [[ -n "$name" && "$name" = *"${RUNS-}"* ]] || continue
     case $kernel in
@@ -93,7 +113,7 @@ main()
     if [ -z "$kernel" ]; then
       echo "SKIP: $name: no kernel for it has been built: make check-vm KERNEL=build"
     else
-      run "$name" "$kernel" "${script// /}" "${seconds// /}" $environment
+      run "$name" "$kernel" "${more// /}" "${script// /}" "${seconds// /}" $environment
     fi
   done <<<"$runs" | tee "$log/results"
   summarize

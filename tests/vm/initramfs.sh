@@ -3,11 +3,11 @@
 # this machine, so that nothing in there knows that it is elsewhere.
 # shellcheck shell=bash disable=SC2154
 
-# What VFIO and KVM need, with what they depend on, as modules in the order of loading.
-kernel_modules='vfio-pci vfio_iommu_type1 kvm_amd'
+# What VFIO, KVM and DAX regions need, with what they depend on, as modules in the order of loading.
+kernel_modules='vfio-pci vfio_iommu_type1 kvm_amd nd_pmem dax_pmem device_dax nd_e820'
 
 programs=(examples/minivmm/minivmm examples/minivmm/minivmm-next examples/minivmm/minivmm-later examples/minivmm/minivmm-wrong
-          tests/fault/minivmm-fault tests/fault/minivmm-fault-next)
+          tests/fault/minivmm-fault tests/fault/minivmm-fault-next tools/cpr-inspect/cpr-inspect)
 
 copy() # FILE…: to its own path, as what it is and not as a link
 {

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Claim: a guest whose RAM is on a DAX region goes on after the host has booted another kernel: its memory, its devices and its
+clocks are right, and what isn't that RAM is refused. The operator's steps are those of doc/guide.md, "Over a restart of the host".
+
+For the emulated machine of check-vm, with memmap= for two regions and a disk that has what it boots. It boots twice: the kexec
+starts this script again, with CPR_TEST_BOOT=2."""
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import termios
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+from minivmm import BUILD_1, BUILD_2, BUILD_3, MiniVmm, claim, libc, main, poll, read, top
+from reboot import MIB, expect_no_start, goes_on, quit_saved, save
+
+BOOT = os.environ.get("CPR_TEST_BOOT", "1")
+INSPECT = os.path.join(top, "tools", "cpr-inspect", "cpr-inspect")
+DISK = "/tmp/disk"
+STATE, NOTES = DISK + "/vm.state", DISK + "/notes"
+RAM, OTHER = "/dev/dax0.0", "/dev/dax1.0"  # of 126 and 62 MiB
+ON_RAM, ON_OTHER = (("--ram-backend", "file:" + path) for path in (RAM, OTHER))
+GUEST = ("--ram", "48M", "--vcpus", "2", "--guest", "memcheck", "--verify-ram")
+VM = (*GUEST, "--device", "watchdog", *ON_RAM)
+HOUR_NS = 3600 * 10**9
+
+SYS_KEXEC_FILE_LOAD = 320
+RB_KEXEC = 0x45584543
+
+
+# ---- The host ----
+
+def mount_disk():
+    poll(lambda: os.path.exists("/dev/nvme0n1"), "for the disk")
+    os.makedirs(DISK, exist_ok=True)
+    subprocess.run(["mount", "-t", "ext4", "/dev/nvme0n1", DISK], check=True)
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def make_dax_device(number):
+    """What `ndctl create-namespace -f -e namespaceN.0 -m devdax` does."""
+    namespace = f"namespace{number}.0"
+    seed = read(f"/sys/bus/nd/devices/region{number}/dax_seed").decode().strip()
+    write("/sys/bus/nd/drivers/nd_pmem/unbind", namespace)
+    for name, value in (("align", str(2 * MIB)), ("mode", "ram"), ("uuid", f"{number}1111111-2222-3333-4444-555555555555"),
+                        ("namespace", namespace)):
+        write(f"/sys/bus/nd/devices/{seed}/{name}", value)
+    write("/sys/bus/nd/drivers/dax_pmem/bind", seed)
+
+
+def kexec(kernel, initrd, words):
+    """`kexec -s -l KERNEL --initrd=INITRD --command-line=WORDS`, `kexec -e`."""
+    with open(kernel, "rb") as kernel, open(initrd, "rb") as initrd:
+        words = words.encode() + b"\0"
+        done = libc.syscall(SYS_KEXEC_FILE_LOAD, kernel.fileno(), initrd.fileno(), len(words), words, 0)
+    claim(done == 0, f"kexec_file_load: {os.strerror(ctypes.get_errno())}")
+    subprocess.run(["umount", DISK], check=True)
+    os.sync()
+    sys.stdout.flush()
+    termios.tcdrain(sys.stdout.fileno())
+    libc.reboot(RB_KEXEC)
+    claim(False, f"reboot: {os.strerror(ctypes.get_errno())}")
+
+
+def complaints():
+    said = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r".*(?:DMAR:.*fault|WARNING: CPU|kernel BUG|Oops).*", said)
+
+
+def to_real_time(monotonic_ns):
+    """When on the host's calendar that is."""
+    def look():
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        real = time.clock_gettime_ns(time.CLOCK_REALTIME)
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC) - before, monotonic_ns + real - before
+    return min(look() for _ in range(100))[1]
+
+
+def inspect(*arguments):
+    result = subprocess.run([INSPECT, *arguments], capture_output=True, text=True)
+    claim(result.returncode == 0, f"cpr-inspect {arguments[0]} says {result.stdout + result.stderr!r}")
+    return result.stdout
+
+
+# ---- The first boot ----
+
+def regions_become_dax_devices(accel):
+    mount_disk()
+    for number, path in enumerate((RAM, OTHER)):
+        make_dax_device(number)
+        poll(lambda path=path: os.path.exists(path), "for " + path)
+    sizes = [read(f"/sys/bus/dax/devices/dax{number}.0/size").decode().strip() for number in range(2)]
+    return f"Linux {platform.release()}, {sizes} bytes"
+
+
+def a_region_that_is_too_small_is_refused(accel):
+    return expect_no_start(accel, "--ram", "64M", *ON_OTHER, text="has 65011712 bytes, 67108864 needed").strip()
+
+
+def a_guest_is_updated_on_a_region(accel):
+    with MiniVmm(accel, *GUEST, *ON_RAM, "--prealloc") as vm:
+        ticks = vm.wait_for_ticks().ticks
+        for binary in (BUILD_2, BUILD_1):
+            vm.update(binary)
+            ticks = goes_on(vm, ticks).ticks
+
+
+def a_guest_is_saved_for_the_next_boot(accel):
+    with MiniVmm(accel, *VM, binary=BUILD_2) as vm:
+        vm.wait_for_ticks()
+        vm.monitor.command(f"device_set watchdog timeout {HOUR_NS // 10**6}")
+        vm.monitor.command("out 0x600 1")
+        poll(lambda: vm.guest().passes > 0, "for a pass through all memory")
+        save(vm, "file:" + STATE, in_place=True)
+        guest = vm.guest()
+        claim(guest.errors == 0, f"{guest}")
+        notes = {"ticks": guest.ticks, "boot_id": read("/proc/sys/kernel/random/boot_id").decode(),
+                 "deadline": to_real_time(int(vm.monitor.info("card watchdog")["deadline"]))}
+        quit_saved(vm)
+    inspect("verify", STATE)
+    inspect("compat", STATE, BUILD_3, *vm.options)
+    write(NOTES, json.dumps(notes))
+    return f"{guest.ticks} ticks, a state of {os.path.getsize(STATE)} bytes"
+
+
+def the_next_kernel_boots(accel):
+    claim(complaints() == [], f"{complaints()}")
+    kexec(DISK + "/boot/vmlinuz", DISK + "/boot/initrd.img", read("/proc/cmdline").decode().strip() + ",CPR_TEST_BOOT=2")
+
+
+# ---- The second boot ----
+
+@contextlib.contextmanager
+def changed(path, offset):
+    """A byte of a DAX device."""
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 2 * MIB) as memory:
+        memory[offset] ^= 1
+        yield
+        memory[offset] ^= 1
+
+
+def the_regions_are_there_again(accel):
+    mount_disk()
+    claim(read("/proc/sys/kernel/random/boot_id").decode() != json.loads(read(NOTES))["boot_id"], "it is the same boot")
+    for path in (RAM, OTHER):
+        poll(lambda path=path: os.path.exists(path), "for " + path)
+
+
+def other_ram_is_refused(accel):
+    incoming = ("--incoming", "file:" + STATE)
+    write(DISK + "/file", "")
+    os.truncate(DISK + "/file", 126 * MIB)
+    for backend, text in ((ON_OTHER, f"{OTHER} is another DAX region than the one its contents are in"),
+                          (("--ram-backend", f"file:{DISK}/file"), "is another file than the one its contents are in"),
+                          (("--ram-backend", "file:/dev/dax2.0"), "No such file"),
+                          ((), "its contents are in a file, which isn't named here")):
+        expect_no_start(accel, *GUEST, "--device", "watchdog", *backend, *incoming, binary=BUILD_2, text=text)
+    with changed(RAM, MIB + 12345):
+        expect_no_start(accel, *VM, *incoming, binary=BUILD_2, text="its contents were changed after the state was saved")
+    claim(not os.path.exists("/dev/dax2.0"), "a file was made")
+
+
+def the_guest_goes_on(accel):
+    notes = json.loads(read(NOTES))
+    shutil.copy2(STATE, STATE + "2")
+    with MiniVmm(accel, *VM, "--incoming", "file:" + STATE, binary=BUILD_2) as vm:
+        claim(vm.status() == "running", f"the guest is {vm.status()}")
+        deadline = to_real_time(int(vm.monitor.info("card watchdog")["deadline"]))
+        passes = vm.guest().passes
+        guest = goes_on(vm, notes["ticks"])
+        poll(lambda: vm.guest().passes > passes + 1, "for a pass through all memory")
+        claim(abs(deadline - notes["deadline"]) < 10**9, f"its deadline was at {notes['deadline']} and is at {deadline}")
+        for binary in (BUILD_3, BUILD_2):
+            vm.update(binary)
+            guest = goes_on(vm, guest.ticks)
+        left = [name for name in os.listdir(DISK) if name.startswith("vm.state")]
+        claim(left == ["vm.state2"], f"{left}")
+    return f"{notes['ticks']} ticks, then {guest.ticks}; its deadline moved by {(deadline - notes['deadline']) / 1e6:.3f} ms"
+
+
+def a_state_is_used_once(accel):
+    expect_no_start(accel, *VM, "--incoming", "file:" + STATE, binary=BUILD_2, text="state .*: No such file or directory")
+    expect_no_start(accel, *VM, "--incoming", "file:" + STATE + "2", binary=BUILD_2,
+                    text="its contents were changed after the state was saved")
+
+
+if __name__ == "__main__":
+    if BOOT == "1":
+        main(regions_become_dax_devices, a_region_that_is_too_small_is_refused, a_guest_is_updated_on_a_region,
+             a_guest_is_saved_for_the_next_boot, the_next_kernel_boots)
+    main(the_regions_are_there_again, other_ram_is_refused, the_guest_goes_on, a_state_is_used_once)
