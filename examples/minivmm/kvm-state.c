@@ -134,7 +134,8 @@ static const CprField vcpu_fields[] = {
 
 static const CprField vm_fields[] = {
   CPR_FIELD (KvmVmState, clock_ns),
-  CPR_FIELD (KvmVmState, clock_taken_ns),
+  CPR_FIELD (KvmVmState, clock_taken_ns), /* all that the first states have: no use over a reboot of the host */
+  CPR_FIELD_TIME (KvmVmState, clock_at_ns, CPR_OPTIONAL),
   CPR_FIELD (KvmVmState, has_irqchip),
   CPR_FIELD_BYTES (KvmVmState, irqchips),
   CPR_FIELD (KvmVmState, has_pit),
@@ -316,7 +317,7 @@ vm_pre_save (void *device, GError **error)
   if (!VM_IOCTL (state, KVM_GET_CLOCK, &clock, error))
     return false;
   state->clock_ns = clock.clock;
-  state->clock_taken_ns = get_monotonic_ns ();
+  state->clock_taken_ns = state->clock_at_ns = get_monotonic_ns ();
 
   for (unsigned i = 0; state->has_irqchip && i < G_N_ELEMENTS (state->irqchips); i++)
     {
@@ -333,7 +334,8 @@ vm_post_load (void *device, uint32_t version, GError **error)
   KvmVmState *state = device;
 
   /* The guest's clock doesn't stand still in an update, as its TSC doesn't. */
-  const struct kvm_clock_data clock = { .clock = state->clock_ns + get_monotonic_ns () - state->clock_taken_ns };
+  const uint64_t at_ns = state->clock_at_ns ? state->clock_at_ns : state->clock_taken_ns;
+  const struct kvm_clock_data clock = { .clock = state->clock_ns + get_monotonic_ns () - at_ns };
   if (!VM_IOCTL (state, KVM_SET_CLOCK, &clock, error))
     return false;
 

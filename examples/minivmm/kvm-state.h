@@ -57,7 +57,7 @@ typedef struct
   int fd; /* the VM; not state */
 
   uint64_t clock_ns;
-  uint64_t clock_taken_ns;
+  uint64_t clock_taken_ns, clock_at_ns; /* when, the same twice */
   bool has_irqchip;
   struct kvm_irqchip irqchips[3];
   bool has_pit;

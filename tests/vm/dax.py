@@ -172,6 +172,13 @@ def other_ram_is_refused(accel):
     claim(not os.path.exists("/dev/dax2.0"), "a file was made")
 
 
+def began(state):
+    """When the guest's KVM clock was 0, on the host's calendar."""
+    state = json.loads(inspect("show", "--json", state))
+    clock = next(device for device in state["devices"] if device["name"] == "kvm-vm")["fields"]
+    return state["vm"]["saved_real_ns"] - state["vm"]["saved_ns"] + clock["clock_taken_ns"] - clock["clock_ns"]
+
+
 def the_guest_goes_on(accel):
     notes = json.loads(read(NOTES))
     shutil.copy2(STATE, STATE + "2")
@@ -187,7 +194,12 @@ def the_guest_goes_on(accel):
             guest = goes_on(vm, guest.ticks)
         left = [name for name in os.listdir(DISK) if name.startswith("vm.state")]
         claim(left == ["vm.state2"], f"{left}")
-    return f"{notes['ticks']} ticks, then {guest.ticks}; its deadline moved by {(deadline - notes['deadline']) / 1e6:.3f} ms"
+        save(vm, "file:" + STATE + "3", in_place=True)
+        quit_saved(vm)
+    moved = began(STATE + "3") - began(STATE + "2")
+    claim(abs(moved) < 10**9, f"its clock has been set by {moved} ns")
+    return (f"{notes['ticks']} ticks, then {guest.ticks}; its deadline moved by {(deadline - notes['deadline']) / 1e6:.3f} ms, "
+            f"its clock by {moved / 1e6:.3f} ms")
 
 
 def a_state_is_used_once(accel):
@@ -196,8 +208,16 @@ def a_state_is_used_once(accel):
                     text="its contents were changed after the state was saved")
 
 
+def a_region_that_went_on_living_is_refused(accel):
+    with MiniVmm(accel, *GUEST, *ON_RAM):  # another guest
+        pass
+    expect_no_start(accel, *VM, "--incoming", "file:" + STATE + "3", binary=BUILD_2,
+                    text="its contents were changed after the state was saved")
+
+
 if __name__ == "__main__":
     if BOOT == "1":
         main(regions_become_dax_devices, a_region_that_is_too_small_is_refused, a_guest_is_updated_on_a_region,
              a_guest_is_saved_for_the_next_boot, the_next_kernel_boots)
-    main(the_regions_are_there_again, other_ram_is_refused, the_guest_goes_on, a_state_is_used_once)
+    main(the_regions_are_there_again, other_ram_is_refused, the_guest_goes_on, a_state_is_used_once,
+         a_region_that_went_on_living_is_refused)
