@@ -111,7 +111,9 @@ check_dax (const CprRamBlock *block, GError **error)
   struct stat st;
   CprDax dax;
 
-  if (cpr_sys->fstat (block->fd, &st) < 0 || !S_ISCHR (st.st_mode) || !cpr_dax_describe (st.st_rdev, &dax))
+  if (cpr_sys->fstat (block->fd, &st) < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': fstat", block->name);
+  if (!S_ISCHR (st.st_mode) || !cpr_dax_describe (st.st_rdev, &dax))
     return true;
   if (block->size > dax.size)
     return cpr_throw (error, CPR_ERROR_INVALID,
