@@ -40,6 +40,10 @@ G_BEGIN_DECLS
  * Until the commit nothing else of a device may be changed, since the old program shares it: no mapping is added or removed, no vector
  * is enabled or disabled. The calls that would do it aren't permitted then.
  *
+ * In reboot mode none of it goes along, and the guest must be suspended: its drivers set its devices up anew when it wakes. The new program
+ * makes containers, devices, mappings and interrupts as in a fresh session, and may change them before cpr_session_start(). What
+ * cpr_vfio_pci_add() keeps is compared and given back as ever.
+ *
  * What makes an update impossible is a blocker with its reason, or refused when it is added where `required_modes` of the configuration
  * say so: a kernel without VFIO_UPDATE_VADDR, a mediated device, an iommufd without IOMMU_IOAS_MAP_FILE or IOMMU_IOAS_CHANGE_PROCESS
  * (Linux 6.14), a mapping in an iommufd of RAM that isn't a memfd.
@@ -155,7 +159,7 @@ cpr_vfio_container_new (CprSession *session, const char *name, const CprVfioCont
  *
  * Errors: %CPR_ERROR_EXISTS (it has devices or mappings), %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, ACTIVE.
+ * Permitted states: FRESH, ACTIVE (in reboot mode INCOMING and LOADED, too).
  *
  * Returns: %TRUE on success
  *
@@ -269,7 +273,7 @@ CPR_API CprVfioDevice *cpr_vfio_device_new (CprVfioContainer *container,
  *
  * Errors: %CPR_ERROR_EXISTS (it is the last device of a type1 container that has mappings, which would be lost), %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, ACTIVE.
+ * Permitted states: FRESH, ACTIVE (in reboot mode INCOMING and LOADED, too).
  *
  * Returns: %TRUE on success
  *
@@ -376,7 +380,7 @@ CPR_API bool cpr_dma_map (CprVfioContainer *container,
  * Errors: %CPR_ERROR_NOT_FOUND (no mapping begins there), %CPR_ERROR_INVALID (its size is another), %CPR_ERROR_SYSTEM (with errno; it is still
  * there), %CPR_ERROR_MISMATCH (the kernel unmapped another size than was mapped; it isn't there any more), %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, ACTIVE.
+ * Permitted states: FRESH, ACTIVE (in reboot mode INCOMING and LOADED, too).
  *
  * Returns: %TRUE on success
  *
@@ -486,7 +490,7 @@ CPR_API int cpr_vfio_irq_get_fd (const CprVfioDevice *device, unsigned index, un
  *
  * Errors: %CPR_ERROR_INVALID (@n), %CPR_ERROR_NOT_FOUND (a vector that isn't open), %CPR_ERROR_SYSTEM (with errno), %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, ACTIVE.
+ * Permitted states: FRESH, ACTIVE (in reboot mode INCOMING and LOADED, too).
  *
  * Returns: %TRUE on success
  *
@@ -505,7 +509,7 @@ CPR_API bool cpr_vfio_irq_enable (
  *
  * Errors: %CPR_ERROR_SYSTEM (with errno), %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, ACTIVE.
+ * Permitted states: FRESH, ACTIVE (in reboot mode INCOMING and LOADED, too).
  *
  * Returns: %TRUE on success
  *
@@ -541,7 +545,7 @@ cpr_vfio_irq_is_enabled (const CprVfioDevice *device, unsigned index, unsigned v
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_EXISTS (it is enabled), %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, ACTIVE.
+ * Permitted states: FRESH, ACTIVE (in reboot mode INCOMING and LOADED, too).
  *
  * Returns: %TRUE on success
  *

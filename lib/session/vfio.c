@@ -32,6 +32,18 @@ check_call (const CprVfioContainer *container, CprCall call, GError **error)
   return cpr_call_check (call, get_session (container)->state, error);
 }
 
+/* Of calls that change what the device has. Made anew in reboot mode, it has nothing yet that another program could miss: until the commit it
+ * is as in a fresh session. */
+static bool
+check_change (const CprVfioContainer *container, CprCall call, GError **error)
+{
+  const CprSession *session = get_session (container);
+  bool is_new = session->state == CPR_SESSION_STATE_INCOMING || session->state == CPR_SESSION_STATE_LOADED;
+
+  is_new = is_new && cpr_session_get_store (session) != NULL;
+  return cpr_call_check (call, is_new ? CPR_SESSION_STATE_FRESH : session->state, error);
+}
+
 /* Whether objects come from the old program. In reboot mode none does: everything is made anew. */
 static bool
 takes_over (const CprSession *session)
@@ -113,7 +125,7 @@ cpr_vfio_container_remove (CprVfioContainer *container, GError **error)
 
   session = get_session (container);
   name = container->name;
-  if (!check_call (container, CPR_CALL_VFIO_CONTAINER_REMOVE, error) || !cpr_vfio_container_close (container, error))
+  if (!check_change (container, CPR_CALL_VFIO_CONTAINER_REMOVE, error) || !cpr_vfio_container_close (container, error))
     return false;
   cpr_blockers_remove_owned (session->blockers, container);
   cpr_blockers_remove_owned (session->blockers, name);
@@ -189,7 +201,7 @@ cpr_vfio_device_remove (CprVfioDevice *device, GError **error)
   g_return_val_if_fail (device != NULL, false);
 
   container = device->container;
-  if (!check_call (container, CPR_CALL_VFIO_DEVICE_REMOVE, error) || !cpr_vfio_device_can_close (device, error))
+  if (!check_change (container, CPR_CALL_VFIO_DEVICE_REMOVE, error) || !cpr_vfio_device_can_close (device, error))
     return false;
   for (guint i = 0; device->pcis != NULL && i < device->pcis->len; i++)
     cpr_device_table_remove (&get_session (container)->devices, cpr_pci_state_get_name (device->pcis->pdata[i]), NULL);
@@ -269,7 +281,7 @@ cpr_dma_unmap (CprVfioContainer *container, uint64_t iova, uint64_t size, GError
 
   g_return_val_if_fail (container != NULL, false);
 
-  if (!check_call (container, CPR_CALL_DMA_UNMAP, error))
+  if (!check_change (container, CPR_CALL_DMA_UNMAP, error))
     return false;
   mapping = cpr_dma_mappings_find (&container->dma, iova);
   by_address = mapping != NULL && mapping->by_address;
@@ -331,7 +343,7 @@ cpr_vfio_irq_enable (
 {
   g_return_val_if_fail (device != NULL, false);
 
-  return check_call (device->container, CPR_CALL_VFIO_IRQ_ENABLE, error) &&
+  return check_change (device->container, CPR_CALL_VFIO_IRQ_ENABLE, error) &&
          cpr_vfio_irq_connect (device, index, first, n, role, error);
 }
 
@@ -340,7 +352,7 @@ cpr_vfio_irq_disable (CprVfioDevice *device, unsigned index, GError **error)
 {
   g_return_val_if_fail (device != NULL, false);
 
-  return check_call (device->container, CPR_CALL_VFIO_IRQ_DISABLE, error) &&
+  return check_change (device->container, CPR_CALL_VFIO_IRQ_DISABLE, error) &&
          cpr_vfio_irq_disconnect (device, index, error);
 }
 
@@ -360,7 +372,7 @@ cpr_vfio_irq_close (CprVfioDevice *device, unsigned index, unsigned vector, CprV
 {
   g_return_val_if_fail (device != NULL, false);
 
-  return check_call (device->container, CPR_CALL_VFIO_IRQ_CLOSE, error) &&
+  return check_change (device->container, CPR_CALL_VFIO_IRQ_CLOSE, error) &&
          cpr_vfio_irq_drop (device, index, vector, role, error);
 }
 
