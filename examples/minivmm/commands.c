@@ -268,12 +268,18 @@ cont (const Call *call)
 static bool
 system_suspend (const Call *call)
 {
-  return cpr_session_suspend (call->machine->session, call->error);
+  const Machine *machine = call->machine;
+  CprRunState state = cpr_session_get_run_state (machine->session);
+  if ((state == CPR_RUN_STATE_RUNNING || state == CPR_RUN_STATE_PAUSED) &&
+      !guest_put_to_sleep (&machine->ram, state == CPR_RUN_STATE_RUNNING, call->error))
+    return false;
+  return cpr_session_suspend (machine->session, call->error);
 }
 
 static bool
 system_wakeup (const Call *call)
 {
+  guest_wake (&call->machine->ram);
   return cpr_session_wakeup (call->machine->session, call->error);
 }
 

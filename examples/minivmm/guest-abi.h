@@ -41,6 +41,12 @@
 #define BOOT_INFO_OWNERS  32
 #define BOOT_INFO_DOUBLED 40
 
+/* In place of ACPI: a guest that has a device to see to before it sleeps says so. It is asked to sleep with 1, has nothing under way and
+ * its device off when it says that it does, and sets the device up anew when it isn't asked any more: as if the device had had no power. */
+#define BOOT_INFO_KNOWS_SLEEP 48
+#define BOOT_INFO_SLEEP       56
+#define BOOT_INFO_ASLEEP      64
+
 /* The reports, one for each vCPU, of a cache line each, so that vCPUs don't disturb each other. */
 #define REPORT_SHIFT     6
 #define REPORT_MAGIC     0

@@ -4,6 +4,8 @@
  * either side of the piece as well. The end of each DMA is an MSI, and the guest does nothing more before it has come: with two DMAs a
  * round and a tenth of a second for each there is next to no time without a DMA under way. The pieces wander through all of RAM.
  *
+ * Between two rounds it sleeps when it is asked to: then the device is off, and is set up anew afterwards.
+ *
  * In its report ticks count while it waits, passes are rounds, errors wrong words. The first vCPU does all of that, others tick.
  * Plain integer instructions only.
  *
@@ -55,7 +57,9 @@ guest_edu_start:
         test    %edi, %edi
         jnz     idle
 
+        movq    $1, BOOT_INFO_KNOWS_SLEEP(%r11)
 /* The device: there, with its memory and its DMA on, and one MSI to this vCPU. */
+set_up:
         mov     $CONFIG, %r9d
         cmpl    $EDU_ID, (%r9)
         jne     no_device
@@ -100,6 +104,8 @@ found_msi:
         sti
 
 round:
+        cmpq    $0, BOOT_INFO_SLEEP(%r11)
+        jne     sleep
         inc     %r12
         /* Two halves of RAM; one piece in each, at the same place. */
         mov     BOOT_INFO_LOW_START(%r11), %rcx
@@ -223,6 +229,19 @@ tick:
 1:      incq    REPORT_TICKS(%r15)
         pop     %rdx
         ret
+
+/* No DMA is under way. The device keeps nothing of what it is told here, nor of the MSI. */
+sleep:
+        mov     $CONFIG, %r9d
+        movzwl  4(%r9), %eax
+        and     $-7, %eax
+        mov     %ax, 4(%r9)
+        movq    $1, BOOT_INFO_ASLEEP(%r11)
+1:      call    tick
+        cmpq    $0, BOOT_INFO_SLEEP(%r11)
+        jne     1b
+        movq    $0, BOOT_INFO_ASLEEP(%r11)
+        jmp     set_up
 
 /* Whoever has another device, or none, sees an error for ever. */
 no_device:

@@ -23,6 +23,8 @@ static const struct
   { "edu", guest_edu_start, guest_edu_end },
 };
 
+#define SLEEP_PATIENCE_MS 30000
+
 #define PTE_TABLE      0x003 /* present, writable */
 #define PTE_HUGE_PAGE  0x083
 #define GDT_DATA       0x00cf92000000ffffULL
@@ -144,6 +146,36 @@ void
 guest_release (const GuestRam *ram)
 {
   __atomic_fetch_sub (info_word (ram, BOOT_INFO_OWNERS), 1, __ATOMIC_SEQ_CST);
+}
+
+static bool
+is_set (const GuestRam *ram, unsigned offset)
+{
+  return __atomic_load_n (info_word (ram, offset), __ATOMIC_SEQ_CST);
+}
+
+bool
+guest_put_to_sleep (const GuestRam *ram, bool runs, GError **error)
+{
+  if (!is_set (ram, BOOT_INFO_KNOWS_SLEEP))
+    return true;
+  if (!runs)
+    return throw_error (error, "a paused guest doesn't go to sleep");
+  __atomic_store_n (info_word (ram, BOOT_INFO_SLEEP), 1, __ATOMIC_SEQ_CST);
+  for (unsigned ms = 0; ms < SLEEP_PATIENCE_MS; ms++)
+    {
+      if (is_set (ram, BOOT_INFO_ASLEEP))
+        return true;
+      g_usleep (1000);
+    }
+  guest_wake (ram);
+  return throw_error (error, "the guest doesn't go to sleep");
+}
+
+void
+guest_wake (const GuestRam *ram)
+{
+  __atomic_store_n (info_word (ram, BOOT_INFO_SLEEP), 0, __ATOMIC_SEQ_CST);
 }
 
 static uint64_t *

@@ -49,6 +49,11 @@ GuestEntry guest_get_entry (unsigned vcpu, unsigned n_vcpus);
 void guest_claim (const GuestRam *ram);
 void guest_release (const GuestRam *ram);
 
+/* Waits until a guest that has something to do before it sleeps has done it; @runs: whether it does, now. */
+bool guest_put_to_sleep (const GuestRam *ram, bool runs, GError **error);
+/* It finds its devices as if they had been without power. */
+void guest_wake (const GuestRam *ram);
+
 /* These may be called while the guest runs. */
 void guest_get_report (const GuestRam *ram, unsigned n_vcpus, GuestReport *report);
 void guest_get_dma_report (const GuestRam *ram, GuestDmaReport *report);
