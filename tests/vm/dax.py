@@ -21,6 +21,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 from minivmm import BUILD_1, BUILD_2, BUILD_3, MiniVmm, claim, libc, main, poll, read, top
 from reboot import MIB, expect_no_start, goes_on, quit_saved, save
+from vfio import BDF, Dma, bind, look, wait_for_interrupts
 
 BOOT = os.environ.get("CPR_TEST_BOOT", "1")
 INSPECT = os.path.join(top, "tools", "cpr-inspect", "cpr-inspect")
@@ -30,6 +31,7 @@ RAM, OTHER = "/dev/dax0.0", "/dev/dax1.0"  # of 126 and 62 MiB
 ON_RAM, ON_OTHER = (("--ram-backend", "file:" + path) for path in (RAM, OTHER))
 GUEST = ("--ram", "48M", "--vcpus", "2", "--guest", "memcheck", "--verify-ram")
 VM = (*GUEST, "--device", "watchdog", *ON_RAM)
+SLEEPER, ASLEEP = ("--guest", "edu", "--ram", "32M", "--vcpus", "1", "--vfio", BDF, "--dma-parts", "4", *ON_OTHER), DISK + "/sleeper.state"
 HOUR_NS = 3600 * 10**9
 
 SYS_KEXEC_FILE_LOAD = 320
@@ -135,6 +137,47 @@ def a_guest_is_saved_for_the_next_boot(accel):
     return f"{guest.ticks} ticks, a state of {os.path.getsize(STATE)} bytes"
 
 
+def fall_asleep(vm, path):
+    """A guest with an assigned device is saved; only asleep."""
+    look_before = wait_for_interrupts(vm, look(vm), 2)
+    vm.monitor.command("migrate_set_parameter mode cpr-reboot")
+    vm.monitor.command("migrate_set_capability x-ignore-shared on")
+    answer = vm.monitor.ask("migrate file:" + path)
+    claim("the guest must be suspended" in answer and not os.path.exists(path), f"{answer!r}")
+    look_before = wait_for_interrupts(vm, look_before, 2)
+    vm.monitor.command("stop")
+    claim("a paused guest doesn't go to sleep" in vm.monitor.ask("system_suspend"), "it went to sleep while it was paused")
+    vm.monitor.command("cont")
+    vm.monitor.command("system_suspend")
+    claim(vm.status() == "suspended", f"the guest is {vm.status()}")
+    dma = look(vm)
+    claim(dma.msis == dma.begun and dma.begun > look_before.begun, f"{look_before}, then {dma}")
+    save(vm, "file:" + path, in_place=True)
+    claim(look(vm) == dma, "it didn't sleep")
+    quit_saved(vm)
+    return dma
+
+
+def wake_up(vm, dma):
+    claim(vm.status() == "suspended" and look(vm) == dma, f"{vm.status()}, {dma} became {look(vm)}")
+    vm.monitor.command("system_wakeup")
+    return wait_for_interrupts(vm, dma, 4)
+
+
+def a_sleeping_guest_with_a_device_is_saved_for_the_next_program(accel):
+    """Which opens the device anew, and maps RAM for its DMA anew."""
+    bind()
+    with MiniVmm(accel, *SLEEPER) as vm:
+        dma = fall_asleep(vm, ASLEEP)
+    with MiniVmm(accel, *SLEEPER, "--incoming", "file:" + ASLEEP, binary=BUILD_2) as vm:
+        dma = wake_up(vm, dma)
+        vm.update(BUILD_1)
+        wait_for_interrupts(vm, dma, 2)
+        dma = fall_asleep(vm, ASLEEP)
+    write(NOTES + "2", json.dumps(dma))
+    return f"{dma}"
+
+
 def the_next_kernel_boots(accel):
     claim(complaints() == [], f"{complaints()}")
     kexec(DISK + "/boot/vmlinuz", DISK + "/boot/initrd.img", read("/proc/cmdline").decode().strip() + ",CPR_TEST_BOOT=2")
@@ -215,9 +258,19 @@ def a_region_that_went_on_living_is_refused(accel):
                     text="its contents were changed after the state was saved")
 
 
+def the_sleeping_guest_wakes_up(accel):
+    bind()
+    with MiniVmm(accel, *SLEEPER, "--incoming", "file:" + ASLEEP) as vm:
+        claim(vm.monitor.info("vfio")["msi"] == "on", "its configuration space is another")
+        dma = wake_up(vm, Dma(*json.loads(read(NOTES + "2"))))
+        vm.update(BUILD_2)
+        return f"{wait_for_interrupts(vm, dma, 2)}"
+
+
 if __name__ == "__main__":
     if BOOT == "1":
         main(regions_become_dax_devices, a_region_that_is_too_small_is_refused, a_guest_is_updated_on_a_region,
-             a_guest_is_saved_for_the_next_boot, the_next_kernel_boots)
-    main(the_regions_are_there_again, other_ram_is_refused, the_guest_goes_on, a_state_is_used_once,
+             a_guest_is_saved_for_the_next_boot, a_sleeping_guest_with_a_device_is_saved_for_the_next_program,
+             the_next_kernel_boots)
+    main(the_regions_are_there_again, other_ram_is_refused, the_guest_goes_on, the_sleeping_guest_wakes_up, a_state_is_used_once,
          a_region_that_went_on_living_is_refused)
