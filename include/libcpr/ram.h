@@ -30,7 +30,8 @@ typedef struct _CprRamBlock CprRamBlock;
  * @CPR_RAM_MEMFD: a memfd, sealed against shrinking; the default
  * @CPR_RAM_HUGETLB: a memfd of huge pages of the system's default size; @size must be a multiple of it
  * @CPR_RAM_FILE: a file, on hugetlbfs and DAX too, by path, which may be a symbolic link; created with mode 0600 and grown to the size when it
- *     is shorter, and left so if the call fails later
+ *     is shorter, and left so if the call fails later. On a DAX device (`/dev/daxN.M`) the block must fit into it, and its size be a
+ *     multiple of the device's alignment
  * @CPR_RAM_FD: an fd of the VMM's, open for reading and writing, at least as long as the size; duplicated
  * @CPR_RAM_PRIVATE: anonymous private memory
  *
@@ -110,8 +111,8 @@ typedef struct
  *
  * In a session that took up a state of reboot mode the block is made as in a fresh one, with @options, and gets its contents: those that were
  * copied are read, their checksums verified, into whatever backend is asked for now; those in place need %CPR_RAM_FILE and the path of that
- * very file, which must be what it was (inode, size, and the time that it was stamped with; a device by the checksum of its contents): a file
- * that has been used or written since is refused. Writing through a mapping of another program's doesn't change that time on tmpfs and
+ * very file, which must be what it was (inode, size, and the time that it was stamped with; a DAX device: its namespace's UUID or else its
+ * physical address, its size, and all of its contents by checksum): what has been used or written since is refused. Writing through a mapping of another program's doesn't change that time on tmpfs and
  * hugetlbfs; making or taking a RAM block does, and so does write(). With %CPR_INCOMING_MAP_RAM a memfd's or private contents are mapped
  * copy-on-write from the state's file instead: at once, but then nothing has verified them (`cpr-inspect verify` does beforehand), what the
  * guest writes is private memory, cpr_ram_block_get_fd() is -1, and the block is a blocker of every mode but reboot.

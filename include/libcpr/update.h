@@ -83,7 +83,8 @@ typedef enum
  * @CPR_UPDATE_NO_RESCUE: the guardian doesn't take the guest back when the new program dies or hangs: for a VMM whose
  *     supervisor starts it again when its PID ends, so that the guest never runs twice
  * @CPR_UPDATE_RAM_IN_PLACE: reboot mode: what %CPR_RAM_FILE blocks hold stays in their files, which have to survive and must not be
- *     touched until the state is taken up; all other blocks are copied. Without it all are
+ *     touched until the state is taken up; all other blocks are copied. Without it all are. What is neither a file nor a DAX device is
+ *     refused with %CPR_ERROR_INVALID
  *
  * Flags of an update.
  *

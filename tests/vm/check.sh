@@ -41,7 +41,7 @@ boot() # KERNEL INITRAMFS SECONDS SERIAL-OUTPUT WORDS
     </dev/null >"$4.qemu" 2>&1
 }
 
-# For a machine that boots anew by itself: a disk with what it boots, and two pieces of its memory that its kernels leave alone.
+# For a machine that boots anew by itself: a disk with what it boots, and pieces of its memory that its kernels leave alone.
 add_disk() # KERNEL INITRAMFS
 {
   command -v mke2fs >/dev/null || return
@@ -52,7 +52,7 @@ add_disk() # KERNEL INITRAMFS
   mke2fs -q -t ext4 -d "$work/disk" "$work/disk.img" 512M >"$log/disk" 2>&1 || return
   rm -r "$work/disk"
   more_devices=(-drive "file=$work/disk.img,format=raw,if=none,id=disk" -device nvme,drive=disk,serial=disk)
-  more_words='memmap=128M!512M memmap=64M!768M'
+  more_words='memmap=128M!512M memmap=64M!768M memmap=64M!896M'
 }
 
 # The lines of tests/integration/minivmm.py in automake's words.

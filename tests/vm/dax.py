@@ -3,7 +3,7 @@
 """Claim: a guest whose RAM is on a DAX region goes on after the host has booted another kernel: its memory, its devices and its
 clocks are right, and what isn't that RAM is refused. The operator's steps are those of doc/guide.md, "Over a restart of the host".
 
-For the emulated machine of check-vm, with memmap= for two regions and a disk that has what it boots. It boots twice: the kexec
+For the emulated machine of check-vm, with memmap= for three regions and a disk that has what it boots. It boots twice: the kexec
 starts this script again, with CPR_TEST_BOOT=2."""
 import contextlib
 import ctypes
@@ -19,7 +19,7 @@ import termios
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
-from minivmm import BUILD_1, BUILD_2, BUILD_3, MiniVmm, claim, libc, main, poll, read, top
+from minivmm import BUILD_1, BUILD_2, BUILD_3, Guest, MiniVmm, claim, libc, main, poll, read, top
 from reboot import MIB, expect_no_start, goes_on, quit_saved, save
 from vfio import BDF, Dma, bind, look, wait_for_interrupts
 
@@ -28,10 +28,13 @@ INSPECT = os.path.join(top, "tools", "cpr-inspect", "cpr-inspect")
 DISK = "/tmp/disk"
 STATE, NOTES = DISK + "/vm.state", DISK + "/notes"
 RAM, OTHER = "/dev/dax0.0", "/dev/dax1.0"  # of 126 and 62 MiB
+FILES, FILES_DEVICE = "/tmp/files", "/dev/pmem2"  # a file system on a third region, of 64 MiB
 ON_RAM, ON_OTHER = (("--ram-backend", "file:" + path) for path in (RAM, OTHER))
-GUEST = ("--ram", "48M", "--vcpus", "2", "--guest", "memcheck", "--verify-ram")
+GUEST = ("--ram", "32M", "--vcpus", "2", "--guest", "memcheck", "--verify-ram")
 VM = (*GUEST, "--device", "watchdog", *ON_RAM)
-SLEEPER, ASLEEP = ("--guest", "edu", "--ram", "32M", "--vcpus", "1", "--vfio", BDF, "--dma-parts", "4", *ON_OTHER), DISK + "/sleeper.state"
+SLEEPER = ("--guest", "edu", "--ram", "32M", "--vcpus", "1", "--vfio", BDF, "--dma-parts", "4", *ON_OTHER)
+ON_FILE = (*GUEST, "--ram-backend", f"file:{FILES}/ram")
+ASLEEP, FILE_STATE = DISK + "/sleeper.state", DISK + "/file.state"
 HOUR_NS = 3600 * 10**9
 
 SYS_KEXEC_FILE_LOAD = 320
@@ -40,10 +43,19 @@ RB_KEXEC = 0x45584543
 
 # ---- The host ----
 
+def mount(device, where, *options):
+    poll(lambda: os.path.exists(device), "for " + device)
+    os.makedirs(where, exist_ok=True)
+    subprocess.run(["mount", "-t", "ext4", *options, device, where], check=True)
+
+
 def mount_disk():
-    poll(lambda: os.path.exists("/dev/nvme0n1"), "for the disk")
-    os.makedirs(DISK, exist_ok=True)
-    subprocess.run(["mount", "-t", "ext4", "/dev/nvme0n1", DISK], check=True)
+    mount("/dev/nvme0n1", DISK)
+
+
+def mount_files():
+    mount(FILES_DEVICE, FILES, "-o", "dax")
+    claim(re.search(f" {FILES} ext4 .*dax=always", read("/proc/mounts").decode()), "it isn't mounted with -o dax")
 
 
 def write(path, text):
@@ -68,7 +80,7 @@ def kexec(kernel, initrd, words):
         words = words.encode() + b"\0"
         done = libc.syscall(SYS_KEXEC_FILE_LOAD, kernel.fileno(), initrd.fileno(), len(words), words, 0)
     claim(done == 0, f"kexec_file_load: {os.strerror(ctypes.get_errno())}")
-    subprocess.run(["umount", DISK], check=True)
+    subprocess.run(["umount", DISK, FILES], check=True)
     os.sync()
     sys.stdout.flush()
     termios.tcdrain(sys.stdout.fileno())
@@ -83,11 +95,11 @@ def complaints():
 
 def to_real_time(monotonic_ns):
     """When on the host's calendar that is."""
-    def look():
+    def sample():
         before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         real = time.clock_gettime_ns(time.CLOCK_REALTIME)
         return time.clock_gettime_ns(time.CLOCK_MONOTONIC) - before, monotonic_ns + real - before
-    return min(look() for _ in range(100))[1]
+    return min(sample() for _ in range(100))[1]
 
 
 def inspect(*arguments):
@@ -139,19 +151,19 @@ def a_guest_is_saved_for_the_next_boot(accel):
 
 def fall_asleep(vm, path):
     """A guest with an assigned device is saved; only asleep."""
-    look_before = wait_for_interrupts(vm, look(vm), 2)
+    before = wait_for_interrupts(vm, look(vm), 2)
     vm.monitor.command("migrate_set_parameter mode cpr-reboot")
     vm.monitor.command("migrate_set_capability x-ignore-shared on")
     answer = vm.monitor.ask("migrate file:" + path)
     claim("the guest must be suspended" in answer and not os.path.exists(path), f"{answer!r}")
-    look_before = wait_for_interrupts(vm, look_before, 2)
+    before = wait_for_interrupts(vm, before, 2)
     vm.monitor.command("stop")
     claim("a paused guest doesn't go to sleep" in vm.monitor.ask("system_suspend"), "it went to sleep while it was paused")
     vm.monitor.command("cont")
     vm.monitor.command("system_suspend")
     claim(vm.status() == "suspended", f"the guest is {vm.status()}")
     dma = look(vm)
-    claim(dma.msis == dma.begun and dma.begun > look_before.begun, f"{look_before}, then {dma}")
+    claim(dma.msis == dma.begun and dma.begun > before.begun, f"{before}, then {dma}")
     save(vm, "file:" + path, in_place=True)
     claim(look(vm) == dma, "it didn't sleep")
     quit_saved(vm)
@@ -176,6 +188,16 @@ def a_sleeping_guest_with_a_device_is_saved_for_the_next_program(accel):
         dma = fall_asleep(vm, ASLEEP)
     write(NOTES + "2", json.dumps(dma))
     return f"{dma}"
+
+
+def a_guest_on_a_dax_file_system_is_saved_for_the_next_boot(accel):
+    subprocess.run(["mke2fs", "-b", "4096", "-I", "256", FILES_DEVICE], check=True, stdout=subprocess.DEVNULL)
+    mount_files()
+    with MiniVmm(accel, *ON_FILE) as vm:
+        vm.wait_for_ticks()
+        save(vm, "file:" + FILE_STATE, in_place=True)
+        write(NOTES + "3", json.dumps(vm.guest()))
+        quit_saved(vm)
 
 
 def the_next_kernel_boots(accel):
@@ -245,6 +267,12 @@ def the_guest_goes_on(accel):
             f"its clock by {moved / 1e6:.3f} ms")
 
 
+def the_guest_on_a_file_system_goes_on(accel):
+    mount_files()
+    with MiniVmm(accel, *ON_FILE, "--incoming", "file:" + FILE_STATE) as vm:
+        return f"{goes_on(vm, Guest(*json.loads(read(NOTES + '3'))).ticks)}"
+
+
 def a_state_is_used_once(accel):
     expect_no_start(accel, *VM, "--incoming", "file:" + STATE, binary=BUILD_2, text="state .*: No such file or directory")
     expect_no_start(accel, *VM, "--incoming", "file:" + STATE + "2", binary=BUILD_2,
@@ -271,6 +299,6 @@ if __name__ == "__main__":
     if BOOT == "1":
         main(regions_become_dax_devices, a_region_that_is_too_small_is_refused, a_guest_is_updated_on_a_region,
              a_guest_is_saved_for_the_next_boot, a_sleeping_guest_with_a_device_is_saved_for_the_next_program,
-             the_next_kernel_boots)
-    main(the_regions_are_there_again, other_ram_is_refused, the_guest_goes_on, the_sleeping_guest_wakes_up, a_state_is_used_once,
-         a_region_that_went_on_living_is_refused)
+             a_guest_on_a_dax_file_system_is_saved_for_the_next_boot, the_next_kernel_boots)
+    main(the_regions_are_there_again, other_ram_is_refused, the_guest_goes_on, the_sleeping_guest_wakes_up,
+         the_guest_on_a_file_system_goes_on, a_state_is_used_once, a_region_that_went_on_living_is_refused)
