@@ -134,8 +134,8 @@ static const CprField vcpu_fields[] = {
 
 static const CprField vm_fields[] = {
   CPR_FIELD (KvmVmState, clock_ns),
-  CPR_FIELD (KvmVmState, clock_taken_ns), /* all that the first states have: no use over a reboot of the host */
-  CPR_FIELD_TIME (KvmVmState, clock_at_ns, CPR_OPTIONAL),
+  CPR_FIELD (KvmVmState, clock_taken_ns), /* all that the first programs know: no use over a reboot of the host */
+  CPR_FIELD_TIME (KvmVmState, clock_at_ns, CPR_IGNORABLE),
   CPR_FIELD (KvmVmState, has_irqchip),
   CPR_FIELD_BYTES (KvmVmState, irqchips),
   CPR_FIELD (KvmVmState, has_pit),

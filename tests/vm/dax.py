@@ -35,6 +35,7 @@ VM = (*GUEST, "--device", "watchdog", *ON_RAM)
 SLEEPER = ("--guest", "edu", "--ram", "32M", "--vcpus", "1", "--vfio", BDF, "--dma-parts", "4", *ON_OTHER)
 ON_FILE = (*GUEST, "--ram-backend", f"file:{FILES}/ram")
 ASLEEP, FILE_STATE = DISK + "/sleeper.state", DISK + "/file.state"
+UUID = "{}1111111-2222-3333-4444-555555555555"  # of which region
 HOUR_NS = 3600 * 10**9
 
 SYS_KEXEC_FILE_LOAD = 320
@@ -68,8 +69,7 @@ def make_dax_device(number):
     namespace = f"namespace{number}.0"
     seed = read(f"/sys/bus/nd/devices/region{number}/dax_seed").decode().strip()
     write("/sys/bus/nd/drivers/nd_pmem/unbind", namespace)
-    for name, value in (("align", str(2 * MIB)), ("mode", "ram"), ("uuid", f"{number}1111111-2222-3333-4444-555555555555"),
-                        ("namespace", namespace)):
+    for name, value in (("align", str(2 * MIB)), ("mode", "ram"), ("uuid", UUID.format(number)), ("namespace", namespace)):
         write(f"/sys/bus/nd/devices/{seed}/{name}", value)
     write("/sys/bus/nd/drivers/dax_pmem/bind", seed)
 
@@ -144,6 +144,7 @@ def a_guest_is_saved_for_the_next_boot(accel):
                  "deadline": to_real_time(int(vm.monitor.info("card watchdog")["deadline"]))}
         quit_saved(vm)
     inspect("verify", STATE)
+    claim(f"ram: in place, on the DAX device {UUID.format(0)} at 0x20" in inspect("show", STATE), inspect("show", STATE))
     inspect("compat", STATE, BUILD_3, *vm.options)
     write(NOTES, json.dumps(notes))
     return f"{guest.ticks} ticks, a state of {os.path.getsize(STATE)} bytes"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "commands.h"
@@ -135,6 +137,24 @@ show_ram (const CprRamTable *ram)
 }
 
 static void
+show_place (const CprRamFile *file)
+{
+  uint8_t uuid[16];
+
+  if (!S_ISCHR (file->type))
+    {
+      printf ("in inode %" PRIu64 " of device %u:%u\n", file->inode, major (file->device), minor (file->device));
+      return;
+    }
+  memcpy (uuid, &file->device, 8);
+  memcpy (uuid + 8, &file->inode, 8);
+  printf ("on the DAX device ");
+  for (unsigned i = 0; i < sizeof uuid; i++)
+    printf ("%s%02x", i >= 4 && i <= 10 && i % 2 == 0 ? "-" : "", uuid[i]);
+  printf (" at 0x%" PRIx64 ", %" PRIu64 " bytes\n", file->special, file->size);
+}
+
+static void
 show_store (const CprRamStore *store)
 {
   if (store == NULL)
@@ -146,11 +166,9 @@ show_store (const CprRamStore *store)
       const CprRamStored *stored = store->blocks->pdata[i];
       g_autofree char *name = inspect_text_escape (stored->name, strlen (stored->name));
 
+      printf ("  %s: %s", name, stored->in_place ? "in place, " : "copied\n");
       if (stored->in_place)
-        printf ("  %s: in place, in inode %" PRIu64 " of device %u:%u\n", name, stored->file.inode,
-                major (stored->file.device), minor (stored->file.device));
-      else
-        printf ("  %s: copied\n", name);
+        show_place (&stored->file);
     }
 }
 
