@@ -21,7 +21,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 from minivmm import BUILD_1, BUILD_2, BUILD_3, Guest, MiniVmm, claim, libc, main, poll, read, top
 from reboot import MIB, expect_no_start, goes_on, quit_saved, save
-from vfio import BDF, Dma, bind, look, wait_for_interrupts
+from vfio import BDF, Dma, bind, fall_asleep, wait_for_interrupts, wake_up
 
 BOOT = os.environ.get("CPR_TEST_BOOT", "1")
 INSPECT = os.path.join(top, "tools", "cpr-inspect", "cpr-inspect")
@@ -150,43 +150,10 @@ def a_guest_is_saved_for_the_next_boot(accel):
     return f"{guest.ticks} ticks, a state of {os.path.getsize(STATE)} bytes"
 
 
-def fall_asleep(vm, path):
-    """A guest with an assigned device is saved; only asleep."""
-    before = wait_for_interrupts(vm, look(vm), 2)
-    vm.monitor.command("migrate_set_parameter mode cpr-reboot")
-    vm.monitor.command("migrate_set_capability x-ignore-shared on")
-    answer = vm.monitor.ask("migrate file:" + path)
-    claim("the guest must be suspended" in answer and not os.path.exists(path), f"{answer!r}")
-    before = wait_for_interrupts(vm, before, 2)
-    vm.monitor.command("stop")
-    claim("a paused guest doesn't go to sleep" in vm.monitor.ask("system_suspend"), "it went to sleep while it was paused")
-    vm.monitor.command("cont")
-    vm.monitor.command("system_suspend")
-    claim(vm.status() == "suspended", f"the guest is {vm.status()}")
-    dma = look(vm)
-    claim(dma.msis == dma.begun and dma.begun > before.begun, f"{before}, then {dma}")
-    save(vm, "file:" + path, in_place=True)
-    claim(look(vm) == dma, "it didn't sleep")
-    quit_saved(vm)
-    return dma
-
-
-def wake_up(vm, dma):
-    claim(vm.status() == "suspended" and look(vm) == dma, f"{vm.status()}, {dma} became {look(vm)}")
-    vm.monitor.command("system_wakeup")
-    return wait_for_interrupts(vm, dma, 4)
-
-
-def a_sleeping_guest_with_a_device_is_saved_for_the_next_program(accel):
-    """Which opens the device anew, and maps RAM for its DMA anew."""
+def a_sleeping_guest_with_a_device_is_saved_for_the_next_boot(accel):
     bind()
     with MiniVmm(accel, *SLEEPER) as vm:
-        dma = fall_asleep(vm, ASLEEP)
-    with MiniVmm(accel, *SLEEPER, "--incoming", "file:" + ASLEEP, binary=BUILD_2) as vm:
-        dma = wake_up(vm, dma)
-        vm.update(BUILD_1)
-        wait_for_interrupts(vm, dma, 2)
-        dma = fall_asleep(vm, ASLEEP)
+        dma = fall_asleep(vm, ASLEEP, in_place=True)
     write(NOTES + "2", json.dumps(dma))
     return f"{dma}"
 
@@ -299,7 +266,7 @@ def the_sleeping_guest_wakes_up(accel):
 if __name__ == "__main__":
     if BOOT == "1":
         main(regions_become_dax_devices, a_region_that_is_too_small_is_refused, a_guest_is_updated_on_a_region,
-             a_guest_is_saved_for_the_next_boot, a_sleeping_guest_with_a_device_is_saved_for_the_next_program,
+             a_guest_is_saved_for_the_next_boot, a_sleeping_guest_with_a_device_is_saved_for_the_next_boot,
              a_guest_on_a_dax_file_system_is_saved_for_the_next_boot, the_next_kernel_boots)
     main(the_regions_are_there_again, other_ram_is_refused, the_guest_goes_on, the_sleeping_guest_wakes_up,
          the_guest_on_a_file_system_goes_on, a_state_is_used_once, a_region_that_went_on_living_is_refused)

@@ -16,6 +16,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 from minivmm import BUILD_1, BUILD_2, PATIENCE, Hold, MiniVmm, Version, claim, libc, main, poll, read, status_field
 from faultvmm import ALL, Fault, FaultVmm
+from reboot import quit_saved, save
 
 BDF = "0000:00:04.0"
 BACKEND = os.environ.get("CPR_TEST_VFIO", "type1")
@@ -81,6 +82,32 @@ def device_works(vm):
     """Both halves of a round, so that each part of RAM was read and written."""
     claim(vm.monitor.info("vfio")["backend"] == BACKEND, "another back end")
     return wait_for_interrupts(vm, look(vm), 4)
+
+
+def fall_asleep(vm, path, in_place=False):
+    """The guest is saved in reboot mode, which works only while it sleeps."""
+    before = wait_for_interrupts(vm, look(vm), 2)
+    vm.monitor.command("migrate_set_parameter mode cpr-reboot")
+    answer = vm.monitor.ask("migrate file:" + path)
+    claim("the guest must be suspended" in answer and not os.path.exists(path), f"{answer!r}")
+    before = wait_for_interrupts(vm, before, 2)
+    vm.monitor.command("stop")
+    claim("a paused guest doesn't go to sleep" in vm.monitor.ask("system_suspend"), "it went to sleep while it was paused")
+    vm.monitor.command("cont")
+    vm.monitor.command("system_suspend")
+    claim(vm.status() == "suspended", f"the guest is {vm.status()}")
+    dma = look(vm)
+    claim(dma.msis == dma.begun >= before.begun, f"{before}, then {dma}")
+    save(vm, "file:" + path, in_place)
+    claim(look(vm) == dma, "it didn't sleep")
+    quit_saved(vm)
+    return dma
+
+
+def wake_up(vm, dma):
+    claim(vm.status() == "suspended" and look(vm) == dma, f"{vm.status()}, {dma} became {look(vm)}")
+    vm.monitor.command("system_wakeup")
+    return wait_for_interrupts(vm, dma, 4)
 
 
 # ---- The claims ----
@@ -190,6 +217,19 @@ def rollbacks_and_rescues_keep_the_device(accel):
         vm.update(BUILD_2)
         wait_for_interrupts(vm, before, 2)
         return f"{dict(seen)}, {each_came_once(vm)}"
+
+
+def a_sleeping_guest_goes_through_a_file(accel):
+    """The device is opened anew, RAM is mapped for its DMA anew, and the guest sets it up anew."""
+    with machine() as vm:
+        dma = fall_asleep(vm, "/tmp/asleep")
+    with machine("--incoming", "file:/tmp/asleep", binary=BUILD_2) as vm:
+        claim(vm.monitor.info("vfio")["msi"] == "on", "its configuration space is another")
+        dma = wake_up(vm, dma)
+        vm.update(BUILD_1)
+        dma = fall_asleep(vm, "/tmp/asleep")
+    with machine("--incoming", "file:/tmp/asleep") as vm:
+        return f"{wake_up(vm, dma)}"
 
 
 # ---- Limits ----
@@ -357,7 +397,8 @@ def a_death_with_half_of_it_attached(accel):
         return f"rescued {dict(seen)}, {each_came_once(vm)}"
 
 
-COMMON = [the_device_works, the_device_works_with_a_trapped_bar, dma_goes_on_through_many_updates,
+COMMON = [the_device_works, the_device_works_with_a_trapped_bar, a_sleeping_guest_goes_through_a_file,
+          dma_goes_on_through_many_updates,
           a_dma_in_flight_over_the_execve_completes, a_guest_that_runs_gets_it_too, rollbacks_and_rescues_keep_the_device,
           locked_memory_is_accounted_to_the_new_program, a_new_program_with_too_low_a_limit_changes_nothing,
           a_program_without_the_device_is_refused, a_failure_in_the_old_program_leaves_the_device_alone,
