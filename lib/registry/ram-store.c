@@ -106,11 +106,18 @@ identify (CprRamFile *file, int fd, const char *name, GError **error)
   return !S_ISCHR (st.st_mode) || identify_dax (file, st.st_rdev, name, error);
 }
 
-/* A namespace is known by its UUID, wherever it is now; a region without one by its place, where that may be known. */
+static bool
+has_uuid (const CprRamFile *file)
+{
+  return (file->device | file->inode) != 0;
+}
+
+/* A namespace is known by its UUID, wherever it is now, a region without one by its place. What isn't known can't differ: the contents
+ * are compared in any case. */
 static bool
 is_same_region (const CprRamFile *is, const CprRamFile *was)
 {
-  if ((is->device | is->inode | was->device | was->inode) != 0)
+  if (has_uuid (is) && has_uuid (was))
     return is->device == was->device && is->inode == was->inode;
   return is->special == 0 || was->special == 0 || is->special == was->special;
 }

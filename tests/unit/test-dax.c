@@ -348,6 +348,18 @@ START_TEST (a_region_of_which_nothing_is_known_is_known_by_its_contents)
 }
 END_TEST
 
+START_TEST (a_uuid_that_could_not_be_read_is_no_other_one)
+{
+  regions[0].uuid = NULL;
+  save_vm ();
+  regions[0].uuid = UUID_A;
+  assert_taken_up ("/dev/dax0.0");
+  save_vm ();
+  regions[0].uuid = regions[0].resource = NULL;
+  assert_taken_up ("/dev/dax0.0");
+}
+END_TEST
+
 START_TEST (a_region_of_another_size_is_refused)
 {
   save_vm ();
@@ -401,6 +413,7 @@ main (void)
   tcase_add_test (tests, another_region_is_refused);
   tcase_add_test (tests, a_region_without_a_uuid_is_known_by_its_place);
   tcase_add_test (tests, a_region_of_which_nothing_is_known_is_known_by_its_contents);
+  tcase_add_test (tests, a_uuid_that_could_not_be_read_is_no_other_one);
   tcase_add_test (tests, a_region_of_another_size_is_refused);
   tcase_add_test (tests, a_region_that_went_on_living_is_refused);
   tcase_add_test (tests, what_isnt_known_to_be_memory_isnt_left_in_place);
