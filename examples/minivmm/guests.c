@@ -154,6 +154,18 @@ is_set (const GuestRam *ram, unsigned offset)
   return __atomic_load_n (info_word (ram, offset), __ATOMIC_SEQ_CST);
 }
 
+static bool
+wait_until (const GuestRam *ram, unsigned offset, bool set)
+{
+  for (unsigned ms = 0; ms < SLEEP_PATIENCE_MS; ms++)
+    {
+      if (is_set (ram, offset) == set)
+        return true;
+      g_usleep (1000);
+    }
+  return false;
+}
+
 bool
 guest_put_to_sleep (const GuestRam *ram, bool runs, GError **error)
 {
@@ -161,13 +173,11 @@ guest_put_to_sleep (const GuestRam *ram, bool runs, GError **error)
     return true;
   if (!runs)
     return throw_error (error, "a paused guest doesn't go to sleep");
+  /* One that was woken just now may not know it yet. */
+  bool ok = wait_until (ram, BOOT_INFO_ASLEEP, false);
   __atomic_store_n (info_word (ram, BOOT_INFO_SLEEP), 1, __ATOMIC_SEQ_CST);
-  for (unsigned ms = 0; ms < SLEEP_PATIENCE_MS; ms++)
-    {
-      if (is_set (ram, BOOT_INFO_ASLEEP))
-        return true;
-      g_usleep (1000);
-    }
+  if (ok && wait_until (ram, BOOT_INFO_ASLEEP, true))
+    return true;
   guest_wake (ram);
   return throw_error (error, "the guest doesn't go to sleep");
 }

@@ -44,7 +44,6 @@ boot() # KERNEL INITRAMFS SECONDS SERIAL-OUTPUT WORDS
 # For a machine that boots anew by itself: a disk with what it boots, and pieces of its memory that its kernels leave alone.
 add_disk() # KERNEL INITRAMFS
 {
-  command -v mke2fs >/dev/null || return
   rm -rf "$work/disk" "$work/disk.img"
   mkdir -p "$work/disk/boot"
   cp "$1" "$work/disk/boot/vmlinuz"
@@ -65,8 +64,11 @@ run() # NAME KERNEL MORE SCRIPT SECONDS ENVIRONMENT…
 {
   local name=$1 kernel=$2 more=$3 script=$4 seconds=$5 words output=$log/$1 began=$SECONDS more_devices=() more_words=
   shift 5
-  if [ "$more" = disk ] && ! add_disk "$kernel" "$work/initramfs-${kernel##*/}"; then
-    echo "SKIP: $name: mke2fs can't make a disk"
+  if [ "$more" = disk ] && ! command -v mke2fs >/dev/null; then
+    echo "SKIP: $name: mke2fs is missing"
+    return
+  elif [ "$more" = disk ] && ! add_disk "$kernel" "$work/initramfs-${kernel##*/}"; then
+    echo "FAIL: $name: no disk could be made: $(tail -n 1 "$log/disk")"
     return
   fi
   words="$top_srcdir/tests/$script,top_builddir=$top_builddir,top_srcdir=$top_srcdir,CPR_TEST_ACCEL=kvm"
