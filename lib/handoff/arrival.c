@@ -86,29 +86,30 @@ accept_old (Arrival *arrival, int listener, const CprSessionConfig *config, GErr
     }
 }
 
+/* Of a socket that this process was started with. */
 static bool
-is_listening (int fd)
+is_listening (int fd, int *listening, GError **error)
 {
-  int listening = 0;
-  socklen_t len = sizeof listening;
+  socklen_t len = sizeof *listening;
 
-  return cpr_sys->getsockopt (fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening != 0;
+  return cpr_sys->getsockopt (fd, SOL_SOCKET, SO_ACCEPTCONN, listening, &len) == 0 ||
+         cpr_throw_errno (error, errno, WHOM ": fd %d", fd);
 }
 
 static bool
 connect_old (Arrival *arrival, const CprSessionConfig *config, GError **error)
 {
   const char *path;
+  int fd, listening = 1;
   bool ok;
-  int fd;
 
   if (!cpr_channel_parse (config->incoming, &path, &fd, error))
     return false;
   if (path != NULL)
     fd = cpr_channel_listen (path, error);
-  if (fd < 0)
+  if (fd < 0 || (path == NULL && !is_listening (fd, &listening, error)))
     return false;
-  if (!is_listening (fd))
+  if (!listening)
     return greet (arrival, fd, config->name, error);
   ok = accept_old (arrival, fd, config, error);
   cpr_fd_clear (&fd);
