@@ -50,7 +50,7 @@ typedef enum
   ACTION_MEET   /* waits until the test says go on */
 } Action;
 
-#define CALLS_MAX 1024
+#define CALLS_MAX 4096
 #define NAME_SIZE 20
 
 /* tests/integration/faultvmm.py knows it too. */

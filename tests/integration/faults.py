@@ -46,8 +46,8 @@ HARMLESS = {("kcmp_file", EPERM), ("kcmp_file", ENOSYS), ("write", EINTR), ("pre
 PLAIN, BACK, RESCUE = [], ["--fail-at", "devices", "--fail-by", "error"], ["--fail-at", "load", "--fail-by", "kill"]
 
 
-def faults_of(side, calls, first=0):
-    for at, call in choose(calls, first):
+def faults_of(side, calls, first=0, every=ALL):
+    for at, call in choose(calls, first, every):
         errnos = ERRNOS[call]
         for errnum in errnos if ALL else errnos[:1]:
             yield Fault(side, at, call, "fail", errnum)

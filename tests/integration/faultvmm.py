@@ -26,7 +26,7 @@ if not ALL:
     os.environ.setdefault("CPR_TEST_ACCEL", "soft")
 
 # The page: as in fault-kernel.c.
-CALLS_MAX, NAME_SIZE, N_SIDES = 1024, 20, 8
+CALLS_MAX, NAME_SIZE, N_SIDES = 4096, 20, 8
 HEAD = struct.Struct("=IIIIIIIiQQI8III20s")
 PAGE_SIZE = HEAD.size + N_SIDES * CALLS_MAX * NAME_SIZE
 Head = collections.namedtuple("Head", "side at action argument hit go_on incarnation mappings word word_at_hit storm calls")
@@ -45,13 +45,13 @@ def common(a, b):
     return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
 
 
-def choose(calls, first=0):
+def choose(calls, first=0, every=ALL):
     """(number, name) of those to try. Without CPR_TEST_FAULTS=all each call after each other call once: much of it is the same
     for one fd after the other."""
     seen = set()
     for at, call in enumerate(calls[first:], first + 1):
         pair = (calls[at - 2] if at > 1 else None, call)
-        if ALL or pair not in seen:
+        if every or pair not in seen:
             yield at, call
         seen.add(pair)
 
