@@ -312,6 +312,22 @@ await (CprChannel *channel, uint64_t deadline_ns, const char *what, GError **err
     }
 }
 
+/* More than fit come only where it is an error that any come: closed at once. */
+static void
+take_fds (CprMessage *message, const void *fds, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    {
+      int fd;
+
+      memcpy (&fd, (const uint8_t *) fds + i * sizeof fd, sizeof fd);
+      if (message->n_fds < CPR_MESSAGE_FDS_MAX)
+        message->fds[message->n_fds++] = fd;
+      else
+        cpr_fd_clear (&fd);
+    }
+}
+
 static void
 take_control (struct msghdr *header, CprMessage *message, struct ucred *sender)
 {
@@ -322,12 +338,7 @@ take_control (struct msghdr *header, CprMessage *message, struct ucred *sender)
       if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_CREDENTIALS && len == sizeof *sender)
         memcpy (sender, CMSG_DATA (part), sizeof *sender);
       if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
-        {
-          unsigned n = (unsigned) MIN (len / sizeof (int), CPR_MESSAGE_FDS_MAX - message->n_fds);
-
-          memcpy (message->fds + message->n_fds, CMSG_DATA (part), n * sizeof (int));
-          message->n_fds += n;
-        }
+        take_fds (message, CMSG_DATA (part), len / sizeof (int));
     }
 }
 
