@@ -156,6 +156,20 @@ cpr_arrival_take_fd (void *incoming, uint32_t where, GError **error)
   return fd;
 }
 
+/* One that nobody finds would stay open for ever. */
+static bool
+place_fds (CprIncoming *incoming, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+  CprFdTable *table = &arrival->question.manifest.fds;
+  guint came = g_hash_table_size (arrival->fds);
+
+  return cpr_fd_table_place (table, cpr_arrival_take_fd, incoming, error) &&
+         (came == table->entries->len ||
+          cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": %u fds came, %u are in the manifest", came,
+                     table->entries->len));
+}
+
 static bool
 read_question (Arrival *arrival, int fd, GError **error)
 {
@@ -282,8 +296,7 @@ take_up (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
   arrival->channel.pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (arrival->channel.peer));
   if (arrival->channel.pidfd < 0)
     return cpr_throw_errno (error, errno, WHOM ": process %d", arrival->channel.peer);
-  if (!receive_all (incoming, &wanted, error) ||
-      !cpr_fd_table_place (&question->manifest.fds, cpr_arrival_take_fd, incoming, error) ||
+  if (!receive_all (incoming, &wanted, error) || !place_fds (incoming, error) ||
       (wanted && !compare_and_answer (incoming, config, error)))
     return false;
   /* Once more: the comparison has claimed fds. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -143,7 +144,7 @@ make_fd (Choices *choices)
     case 2:
       return make_memfd (choices, true, choose_byte (choices));
     case 3:
-      return make_memfd (choices, true, UINT64_C (1) << (12 + choose (choices, 40)));
+      return make_memfd (choices, true, UINT64_C (1) << (choose_one_in (choices, 2) ? 40 : 19));
     case 4:
       return socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     case 5:
@@ -531,7 +532,7 @@ script_poll (struct pollfd *fds, nfds_t n, int timeout_ms)
 static int
 script_pidfd_open (pid_t pid)
 {
-  script.pidfd = cpr_sys_kernel.pidfd_open (getpid ());
+  script.pidfd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
   return script.pidfd;
 }
 
@@ -686,6 +687,13 @@ run (const uint8_t *data, size_t size)
 }
 
 static void
+end (void)
+{
+  for (unsigned i = 0; i < good[CPR_MESSAGE_FDS].n_fds; i++)
+    close (good[CPR_MESSAGE_FDS].fds[i]);
+}
+
+static void
 begin (void)
 {
   static const uint8_t old[1 + 2 * G_N_ELEMENTS (to_old)] = { 1 }, new[1 + 2 * G_N_ELEMENTS (to_new)] = { 0 };
@@ -703,6 +711,7 @@ begin (void)
   run (old, 1);
   g_assert (run (old, sizeof old));
   recording = false;
+  atexit (end);
   g_assert (run (new, sizeof new));
 }
 
