@@ -251,6 +251,25 @@ send_all (int fd, struct msghdr *header)
   return true;
 }
 
+/* Who doesn't listen any more may have said why. */
+static bool
+throw_unsent (CprChannel *channel, CprMessageType type, int errnum, GError **error)
+{
+  g_autofree CprMessage *message = g_new0 (CprMessage, 1);
+  GError *reason = NULL;
+
+  while (errnum == EPIPE && error != NULL && reason == NULL)
+    cpr_channel_receive (channel, message, cpr_now_ns (), "its reason", &reason);
+  cpr_message_clear (message);
+  if (message->type == CPR_MESSAGE_FAILED)
+    {
+      g_propagate_error (error, reason);
+      return false;
+    }
+  g_clear_error (&reason);
+  return cpr_throw_errno (error, errnum, "%s: sending message %u", channel->whom, type);
+}
+
 bool
 cpr_channel_send (CprChannel *channel,
                   CprMessageType type,
@@ -266,8 +285,7 @@ cpr_channel_send (CprChannel *channel,
   Control control;
 
   put_control (&header, &control, fds, n_fds);
-  return send_all (channel->fd, &header) ||
-         cpr_throw_errno (error, errno, "%s: sending message %u", channel->whom, type);
+  return send_all (channel->fd, &header) || throw_unsent (channel, type, errno, error);
 }
 
 void

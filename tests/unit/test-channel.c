@@ -160,6 +160,25 @@ START_TEST (the_reason_of_a_failure_is_an_error_in_one_line)
 }
 END_TEST
 
+START_TEST (what_cant_be_sent_has_the_reason_of_who_has_gone)
+{
+  GError *error = NULL;
+
+  for (int said = 0; said <= 1; said++)
+    {
+      open_both ();
+      ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_BUSY, NULL, 0, NULL, 0, NULL));
+      if (said)
+        cpr_channel_send_failure (&ours, "device 'x' broke");
+      cpr_channel_close (&ours);
+      ck_assert (!cpr_channel_send (&theirs, CPR_MESSAGE_STOPPED, NULL, 0, NULL, 0, &error));
+      assert_error (&error, said ? CPR_ERROR_ROLLED_BACK : CPR_ERROR_SYSTEM,
+                    said ? WHOM ": device 'x' broke" : WHOM ": sending message 10: Broken pipe");
+      close_both ();
+    }
+}
+END_TEST
+
 START_TEST (the_end_of_the_connection_is_an_error)
 {
   GError *error = NULL;
@@ -517,6 +536,7 @@ main (void)
   tcase_add_test (tests, as_many_fds_as_the_kernel_takes_arrive_in_order);
   tcase_add_test (tests, more_fds_than_a_message_can_have_are_closed);
   tcase_add_test (tests, the_reason_of_a_failure_is_an_error_in_one_line);
+  tcase_add_test (tests, what_cant_be_sent_has_the_reason_of_who_has_gone);
   tcase_add_test (tests, the_end_of_the_connection_is_an_error);
   tcase_add_test (tests, the_end_of_the_process_is_an_error_although_the_connection_stays);
   tcase_add_test (tests, what_comes_too_late_is_an_error);
