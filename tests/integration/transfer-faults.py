@@ -2,19 +2,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Claim: whichever system call of the library fails in a transfer, with whatever errno, in the old process or in the new one,
 exactly one of them has the guest afterwards, memory and ticks go on, nothing is left over, no process and no socket, and the
-next update works, be it another transfer or an exec.
+next update works, be it another transfer or an exec. The same where the new process is killed at a call.
 
 By default one errno for each kind of call, with the software CPU; CPR_TEST_FAULTS=all: all of them, with both."""
 import collections
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 
 from minivmm import PATIENCE, Process, claim, get_pause, main, poll, started
 from faults import allowed, faults_of
-from faultvmm import ALL, VERBOSE, FaultVmm, NO_REPORT, common
+from faultvmm import ALL, NO_REPORT, VERBOSE, Fault, FaultVmm, choose, common
 
 
 class Incoming:
@@ -114,7 +115,7 @@ class TransferVmm(FaultVmm):
         if fault.call == "eventfd":  # is there after the first try
             self.update_on()
         self.page.order(order, wanted=fault.call, keep=True)
-        self.unlinks = fault.call == "unlink"
+        self.unlinks = fault.call == "unlink" or fault.action == "raise"
         answer, went = self.transfer(options)
         self.unlinks = False
         status = self.migration().status
@@ -224,6 +225,21 @@ def no_call_of_a_transfer_that_fails_loses_the_guest(accel):
         return "; ".join(seen)
 
 
+def a_kill_of_the_new_program_at_any_call_leaves_the_guest_where_it_is(accel):
+    """Up to the commit, whose thread is the first thing that comes after it."""
+    with machine(accel) as vm:
+        calls = vm.begin().count()["new"]
+        claim(calls[-1] == "thread", f"{calls[-1]} comes last")
+        chosen = list(choose(calls[:-1]))[::1 if ALL else 6]
+        for at, call in chosen:
+            fault = Fault("new", at, call, "raise", signal.SIGKILL)
+            end = vm.go(fault)
+            claim(end in ("failed", None), f"{fault}: {end}: {vm.answer}")
+            vm.check()
+        return f"{len(calls)} calls, {len(chosen)} kills"
+
+
 if __name__ == "__main__":
     main(no_call_of_a_transfer_loses_the_guest, no_call_of_a_transfer_that_nobody_asks_about_loses_the_guest,
-         no_call_of_a_transfer_that_fails_loses_the_guest)
+         no_call_of_a_transfer_that_fails_loses_the_guest,
+         a_kill_of_the_new_program_at_any_call_leaves_the_guest_where_it_is)
