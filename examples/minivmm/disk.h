@@ -10,6 +10,12 @@ typedef struct _Disk Disk;
 /* Opens or takes over the image @path, and locks it. */
 Disk *disk_new (CprSession *session, const char *path, GError **error);
 
+/* What a preflight is told of it. */
+void disk_declare (CprInventory *inventory);
+
+/* The guest is about to run here: what was given up for a transfer is taken. */
+void disk_hold (Disk *disk);
+
 void disk_free (Disk *disk);
 
 #endif

@@ -25,6 +25,8 @@ static void
 start_guest (void *user_data)
 {
   Machine *machine = user_data;
+  if (machine->disk)
+    disk_hold (machine->disk);
   guest_claim (&machine->ram);
   vm_start (machine->vm);
 }
@@ -65,6 +67,8 @@ declare_parts (CprInventory *inventory, void *user_data)
   guest_ram_declare (inventory, options);
   bus_declare (inventory);
   serial_declare (inventory, options->serial);
+  if (options->disk)
+    disk_declare (inventory);
   monitor_declare (inventory, options->monitor);
   cards_declare (inventory, options);
   vfio_declare (inventory, options);

@@ -87,29 +87,30 @@ accept_old (Arrival *arrival, int listener, const CprSessionConfig *config, GErr
     }
 }
 
+/* Of a socket that this process was started with. */
 static bool
-is_listening (int fd)
+is_listening (int fd, int *listening, GError **error)
 {
-  int listening = 0;
-  socklen_t len = sizeof listening;
+  socklen_t len = sizeof *listening;
 
-  return cpr_sys->getsockopt (fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening != 0;
+  return cpr_sys->getsockopt (fd, SOL_SOCKET, SO_ACCEPTCONN, listening, &len) == 0 ||
+         cpr_throw_errno (error, errno, WHOM ": fd %d", fd);
 }
 
 static bool
 connect_old (Arrival *arrival, const CprSessionConfig *config, GError **error)
 {
   const char *path;
+  int fd, listening = 1;
   bool ok;
-  int fd;
 
   if (!cpr_channel_parse (config->incoming, &path, &fd, error))
     return false;
   if (path != NULL)
     fd = cpr_channel_listen (path, error);
-  if (fd < 0)
+  if (fd < 0 || (path == NULL && !is_listening (fd, &listening, error)))
     return false;
-  if (!is_listening (fd))
+  if (!listening)
     return greet (arrival, fd, config->name, error);
   ok = accept_old (arrival, fd, config, error);
   cpr_fd_clear (&fd);
@@ -154,6 +155,20 @@ cpr_arrival_take_fd (void *incoming, uint32_t where, GError **error)
   if (fd == 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "it didn't come with the manifest") - 1;
   return fd;
+}
+
+/* One that nobody finds would stay open for ever. */
+static bool
+place_fds (CprIncoming *incoming, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+  CprFdTable *table = &arrival->question.manifest.fds;
+  guint came = g_hash_table_size (arrival->fds);
+
+  return cpr_fd_table_place (table, cpr_arrival_take_fd, incoming, error) &&
+         (came == table->entries->len ||
+          cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": %u fds came, %u are in the manifest", came,
+                     table->entries->len));
 }
 
 static bool
@@ -282,8 +297,7 @@ take_up (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
   arrival->channel.pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (arrival->channel.peer));
   if (arrival->channel.pidfd < 0)
     return cpr_throw_errno (error, errno, WHOM ": process %d", arrival->channel.peer);
-  if (!receive_all (incoming, &wanted, error) ||
-      !cpr_fd_table_place (&question->manifest.fds, cpr_arrival_take_fd, incoming, error) ||
+  if (!receive_all (incoming, &wanted, error) || !place_fds (incoming, error) ||
       (wanted && !compare_and_answer (incoming, config, error)))
     return false;
   /* Once more: the comparison has claimed fds. */

@@ -251,6 +251,25 @@ send_all (int fd, struct msghdr *header)
   return true;
 }
 
+/* Who doesn't listen any more may have said why. */
+static bool
+throw_unsent (CprChannel *channel, CprMessageType type, int errnum, GError **error)
+{
+  g_autofree CprMessage *message = g_new0 (CprMessage, 1);
+  GError *reason = NULL;
+
+  while (errnum == EPIPE && error != NULL && reason == NULL)
+    cpr_channel_receive (channel, message, cpr_now_ns (), "its reason", &reason);
+  cpr_message_clear (message);
+  if (message->type == CPR_MESSAGE_FAILED)
+    {
+      g_propagate_error (error, reason);
+      return false;
+    }
+  g_clear_error (&reason);
+  return cpr_throw_errno (error, errnum, "%s: sending message %u", channel->whom, type);
+}
+
 bool
 cpr_channel_send (CprChannel *channel,
                   CprMessageType type,
@@ -266,8 +285,7 @@ cpr_channel_send (CprChannel *channel,
   Control control;
 
   put_control (&header, &control, fds, n_fds);
-  return send_all (channel->fd, &header) ||
-         cpr_throw_errno (error, errno, "%s: sending message %u", channel->whom, type);
+  return send_all (channel->fd, &header) || throw_unsent (channel, type, errno, error);
 }
 
 void
@@ -312,6 +330,22 @@ await (CprChannel *channel, uint64_t deadline_ns, const char *what, GError **err
     }
 }
 
+/* More than fit come only where it is an error that any come: closed at once. */
+static void
+take_fds (CprMessage *message, const void *fds, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    {
+      int fd;
+
+      memcpy (&fd, (const uint8_t *) fds + i * sizeof fd, sizeof fd);
+      if (message->n_fds < CPR_MESSAGE_FDS_MAX)
+        message->fds[message->n_fds++] = fd;
+      else
+        cpr_fd_clear (&fd);
+    }
+}
+
 static void
 take_control (struct msghdr *header, CprMessage *message, struct ucred *sender)
 {
@@ -322,12 +356,7 @@ take_control (struct msghdr *header, CprMessage *message, struct ucred *sender)
       if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_CREDENTIALS && len == sizeof *sender)
         memcpy (sender, CMSG_DATA (part), sizeof *sender);
       if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
-        {
-          unsigned n = (unsigned) MIN (len / sizeof (int), CPR_MESSAGE_FDS_MAX - message->n_fds);
-
-          memcpy (message->fds + message->n_fds, CMSG_DATA (part), n * sizeof (int));
-          message->n_fds += n;
-        }
+        take_fds (message, CMSG_DATA (part), len / sizeof (int));
     }
 }
 

@@ -78,7 +78,8 @@ bool cpr_channel_parse (const char *uri, const char **path, int *fd, GError **er
 int cpr_channel_connect (const char *path, GError **error);
 int cpr_channel_listen (const char *path, GError **error);
 
-/* @fds stay the caller's. Never waits for long: there is little that is sent. */
+/* @fds stay the caller's. Never waits for long: there is little that is sent. Where nobody reads it any more, what the peer said
+ * in FAILED is the error. */
 bool cpr_channel_send (CprChannel *channel,
                        CprMessageType type,
                        const void *data,

@@ -241,7 +241,11 @@ cpr_reboot_commit (CprIncoming *incoming, GError **error)
     {
       cpr_sys->unlink (taking->spent); /* of an earlier one that ended in between */
       if (!cpr_reboot_rename (taking->taken, taking->spent))
-        return cpr_throw_errno (error, errno, "state '%s': renaming it to '%s'", taking->path, taking->spent);
+        {
+          errnum = errno;
+          cpr_reboot_rename (taking->taken, taking->path); /* for whoever tries next */
+          return cpr_throw_errno (error, errnum, "state '%s': renaming it to '%s'", taking->path, taking->spent);
+        }
       if (!cpr_reboot_sync_folder (taking->path))
         {
           errnum = errno;

@@ -238,13 +238,12 @@ static void
 end_new (Transfer *transfer)
 {
   struct pollfd death = { transfer->channel.pidfd, POLLIN, 0 };
-  int n;
+  uint64_t end = cpr_now_ns () + DEATH_MS * UINT64_C (1000000);
 
   if (cpr_sys->pidfd_send_signal (transfer->channel.pidfd, SIGKILL) < 0 && errno == ESRCH)
     return;
-  do
-    n = cpr_sys->poll (&death, 1, DEATH_MS);
-  while (n < 0 && errno == EINTR);
+  while (cpr_sys->poll (&death, 1, DEATH_MS) < 0 && cpr_now_ns () < end)
+    g_usleep (1000);
 }
 
 /* The guest comes back, unless the new program has committed: false then. */

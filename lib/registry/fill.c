@@ -79,9 +79,10 @@ add_block (GArray *pieces, const CprRamBlock *block)
   if (block->vaddr == NULL || block->fd < 0 || cpr_sys->fstat (block->fd, &st) < 0 || !S_ISREG (st.st_mode))
     return;
   fd = cpr_sys->open (link, O_RDONLY | O_CLOEXEC, 0);
-  for (off_t from = fd >= 0 ? lseek (fd, 0, SEEK_DATA) : -1; from >= 0 && from < size; from = lseek (fd, to, SEEK_DATA))
+  for (off_t from = fd >= 0 ? cpr_sys->lseek (fd, 0, SEEK_DATA) : -1; from >= 0 && from < size;
+       from = cpr_sys->lseek (fd, to, SEEK_DATA))
     {
-      to = lseek (fd, from, SEEK_HOLE);
+      to = cpr_sys->lseek (fd, from, SEEK_HOLE);
       if (to <= from)
         break;
       add_range (pieces, block->vaddr, (uint64_t) from, (uint64_t) MIN (to, size));

@@ -51,7 +51,7 @@ cpr_ram_store_free (CprRamStore *store)
 static bool
 has_sums (const CprRamStore *store, const CprRamStored *stored)
 {
-  return stored->in_place ? !S_ISREG (stored->file.type) : store->layout == CPR_RAM_LAYOUT_AREA;
+  return stored->in_place ? stored->file.type != S_IFREG : store->layout == CPR_RAM_LAYOUT_AREA;
 }
 
 /* Gives the blocks their places. */

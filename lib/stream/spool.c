@@ -120,6 +120,15 @@ typedef struct
 
 #define CHUNK_MAX (CPR_FORMAT_CHUNK_HEADER_SIZE + PREFIX_MAX + CPR_LIMIT_BULK + 7 + CPR_FORMAT_CHECKSUM_SIZE)
 
+static bool
+is_zero_padded (const uint8_t *payload, uint64_t len)
+{
+  for (uint64_t i = len; i < padded (len); i++)
+    if (payload[i] != 0)
+      return false;
+  return true;
+}
+
 /* A chunk that begins at @at with the data of the header; verified. */
 static bool
 get_chunk (Pages *pages, uint64_t *at, ChunkHeader *header, GError **error)
@@ -138,6 +147,9 @@ get_chunk (Pages *pages, uint64_t *at, ChunkHeader *header, GError **error)
   if (checksum != cpr_checksum (pages->chunk, len))
     return cpr_throw (error, CPR_ERROR_CORRUPT,
                       "RAM: the checksum of the chunk at offset %" G_GUINT64_FORMAT " is wrong", *at);
+  if (!is_zero_padded (pages->chunk + sizeof *header, header->len))
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "RAM: the padding of the chunk at offset %" G_GUINT64_FORMAT " isn't zero", *at);
   if (header->flags != 0 || (header->type != CPR_CHUNK_PAGES && header->type != CPR_CHUNK_END))
     return cpr_throw (error, CPR_ERROR_VERSION,
                       "RAM: unknown chunk of type %u, flags 0x%x, at offset %" G_GUINT64_FORMAT, header->type,
@@ -154,7 +166,7 @@ hand_over (Pages *pages, uint64_t at, const ChunkHeader *header, GError **error)
 
   while (!cursor.failed && (cursor.pos & 7) != 0)
     cursor.failed |= cpr_cursor_get_u8 (&cursor) != 0;
-  if (cursor.failed || cpr_cursor_left (&cursor) == 0)
+  if (cursor.failed || cpr_cursor_left (&cursor) == 0 || cpr_cursor_left (&cursor) > CPR_LIMIT_BULK)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: the chunk at offset %" G_GUINT64_FORMAT " can't be right", at);
   return pages->func (block, offset, pages->chunk + cursor.pos, cpr_cursor_left (&cursor), pages->user_data, error);
 }

@@ -5,10 +5,12 @@
  *
  * A call belongs to a side: "old" is the program that calls cpr_session_update(), "new" the one that takes its state up, "back"
  * those that take it up after that; all of them until the guest runs. "finish" is what their threads do afterwards. "asked" is
- * the new program in a preflight, "asked-old" the old one: each a process of its own. */
+ * the new program in a preflight, "asked-old" the old one: each a process of its own. A program that was started with an
+ * `incoming` is "new" from cpr_session_new() on; "helper" are the threads that fill page tables and copy RAM before the commit. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -35,6 +37,7 @@ typedef enum
   SIDE_FINISH,
   SIDE_ASKED,
   SIDE_ASKED_OLD,
+  SIDE_HELPER,
   N_SIDES
 } Side;
 
@@ -47,7 +50,7 @@ typedef enum
   ACTION_MEET   /* waits until the test says go on */
 } Action;
 
-#define CALLS_MAX 1024
+#define CALLS_MAX 4096
 #define NAME_SIZE 20
 
 /* tests/integration/faultvmm.py knows it too. */
@@ -56,12 +59,13 @@ typedef struct
   _Atomic uint32_t side, at, action, argument; /* the order: at 0 there is none */
   _Atomic uint32_t hit, go_on;
   _Atomic uint32_t incarnation; /* 0: the old program; then counting */
-  _Atomic int32_t mappings;     /* of this program, that the library made */
+  _Atomic int32_t mappings;     /* of the program that has the guest, made by the library */
   _Atomic uint64_t word;        /* the baton's last state << 56 | attempt << 48 | pid; 0: not offered yet */
   _Atomic uint64_t word_at_hit;
   _Atomic uint32_t storm; /* this program gets SIGALRM all the time */
   _Atomic uint32_t n_calls[N_SIDES];
   _Atomic uint32_t n_wanted;
+  _Atomic uint32_t keep;  /* an update begins before cpr_session_update(): the test has made this page ready for it */
   char wanted[NAME_SIZE]; /* of the order: only calls of this name are counted; empty: all */
   char calls[N_SIDES][CALLS_MAX][NAME_SIZE];
 } Page;
@@ -69,15 +73,22 @@ typedef struct
 static Page *page;
 static Side side; /* of the main thread */
 static bool took_up;
+static bool has_guest;
+static _Atomic int32_t mappings; /* of this program */
 static __thread bool is_main;
 
-/* Other threads than the main one are those that finish an update. */
+/* Other threads than the main one are those that finish an update, and helpers. */
 static Side
 get_side (void)
 {
-  if (is_main || side == SIDE_OLD)
-    return is_main ? side : SIDE_NONE;
-  return took_up ? SIDE_FINISH : SIDE_NONE;
+  char name[16] = "";
+
+  if (is_main)
+    return side;
+  if ((side == SIDE_OLD || side == SIDE_NEW) && pthread_getname_np (pthread_self (), name, sizeof name) == 0 &&
+      (strcmp (name, "cpr-fill") == 0 || strcmp (name, "cpr-ram") == 0))
+    return SIDE_HELPER;
+  return took_up && side != SIDE_OLD ? SIDE_FINISH : SIDE_NONE;
 }
 
 static bool
@@ -191,6 +202,51 @@ faulty_preadv (int fd, const struct iovec *parts, int n, off_t offset)
                                : cpr_sys_kernel.preadv (fd, parts, action == ACTION_SHORT ? (n + 1) / 2 : n, offset);
 }
 
+static ssize_t
+faulty_pwrite (int fd, const void *data, size_t len, off_t offset)
+{
+  Action action = pass ("pwrite");
+
+  return action == ACTION_FAIL ? -1
+                               : cpr_sys_kernel.pwrite (fd, data, action == ACTION_SHORT ? (len + 1) / 2 : len, offset);
+}
+
+static off_t
+faulty_lseek (int fd, off_t offset, int whence)
+{
+  return fails ("lseek") ? -1 : cpr_sys_kernel.lseek (fd, offset, whence);
+}
+
+static int
+faulty_rename_new (const char *from, const char *to)
+{
+  return fails ("rename_new") ? -1 : cpr_sys_kernel.rename_new (from, to);
+}
+
+static int
+faulty_fsync (int fd)
+{
+  return fails ("fsync") ? -1 : cpr_sys_kernel.fsync (fd);
+}
+
+static int
+faulty_sync_file_range (int fd, off_t offset, off_t len, unsigned flags)
+{
+  return fails ("sync_file_range") ? -1 : cpr_sys_kernel.sync_file_range (fd, offset, len, flags);
+}
+
+static int
+faulty_flock (int fd, int operation)
+{
+  return fails ("flock") ? -1 : cpr_sys_kernel.flock (fd, operation);
+}
+
+static int
+faulty_futimens (int fd, const struct timespec times[2])
+{
+  return fails ("futimens") ? -1 : cpr_sys_kernel.futimens (fd, times);
+}
+
 static int
 faulty_open (const char *path, int flags, mode_t mode)
 {
@@ -261,6 +317,8 @@ faulty_getsockopt (int fd, int level, int option, void *value, socklen_t *len)
 static int
 faulty_poll (struct pollfd *fds, nfds_t n, int timeout_ms)
 {
+  if (timeout_ms == 0) /* only a look, as often as there is time for */
+    return cpr_sys_kernel.poll (fds, n, timeout_ms);
   return fails ("poll") ? -1 : cpr_sys_kernel.poll (fds, n, timeout_ms);
 }
 
@@ -328,21 +386,28 @@ faulty_readlink (const char *path, char *target, size_t size)
   return fails ("readlink") ? -1 : cpr_sys_kernel.readlink (path, target, size);
 }
 
+static void
+count_mapping (int change)
+{
+  mappings += change;
+  if (page != NULL && has_guest)
+    page->mappings = mappings;
+}
+
 static void *
 faulty_mmap (void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
   void *made = fails ("mmap") ? MAP_FAILED : cpr_sys_kernel.mmap (address, size, protection, flags, fd, offset);
 
-  if (page != NULL && made != MAP_FAILED && side < SIDE_ASKED)
-    page->mappings++;
+  if (made != MAP_FAILED)
+    count_mapping (1);
   return made;
 }
 
 static int
 faulty_munmap (void *address, size_t size)
 {
-  if (page != NULL && side < SIDE_ASKED)
-    page->mappings--;
+  count_mapping (-1);
   pass ("munmap");
   return cpr_sys_kernel.munmap (address, size);
 }
@@ -531,6 +596,13 @@ static CprSys faulty_sys = {
   .write = faulty_write,
   .pread = faulty_pread,
   .preadv = faulty_preadv,
+  .pwrite = faulty_pwrite,
+  .lseek = faulty_lseek,
+  .rename_new = faulty_rename_new,
+  .fsync = faulty_fsync,
+  .sync_file_range = faulty_sync_file_range,
+  .flock = faulty_flock,
+  .futimens = faulty_futimens,
   .open = faulty_open,
   .close = faulty_close,
   .close_range = faulty_close_range,
@@ -582,6 +654,8 @@ static CprSys faulty_sys = {
 
 /* ---- Where a side begins and ends: the functions of the library and of GLib that the linker gives us (--wrap). */
 
+CprSession *__real_cpr_session_new (const CprSessionConfig *config, GError **error);
+CprSession *__wrap_cpr_session_new (const CprSessionConfig *config, GError **error);
 bool __real_cpr_session_update (CprSession *session, const CprUpdate *update, GError **error);
 bool __wrap_cpr_session_update (CprSession *session, const CprUpdate *update, GError **error);
 bool __real_cpr_session_start (CprSession *session, GError **error);
@@ -591,12 +665,23 @@ bool __wrap_cpr_baton_move (CprBatonPage *baton, CprBatonWord from, CprBatonWord
 GThread *__real_g_thread_try_new (const char *name, GThreadFunc run, void *data, GError **error);
 GThread *__wrap_g_thread_try_new (const char *name, GThreadFunc run, void *data, GError **error);
 
+CprSession *
+__wrap_cpr_session_new (const CprSessionConfig *config, GError **error)
+{
+  if (config->incoming != NULL && !took_up && side == SIDE_NONE)
+    {
+      side = SIDE_NEW;
+      took_up = true;
+    }
+  return __real_cpr_session_new (config, error);
+}
+
 bool
 __wrap_cpr_session_update (CprSession *session, const CprUpdate *update, GError **error)
 {
   bool ok;
 
-  if (page != NULL)
+  if (page != NULL && page->keep == 0)
     {
       memset (page->calls, 0, sizeof page->calls);
       for (int i = 0; i < N_SIDES; i++)
@@ -607,6 +692,8 @@ __wrap_cpr_session_update (CprSession *session, const CprUpdate *update, GError 
   side = SIDE_OLD;
   ok = __real_cpr_session_update (session, update, error);
   side = SIDE_NONE;
+  if (ok)
+    has_guest = false;
   return ok;
 }
 
@@ -616,7 +703,11 @@ __wrap_cpr_session_start (CprSession *session, GError **error)
   bool ok = __real_cpr_session_start (session, error);
 
   if (ok)
-    side = SIDE_NONE;
+    {
+      side = SIDE_NONE;
+      has_guest = true;
+      count_mapping (0);
+    }
   return ok;
 }
 
@@ -699,8 +790,6 @@ begin (void)
   took_up = state != NULL && asked == SIDE_NONE;
   if (asked != SIDE_NONE)
     side = asked;
-  else
-    page->mappings = 0;
   if (took_up)
     side = ++page->incarnation == 1 ? SIDE_NEW : SIDE_BACK;
   if (page->storm != 0 && asked == SIDE_NONE)

@@ -26,21 +26,28 @@ ERRNOS = {
     "mlock2": [ENOMEM, EPERM], "eventfd": [EMFILE, ENOMEM], "pidfd_open": [EMFILE, ENOMEM, ENOSYS],
     "pidfd_getfd": [EMFILE, EPERM], "kcmp_file": [EPERM, ENOSYS], "clone": [EAGAIN, ENOMEM, EPERM], "thread": [EAGAIN],
     "execve": [ENOMEM, ENOENT, EACCES, ETXTBSY, E2BIG, ELOOP, EIO], "execveat": [ENOMEM, EACCES, ENOENT, ENOSYS],
-    "waitid": [EINTR], "sched_setscheduler": [EPERM],
+    "waitid": [EINTR], "sched_setscheduler": [EPERM], "pwrite": [ENOSPC, EIO, EINTR], "lseek": [EINVAL], "futimens": [EPERM],
+    "fsync": [EIO, ENOSPC], "sync_file_range": [EIO], "flock": [ENOLCK, EWOULDBLOCK], "rename_new": [EIO, EACCES, ENOSPC],
+    "link": [ENOSPC, EEXIST, EPERM], "unlink": [EIO, EACCES], "fchmod": [EPERM], "readlink": [EACCES],
+    "socket": [EMFILE, ENOMEM], "bind": [EADDRINUSE, EACCES], "listen": [EADDRINUSE], "setsockopt": [ENOMEM],
+    "accept4": [EMFILE, ECONNABORTED, EINTR], "connect": [ECONNREFUSED, EAGAIN], "sendmsg": [EPIPE, ENOBUFS, EINTR, ETOOMANYREFS],
+    "recvmsg": [ECONNRESET, EINTR, ENOMEM], "pidfd_send_signal": [EPERM, ESRCH],
     "getrlimit": [EPERM], "setrlimit": [EPERM], "setitimer": [EINVAL],
     # These can't fail: the program may do to itself and its children what it likes.
     "kill": [], "munmap": [], "getitimer": [],
 }
-SHORT = ("write", "pread", "preadv")  # may also do less than they were told to
+SHORT = ("write", "pread", "preadv", "pwrite")  # may also do less than they were told to
 # An update doesn't fail because of these.
 HARMLESS = {("kcmp_file", EPERM), ("kcmp_file", ENOSYS), ("write", EINTR), ("pread", EINTR), ("preadv", EINTR), ("waitid", EINTR),
-            ("sched_setscheduler", EPERM), ("thread", EAGAIN), ("close", EIO), ("close", EINTR)}
+            ("sched_setscheduler", EPERM), ("thread", EAGAIN), ("close", EIO), ("close", EINTR), ("pwrite", EINTR),
+            ("sync_file_range", EIO), ("accept4", EINTR), ("accept4", ECONNABORTED), ("sendmsg", EINTR), ("sendmsg", ETOOMANYREFS),
+            ("recvmsg", EINTR)}
 
 PLAIN, BACK, RESCUE = [], ["--fail-at", "devices", "--fail-by", "error"], ["--fail-at", "load", "--fail-by", "kill"]
 
 
-def faults_of(side, calls, first=0):
-    for at, call in choose(calls, first):
+def faults_of(side, calls, first=0, every=ALL):
+    for at, call in choose(calls, first, every):
         errnos = ERRNOS[call]
         for errnum in errnos if ALL else errnos[:1]:
             yield Fault(side, at, call, "fail", errnum)

@@ -16,7 +16,7 @@ from minivmm import Closed, MiniVmm, claim, orphans, poll, read, status_field
 BUILD_1 = os.path.join(minivmm.top, "tests", "fault", "minivmm-fault")
 BUILD_2 = BUILD_1 + "-next"
 BUILDS = {1: BUILD_1, 2: BUILD_2}
-SIDES = {"old": 1, "new": 2, "back": 3, "finish": 4, "asked": 5, "asked-old": 6}
+SIDES = {"old": 1, "new": 2, "back": 3, "finish": 4, "asked": 5, "asked-old": 6, "helper": 7}
 ACTIONS = {"fail": 1, "short": 2, "raise": 3, "meet": 4}
 OWNED, OFFERED, FENCED, PARKED = 1, 2, 3, 4
 
@@ -26,8 +26,8 @@ if not ALL:
     os.environ.setdefault("CPR_TEST_ACCEL", "soft")
 
 # The page: as in fault-kernel.c.
-CALLS_MAX, NAME_SIZE, N_SIDES = 1024, 20, 7
-HEAD = struct.Struct("=IIIIIIIiQQI7II20s")
+CALLS_MAX, NAME_SIZE, N_SIDES = 4096, 20, 8
+HEAD = struct.Struct("=IIIIIIIiQQI8III20s")
 PAGE_SIZE = HEAD.size + N_SIDES * CALLS_MAX * NAME_SIZE
 Head = collections.namedtuple("Head", "side at action argument hit go_on incarnation mappings word word_at_hit storm calls")
 
@@ -45,13 +45,13 @@ def common(a, b):
     return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
 
 
-def choose(calls, first=0):
+def choose(calls, first=0, every=ALL):
     """(number, name) of those to try. Without CPR_TEST_FAULTS=all each call after each other call once: much of it is the same
     for one fd after the other."""
     seen = set()
     for at, call in enumerate(calls[first:], first + 1):
         pair = (calls[at - 2] if at > 1 else None, call)
-        if ALL or pair not in seen:
+        if every or pair not in seen:
             yield at, call
         seen.add(pair)
 
@@ -70,14 +70,19 @@ class Page:
 
     def look(self):
         fields = HEAD.unpack_from(self.map)
-        return Head(*fields[:11], dict(zip(SIDES, fields[12:-2])))
+        return Head(*fields[:11], dict(zip(SIDES, fields[12:-3])))
 
-    def order(self, fault=None, storm=False, wanted=""):
-        """Of the fault: None for none. `wanted`: only calls of that name are counted."""
+    def order(self, fault=None, storm=False, wanted="", keep=False):
+        """Of the fault: None for none. `wanted`: only calls of that name are counted. `keep`: from now on, not from the
+        update on."""
         order = (SIDES[fault.side], fault.at, ACTIONS[fault.action], fault.argument) if fault else (0, 0, 0, 0)
         struct.pack_into("=IIIIII", self.map, 0, *order, 0, 0)
         struct.pack_into("=I", self.map, 48, storm)
-        struct.pack_into("=I20s", self.map, HEAD.size - 24, 0, wanted.encode())
+        struct.pack_into("=II20s", self.map, HEAD.size - 28, 0, keep, wanted.encode())
+        if keep:
+            struct.pack_into(f"={N_SIDES}I", self.map, HEAD.size - 28 - 4 * N_SIDES, *[0] * N_SIDES)
+            struct.pack_into("=Q", self.map, 32, 0)
+            self.map[HEAD.size:PAGE_SIZE] = bytes(PAGE_SIZE - HEAD.size)
 
     def go_on(self):
         struct.pack_into("=I", self.map, 20, 1)

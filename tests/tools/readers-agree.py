@@ -124,7 +124,7 @@ def single_bytes_of_payloads_are_judged_alike():
 def chunks_out_of_place_are_judged_alike():
     """Dropped, doubled, moved, of another type, with other flags; a chunk too many or too few in END."""
     tally, rng = Tally(), random.Random(6)
-    types = [*range(10), 16, 17, 18, 19, 20, 99, 0xffffffff]
+    types = [*range(14), 16, 17, 18, 19, 20, 99, 0xffffffff]
     for name, data in SMALL_ONES.items():
         chunks = chunks_of(data)
         for at, chunk in enumerate(chunks):
@@ -137,7 +137,7 @@ def chunks_out_of_place_are_judged_alike():
                 flags = rng.choice((0, 1, 1, 2, 1 << 31))
                 changed = chunks[:at] + [(kind, chunk[1], flags)] + chunks[at + 1:]
                 # What isn't bulk data isn't in order either, if something follows.
-                tally.add(f"{name}: {at} of type {kind}, flags {flags}", made.frame(changed)[0], several=kind == cpr.BULK)
+                tally.add(f"{name}: {at} of type {kind}, flags {flags}", made.frame(changed)[0], several=kind in (cpr.BULK, cpr.SUMS))
         for count in (0, len(chunks) - 1, len(chunks) + 1, 1 << 63):
             tally.add(f"{name}: END counts {count}", made.frame(chunks, count=count)[0])
     accepted, text = tally.compare()
@@ -188,8 +188,60 @@ def several_faults_are_refused_alike():
     return tally.compare()[1]
 
 
+def split_pages(pages):
+    """(type, payload, flags) of the chunks of a stream of pages, without END."""
+    chunks, at = [], 32
+    while True:
+        kind, flags, length = struct.unpack_from("<IIQ", pages, at)
+        if kind == cpr.END:
+            return chunks
+        chunks.append((kind, pages[at + 16:at + 16 + length], flags))
+        at += 16 + (length + 7) // 8 * 8 + 8
+
+
+def states_of_reboot_mode_are_judged_alike():
+    """STORE, SUMS and RAM, and the stream of pages: damaged, cut off, and changed with their checksums put right."""
+    data = read(os.path.join(source, "tests", "golden", "v1", "reboot-pipe.cpr"))
+    state, pages = data[:data.index(data[:32], 32)], data[data.index(data[:32], 32):]
+    chunks, pieces, tally, rng = chunks_of(data), split_pages(pages), Tally(), random.Random(8)
+    tally.add("golden", data)
+    for at, (kind, payload, flags) in enumerate(chunks):
+        if kind not in (cpr.STORE, cpr.RAM):
+            continue
+        for byte in range(len(payload)):
+            raw = payload[:byte] + bytes([payload[byte] ^ 1 << rng.randrange(8)]) + payload[byte + 1:]
+            tally.add(f"chunk {at}, byte {byte}", made.frame(chunks[:at] + [(kind, raw, flags)] + chunks[at + 1:])[0] + pages)
+        for _ in range(100):
+            raw = made.broken(rng, payload)
+            tally.add(f"chunk {at}", made.frame(chunks[:at] + [(kind, raw, flags)] + chunks[at + 1:])[0] + pages)
+    for sums in (b"", bytes(4), b"\1\0\0\0" + bytes(8)):
+        tally.add("SUMS", made.frame(chunks + [(cpr.SUMS, sums, 0)])[0] + pages)
+    for at, (kind, payload, flags) in enumerate(pieces):
+        around = lambda *these, at=at: state + made.frame([*pieces[:at], *these, *pieces[at + 1:]])[0]
+        for byte in range(24):
+            raw = payload[:byte] + bytes([payload[byte] ^ 1 << rng.randrange(8)]) + payload[byte + 1:]
+            tally.add(f"piece {at}, byte {byte}", around((kind, raw, flags)))
+        for other in ((kind, payload, 1), (kind, payload, 2), (cpr.BULK, payload, 0), (99, payload, 0), (99, payload, 1),
+                      (kind, payload[:16], flags), (kind, payload + b"x", flags), (kind, payload[:-1], flags)):
+            tally.add(f"piece {at}: {other[0]}, {other[2]}, {len(other[1])} bytes", around(other))
+        tally.add(f"without piece {at}", around())
+        tally.add(f"piece {at} twice", around((kind, payload, flags), (kind, payload, flags)))
+    for at in [*range(len(state), len(state) + 120), *rng.sample(range(len(state), len(data)), 100), *range(len(data) - 60, len(data))]:
+        tally.add(f"byte {at}", data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1:])
+        tally.add(f"{at} bytes", data[:at])
+    for more in (b"\0", bytes(24), pages):
+        tally.add(f"and {len(more)} bytes", data + more)
+    tally.add("with a count of its own", state + made.frame(pieces, count=len(pieces) + 1)[0])
+    accepted, text = tally.compare()
+    claim(0 < len(accepted) < len(tally.states) / 2, f"{len(accepted)} are accepted")
+    for right in rng.sample(accepted, min(len(accepted), 20)):
+        same_json(right)
+    return text
+
+
 if __name__ == "__main__":
     main(the_library_writes_what_both_read, the_readers_tests_are_read_alike, headers_are_judged_alike,
          flipped_bits_are_found_alike, cut_off_states_are_refused_alike, broken_payloads_are_judged_alike,
          single_bytes_of_payloads_are_judged_alike, chunks_out_of_place_are_judged_alike,
-         lengths_of_chunks_are_judged_alike, limits_are_the_same, several_faults_are_refused_alike)
+         lengths_of_chunks_are_judged_alike, limits_are_the_same, several_faults_are_refused_alike,
+         states_of_reboot_mode_are_judged_alike)

@@ -107,6 +107,44 @@ START_TEST (as_many_fds_as_the_kernel_takes_arrive_in_order)
 }
 END_TEST
 
+/* @len bytes of nothing, with @n copies of @fd. */
+static void
+send_raw (int socket, size_t len, int fd, unsigned n)
+{
+  static union
+  {
+    char bytes[CMSG_SPACE (CPR_MESSAGE_FDS_MAX * sizeof (int))];
+    struct cmsghdr alignment;
+  } control;
+  char zeros[CPR_MESSAGE_HEADER] = { 0 };
+  struct iovec part = { zeros, len };
+  struct msghdr header = {
+    .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE (n * sizeof (int))
+  };
+
+  control.alignment = (struct cmsghdr){ CMSG_LEN (n * sizeof (int)), SOL_SOCKET, SCM_RIGHTS };
+  for (unsigned i = 0; i < n; i++)
+    memcpy (CMSG_DATA (&control.alignment) + i * sizeof fd, &fd, sizeof fd);
+  ck_assert_int_eq (sendmsg (socket, &header, 0), (ssize_t) len);
+}
+
+/* Each part of a message may come with as many as the kernel takes. */
+START_TEST (more_fds_than_a_message_can_have_are_closed)
+{
+  GError *error = NULL;
+  unsigned before;
+
+  open_both ();
+  before = count_fds ();
+  send_raw (ours.fd, 4, ours.fd, 200);
+  send_raw (ours.fd, 4, ours.fd, CPR_MESSAGE_FDS_MAX);
+  ck_assert (!receive (&error));
+  assert_error (&error, CPR_ERROR_CORRUPT, WHOM ": it sent fds in the middle of a message");
+  ck_assert_uint_eq (count_fds (), before);
+  close_both ();
+}
+END_TEST
+
 START_TEST (the_reason_of_a_failure_is_an_error_in_one_line)
 {
   GError *error = NULL;
@@ -119,6 +157,25 @@ START_TEST (the_reason_of_a_failure_is_an_error_in_one_line)
   ck_assert_ptr_nonnull (strstr (error->message, WHOM ": device 'x':"));
   g_clear_error (&error);
   close_both ();
+}
+END_TEST
+
+START_TEST (what_cant_be_sent_has_the_reason_of_who_has_gone)
+{
+  GError *error = NULL;
+
+  for (int said = 0; said <= 1; said++)
+    {
+      open_both ();
+      ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_BUSY, NULL, 0, NULL, 0, NULL));
+      if (said)
+        cpr_channel_send_failure (&ours, "device 'x' broke");
+      cpr_channel_close (&ours);
+      ck_assert (!cpr_channel_send (&theirs, CPR_MESSAGE_STOPPED, NULL, 0, NULL, 0, &error));
+      assert_error (&error, said ? CPR_ERROR_ROLLED_BACK : CPR_ERROR_SYSTEM,
+                    said ? WHOM ": device 'x' broke" : WHOM ": sending message 10: Broken pipe");
+      close_both ();
+    }
 }
 END_TEST
 
@@ -477,7 +534,9 @@ main (void)
 
   tcase_add_test (tests, a_message_arrives_as_it_was_sent);
   tcase_add_test (tests, as_many_fds_as_the_kernel_takes_arrive_in_order);
+  tcase_add_test (tests, more_fds_than_a_message_can_have_are_closed);
   tcase_add_test (tests, the_reason_of_a_failure_is_an_error_in_one_line);
+  tcase_add_test (tests, what_cant_be_sent_has_the_reason_of_who_has_gone);
   tcase_add_test (tests, the_end_of_the_connection_is_an_error);
   tcase_add_test (tests, the_end_of_the_process_is_an_error_although_the_connection_stays);
   tcase_add_test (tests, what_comes_too_late_is_an_error);

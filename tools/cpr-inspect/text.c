@@ -215,7 +215,7 @@ inspect_limit_name (unsigned number)
 const char *
 inspect_backing_name (unsigned backing)
 {
-  static const char *const names[] = { "memfd", "hugetlb memfd", "file", "fd of the VMM" };
+  static const char *const names[] = { "memfd", "hugetlb memfd", "file", "fd of the VMM", "private memory" };
 
   return backing < G_N_ELEMENTS (names) ? names[backing] : "?";
 }
