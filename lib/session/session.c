@@ -11,6 +11,7 @@
 #include "session/answer.h"
 #include "session/mode.h"
 #include "session/private.h"
+#include "vfio/container.h"
 
 void
 cpr_session_log (const CprSession *session, CprLogLevel level, const char *format, ...)
@@ -236,7 +237,10 @@ cpr_session_load (CprSession *session, GError **error)
 
   incoming = session->incoming;
   if (incoming != NULL)
-    cpr_device_table_plan (&session->devices, &incoming->manifest.schema);
+    {
+      cpr_device_table_plan (&session->devices, &incoming->manifest.schema);
+      cpr_vfio_table_prepare (&session->vfio);
+    }
   if (incoming != NULL && !(cpr_incoming_await_state (incoming, &session->ram, &reason) &&
                             check_pause (incoming, CPR_STEP_CLAIM, &reason) && load_devices (session, &reason) &&
                             check_pause (incoming, CPR_STEP_LOAD, &reason)))
