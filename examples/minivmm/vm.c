@@ -30,7 +30,7 @@ struct _Vm
 
   pthread_mutex_t mutex;
   pthread_cond_t go_changed;
-  pthread_cond_t one_parked;
+  pthread_cond_t all_parked;
   bool go;
   bool end;
   uint64_t round; /* counts the starts, so that a vCPU that failed isn't run again before the next one */
@@ -85,8 +85,8 @@ vcpu_main (void *data)
           report (vm, who, error);
         }
       pthread_mutex_lock (&vm->mutex);
-      vm->n_running--;
-      pthread_cond_signal (&vm->one_parked);
+      if (--vm->n_running == 0)
+        pthread_cond_signal (&vm->all_parked);
     }
   pthread_mutex_unlock (&vm->mutex);
   return NULL;
@@ -126,7 +126,7 @@ vm_new (const AccelConfig *config, const Options *options, GError **error)
   pthread_condattr_t attributes;
   pthread_condattr_init (&attributes);
   pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&vm->one_parked, &attributes);
+  pthread_cond_init (&vm->all_parked, &attributes);
   pthread_condattr_destroy (&attributes);
   vm->ram = config->ram;
   vm->n_vcpus = config->n_vcpus;
@@ -215,7 +215,7 @@ interrupt_until_parked (Vm *vm)
           until.tv_sec++;
           until.tv_nsec -= 1000 * 1000 * 1000;
         }
-      while (vm->n_running && pthread_cond_timedwait (&vm->one_parked, &vm->mutex, &until) == 0)
+      while (vm->n_running && pthread_cond_timedwait (&vm->all_parked, &vm->mutex, &until) == 0)
         ;
     }
 }
@@ -290,7 +290,7 @@ vm_free (Vm *vm)
     vm->accel->free (vm->accel_data);
   if (vm->failure_fd >= 0)
     close (vm->failure_fd);
-  pthread_cond_destroy (&vm->one_parked);
+  pthread_cond_destroy (&vm->all_parked);
   pthread_cond_destroy (&vm->go_changed);
   pthread_mutex_destroy (&vm->mutex);
   g_free (vm);

@@ -259,6 +259,18 @@ cpr_fd_truncate (int fd, uint64_t size)
 }
 
 bool
+cpr_fd_reserve (int fd, uint64_t size)
+{
+  WriteGuard guard;
+  bool ok;
+
+  guard_begin (&guard);
+  ok = cpr_sys->fallocate (fd, FALLOC_FL_KEEP_SIZE, 0, (off_t) size) == 0;
+  guard_end (&guard, ok);
+  return ok;
+}
+
+bool
 cpr_fd_write_all (int fd, const void *data, size_t len)
 {
   const uint8_t *at = data;

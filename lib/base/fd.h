@@ -48,6 +48,9 @@ int cpr_memfd_new (const char *name, unsigned flags);
 bool cpr_fd_truncate (int fd, uint64_t size);
 bool cpr_fd_write_all (int fd, const void *data, size_t len);
 
+/* Has room for the first @size bytes of a file of memory, the same way, without making it longer. */
+bool cpr_fd_reserve (int fd, uint64_t size);
+
 /* pwrite() of all of it, the same way. */
 bool cpr_fd_write_at (int fd, const void *data, size_t len, uint64_t offset);
 

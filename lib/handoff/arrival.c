@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/memory.h"
 #include "base/signals.h"
 #include "base/sys.h"
 #include "handoff/channel.h"
@@ -408,6 +409,8 @@ cpr_arrival_await_state (CprIncoming *incoming, const CprRamTable *ram, GError *
 {
   Arrival *arrival = get_arrival (incoming);
 
+  incoming->spare = g_malloc (CPR_READER_BLOCK);
+  cpr_populate (incoming->spare, CPR_READER_BLOCK);
   if (!fill (arrival, ram, error) ||
       !cpr_channel_send (&arrival->channel, CPR_MESSAGE_READY, NULL, 0, NULL, 0, error) ||
       !cpr_channel_receive (&arrival->channel, &arrival->message, 0, "the stop", error) ||

@@ -58,7 +58,7 @@ find_state (int *fd, GError **error)
 bool
 cpr_incoming_open_stream (CprIncoming *incoming, GError **error)
 {
-  if (!cpr_reader_open_fd (&incoming->reader, incoming->state_fd, error))
+  if (!cpr_reader_open_fd_with (&incoming->reader, incoming->state_fd, g_steal_pointer (&incoming->spare), error))
     return false;
   return incoming->reader.kind == CPR_STREAM_STATE ||
          cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is a preflight's message");
@@ -300,6 +300,7 @@ cpr_incoming_free (CprIncoming *incoming)
   cpr_baton_clear (&incoming->baton);
   cpr_fd_clear (&incoming->release_fd);
   cpr_reader_clear (&incoming->reader);
+  g_free (incoming->spare);
   cpr_fd_clear (&incoming->state_fd);
   g_free (incoming);
 }

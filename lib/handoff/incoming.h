@@ -13,6 +13,7 @@ struct _CprIncoming
   const CprCarrierType *carrier;
   void *transport; /* the carrier's own */
   int state_fd;
+  void *spare; /* memory for reading it, got ahead; or NULL */
   CprReader reader;
   CprManifest manifest; /* its tables move into the session */
   CprBaton baton;
@@ -22,9 +23,9 @@ struct _CprIncoming
   CprFatal *fatal;        /* while a fatal signal leads back to the old program */
 };
 
-/* Finds out whether this process was handed a state: *incoming is NULL if not. A state that isn't for this
- * VM, user, boot or process is an error; where the old program can be executed again, it is, and the function
- * doesn't return. Else it comes from where @config says, if it does. @question: the fd of a preflight's question, should this process have been started to be asked, or -1. */
+/* Finds out whether this process was handed a state: *incoming is NULL if not. A state that isn't for this VM, user, boot or process
+ * is an error; where the old program can be executed again, it is, and the function doesn't return. Else it comes from where @config
+ * says, if it does. @question: the fd of a preflight's question, should this process have been started to be asked, or -1. */
 bool cpr_incoming_take_up (CprIncoming **incoming, int *question, const CprSessionConfig *config, GError **error);
 void cpr_incoming_free (CprIncoming *incoming);
 

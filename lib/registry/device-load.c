@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "base/memory.h"
 #include "registry/bulk.h"
 #include "registry/device.h"
 
@@ -13,9 +14,9 @@ typedef struct
 struct _CprDeviceLoad
 {
   GPtrArray *devices; /* CprDevice, in the order of loading */
-  GHashTable *sections;
+  const CprSchema *schema;
   CprPlans *plans;
-  CprPlans *own_plans; /* NULL: they are the table's */
+  GHashTable *sections;
   CprReader *reader;
   const CprCodec *codec;
 };
@@ -155,39 +156,47 @@ find_schema_type (const CprSchema *schema, const char *name)
   return NULL;
 }
 
-void
-cpr_device_table_plan (CprDeviceTable *table, const CprSchema *schema)
+CprDeviceLoad *
+cpr_device_load_new (const CprDeviceTable *table, const CprSchema *schema, GError **error)
 {
-  g_clear_pointer (&table->plans, cpr_plans_free);
-  table->plans = cpr_plans_new (schema);
-  for (guint i = 0; i < table->devices->len; i++)
-    {
-      const CprDevice *device = table->devices->pdata[i];
-      const CprSchemaType *type = find_schema_type (schema, device->type->name);
+  CprDeviceLoad *load;
+  GPtrArray *devices = cpr_device_table_sort (table, error);
 
-      if (type != NULL)
-        cpr_plans_get (table->plans, type->struct_index, &device->type->state, NULL);
+  if (devices == NULL)
+    return NULL;
+  load = g_new0 (CprDeviceLoad, 1);
+  load->devices = devices;
+  load->schema = schema;
+  load->plans = cpr_plans_new (schema);
+  for (guint i = 0; i < devices->len; i++)
+    {
+      const CprDeviceType *type = ((const CprDevice *) devices->pdata[i])->type;
+      const CprSchemaType *from = find_schema_type (schema, type->name);
+
+      if (from != NULL)
+        cpr_plans_get (load->plans, from->struct_index, &type->state, NULL);
+    }
+  return load;
+}
+
+void
+cpr_device_load_touch (CprDeviceLoad *load)
+{
+  for (guint i = 0; i < load->devices->len; i++)
+    {
+      const CprDevice *device = load->devices->pdata[i];
+
+      cpr_populate (device->state, device->type->state.size);
     }
 }
 
-CprDeviceLoad *
-cpr_device_load_new (
-    const CprDeviceTable *table, const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error)
+bool
+cpr_device_load_check (CprDeviceLoad *load, CprReader *reader, const CprCodec *codec, GError **error)
 {
-  g_autoptr (CprDeviceLoad) load = g_new0 (CprDeviceLoad, 1);
-
   load->reader = reader;
   load->codec = codec;
-  if (table->plans == NULL)
-    load->own_plans = cpr_plans_new (schema);
-  load->plans = table->plans != NULL ? table->plans : load->own_plans;
-  load->devices = cpr_device_table_sort (table, error);
-  if (load->devices == NULL)
-    return NULL;
-  load->sections = read_sections (schema, reader, error);
-  if (load->sections == NULL)
-    return NULL;
-  return check_devices (load, error) ? g_steal_pointer (&load) : NULL;
+  load->sections = read_sections (load->schema, reader, error);
+  return load->sections != NULL && check_devices (load, error);
 }
 
 static bool
@@ -243,6 +252,6 @@ cpr_device_load_free (CprDeviceLoad *load)
     return;
   g_clear_pointer (&load->devices, g_ptr_array_unref);
   g_clear_pointer (&load->sections, g_hash_table_unref);
-  g_clear_pointer (&load->own_plans, cpr_plans_free);
+  g_clear_pointer (&load->plans, cpr_plans_free);
   g_free (load);
 }

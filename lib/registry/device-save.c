@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "registry/bulk.h"
 #include "registry/device.h"
+#include "stream/format.h"
 
 void
 cpr_device_table_write_schema (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer)
@@ -74,6 +75,21 @@ cpr_device_table_write_sections (
     if (!write_bulk (devices->pdata[i], writer, error))
       return false;
   return true;
+}
+
+size_t
+cpr_device_table_guess_sections (const CprDeviceTable *table)
+{
+  size_t size = 0;
+
+  for (guint i = 0; i < table->devices->len; i++)
+    {
+      const CprDevice *device = table->devices->pdata[i];
+
+      size +=
+          CPR_FORMAT_CHUNK_HEADER_SIZE + strlen (device->name) + device->type->state.size + CPR_FORMAT_CHECKSUM_SIZE;
+    }
+  return size;
 }
 
 bool

@@ -15,7 +15,6 @@ device_free (void *data)
 void
 cpr_device_table_init (CprDeviceTable *table)
 {
-  table->plans = NULL;
   table->devices = g_ptr_array_new_with_free_func (device_free);
   table->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   table->types = g_hash_table_new (g_str_hash, g_str_equal);
@@ -24,7 +23,6 @@ cpr_device_table_init (CprDeviceTable *table)
 void
 cpr_device_table_clear (CprDeviceTable *table)
 {
-  g_clear_pointer (&table->plans, cpr_plans_free);
   g_clear_pointer (&table->by_name, g_hash_table_unref);
   g_clear_pointer (&table->types, g_hash_table_unref);
   g_clear_pointer (&table->devices, g_ptr_array_unref);

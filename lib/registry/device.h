@@ -19,7 +19,6 @@ typedef struct
   GPtrArray *devices; /* CprDevice, in the order of adding */
   GHashTable *by_name;
   GHashTable *types; /* name → CprDeviceType of the devices there have been; checked */
-  CprPlans *plans;   /* of the schema that is going to be loaded; or NULL */
 } CprDeviceTable;
 
 void cpr_device_table_init (CprDeviceTable *table);
@@ -49,6 +48,9 @@ void cpr_device_table_write_schema (const CprDeviceTable *table, CprSchemaBuilde
 bool cpr_device_write_section (
     const CprDevice *device, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
 
+/* About how long the sections will be, without BULK chunks. */
+size_t cpr_device_table_guess_sections (const CprDeviceTable *table);
+
 /* One SECTION chunk per device, then the BULK chunks. Calls pre_save of all of them first. */
 bool cpr_device_table_write_sections (
     const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
@@ -67,16 +69,17 @@ bool cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprC
 bool cpr_section_read (
     const CprSchema *schema, const CprChunk *chunk, const char **name, const CprSchemaType **type, CprCursor *fields);
 
-/* What loading needs to know of a stream: made by a check that every device has a section that fits, and every section a device. */
+/* How the devices of a table get their state from a stream. What it is made of has to live as long. */
 typedef struct _CprDeviceLoad CprDeviceLoad;
 
-/* Finds out how devices get their state from a stream with @schema, which has to live until that: what goes wrong will do so again
- * when they are loaded. */
-void cpr_device_table_plan (CprDeviceTable *table, const CprSchema *schema);
-
-CprDeviceLoad *cpr_device_load_new (
-    const CprDeviceTable *table, const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error);
-/* Gives the devices their state, each followed by its post_load. */
+/* All that can be known from the schema alone, in which order and how it is converted; so that it can be done before the guest stops.
+ * A type that can't be converted is told by the check. NULL with an error where the order goes round in a circle. */
+CprDeviceLoad *cpr_device_load_new (const CprDeviceTable *table, const CprSchema *schema, GError **error);
+/* Has all pages of the devices' state there to be written, without changing them. */
+void cpr_device_load_touch (CprDeviceLoad *load);
+/* Every device has a section that fits, and every section a device. */
+bool cpr_device_load_check (CprDeviceLoad *load, CprReader *reader, const CprCodec *codec, GError **error);
+/* After the check: gives the devices their state, each followed by its post_load. */
 bool cpr_device_load_apply (CprDeviceLoad *load, GError **error);
 void cpr_device_load_free (CprDeviceLoad *load);
 

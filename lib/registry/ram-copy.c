@@ -12,7 +12,7 @@
 #include "base/signals.h"
 #include "base/sys.h"
 #include "base/uapi.h"
-#include "base/zero.h"
+#include "base/memory.h"
 
 /* More than a few don't get more out of one file. */
 #define THREADS_MAX 8

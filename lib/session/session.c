@@ -204,18 +204,11 @@ check_claims (CprSession *session, GError **error)
 
 /* All is checked before anything is applied; the check claims the fds that devices hold. */
 static bool
-load_devices (CprSession *session, GError **error)
+load_devices (CprSession *session, CprDeviceLoad *load, const CprCodec *codec, GError **error)
 {
-  CprIncoming *incoming = session->incoming;
-  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
-  g_autoptr (CprDeviceLoad) load = NULL;
-
   stamp (session, CPR_STEP_LOAD);
-  if (!cpr_manifest_get_time_offset (&incoming->manifest, &codec.time_offset_ns, error))
-    return false;
-  load = cpr_device_load_new (&session->devices, &incoming->manifest.schema, &incoming->reader, &codec, error);
-  return load != NULL && check_claims (session, error) && cpr_device_load_apply (load, error) &&
-         cpr_session_attach_vfio (session, error);
+  return cpr_device_load_check (load, &session->incoming->reader, codec, error) && check_claims (session, error) &&
+         cpr_device_load_apply (load, error) && cpr_session_attach_vfio (session, error);
 }
 
 /* On the way there only: the way back ends the pause, however long that was. */
@@ -223,6 +216,25 @@ static bool
 check_pause (const CprIncoming *incoming, CprStep step, GError **error)
 {
   return incoming->attempt > 1 || cpr_baton_check_pause (incoming->baton.page, cpr_step_get_name (step), error);
+}
+
+/* Before the state is awaited comes what can be done without it: the guest may still be running. */
+static bool
+load (CprSession *session, GError **error)
+{
+  CprIncoming *incoming = session->incoming;
+  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
+  g_autoptr (CprDeviceLoad) load = cpr_device_load_new (&session->devices, &incoming->manifest.schema, error);
+
+  if (load == NULL || !cpr_manifest_get_time_offset (&incoming->manifest, &codec.time_offset_ns, error))
+    return false;
+  if (incoming->carrier->await_state != NULL)
+    {
+      cpr_device_load_touch (load);
+      cpr_vfio_table_prepare (&session->vfio);
+    }
+  return cpr_incoming_await_state (incoming, &session->ram, error) && check_pause (incoming, CPR_STEP_CLAIM, error) &&
+         load_devices (session, load, &codec, error) && check_pause (incoming, CPR_STEP_LOAD, error);
 }
 
 bool
@@ -236,14 +248,7 @@ cpr_session_load (CprSession *session, GError **error)
     return false;
 
   incoming = session->incoming;
-  if (incoming != NULL)
-    {
-      cpr_device_table_plan (&session->devices, &incoming->manifest.schema);
-      cpr_vfio_table_prepare (&session->vfio);
-    }
-  if (incoming != NULL && !(cpr_incoming_await_state (incoming, &session->ram, &reason) &&
-                            check_pause (incoming, CPR_STEP_CLAIM, &reason) && load_devices (session, &reason) &&
-                            check_pause (incoming, CPR_STEP_LOAD, &reason)))
+  if (incoming != NULL && !load (session, &reason))
     {
       session->state = CPR_SESSION_STATE_LOST;
       return cpr_incoming_give_back (incoming, session->held, reason, error);

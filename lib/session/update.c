@@ -145,7 +145,7 @@ launch (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GErro
       (carrier->type->ask == NULL || cpr_session_ask_over (session, update, carrier, error)) &&
       write_manifest (session, carrier, &state.builder, &state.writer, error))
     {
-      cpr_writer_touch (&state.writer);
+      cpr_writer_reserve (&state.writer, cpr_device_table_guess_sections (&session->devices));
       stamp (session, carrier, CPR_STEP_GUARDIAN);
       if (carrier->type->launch (carrier, error))
         stop_and_go (session, carrier, &state, error);

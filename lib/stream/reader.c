@@ -19,8 +19,6 @@ enum
 };
 
 #define FRAME (CPR_FORMAT_CHUNK_HEADER_SIZE + CPR_FORMAT_CHECKSUM_SIZE)
-/* What is copied from an fd at a time. */
-#define BLOCK_SIZE (256 * 1024)
 /* The most that can stand before the data of a BULK chunk. */
 #define BULK_PREFIX_MAX (2 + CPR_NAME_MAX + 1 + 8 + 7)
 
@@ -51,8 +49,10 @@ fetch (CprReader *reader, uint64_t at, size_t size, GError **error)
   if (is_in_block (reader, at, size))
     return reader->block + (at - reader->block_start);
 
-  wanted = (size_t) MIN (MAX (size, BLOCK_SIZE), reader->len - at);
-  block = g_try_malloc (wanted);
+  wanted = (size_t) MIN (MAX (size, CPR_READER_BLOCK), reader->len - at);
+  block = wanted <= CPR_READER_BLOCK ? g_steal_pointer (&reader->spare) : NULL;
+  if (block == NULL)
+    block = g_try_malloc (wanted);
   if (block == NULL || !cpr_fd_read_at (reader->fd, block, wanted, at))
     {
       throw_unreadable (at, block == NULL ? ENOMEM : errno, error);
@@ -402,9 +402,15 @@ cpr_reader_open (CprReader *reader, const void *data, size_t len, GError **error
 bool
 cpr_reader_open_fd (CprReader *reader, int fd, GError **error)
 {
+  return cpr_reader_open_fd_with (reader, fd, NULL, error);
+}
+
+bool
+cpr_reader_open_fd_with (CprReader *reader, int fd, void *spare, GError **error)
+{
   struct stat st;
 
-  *reader = (CprReader){ .fd = fd };
+  *reader = (CprReader){ .fd = fd, .spare = spare };
   reader->blocks = g_ptr_array_new_with_free_func (g_free);
   if (cpr_sys->fstat (fd, &st) < 0)
     return cpr_throw_errno (error, errno, "state: fstat");
@@ -419,6 +425,7 @@ cpr_reader_clear (CprReader *reader)
   g_clear_pointer (&reader->bulk_by_device, g_hash_table_unref);
   g_clear_pointer (&reader->bulk, g_ptr_array_unref);
   g_clear_pointer (&reader->blocks, g_ptr_array_unref);
+  g_clear_pointer (&reader->spare, g_free);
   g_clear_pointer (&reader->checksum, cpr_checksum_free);
 }
 

@@ -38,6 +38,9 @@ typedef struct
  * what was verified can't change. */
 #define CPR_READER_PEEK 512
 
+/* What is copied from an fd at a time. */
+#define CPR_READER_BLOCK (256 * 1024)
+
 typedef struct
 {
   const uint8_t *data; /* all of it, or NULL: in an fd */
@@ -45,6 +48,7 @@ typedef struct
   int fd;
   CprChecksum *checksum;
   GPtrArray *blocks; /* copies of parts of the fd */
+  uint8_t *spare;    /* room for the first of them, or NULL */
   const uint8_t *block;
   uint64_t block_start, block_len;
   uint8_t peeked[CPR_READER_PEEK];
@@ -61,6 +65,8 @@ typedef struct
  * failure too. @fd stays the caller's and must stay open. */
 bool cpr_reader_open (CprReader *reader, const void *data, size_t len, GError **error);
 bool cpr_reader_open_fd (CprReader *reader, int fd, GError **error);
+/* With CPR_READER_BLOCK bytes of g_malloc()'s in @spare, which become the reader's: so that the first block needn't be asked for. */
+bool cpr_reader_open_fd_with (CprReader *reader, int fd, void *spare, GError **error);
 void cpr_reader_clear (CprReader *reader);
 
 /* The next chunk; false at the end. Those that are unknown and optional aren't seen. */

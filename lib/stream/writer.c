@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "base/fd.h"
-#include "base/sys.h"
+#include "base/memory.h"
 #include "stream/format.h"
 
 /* Large enough for an ordinary VM, so that nothing is copied on the pause because the buffer grew. */
@@ -24,9 +24,12 @@ cpr_writer_grow (CprWriter *writer, size_t len)
 }
 
 void
-cpr_writer_touch (CprWriter *writer)
+cpr_writer_reserve (CprWriter *writer, size_t expected)
 {
-  memset (writer->data + writer->len, 0, writer->capacity - writer->len);
+  expected = MIN (expected, writer->capacity - writer->len);
+  cpr_populate (writer->data + writer->len, expected);
+  if (writer->fd >= 0)
+    cpr_fd_reserve (writer->fd, writer->flushed + writer->len + expected);
 }
 
 static void

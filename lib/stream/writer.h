@@ -28,8 +28,9 @@ typedef struct
 void cpr_writer_init (CprWriter *writer, int fd);
 void cpr_writer_clear (CprWriter *writer);
 
-/* Makes the kernel give it the memory that it has asked for, now rather than when there is less time. */
-void cpr_writer_touch (CprWriter *writer);
+/* Has the memory for about @expected more bytes there, now rather than when there is less time: here, and where the fd is a memfd in
+ * that too. Without it everything works the same. */
+void cpr_writer_reserve (CprWriter *writer, size_t expected);
 
 void cpr_writer_begin_chunk (CprWriter *writer, uint32_t type, uint32_t flags);
 void cpr_writer_end_chunk (CprWriter *writer);

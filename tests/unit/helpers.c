@@ -555,6 +555,32 @@ update_up_to_execve (CprSession *session, unsigned pause_budget_ms, GError **err
   return ok;
 }
 
+uint64_t
+block_exec (CprSession *session, const char *reason)
+{
+  GError *error = NULL;
+  uint64_t blocker = cpr_blocker_add (session, CPR_MODES_EXEC, reason, &error);
+
+  assert_no_error (error);
+  ck_assert_uint_ne (blocker, 0);
+  return blocker;
+}
+
+static void
+collect_blocker (uint64_t blocker, unsigned modes, const char *reason, void *user_data)
+{
+  g_string_append_printf (user_data, "%s%s|", blocker == 0 ? "*" : "", reason);
+}
+
+void
+assert_blockers (CprSession *session, unsigned modes, const char *expected)
+{
+  g_autoptr (GString) found = g_string_new (NULL);
+
+  cpr_blocker_foreach (session, modes, collect_blocker, found);
+  ck_assert_str_eq (found->str, expected);
+}
+
 void
 machine_init (Machine *machine)
 {

@@ -144,6 +144,10 @@ CprSession *session_new_active (Guest *guest, const char *name);
 /* An update that comes as far as the execve, which fails with ENOEXEC. It is played: nothing is ever executed. */
 bool update_up_to_execve (CprSession *session, unsigned pause_budget_ms, GError **error);
 
+/* A blocker of exec mode, which has to work; and all that block @modes: "*" before the library's own, "|" after each. */
+uint64_t block_exec (CprSession *session, const char *reason);
+void assert_blockers (CprSession *session, unsigned modes, const char *expected);
+
 /* What a session registers, as the tables hold it: two fds, a RAM block, two devices. */
 typedef struct
 {

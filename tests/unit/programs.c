@@ -80,9 +80,9 @@ static bool
 load (Programs *programs, CprReader *reader, const CprSchema *schema, GError **error)
 {
   CprCodec codec = cpr_fd_table_get_codec (&programs->fds);
-  g_autoptr (CprDeviceLoad) load = cpr_device_load_new (&programs->loaded, schema, reader, &codec, error);
+  g_autoptr (CprDeviceLoad) load = cpr_device_load_new (&programs->loaded, schema, error);
 
-  return load != NULL && cpr_device_load_apply (load, error);
+  return load != NULL && cpr_device_load_check (load, reader, &codec, error) && cpr_device_load_apply (load, error);
 }
 
 /* What is true of any program is checked first: what loads must pass that. */

@@ -43,32 +43,6 @@ update (void)
   return update_up_to_execve (session, 0, &error);
 }
 
-static void
-collect (uint64_t blocker, unsigned modes, const char *reason, void *user_data)
-{
-  g_string_append_printf (user_data, "%s%s", blocker == 0 ? "*" : "", reason);
-  g_string_append_c (user_data, '|');
-}
-
-static void
-assert_blockers (unsigned modes, const char *expected)
-{
-  g_autoptr (GString) found = g_string_new (NULL);
-
-  cpr_blocker_foreach (session, modes, collect, found);
-  ck_assert_str_eq (found->str, expected);
-}
-
-static uint64_t
-block (const char *reason)
-{
-  uint64_t blocker = cpr_blocker_add (session, CPR_MODES_EXEC, reason, &error);
-
-  assert_no_error (error);
-  ck_assert_uint_ne (blocker, 0);
-  return blocker;
-}
-
 START_TEST (add_names_what_is_wrong)
 {
   ck_assert_uint_eq (cpr_blocker_add (session, 0, "why", &error), 0);
@@ -77,7 +51,7 @@ START_TEST (add_names_what_is_wrong)
   assert_error (&error, CPR_ERROR_INVALID, "blocker: 0x40000000");
   ck_assert_uint_eq (cpr_blocker_add (session, CPR_MODES_EXEC, "", &error), 0);
   assert_error (&error, CPR_ERROR_INVALID, "blocker: its reason is empty");
-  assert_blockers (CPR_MODES_ALL, "");
+  assert_blockers (session, CPR_MODES_ALL, "");
 }
 END_TEST
 
@@ -85,26 +59,26 @@ START_TEST (a_reason_is_copied_and_is_one_line)
 {
   char reason[] = "gpu: no\nway\tout";
 
-  block (reason);
+  block_exec (session, reason);
   reason[0] = 'x';
-  assert_blockers (CPR_MODES_EXEC, "gpu: no way out|");
+  assert_blockers (session, CPR_MODES_EXEC, "gpu: no way out|");
 }
 END_TEST
 
 START_TEST (blockers_are_shown_in_the_order_of_adding_by_mode)
 {
-  block ("a");
+  block_exec (session, "a");
   ck_assert_uint_ne (cpr_blocker_add (session, CPR_MODES_ALL, "b", NULL), 0);
-  block ("a");
-  assert_blockers (CPR_MODES_EXEC, "a|b|a|");
-  assert_blockers (1u << 5, "b|");
+  block_exec (session, "a");
+  assert_blockers (session, CPR_MODES_EXEC, "a|b|a|");
+  assert_blockers (session, 1u << 5, "b|");
 }
 END_TEST
 
 START_TEST (remove_finds_only_what_was_added)
 {
   const CprRamOptions options = { .size = sizeof options, .backend = CPR_RAM_PRIVATE };
-  uint64_t a = block ("a"), b = block ("b");
+  uint64_t a = block_exec (session, "a"), b = block_exec (session, "b");
 
   ck_assert_uint_ne (a, b);
   ck_assert (cpr_blocker_remove (session, a, &error));
@@ -114,7 +88,7 @@ START_TEST (remove_finds_only_what_was_added)
   for (uint64_t other = 0; other < 10; other++)
     if (other != b)
       ck_assert (!cpr_blocker_remove (session, other, NULL));
-  assert_blockers (CPR_MODES_EXEC, "b|*RAM block 'vga': private memory doesn't go along to another program|");
+  assert_blockers (session, CPR_MODES_EXEC, "b|*RAM block 'vga': private memory doesn't go along to another program|");
 }
 END_TEST
 
@@ -123,22 +97,23 @@ remove_it (uint64_t blocker, unsigned modes, const char *reason, void *user_data
 {
   ck_assert (cpr_blocker_remove (session, blocker, NULL));
   if (strcmp (reason, "a") == 0)
-    block ("c");
+    block_exec (session, "c");
 }
 
 START_TEST (foreach_may_add_and_remove)
 {
-  block ("a");
-  block ("b");
+  block_exec (session, "a");
+  block_exec (session, "b");
   cpr_blocker_foreach (session, CPR_MODES_EXEC, remove_it, NULL);
-  assert_blockers (CPR_MODES_EXEC, "c|");
+  assert_blockers (session, CPR_MODES_EXEC, "c|");
 }
 END_TEST
 
 START_TEST (a_blocked_update_names_all_reasons_in_one_line_and_stops_nothing)
 {
   g_autofree char *before = process_describe ();
-  uint64_t gpu = block ("vGPU 'gpu0': its state can't be saved"), plug = block ("slot 3: hot-plug is under way");
+  uint64_t gpu = block_exec (session, "vGPU 'gpu0': its state can't be saved"),
+           plug = block_exec (session, "slot 3: hot-plug is under way");
 
   ck_assert (!update ());
   ck_assert_str_eq (error->message, "mode exec: it is blocked: vGPU 'gpu0': its state can't be saved; slot 3: hot-plug "
@@ -160,7 +135,7 @@ START_TEST (a_blocker_of_a_required_mode_is_refused_with_both_names)
   ck_assert_uint_eq (cpr_blocker_add (session, CPR_MODES_ALL, "gpu: no state", &error), 0);
   ck_assert_str_eq (error->message, "mode exec: it is required here, and this would block it: gpu: no state");
   assert_error (&error, CPR_ERROR_BLOCKED, "");
-  assert_blockers (CPR_MODES_ALL, "");
+  assert_blockers (session, CPR_MODES_ALL, "");
   restart_with (CPR_MODES_ALL);
   ck_assert_uint_eq (cpr_blocker_add (session, CPR_MODES_EXEC, "gpu: no state", &error), 0);
   assert_error (&error, CPR_ERROR_BLOCKED, "mode exec: ");
@@ -186,9 +161,9 @@ START_TEST (private_ram_blocks_as_long_as_it_is_there)
   ck_assert (!update ());
   assert_error (&error, CPR_ERROR_BLOCKED, "RAM block 'vga': private memory");
   ck_assert (cpr_ram_remove (session, ram, NULL));
-  assert_blockers (CPR_MODES_EXEC, "*RAM block 'rom': private memory doesn't go along to another program|");
+  assert_blockers (session, CPR_MODES_EXEC, "*RAM block 'rom': private memory doesn't go along to another program|");
   ck_assert (cpr_ram_remove (session, other, NULL));
-  assert_blockers (CPR_MODES_EXEC, "");
+  assert_blockers (session, CPR_MODES_EXEC, "");
 }
 END_TEST
 
@@ -201,7 +176,7 @@ assert_ram_refused (const CprRamOptions *options, const char *text)
   ck_assert_ptr_nonnull (strstr (error->message, "mode exec: it is required here"));
   assert_error (&error, CPR_ERROR_BLOCKED, text);
   assert_process_is (before);
-  assert_blockers (CPR_MODES_EXEC, "");
+  assert_blockers (session, CPR_MODES_EXEC, "");
 }
 
 START_TEST (ram_that_cannot_survive_is_refused_where_it_must)
@@ -312,7 +287,7 @@ START_TEST (threads_add_and_remove_while_updates_are_tried)
         ck_assert_msg (g_hash_table_add (seen, g_memdup2 (&g_array_index (ids, uint64_t, j), sizeof (uint64_t))),
                        "a number was used twice");
     }
-  assert_blockers (CPR_MODES_ALL, "");
+  assert_blockers (session, CPR_MODES_ALL, "");
 }
 END_TEST
 

@@ -55,32 +55,6 @@ update (void)
   return update_up_to_execve (session, 0, &error);
 }
 
-static void
-collect (uint64_t blocker, unsigned modes, const char *reason, void *user_data)
-{
-  g_string_append_printf (user_data, "%s%s", blocker == 0 ? "*" : "", reason);
-  g_string_append_c (user_data, '|');
-}
-
-static void
-assert_blockers (unsigned modes, const char *expected)
-{
-  g_autoptr (GString) found = g_string_new (NULL);
-
-  cpr_blocker_foreach (session, modes, collect, found);
-  ck_assert_str_eq (found->str, expected);
-}
-
-static uint64_t
-block (const char *reason)
-{
-  uint64_t blocker = cpr_blocker_add (session, CPR_MODES_EXEC, reason, &error);
-
-  assert_no_error (error);
-  ck_assert_uint_ne (blocker, 0);
-  return blocker;
-}
-
 static bool
 hear (CprSession *of, CprEvent event, CprMode mode, void *user_data, GError **veto)
 {
@@ -192,7 +166,7 @@ END_TEST
 
 START_TEST (who_was_not_told_of_a_beginning_is_told_nothing)
 {
-  uint64_t blocker = block ("not now");
+  uint64_t blocker = block_exec (session, "not now");
 
   notify ("a", 0);
   ck_assert (!update ());
@@ -252,14 +226,14 @@ START_TEST (the_guest_and_the_session_are_as_documented_at_each_event)
   when ('a', CPR_EVENT_FAILED, look_around);
   ck_assert (!update ());
   assert_error (&error, CPR_ERROR_SYSTEM, "execve");
-  assert_blockers (CPR_MODES_EXEC, "late|");
+  assert_blockers (session, CPR_MODES_EXEC, "late|");
 }
 END_TEST
 
 static void
 block_now (GError **veto)
 {
-  block ("slot 3: hot-plug is under way");
+  block_exec (session, "slot 3: hot-plug is under way");
   special.act = NULL; /* no veto */
 }
 
@@ -295,7 +269,7 @@ END_TEST
 static void
 show_blockers (GError **veto)
 {
-  assert_blockers (CPR_MODES_EXEC, "*update: one is under way|");
+  assert_blockers (session, CPR_MODES_EXEC, "*update: one is under way|");
 }
 
 START_TEST (an_update_under_way_is_a_blocker)
@@ -304,7 +278,7 @@ START_TEST (an_update_under_way_is_a_blocker)
   when ('a', CPR_EVENT_SAVED, show_blockers);
   ck_assert (!update ());
   g_clear_error (&error);
-  assert_blockers (CPR_MODES_ALL, "");
+  assert_blockers (session, CPR_MODES_ALL, "");
 }
 END_TEST
 

@@ -51,8 +51,10 @@ START_TEST (the_first_state_of_version_1_loads)
   cpr_device_table_init (&devices);
   ck_assert (cpr_device_table_add (&devices, "everything0", &everything_type, &loaded, &error));
   ck_assert (cpr_device_table_add (&devices, "bus0", &everything_bus_type, &bus, &error));
-  load = cpr_device_load_new (&devices, &manifest.schema, &reader, &codec, &error);
-  ck_assert_msg (load != NULL && cpr_device_load_apply (load, &error), "%s", error != NULL ? error->message : "");
+  load = cpr_device_load_new (&devices, &manifest.schema, &error);
+  ck_assert_msg (load != NULL && cpr_device_load_check (load, &reader, &codec, &error) &&
+                     cpr_device_load_apply (load, &error),
+                 "%s", error != NULL ? error->message : "");
   everything_fill (&expected);
   ck_assert (everything_equal (&loaded, &expected));
   ck_assert_uint_eq (bus.vector, 5);

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/zero.h"
+#include "base/memory.h"
 #include "registry/ram-copy.h"
 
 #define N_PIECES   5

@@ -117,9 +117,9 @@ static bool
 load_devices (CprDeviceTable *devices, CprManifest *manifest, CprReader *reader, GError **error)
 {
   CprCodec codec = cpr_fd_table_get_codec (&manifest->fds);
-  g_autoptr (CprDeviceLoad) load = cpr_device_load_new (devices, &manifest->schema, reader, &codec, error);
+  g_autoptr (CprDeviceLoad) load = cpr_device_load_new (devices, &manifest->schema, error);
 
-  return load != NULL && cpr_device_load_apply (load, error);
+  return load != NULL && cpr_device_load_check (load, reader, &codec, error) && cpr_device_load_apply (load, error);
 }
 
 /* Everything that a new program does with a state before it trusts it. */
