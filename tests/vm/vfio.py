@@ -303,7 +303,7 @@ def a_dma_in_flight_over_a_transfer_completes(accel):
             flown[step] += came
             flown["tries"] += 1
             return flown["load"] and flown["start"]
-        poll(fly, "for DMAs that end while a transfer is under way")
+        poll(fly, "for DMAs that end while a transfer is under way", 600)
         wait_for_interrupts(vm, before, 2)
         return f"{dict(flown)}, {each_came_once(vm)}"
 
