@@ -5,10 +5,13 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/capability.h>
 #include <linux/vfio.h>
 
 static const CprVfioBackend backends[] = { CPR_VFIO_TYPE1, CPR_VFIO_IOMMUFD };
@@ -232,10 +235,11 @@ drain (void)
 }
 
 static bool
-transfer_to (Successor *successor)
+transfer_to (Successor *successor, unsigned flags)
 {
   const CprUpdate update = { .size = sizeof update,
                              .mode = CPR_MODE_TRANSFER,
+                             .flags = flags,
                              .uri = successor->uri,
                              .deadline_ms = 60000,
                              .preflight_timeout_ms = 60000 };
@@ -253,7 +257,7 @@ transfer (Ending ending)
   int code;
 
   successor_start (&successor, ending);
-  ok = transfer_to (&successor);
+  ok = transfer_to (&successor, 0);
   code = successor_end (&successor, ending);
   ck_assert_msg (ok == (code == GOOD_EXIT), "the new program ended with %d: %s", code,
                  error != NULL ? error->message : "no error");
@@ -474,6 +478,59 @@ START_TEST (too_little_lockable_memory_in_the_new_program_is_no_harm_to_the_old_
 }
 END_TEST
 
+/* What the old program may lock is @limit, and it hasn't the capability to lock more; NULL: as before. */
+static void
+limit_locking (const rlim_t *limit)
+{
+  static struct __user_cap_data_struct old_data[_LINUX_CAPABILITY_U32S_3];
+  static struct rlimit old_limit;
+  struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+  struct rlimit low;
+
+  if (limit != NULL)
+    {
+      ck_assert_int_eq (syscall (SYS_capget, &header, old_data), 0);
+      ck_assert_int_eq (getrlimit (RLIMIT_MEMLOCK, &old_limit), 0);
+    }
+  memcpy (data, old_data, sizeof data);
+  low = old_limit;
+  if (limit != NULL)
+    {
+      data[0].effective &= ~(1u << CAP_IPC_LOCK);
+      low.rlim_cur = *limit;
+    }
+  ck_assert_int_eq (setrlimit (RLIMIT_MEMLOCK, &low), 0);
+  ck_assert_int_eq (syscall (SYS_capset, &header, data), 0);
+}
+
+/* An iommufd needs room for both. */
+START_TEST (a_way_back_that_may_lock_too_little_is_refused_before_the_stop)
+{
+  const rlim_t needed = (backends[_i] == CPR_VFIO_IOMMUFD ? 2 : 1) * N_PAGES * PAGE, low = needed - PAGE;
+  const unsigned flags[] = { 0, CPR_UPDATE_NO_WAY_BACK, 0 };
+
+  start_old (backends[_i]);
+  for (size_t i = 0; i < G_N_ELEMENTS (flags); i++)
+    {
+      bool goes = i > 0, lasts = i == 2;
+      Successor successor;
+
+      successor_start (&successor, lasts ? COMMITS : GIVES_UP);
+      limit_locking (lasts ? &needed : &low);
+      ck_assert_int_eq (transfer_to (&successor, flags[i]), lasts);
+      limit_locking (NULL);
+      ck_assert_uint_eq (old.guest.stops, goes ? i : 0);
+      if (!goes)
+        assert_error (&error, CPR_ERROR_REFUSED, "way back: limit on locked memory: it is");
+      g_clear_error (&error);
+      successor_end (&successor, COMMITS);
+      ck_assert_int_eq (strstr (old.guest.log->str, "preflight: way back: limit on locked memory") != NULL, goes);
+    }
+  assert_gone ();
+}
+END_TEST
+
 /* ---- The way back fails. */
 
 static unsigned back_at, back_until;
@@ -584,7 +641,7 @@ START_TEST (another_map_than_the_new_program_was_told_of_is_refused)
   table.sendmsg = count_sent;
   table.recvmsg = map_secretly;
   cpr_sys = &table;
-  ck_assert (!transfer_to (&successor));
+  ck_assert (!transfer_to (&successor, 0));
   cpr_sys = simulated;
   assert_error (&error, CPR_ERROR_ROLLED_BACK, "the assigned devices and their mappings have changed");
   ck_assert_int_eq (successor_end (&successor, COMMITS), 2);
@@ -610,6 +667,7 @@ main (void)
   tcase_add_loop_test (tests, any_call_of_the_new_program_may_fail, 0, 2);
   tcase_add_loop_test (tests, the_new_program_may_die_at_any_call, 0, 2);
   tcase_add_loop_test (tests, too_little_lockable_memory_in_the_new_program_is_no_harm_to_the_old_one, 0, 2);
+  tcase_add_loop_test (tests, a_way_back_that_may_lock_too_little_is_refused_before_the_stop, 0, 2);
   tcase_add_loop_test (tests, any_call_of_the_way_back_may_fail, 0, 2);
   tcase_add_loop_test (tests, a_way_back_that_fails_for_good_is_logged, 0, 2);
   tcase_add_test (tests, a_mapping_that_the_kernel_has_lost_is_logged);
