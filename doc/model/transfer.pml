@@ -9,10 +9,13 @@
  *   1. never two run the guest                                   (assert in run_guest)
  *   2. at the end one of them runs it, unless an owner died, or O died with the guest stopped and N couldn't or mayn't have it (Judge)
  *   3. once N has it O never runs it again                       (assert in Old)
+ *   4. who runs it is who the kernel thinks has guest RAM mapped  (assert in run_guest): of assigned devices N tells it while it loads,
+ *      mapping by mapping, and O tells it again when it has fenced N and N has ended
  */
 
 #define O 1
 #define N 2
+#define SOME_OF_EACH 3
 
 mtype = { OWNED, OFFERED, FENCED };
 
@@ -29,6 +32,7 @@ bool sent = false;    /* the state is in the socket, which keeps it when O dies 
 bool failed = false;  /* N said that it gives up */
 bool committed = false;
 bool hangs = false;   /* N, until somebody kills it */
+byte mapped = O;      /* in whose address space the kernel thinks that guest RAM is */
 
 inline cas (from_state, from_attempt, from_owner, to_state, to_attempt, to_owner, ok)
 {
@@ -48,7 +52,8 @@ inline run_guest (me)
 {
   atomic {
     running++;
-    assert (running == 1)
+    assert (running == 1);
+    assert (mapped == me)
   }
 }
 
@@ -98,6 +103,10 @@ proctype Old ()
   fi;
   assert (!committed);
   if
+  :: STEP (O) -> mapped = O /* whatever N got done */
+  :: dying[O] -> excused = true; goto gone
+  fi;
+  if
   :: STEP (O) -> run_guest (O); goto end
   :: dying[O] -> excused = true
   fi;
@@ -117,13 +126,16 @@ proctype New ()
   :: !alive[O] && !sent -> goto gone /* the connection has ended */
   :: state == OWNED && attempt == 1 -> goto gone
   fi;
-  if
-  :: STEP (N) -> skip /* it may take any time for what follows */
+  /* It may take any time for what follows, which ends with what it tells the kernel. */
+  do
+  :: atomic { STEP (N) && mapped == O -> mapped = SOME_OF_EACH }
+  :: atomic { STEP (N) && mapped == SOME_OF_EACH -> mapped = N }
+  :: STEP (N) && mapped == N -> break
   :: STEP (N) -> failed = true; excused = (excused || !alive[O] || dying[O]); goto gone
   :: STEP (N) -> dying[N] = true; excused = (excused || !alive[O] || dying[O]); goto gone
   :: STEP (N) -> hangs = true; dying[N] -> excused = (excused || !alive[O] || dying[O]); goto gone /* it hangs until it is killed */
   :: dying[N] -> excused = (excused || !alive[O] || dying[O]); goto gone
-  fi;
+  od;
   if
   :: STEP (N) -> atomic { cas (OFFERED, 1, N, OWNED, 1, N, ok); committed = ok }
   :: dying[N] -> excused = (excused || !alive[O] || dying[O]); goto gone

@@ -79,7 +79,7 @@ typedef enum
  *     the guest from outside. For tools that can't follow a clone that shares memory (valgrind, ThreadSanitizer)
  * @CPR_UPDATE_NO_PREFLIGHT: don't ask the new program before the guest is stopped
  * @CPR_UPDATE_NO_WAY_BACK: go on although the old program's executable answers that it couldn't take the guest back, or
- *     doesn't answer
+ *     doesn't answer; in transfer mode, although this process may lock too little memory for that
  * @CPR_UPDATE_NO_RESCUE: the guardian doesn't take the guest back when the new program dies or hangs: for a VMM whose
  *     supervisor starts it again when its PID ends, so that the guest never runs twice
  * @CPR_UPDATE_RAM_IN_PLACE: reboot mode: what %CPR_RAM_FILE blocks hold stays in their files, which have to survive and must not be
@@ -169,8 +169,8 @@ typedef struct
  * ready. Only then the guest is stopped, its state saved and offered to that process, which has @deadline_ms for its preparations, more
  * if it says that it is at work, and again for the load. If it fails, ends, takes too long or is cancelled with cpr_session_cancel() it can't have the guest any more; unless it said itself
  * that it gives up it is killed, and the guest goes on here. On success the call returns %TRUE and the session is HANDED_OVER: the guest
- * never runs here again. End this process, without touching what went along: sockets and other fds are the new program's too. 0, 1 and 2
- * don't go along in this mode, and locks that each program has for itself (fcntl(), or on a file that each opens) can't be had by both.
+ * never runs here again. End this process, without touching what went along: sockets, assigned devices and other fds are the new program's
+ * too. 0, 1 and 2 don't go along in this mode, and locks that each program has for itself (fcntl(), or on a file that each opens) can't be had by both.
  *
  * The notifiers are told, see #CprEvent: %CPR_EVENT_SETUP after the preflight and before anything is made, so that a veto has nothing
  * to undo; then, with the guest stopped, %CPR_EVENT_STOPPED and %CPR_EVENT_SAVED.

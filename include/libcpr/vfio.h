@@ -37,8 +37,23 @@ G_BEGIN_DECLS
  * the kernel where guest RAM is mapped now (type1: the old addresses are invalidated and the new ones given, largest first; IOMMUFD: one
  * IOMMU_IOAS_CHANGE_PROCESS). A program that takes the guest back does the same, whatever the one before got done.
  *
- * Until the commit nothing else of a device may be changed, since the old program shares it: no mapping is added or removed, no vector
- * is enabled or disabled. The calls that would do it aren't permitted then.
+ * In transfer mode it is the same, between two processes: fds arrive under new numbers, and nothing here depends on them. The new program
+ * tells the kernel with the guest stopped, right before the commit. If it fails, dies, hangs or is cancelled, cpr_session_update() of the
+ * old one waits for its end and tells the kernel again where guest RAM is in this process, before it calls `start`. Should that fail
+ * twice it is logged as an error and the guest goes on all the same, since DMA needs no address: what the kernel can't do then, such as
+ * adding a device to a type1 container, it can again after the next update. Memory that is locked for DMA is accounted to the
+ * process that has the guest: RLIMIT_MEMLOCK of both is checked before the stop.
+ *
+ * Until the commit nothing else of a device may be changed, since both programs share it: no mapping is added or removed, no vector
+ * is enabled or disabled. The calls that would do it aren't permitted in a session that is INCOMING or LOADED, nor while
+ * cpr_session_update() is under way. In transfer mode the guest runs for a good part of that: what it asks for meanwhile (a vector to be
+ * enabled, a mapping of its virtual IOMMU) is for the VMM to keep as state of a device, and to do when a notifier is told %CPR_EVENT_FAILED
+ * here or %CPR_EVENT_DONE in the new program. Where all vectors are enabled from the beginning, and routed as the guest wishes, nothing of it
+ * comes up.
+ *
+ * In a session that is HANDED_OVER the calls that change something aren't permitted any more. Its process has the fds until it frees the
+ * session, and the devices' regions as long as it has mapped them; both are no harm to the new program, but a device that the new one
+ * removes is the host's again only when the old one has let it go, too. So end it.
  *
  * In reboot mode none of it goes along, and the guest must be suspended: its drivers set its devices up anew when it wakes. The new program
  * makes containers, devices, mappings and interrupts as in a fresh session, and may change them before cpr_session_start(). What

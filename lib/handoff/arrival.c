@@ -379,22 +379,27 @@ find_chunk (CprReader *reader, uint32_t type, CprChunk *chunk)
   return false;
 }
 
-/* What this program has built is what the state is of. */
+/* What this program has built is what the state is of. DMA isn't there where nothing is assigned. */
 static bool
 check_unchanged (Arrival *arrival, CprReader *state, GError **error)
 {
   static const struct
   {
     uint32_t type;
+    bool is_optional;
     const char *what;
-  } parts[] = { { CPR_CHUNK_FDS, "fds" }, { CPR_CHUNK_RAM, "RAM blocks" }, { CPR_CHUNK_SCHEMA, "device types" } };
+  } parts[] = { { CPR_CHUNK_FDS, false, "fds" },
+                { CPR_CHUNK_RAM, false, "RAM blocks" },
+                { CPR_CHUNK_DMA, true, "assigned devices and their mappings" },
+                { CPR_CHUNK_SCHEMA, false, "device types" } };
 
   for (size_t i = 0; i < G_N_ELEMENTS (parts); i++)
     {
       CprChunk early, late;
+      bool was_there = find_chunk (&arrival->question.reader, parts[i].type, &early);
+      bool is_there = find_chunk (state, parts[i].type, &late);
 
-      if (!find_chunk (&arrival->question.reader, parts[i].type, &early) || !find_chunk (state, parts[i].type, &late) ||
-          !equals (&early, &late))
+      if (was_there != is_there || (is_there ? !equals (&early, &late) : !parts[i].is_optional))
         return cpr_throw (error, CPR_ERROR_MISMATCH, "state: the %s have changed since this program was told of them",
                           parts[i].what);
     }

@@ -37,6 +37,7 @@ typedef struct
   int stream_fd;      /* where the stream's bytes go; -1: into memory */
   CprBatonPage *page; /* the steps' stamps, deadlines and who owns the guest; never NULL once it is open */
   bool lost;          /* another process took the guest: it mustn't run here again */
+  bool offered;       /* another process had the state: it may have changed what both have in the kernel */
 } CprCarrier;
 
 struct _CprCarrierType

@@ -65,12 +65,12 @@ sum_locked_blocks (const CprRamTable *ram)
 
 /* type1 counts its mappings with what the process has locked, the old program's or the new one's. IOMMUFD counts what the user has
  * pinned, and the new program's before it forgets the old one's. */
-static void
-compare_locked (const CprManifest *manifest, GPtrArray *findings)
+void
+cpr_compare_locked (const CprFdTable *fds, const CprRamTable *ram, const CprVfioTable *vfio, GPtrArray *findings)
 {
-  uint64_t blocks = sum_locked_blocks (&manifest->ram);
-  uint64_t type1 = cpr_vfio_table_get_locked (&manifest->vfio, &manifest->fds, CPR_VFIO_TYPE1);
-  uint64_t iommufd = cpr_vfio_table_get_locked (&manifest->vfio, &manifest->fds, CPR_VFIO_IOMMUFD);
+  uint64_t blocks = sum_locked_blocks (ram);
+  uint64_t type1 = cpr_vfio_table_get_locked (vfio, fds, CPR_VFIO_TYPE1);
+  uint64_t iommufd = cpr_vfio_table_get_locked (vfio, fds, CPR_VFIO_IOMMUFD);
   uint64_t both = iommufd + MIN (iommufd, UINT64_MAX - iommufd);
   g_autofree char *mapped = NULL, *pinned = NULL;
   struct rlimit limit;
@@ -94,5 +94,5 @@ void
 cpr_compare_limits (const CprQuestion *question, GPtrArray *findings)
 {
   compare_files (&question->manifest.fds, findings);
-  compare_locked (&question->manifest, findings);
+  cpr_compare_locked (&question->manifest.fds, &question->manifest.ram, &question->manifest.vfio, findings);
 }

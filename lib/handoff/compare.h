@@ -24,5 +24,7 @@ void cpr_compare (CprQuestion *question, const CprCandidate *candidate, const GP
 
 /* The same for this process's resource limits. */
 void cpr_compare_limits (const CprQuestion *question, GPtrArray *findings);
+/* For the one on locked memory alone: whether what these need could be accounted to this process. */
+void cpr_compare_locked (const CprFdTable *fds, const CprRamTable *ram, const CprVfioTable *vfio, GPtrArray *findings);
 
 #endif

@@ -280,6 +280,7 @@ offer (Transfer *transfer, GError **error)
   if (!cpr_baton_move (transfer->baton.page, mine, offered))
     return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
   atomic_store (&transfer->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
+  transfer->base.offered = true;
   return true;
 }
 

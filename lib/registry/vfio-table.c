@@ -56,6 +56,7 @@ container_free (void *data)
 {
   CprVfioContainer *container = data;
 
+  g_clear_pointer (&container->order, g_ptr_array_unref);
   cpr_dma_mappings_clear (&container->dma);
   close_groups (container);
   g_ptr_array_unref (container->devices);

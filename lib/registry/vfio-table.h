@@ -45,6 +45,7 @@ struct _CprVfioContainer
   bool claimed;
   bool lacks_file, lacks_change; /* IOMMUFD: what the kernel doesn't know */
   CprDmaMap dma;
+  GPtrArray *order;   /* type1: the mappings in the order of attaching them; NULL: not yet known */
   GPtrArray *devices; /* CprVfioDevice */
 };
 

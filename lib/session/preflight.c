@@ -11,6 +11,7 @@
 #include "base/sys.h"
 #include "handoff/answer.h"
 #include "handoff/ask.h"
+#include "handoff/compare.h"
 #include "handoff/executable.h"
 #include "handoff/question.h"
 #include "session/private.h"
@@ -325,6 +326,23 @@ write_whole_question (CprSession *session, CprWriter *writer, GError **error)
   return ok && cpr_writer_finish (writer);
 }
 
+/* The way back is this process: what the kernel accounts to the new one has to find room here again. */
+static bool
+check_way_back (CprSession *session, const CprUpdate *update, GError **error)
+{
+  g_autoptr (GPtrArray) findings = cpr_findings_new ();
+  const char *message;
+
+  cpr_compare_locked (&session->fds, &session->ram, &session->vfio, findings);
+  if (findings->len == 0)
+    return true;
+  message = ((const CprFinding *) findings->pdata[0])->message;
+  if ((update->flags & CPR_UPDATE_NO_WAY_BACK) == 0)
+    return cpr_throw (error, CPR_ERROR_REFUSED, "%s: %s", titles[OLD], message);
+  cpr_session_log (session, CPR_LOG_WARNING, "preflight: %s: %s", titles[OLD], message);
+  return true;
+}
+
 bool
 cpr_session_ask_over (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GError **error)
 {
@@ -332,6 +350,8 @@ cpr_session_ask_over (CprSession *session, const CprUpdate *update, CprCarrier *
   CprAnswer answer = { .findings = NULL };
   CprWriter writer;
 
+  if (wants_answer && !check_way_back (session, update, error))
+    return false;
   cpr_writer_init (&writer, -1);
   ok = write_whole_question (session, &writer, error) &&
        carrier->type->ask (carrier, &writer, wants_answer ? &answer : NULL, error);

@@ -63,6 +63,8 @@ bool cpr_session_make_head (const CprSession *session, CprManifest *head, GError
 void cpr_session_adopt_vfio (CprSession *session);
 /* The end of loading: nothing is left unclaimed, and the kernel is told where guest RAM is. */
 bool cpr_session_attach_vfio (CprSession *session, GError **error);
+/* The guest is this process's again, and another one may have told the kernel where it has guest RAM. */
+void cpr_session_take_back_vfio (CprSession *session);
 /* Once the guest runs: lets go what may be left unclaimed, and sees what stands in the way of the next update. */
 void cpr_session_finish_vfio (CprSession *session);
 

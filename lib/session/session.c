@@ -11,6 +11,7 @@
 #include "session/answer.h"
 #include "session/mode.h"
 #include "session/private.h"
+#include "vfio/container.h"
 
 void
 cpr_session_log (const CprSession *session, CprLogLevel level, const char *format, ...)
@@ -228,7 +229,10 @@ load (CprSession *session, GError **error)
   if (load == NULL || !cpr_manifest_get_time_offset (&incoming->manifest, &codec.time_offset_ns, error))
     return false;
   if (incoming->carrier->await_state != NULL)
-    cpr_device_load_touch (load);
+    {
+      cpr_device_load_touch (load);
+      cpr_vfio_table_prepare (&session->vfio);
+    }
   return cpr_incoming_await_state (incoming, &session->ram, error) && check_pause (incoming, CPR_STEP_CLAIM, error) &&
          load_devices (session, load, &codec, error) && check_pause (incoming, CPR_STEP_LOAD, error);
 }

@@ -120,8 +120,13 @@ stop_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **er
     }
   if (carrier->lost)
     session->state = CPR_SESSION_STATE_LOST;
-  else if (session->was_running)
-    session->config.start (session->config.user_data);
+  else
+    {
+      if (carrier->offered)
+        cpr_session_take_back_vfio (session);
+      if (session->was_running)
+        session->config.start (session->config.user_data);
+    }
   g_propagate_error (error, reason);
 }
 

@@ -8,7 +8,7 @@
 #include "vfio/pci-state.h"
 
 /* Those in which another program gets the kernel's objects. */
-#define CARRYING_MODES CPR_MODES_EXEC
+#define CARRYING_MODES ((unsigned) CPR_MODES_EXEC | CPR_MODES_TRANSFER)
 
 void
 cpr_session_adopt_vfio (CprSession *session)
@@ -73,20 +73,6 @@ set_obstacle (CprVfioContainer *container, GError **error)
   return true;
 }
 
-/* What holds a device's mappings belongs to an address space; only an execve has been taught to take it over. */
-static bool
-block_other_modes (CprVfioContainer *container, GError **error)
-{
-  CprBlockers *blockers = get_session (container)->blockers;
-  g_autofree char *reason =
-      g_strdup_printf ("VFIO container '%s': assigned devices go along in exec mode only", container->name);
-
-  if (!cpr_blockers_permit (blockers, CPR_MODES_TRANSFER, reason, error))
-    return false;
-  cpr_blockers_add (blockers, container->name, CPR_MODES_TRANSFER, reason, NULL);
-  return true;
-}
-
 /* ---- Containers. */
 
 CprVfioContainer *
@@ -103,14 +89,10 @@ cpr_vfio_container_new (CprSession *session, const char *name, const CprVfioCont
   if (options != NULL)
     memcpy (&own, options, sizeof own);
   if (takes_over (session))
-    {
-      container = cpr_vfio_container_take (&session->vfio, name, &own, error);
-      return container != NULL && block_other_modes (container, error) ? container : NULL;
-    }
+    return cpr_vfio_container_take (&session->vfio, name, &own, error);
   container = cpr_vfio_container_create (&session->vfio, name, &own, error);
-  if (container == NULL || (set_obstacle (container, error) && block_other_modes (container, error)))
+  if (container == NULL || set_obstacle (container, error))
     return container;
-  cpr_blockers_remove_owned (session->blockers, container);
   cpr_vfio_container_close (container, NULL);
   return NULL;
 }
@@ -119,16 +101,13 @@ bool
 cpr_vfio_container_remove (CprVfioContainer *container, GError **error)
 {
   CprSession *session;
-  const char *name;
 
   g_return_val_if_fail (container != NULL, false);
 
   session = get_session (container);
-  name = container->name;
   if (!check_change (container, CPR_CALL_VFIO_CONTAINER_REMOVE, error) || !cpr_vfio_container_close (container, error))
     return false;
   cpr_blockers_remove_owned (session->blockers, container);
-  cpr_blockers_remove_owned (session->blockers, name);
   return true;
 }
 
@@ -430,6 +409,26 @@ cpr_session_attach_vfio (CprSession *session, GError **error)
   if (lost > 0)
     cpr_session_log (session, CPR_LOG_ERROR, "VFIO: the kernel has lost %u mappings for DMA", lost);
   return true;
+}
+
+/* What failed may work a moment later, and whoever has the guest then is this program: there is nobody else to try it. */
+void
+cpr_session_take_back_vfio (CprSession *session)
+{
+  g_autoptr (GError) error = NULL;
+  guint lost = 0;
+
+  if (!cpr_vfio_table_reattach (&session->vfio, &lost, NULL) || lost > 0)
+    {
+      lost = 0;
+      cpr_vfio_table_reattach (&session->vfio, &lost, &error);
+    }
+  if (error != NULL)
+    cpr_session_log (session, CPR_LOG_ERROR,
+                     "VFIO: DMA goes on, but the kernel wasn't told again where guest RAM is in this process: %s",
+                     error->message);
+  if (lost > 0)
+    cpr_session_log (session, CPR_LOG_ERROR, "VFIO: the kernel has lost %u mappings for DMA", lost);
 }
 
 void

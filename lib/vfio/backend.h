@@ -22,6 +22,9 @@ typedef struct
   /* CPR_ERROR_MISMATCH: another size than it had was unmapped. Any other error: it is still there. */
   bool (*unmap) (CprVfioContainer *container, const CprDmaMapping *mapping, GError **error);
 
+  /* Does of the following what can be done before, without the kernel; or NULL. It is good until a mapping comes or goes. */
+  void (*prepare) (CprVfioContainer *container);
+
   /* Tells the kernel where this process has the mappings. @lost: where those that the kernel doesn't have any more are counted instead
    * of being an error, or NULL. After a failure some may be without an address; doing it again puts that right, here or in another
    * process. */

@@ -225,6 +225,7 @@ cpr_vfio_container_map (CprVfioContainer *container, const CprDmaMapping *wanted
     }
   if (!cpr_vfio_get_ops (container->backend)->map (container, &mapping, error))
     return NULL;
+  g_clear_pointer (&container->order, g_ptr_array_unref);
   mapping.claimed = true;
   return cpr_dma_mappings_insert (&container->dma, &mapping);
 }
@@ -281,6 +282,7 @@ cpr_vfio_container_unmap (CprVfioContainer *container, uint64_t iova, uint64_t s
       g_propagate_error (error, reason);
       return false;
     }
+  g_clear_pointer (&container->order, g_ptr_array_unref);
   cpr_dma_mappings_remove (&container->dma, mapping);
   if (reason != NULL)
     g_propagate_error (error, reason);
@@ -288,6 +290,18 @@ cpr_vfio_container_unmap (CprVfioContainer *container, uint64_t iova, uint64_t s
 }
 
 /* ---- All of a session. */
+
+void
+cpr_vfio_table_prepare (CprVfioTable *table)
+{
+  for (guint i = 0; i < table->containers->len; i++)
+    {
+      CprVfioContainer *container = table->containers->pdata[i];
+
+      if (cpr_vfio_get_ops (container->backend)->prepare != NULL)
+        cpr_vfio_get_ops (container->backend)->prepare (container);
+    }
+}
 
 bool
 cpr_vfio_table_reattach (CprVfioTable *table, guint *lost, GError **error)

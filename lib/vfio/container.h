@@ -23,6 +23,8 @@ CprDmaMapping *cpr_vfio_container_map (CprVfioContainer *container, const CprDma
 bool cpr_vfio_container_take_mapping (CprVfioContainer *container, const CprDmaMapping *wanted, GError **error);
 bool cpr_vfio_container_unmap (CprVfioContainer *container, uint64_t iova, uint64_t size, GError **error);
 
+/* The mappings won't change any more before they are attached: what that takes and can be done now. */
+void cpr_vfio_table_prepare (CprVfioTable *table);
 /* Tells the kernel where this process has all mappings of all containers. @lost: where those that the kernel has lost are counted
  * instead of being an error, or NULL. After a failure it can be done again, here or by another program. */
 bool cpr_vfio_table_reattach (CprVfioTable *table, guint *lost, GError **error);

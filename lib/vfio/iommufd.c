@@ -218,6 +218,5 @@ describe_obstacle (const CprVfioContainer *container)
   return NULL;
 }
 
-const CprVfioOps cpr_vfio_iommufd = {
-  open_container, close_container, attach, map, unmap, reattach, describe_obstacle
-};
+const CprVfioOps cpr_vfio_iommufd = { open_container, close_container, attach,           map, unmap,
+                                      NULL,           reattach,        describe_obstacle };

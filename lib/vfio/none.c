@@ -44,4 +44,4 @@ describe_obstacle (const CprVfioContainer *container G_GNUC_UNUSED)
   return NULL;
 }
 
-const CprVfioOps cpr_vfio_none = { open_nothing, NULL, attach, map, unmap, reattach, describe_obstacle };
+const CprVfioOps cpr_vfio_none = { open_nothing, NULL, attach, map, unmap, NULL, reattach, describe_obstacle };

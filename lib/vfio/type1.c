@@ -224,8 +224,7 @@ unmap (CprVfioContainer *container, const CprDmaMapping *mapping, GError **error
 typedef struct
 {
   CprVfioContainer *container;
-  GPtrArray *order; /* CprDmaMapping, the largest first: what needs most of RLIMIT_MEMLOCK fails first */
-  bool one_by_one;  /* some may be invalid already */
+  bool one_by_one; /* some may be invalid already */
   guint *lost;
   GError *error; /* the first one */
 } Reattach;
@@ -253,6 +252,14 @@ sort_mappings (const CprDmaMap *dma)
   if (!sorted)
     qsort (order->pdata, n, sizeof order->pdata[0], compare_sizes);
   return order;
+}
+
+/* The largest first: what needs most of RLIMIT_MEMLOCK fails first. With thousands of them sorting takes a millisecond. */
+static void
+prepare (CprVfioContainer *container)
+{
+  if (container->order == NULL)
+    container->order = sort_mappings (&container->dma);
 }
 
 static void
@@ -325,14 +332,15 @@ static bool
 reattach (CprVfioContainer *container, guint *lost, GError **error)
 {
   Reattach reattach = { .container = container, .lost = lost };
+  g_autoptr (GPtrArray) order = NULL;
 
   if (container->dma.mappings->len == 0)
     return true;
-  reattach.order = sort_mappings (&container->dma);
-  for (guint i = 0; (i > 0 || invalidate_all (&reattach)) && i < reattach.order->len; i++)
-    if (!reattach.one_by_one || invalidate (&reattach, reattach.order->pdata[i]))
-      give_address (&reattach, reattach.order->pdata[i]);
-  g_ptr_array_unref (reattach.order);
+  prepare (container);
+  order = g_steal_pointer (&container->order);
+  for (guint i = 0; (i > 0 || invalidate_all (&reattach)) && i < order->len; i++)
+    if (!reattach.one_by_one || invalidate (&reattach, order->pdata[i]))
+      give_address (&reattach, order->pdata[i]);
   if (reattach.error == NULL)
     return true;
   g_propagate_error (error, reattach.error);
@@ -355,4 +363,4 @@ describe_obstacle (const CprVfioContainer *container)
                           container->name);
 }
 
-const CprVfioOps cpr_vfio_type1 = { open_container, NULL, attach, map, unmap, reattach, describe_obstacle };
+const CprVfioOps cpr_vfio_type1 = { open_container, NULL, attach, map, unmap, prepare, reattach, describe_obstacle };

@@ -379,12 +379,13 @@ def nobody_there_is_an_error(accel):
         vm.wait_for_ticks(vm.guest().ticks)
 
 
-main(memory_stays_right_through_transfers_and_execs, the_ticker_ticks_on_through_transfers,
-     a_socket_that_was_inherited_does_as_well, a_paused_guest_is_transferred_paused,
-     the_old_program_never_runs_the_guest_again, its_death_after_the_commit_is_nothing_to_the_guest,
-     its_death_before_the_offer_is_the_end, its_death_after_the_offer_leaves_the_guest_to_the_new_program,
-     an_error_leaves_the_guest_where_it_is, an_exit_leaves_the_guest_where_it_is, a_kill_leaves_the_guest_where_it_is,
-     a_crash_leaves_the_guest_where_it_is, a_stopped_program_loses_the_guest, a_hanging_program_loses_the_guest,
-     a_slow_program_is_too_slow_for_a_pause_budget, a_transfer_can_be_cancelled, the_death_of_the_new_owner_is_the_end, another_vm_is_refused,
-     what_wouldnt_fit_is_refused_before_the_stop, another_users_program_is_refused, rubbish_is_refused,
-     nobody_there_is_an_error)
+if __name__ == "__main__":
+    main(memory_stays_right_through_transfers_and_execs, the_ticker_ticks_on_through_transfers,
+         a_socket_that_was_inherited_does_as_well, a_paused_guest_is_transferred_paused,
+         the_old_program_never_runs_the_guest_again, its_death_after_the_commit_is_nothing_to_the_guest,
+         its_death_before_the_offer_is_the_end, its_death_after_the_offer_leaves_the_guest_to_the_new_program,
+         an_error_leaves_the_guest_where_it_is, an_exit_leaves_the_guest_where_it_is, a_kill_leaves_the_guest_where_it_is,
+         a_crash_leaves_the_guest_where_it_is, a_stopped_program_loses_the_guest, a_hanging_program_loses_the_guest,
+         a_slow_program_is_too_slow_for_a_pause_budget, a_transfer_can_be_cancelled, the_death_of_the_new_owner_is_the_end,
+         another_vm_is_refused, what_wouldnt_fit_is_refused_before_the_stop, another_users_program_is_refused,
+         rubbish_is_refused, nobody_there_is_an_error)

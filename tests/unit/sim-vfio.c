@@ -14,8 +14,6 @@
 
 #include "base/uapi.h"
 
-#define MAX_FD 1024
-
 typedef enum
 {
   NOTHING,
@@ -26,15 +24,6 @@ typedef enum
   IOMMUFD
 } Kind;
 
-/* What is behind an fd. */
-typedef struct
-{
-  Kind kind;
-  int number; /* of the group or device */
-  int refs;
-  bool joined, bound;
-} Object;
-
 static const struct
 {
   const char *address;
@@ -42,49 +31,67 @@ static const struct
 } devices[] = { { "0000:00:04.0", 26 }, { "0000:00:04.1", 26 }, { "0000:00:05.0", 27 } };
 
 Sim sim;
-static Object *objects[MAX_FD];
+int sim_mm;
+static bool is_forked;
 static char path[256];
 
 static bool
 fails (unsigned long request)
 {
-  if (++sim.calls != sim.fail_at)
+  if (is_forked != sim.fail_forked)
+    return false;
+  if (++sim.calls < sim.fail_at || sim.calls > sim.fail_until)
     return false;
   sim.failed = request;
   sim.failed_any = true;
+  if (sim.fail_errno == SIM_DIES)
+    raise (SIGKILL);
   errno = sim.fail_errno;
   return true;
+}
+
+static SimObject *
+find_object (ino_t inode)
+{
+  for (int i = 0; i < SIM_OBJECTS; i++)
+    if (sim.objects[i].refs > 0 && sim.objects[i].inode == inode)
+      return &sim.objects[i];
+  return NULL;
+}
+
+static SimObject *
+get (int fd)
+{
+  struct stat st;
+
+  return cpr_sys_kernel.fstat (fd, &st) == 0 && S_ISREG (st.st_mode) ? find_object (st.st_ino) : NULL;
 }
 
 static int
 new_fd (Kind kind, int number)
 {
-  int fd = cpr_sys_kernel.memfd_create ("sim-vfio", MFD_CLOEXEC);
+  int fd = cpr_sys_kernel.memfd_create ("sim-vfio", MFD_CLOEXEC), at = 0;
+  struct stat st;
 
-  ck_assert_int_lt (fd, MAX_FD);
-  objects[fd] = g_new0 (Object, 1);
-  *objects[fd] = (Object){ kind, number, 1, false, false };
+  ck_assert_int_eq (cpr_sys_kernel.fstat (fd, &st), 0);
+  while (sim.objects[at].refs > 0)
+    ck_assert_int_lt (++at, SIM_OBJECTS);
+  sim.objects[at] = (SimObject){ (int) kind, number, st.st_ino, 1, false, false };
   sim.open_containers += kind == CONTAINER || kind == IOMMUFD;
   sim.open_groups += kind == GROUP;
   sim.open_devices += kind == DEVICE || kind == CDEV;
   return fd;
 }
 
-static Object *
-get (int fd)
-{
-  return fd >= 0 && fd < MAX_FD ? objects[fd] : NULL;
-}
-
 static void
 drop_mappings (void)
 {
   memset (sim.locked, 0, sizeof sim.locked);
-  g_array_set_size (sim.mappings, 0);
+  sim.n_mappings = 0;
 }
 
 static void
-leave_container (Object *group)
+leave_container (SimObject *group)
 {
   if (!group->joined)
     return;
@@ -113,8 +120,8 @@ sim_open (const char *name, int flags, mode_t mode)
     return new_fd (CDEV, number);
   if (sscanf (name, "/dev/vfio/%d", &number) == 1 && (number == 26 || number == 27))
     {
-      for (int i = 0; i < MAX_FD; i++)
-        if (objects[i] != NULL && objects[i]->kind == GROUP && objects[i]->number == number)
+      for (int i = 0; i < SIM_OBJECTS; i++)
+        if (sim.objects[i].refs > 0 && sim.objects[i].kind == GROUP && sim.objects[i].number == number)
           {
             errno = EBUSY;
             return -1;
@@ -125,26 +132,26 @@ sim_open (const char *name, int flags, mode_t mode)
   return -1;
 }
 
+static void
+release (SimObject *object)
+{
+  if (object->kind == GROUP)
+    leave_container (object);
+  if (object->kind == CONTAINER || object->kind == IOMMUFD)
+    drop_mappings ();
+  sim.open_containers -= object->kind == CONTAINER || object->kind == IOMMUFD;
+  sim.open_groups -= object->kind == GROUP;
+  sim.open_devices -= object->kind == DEVICE || object->kind == CDEV;
+}
+
+/* What a forked process has open is never the last of it. */
 static int
 sim_close (int fd)
 {
-  Object *object = get (fd);
+  SimObject *object = is_forked ? NULL : get (fd);
 
-  if (object != NULL)
-    {
-      objects[fd] = NULL;
-      if (--object->refs == 0)
-        {
-          if (object->kind == GROUP)
-            leave_container (object);
-          if (object->kind == CONTAINER || object->kind == IOMMUFD)
-            drop_mappings ();
-          sim.open_containers -= object->kind == CONTAINER || object->kind == IOMMUFD;
-          sim.open_groups -= object->kind == GROUP;
-          sim.open_devices -= object->kind == DEVICE || object->kind == CDEV;
-          g_free (object);
-        }
-    }
+  if (object != NULL && --object->refs == 0)
+    release (object);
   return cpr_sys_kernel.close (fd);
 }
 
@@ -158,15 +165,14 @@ sim_fcntl (int fd, int command, long argument)
   if (fails (0))
     return -1;
   copy = cpr_sys_kernel.fcntl (fd, command, argument);
-  objects[copy] = objects[fd];
-  objects[fd]->refs++;
+  get (fd)->refs += !is_forked;
   return copy;
 }
 
 static int
 sim_fstat (int fd, struct stat *st)
 {
-  const Object *object = get (fd);
+  const SimObject *object = get (fd);
 
   if (object != NULL && fails (0))
     return -1;
@@ -230,9 +236,9 @@ sim_execveat (int fd G_GNUC_UNUSED, char *const *argv G_GNUC_UNUSED, char *const
 static SimMapping *
 find (uint64_t iova, uint64_t size)
 {
-  for (guint i = 0; i < sim.mappings->len; i++)
+  for (guint i = 0; i < sim.n_mappings; i++)
     {
-      SimMapping *mapping = &g_array_index (sim.mappings, SimMapping, i);
+      SimMapping *mapping = &sim.mappings[i];
 
       if (iova < mapping->iova + mapping->size && mapping->iova < iova + size)
         return mapping;
@@ -250,7 +256,9 @@ fail_with (int errnum)
 static bool
 may_lock (uint64_t size)
 {
-  return sim.memlock == 0 || sim.locked[sim.mm] + size <= sim.memlock;
+  uint64_t limit = is_forked && sim.forked_memlock != 0 ? sim.forked_memlock : sim.memlock;
+
+  return limit == 0 || sim.locked[sim_mm] + size <= limit;
 }
 
 static int
@@ -260,8 +268,9 @@ add_mapping (const SimMapping *mapping)
     return fail_with (EEXIST);
   if (!may_lock (mapping->size))
     return fail_with (ENOMEM);
-  sim.locked[sim.mm] += mapping->size;
-  g_array_append_vals (sim.mappings, mapping, 1);
+  sim.locked[sim_mm] += mapping->size;
+  ck_assert_uint_lt (sim.n_mappings, SIM_MAPPINGS);
+  sim.mappings[sim.n_mappings++] = *mapping;
   return 0;
 }
 
@@ -276,14 +285,14 @@ map_vaddr (const struct vfio_iommu_type1_dma_map *map)
   if (map->flags != VFIO_DMA_MAP_FLAG_VADDR || mapping->valid || mapping->iova != map->iova ||
       mapping->size != map->size)
     return fail_with (EINVAL);
-  if (mapping->mm != sim.mm)
+  if (mapping->mm != sim_mm)
     {
       if (!may_lock (map->size))
         return fail_with (ENOMEM);
       sim.locked[mapping->mm] -= map->size;
-      sim.locked[sim.mm] += map->size;
+      sim.locked[sim_mm] += map->size;
     }
-  mapping->mm = sim.mm;
+  mapping->mm = sim_mm;
   mapping->vaddr = map->vaddr;
   mapping->valid = true;
   return 0;
@@ -292,7 +301,7 @@ map_vaddr (const struct vfio_iommu_type1_dma_map *map)
 static int
 map_dma (const struct vfio_iommu_type1_dma_map *map)
 {
-  const SimMapping mapping = { map->iova, map->size, map->vaddr, map->flags, sim.mm, true, false };
+  const SimMapping mapping = { map->iova, map->size, map->vaddr, map->flags, sim_mm, true, false };
 
   sim.maps++;
   if (!sim.has_iommu)
@@ -307,12 +316,12 @@ invalidate_all (struct vfio_iommu_type1_dma_unmap *unmap)
 {
   if (unmap->iova != 0 || unmap->size != 0)
     return fail_with (EINVAL);
-  for (guint i = 0; i < sim.mappings->len; i++)
-    if (!g_array_index (sim.mappings, SimMapping, i).valid)
+  for (guint i = 0; i < sim.n_mappings; i++)
+    if (!sim.mappings[i].valid)
       return fail_with (EINVAL);
-  for (guint i = 0; i < sim.mappings->len; i++)
+  for (guint i = 0; i < sim.n_mappings; i++)
     {
-      SimMapping *mapping = &g_array_index (sim.mappings, SimMapping, i);
+      SimMapping *mapping = &sim.mappings[i];
 
       mapping->valid = false;
       unmap->size += mapping->size;
@@ -334,11 +343,18 @@ invalidate_one (struct vfio_iommu_type1_dma_unmap *unmap)
   return 0;
 }
 
+void
+sim_remove_mapping (guint i)
+{
+  sim.locked[sim.mappings[i].mm] -= sim.mappings[i].size;
+  sim.n_mappings--;
+  memmove (&sim.mappings[i], &sim.mappings[i + 1], (sim.n_mappings - i) * sizeof sim.mappings[0]);
+}
+
 static void
 remove_mapping (const SimMapping *mapping)
 {
-  sim.locked[mapping->mm] -= mapping->size;
-  g_array_remove_index (sim.mappings, (guint) (mapping - &g_array_index (sim.mappings, SimMapping, 0)));
+  sim_remove_mapping ((guint) (mapping - sim.mappings));
 }
 
 static int
@@ -398,7 +414,7 @@ container_ioctl (unsigned long request, void *argument)
 }
 
 static int
-group_ioctl (Object *group, unsigned long request, void *argument)
+group_ioctl (SimObject *group, unsigned long request, void *argument)
 {
   struct vfio_group_status *status = argument;
 
@@ -443,7 +459,7 @@ set_irqs (const struct vfio_irq_set *set)
 }
 
 static int
-device_ioctl (Object *device, unsigned long request, void *argument)
+device_ioctl (SimObject *device, unsigned long request, void *argument)
 {
   struct vfio_region_info *region = argument;
   struct vfio_device_info *info = argument;
@@ -488,19 +504,19 @@ change_process (void)
 {
   uint64_t all = 0;
 
-  for (guint i = 0; i < sim.mappings->len; i++)
+  for (guint i = 0; i < sim.n_mappings; i++)
     {
-      if (!g_array_index (sim.mappings, SimMapping, i).file)
+      if (!sim.mappings[i].file)
         return fail_with (EINVAL);
-      all += g_array_index (sim.mappings, SimMapping, i).size;
+      all += sim.mappings[i].size;
     }
-  if (sim.iommufd_mm != sim.mm && sim.memlock != 0 && all > sim.memlock)
+  if (sim.iommufd_mm != sim_mm && !may_lock (all - sim.locked[sim_mm]))
     return fail_with (ENOMEM);
-  for (guint i = 0; i < sim.mappings->len; i++)
-    g_array_index (sim.mappings, SimMapping, i).mm = sim.mm;
+  for (guint i = 0; i < sim.n_mappings; i++)
+    sim.mappings[i].mm = sim_mm;
   memset (sim.locked, 0, sizeof sim.locked);
-  sim.locked[sim.mm] = all;
-  sim.iommufd_mm = sim.mm;
+  sim.locked[sim_mm] = all;
+  sim.iommufd_mm = sim_mm;
   sim.change_process += all > 0;
   return 0;
 }
@@ -527,9 +543,9 @@ iommufd_ioctl (unsigned long request, void *argument)
         return fail_with (ENOTTY);
       if (file->size != sizeof *file || !is_memfd (file->fd))
         return fail_with (EINVAL);
-      return add_mapping (&(SimMapping){ file->iova, file->len, 0, file->flags, sim.mm, true, true });
+      return add_mapping (&(SimMapping){ file->iova, file->len, 0, file->flags, sim_mm, true, true });
     case CPR_UAPI_IOAS_MAP:
-      return add_mapping (&(SimMapping){ map->iova, map->len, map->vaddr, map->flags, sim.mm, true, false });
+      return add_mapping (&(SimMapping){ map->iova, map->len, map->vaddr, map->flags, sim_mm, true, false });
     case CPR_UAPI_IOAS_UNMAP:
       found = find (unmap->iova, unmap->len);
       if (found == NULL || found->iova != unmap->iova)
@@ -546,7 +562,7 @@ iommufd_ioctl (unsigned long request, void *argument)
 static int
 sim_ioctl (int fd, unsigned long request, void *argument)
 {
-  Object *object = get (fd);
+  SimObject *object = get (fd);
 
   ck_assert_msg (object != NULL, "ioctl 0x%lx with fd %d, which isn't one of VFIO", request, fd);
   sim.ioctls++;
@@ -597,16 +613,14 @@ sim_begin (void)
 {
   static CprSys table;
 
-  sim = (Sim){ .has_update_vaddr = true,
-               .has_type1v2 = true,
-               .has_change_process = true,
-               .has_map_file = true,
-               .has_iommufd = true,
-               .group_is_viable = true,
-               .api_version = VFIO_API_VERSION,
-               .bar_size = 1 << 20,
-               .mm = 1,
-               .mappings = g_array_new (FALSE, TRUE, sizeof (SimMapping)) };
+  /* Shared with what is forked, and empty. */
+  ck_assert_ptr_eq (mmap (&sim, sizeof sim, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+                    &sim);
+  sim.has_update_vaddr = sim.has_type1v2 = sim.has_change_process = sim.has_map_file = sim.has_iommufd = true;
+  sim.group_is_viable = true;
+  sim.api_version = VFIO_API_VERSION;
+  sim.bar_size = 1 << 20;
+  sim_mm = sim.n_mms = 1;
   for (size_t i = 0; i < sizeof sim.config; i++)
     sim.config[i] = (uint8_t) (i * 7 + 1);
   make_sysfs ();
@@ -632,13 +646,20 @@ sim_end (void)
   cpr_sys = &cpr_sys_kernel;
   run ("rm -r %s", sim.folder);
   g_free (sim.folder);
-  g_array_unref (sim.mappings);
 }
 
 void
 sim_exec (void)
 {
-  ck_assert_uint_lt ((size_t) ++sim.mm, G_N_ELEMENTS (sim.locked));
+  sim_mm = ++sim.n_mms;
+  ck_assert_uint_lt ((size_t) sim_mm, G_N_ELEMENTS (sim.locked));
+}
+
+void
+sim_forked (void)
+{
+  is_forked = true;
+  sim_exec ();
 }
 
 const char *
@@ -652,8 +673,16 @@ void
 sim_fail (unsigned at, int errnum)
 {
   sim.calls = 0;
-  sim.fail_at = at;
+  sim.fail_at = sim.fail_until = at;
   sim.fail_errno = errnum;
+  sim.fail_forked = false;
   sim.failed = 0;
   sim.failed_any = false;
+}
+
+void
+sim_fail_forked (unsigned at, int errnum)
+{
+  sim_fail (at, errnum);
+  sim.fail_forked = true;
 }

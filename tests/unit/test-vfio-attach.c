@@ -180,9 +180,9 @@ START_TEST (an_extra_map_is_an_error_or_unmapped_when_asked)
   ck_assert (vfio_map (&new, 0, 0, 1, &error));
   ck_assert (attach (&new, false));
   vfio_assert_attached (&new); /* a rollback would still find them */
-  ck_assert_uint_eq (sim.mappings->len, N_MAPS);
+  ck_assert_uint_eq (sim.n_mappings, N_MAPS);
   cpr_session_finish_vfio (new.session);
-  ck_assert_uint_eq (sim.mappings->len, 1);
+  ck_assert_uint_eq (sim.n_mappings, 1);
   vfio_assert_attached (&new);
   vfio_program_clear (&new);
 }
@@ -289,7 +289,7 @@ START_TEST (the_largest_is_attached_first)
   ck_assert (!attach (&new, false));
   ck_assert_int_eq (cpr_error_get_errno (error), ENOMEM);
   assert_error (&error, CPR_ERROR_SYSTEM, "MAP_DMA with VADDR of 65536 bytes at 0x100000");
-  ck_assert_uint_eq (sim.locked[sim.mm], 32 * PAGE);
+  ck_assert_uint_eq (sim.locked[sim_mm], 32 * PAGE);
   sim.memlock = 0; /* the limit was raised */
   next_program ();
   ck_assert (attach (&new, false));
@@ -340,19 +340,19 @@ START_TEST (a_program_that_dies_half_way_is_put_right)
 
       start_old (CPR_VFIO_TYPE1);
       hand_over ();
-      for (guint i = 0; i < sim.mappings->len; i++)
-        g_array_index (sim.mappings, SimMapping, i).valid = false;
+      for (guint i = 0; i < sim.n_mappings; i++)
+        sim.mappings[i].valid = false;
       for (guint k = 0; k < n; k++)
-        for (guint i = 0; i < sim.mappings->len; i++)
+        for (guint i = 0; i < sim.n_mappings; i++)
           {
-            SimMapping *mapping = &g_array_index (sim.mappings, SimMapping, i);
+            SimMapping *mapping = &sim.mappings[i];
 
             if (mapping->iova == order[k] * PAGE)
               {
                 sim.locked[mapping->mm] -= mapping->size;
-                sim.locked[sim.mm] += mapping->size;
+                sim.locked[sim_mm] += mapping->size;
                 mapping->valid = true;
-                mapping->mm = sim.mm;
+                mapping->mm = sim_mm;
                 mapping->vaddr = 4096;
               }
           }
@@ -368,11 +368,10 @@ END_TEST
 static void
 lose (uint64_t page)
 {
-  for (guint i = 0; i < sim.mappings->len; i++)
-    if (g_array_index (sim.mappings, SimMapping, i).iova == page * PAGE)
+  for (guint i = 0; i < sim.n_mappings; i++)
+    if (sim.mappings[i].iova == page * PAGE)
       {
-        sim.locked[g_array_index (sim.mappings, SimMapping, i).mm] -= g_array_index (sim.mappings, SimMapping, i).size;
-        g_array_remove_index (sim.mappings, i);
+        sim_remove_mapping (i);
         return;
       }
 }
@@ -388,12 +387,12 @@ START_TEST (a_container_that_lost_a_mapping_goes_back)
   ck_assert (map_all (&new));
   ck_assert (!attach (&new, false));
   assert_error (&error, CPR_ERROR_MISMATCH, "the kernel has mappings of 208896 bytes, 241664 were handed over");
-  for (guint i = 0; i < sim.mappings->len; i++) /* the others are put right */
-    ck_assert (g_array_index (sim.mappings, SimMapping, i).valid);
+  for (guint i = 0; i < sim.n_mappings; i++) /* the others are put right */
+    ck_assert (sim.mappings[i].valid);
   next_program ();
   ck_assert (cpr_vfio_table_reattach (&new.session->vfio, &lost, &error)); /* it was so before */
   ck_assert_uint_eq (lost, 1);
-  g_array_index (sim.mappings, SimMapping, 0).valid = false; /* one by one it is found as well */
+  sim.mappings[0].valid = false; /* one by one it is found as well */
   next_program ();
   ck_assert (!attach (&new, false));
   assert_error (&error, CPR_ERROR_MISMATCH, "it has lost the mapping at 0x10000 of 32768 bytes");
@@ -406,7 +405,7 @@ START_TEST (a_container_with_other_mappings_goes_back)
   const SimMapping foreign = { 1 << 30, PAGE, 4096, 3, 1, true, false };
 
   start_old (CPR_VFIO_TYPE1);
-  g_array_append_val (sim.mappings, foreign);
+  sim.mappings[sim.n_mappings++] = foreign;
   hand_over ();
   vfio_program_claim (&new);
   ck_assert (map_all (&new));
@@ -520,7 +519,7 @@ START_TEST (load_attaches_and_then_the_guest_runs)
   ck_assert (cpr_session_start (load.program.session, &error));
   ck_assert (load.guest.running);
   ck_assert (cpr_dma_unmap (load.program.container, 0, 4 * PAGE, &error)); /* it is this program's now */
-  ck_assert_uint_eq (sim.mappings->len, 0);
+  ck_assert_uint_eq (sim.n_mappings, 0);
   load_clear (&load);
 }
 END_TEST

@@ -135,9 +135,9 @@ vfio_map (VfioProgram *program, uint64_t page, uint64_t ram_page, uint64_t n_pag
 static const SimMapping *
 find (uint64_t iova)
 {
-  for (guint i = 0; i < sim.mappings->len; i++)
-    if (g_array_index (sim.mappings, SimMapping, i).iova == iova)
-      return &g_array_index (sim.mappings, SimMapping, i);
+  for (guint i = 0; i < sim.n_mappings; i++)
+    if (sim.mappings[i].iova == iova)
+      return &sim.mappings[i];
   return NULL;
 }
 
@@ -146,8 +146,8 @@ vfio_assert_attached (VfioProgram *program)
 {
   const GPtrArray *all = program->container->dma.mappings;
 
-  ck_assert_uint_eq (sim.mappings->len, all->len);
-  ck_assert_uint_eq (sim.locked[sim.mm], program->container->dma.total);
+  ck_assert_uint_eq (sim.n_mappings, all->len);
+  ck_assert_uint_eq (sim.locked[sim_mm], program->container->dma.total);
   for (guint i = 0; i < all->len; i++)
     {
       const CprDmaMapping *mapping = cpr_dma_mappings_get (&program->container->dma, i);
@@ -155,7 +155,7 @@ vfio_assert_attached (VfioProgram *program)
 
       ck_assert_ptr_nonnull (in_kernel);
       ck_assert (in_kernel->valid);
-      ck_assert_int_eq (in_kernel->mm, sim.mm);
+      ck_assert_int_eq (in_kernel->mm, sim_mm);
       ck_assert_uint_eq (in_kernel->size, mapping->size);
       if (!in_kernel->file)
         ck_assert_uint_eq (in_kernel->vaddr, (uintptr_t) mapping->block->vaddr + mapping->offset);

@@ -15,12 +15,14 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 from minivmm import BUILD_1, BUILD_2, PATIENCE, Hold, MiniVmm, Version, claim, libc, main, poll, read, status_field
-from faultvmm import ALL, Fault, FaultVmm
+from faultvmm import ALL, NO_REPORT, Fault, FaultVmm
 from reboot import quit_saved, save
+from transfer import Successor, connect, follow, send_transfer, transfer
 
 BDF = "0000:00:04.0"
 BACKEND = os.environ.get("CPR_TEST_VFIO", "type1")
 N_UPDATES = int(os.environ.get("CPR_TEST_UPDATES", "20"))
+N_TRANSFERS = int(os.environ.get("CPR_TEST_TRANSFERS", "20"))
 OPTIONS = ["--guest", "edu", "--ram", "32M", "--vcpus", "1", "--vfio", BDF, "--vfio-backend", BACKEND, "--dma-parts", "4",
            "--deadline", "30000"]
 
@@ -173,7 +175,7 @@ def a_dma_in_flight_over_the_execve_completes(accel):
             nonlocal tries
             tries += 1
             return fly_over(vm, Hold(vm))
-        flew = poll(one, "for a DMA that isn't done before the execve")
+        flew = poll(one, "for a DMA that isn't done before the execve", 600)
         each_came_once(vm)
         return f"in {tries} tries, {flew}"
 
@@ -246,9 +248,12 @@ def lock_little(limit=ENOUGH):
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
 
 
+# What the kernel holds against a program: type1 as locked, IOMMUFD as pinned memory.
+ACCOUNT = "VmLck" if BACKEND == "type1" else "VmPin"
+
+
 def accounted(vm):
-    """What the kernel holds against the program: type1 as locked, IOMMUFD as pinned memory."""
-    return status_field(vm.pid, "VmLck" if BACKEND == "type1" else "VmPin")
+    return status_field(vm.pid, ACCOUNT)
 
 
 def locked_memory_is_accounted_to_the_new_program(accel):
@@ -288,7 +293,164 @@ def what_could_not_come_back_either_is_refused(accel):
         answer = vm.try_update(BUILD_2)
         claim(answer.startswith("Error: ") and "limit on locked memory" in answer, answer)
         wait_for_interrupts(vm, before, 2)
+        answers = [answer]
+        answers.append(stays(vm, Successor(vm, preexec_fn=lock_little), "way back: limit on locked memory"))
+        return f"{answers}, {each_came_once(vm)}"
+
+
+# ---- Transfers: two programs, each with an address space and fds of its own ----
+
+def dma_goes_on_through_transfers_and_execs(accel):
+    with machine() as vm:
+        before, seen = device_works(vm), collections.Counter()
+        for number in range(1, N_TRANSFERS + 1):
+            binary = BUILD_2 if number % 2 else BUILD_1
+            if number % 3 == 0:
+                vm.monitor.command("migrate_set_parameter mode cpr-exec")
+                vm.update(binary)
+            else:
+                transfer(vm, Successor(vm, binary=binary))
+            before = wait_for_interrupts(vm, before)
+            seen["execs" if number % 3 == 0 else "transfers"] += 1
+        dma = each_came_once(vm)
+        claim(vm.migration().generation == N_TRANSFERS, f"{vm.migration()}")
+        return f"{dict(seen)}; {dma}; the device raised {count_interrupts()}"
+
+
+def halted_transfer(vm, step, *options, **how):
+    """A transfer that is under way, with the new program stopped at a step."""
+    successor = Successor(vm, "--fail-at", step, "--fail-by", "halt", *options, binary=BUILD_1, **how)
+    send_transfer(vm, successor)
+    poll(lambda: successor.process.state() == "T", "for the new program to stop")
+    return successor
+
+
+def interrupt_waits(process):
+    """It came when the irqfd had been taken off already: the DMA ended with the guest stopped."""
+    counts = [re.search(rb"eventfd-count:\s*(\w+)", read(process.proc, "fdinfo", str(fd)))[1]
+              for fd, what in process.fds().items() if "[eventfd]" in what]
+    return any(int(count, 16) for count in counts)
+
+
+def a_dma_in_flight_over_a_transfer_completes(accel):
+    """It ends while nobody runs the guest: in the new program before it has told the kernel where RAM is there, and after that."""
+    with machine() as vm:
+        before, flown = device_works(vm), collections.Counter()
+
+        def fly():
+            step = "start" if flown["load"] else "load"
+            successor = halted_transfer(vm, step)
+            poll(lambda: still_the_same(0.3), "for the device to be done")
+            flown[step] += interrupt_waits(vm.process)
+            os.kill(successor.pid, signal.SIGCONT)
+            claim("completed" in vm.monitor.receive(), "the transfer should have worked")
+            claim(vm.popen.wait(PATIENCE) == 0, f"the old program ended with {vm.popen.returncode}")
+            follow(vm, successor)
+            flown["tries"] += 1
+            return flown["load"] and flown["start"]
+        poll(fly, "for DMAs that end while a transfer is under way")
+        wait_for_interrupts(vm, before, 2)
+        return f"{dict(flown)}, {each_came_once(vm)}"
+
+
+def stays(vm, successor, *words):
+    """A transfer fails: the device is the old program's as before, and so is what the kernel holds against it."""
+    before, kib = look(vm), accounted(vm)
+    send_transfer(vm, successor)
+    answer = vm.monitor.receive()
+    successor.kill()
+    claim(answer.startswith("Error: ") and all(word in answer for word in words), answer)
+    claim(vm.version().pid == vm.pid, f"another process answers: {vm.version()}")
+    wait_for_interrupts(vm, before, 2)
+    claim(accounted(vm) == kib, f"{kib} became {accounted(vm)}")
+    claim("minivmm: VFIO:" not in vm.messages(), vm.messages())
+    return answer
+
+
+def a_new_program_that_fails_leaves_the_device_to_the_old_one(accel):
+    seen = collections.Counter()
+    with machine(preexec=lock_little) as vm:
+        device_works(vm)
+        for how in ("error", "kill"):
+            for step in ("ram", "devices", "load", "start"):
+                stays(vm, Successor(vm, "--fail-at", step, "--fail-by", how, preexec_fn=lock_little), "new program: ")
+                seen[how] += 1
+        each_came_once(vm)
+        transfer(vm, Successor(vm, preexec_fn=lock_little))
+        return f"{dict(seen)}, {each_came_once(vm)}"
+
+
+def a_new_program_that_hangs_loses_the_device(accel):
+    with machine("--deadline", "2000") as vm:
+        device_works(vm)
+        for step in ("devices", "start"):
+            stays(vm, Successor(vm, "--fail-at", step, "--fail-by", "stop"), "nothing came in time")
+        return each_came_once(vm)
+
+
+def a_cancelled_transfer_takes_the_device_back(accel):
+    """The new program has told the kernel where RAM is there; it is killed."""
+    with machine("--deadline", "60000", preexec=lock_little) as vm:
+        before, kib = device_works(vm), accounted(vm)
+        successor = halted_transfer(vm, "start", preexec_fn=lock_little)
+        claim((accounted(vm), accounted(successor)) == ("0 kB", kib), f"{accounted(vm)} and {accounted(successor)}")
+        os.kill(vm.pid, signal.SIGUSR2)
+        answer = vm.monitor.receive()
+        claim(answer.startswith("Error: cancelled"), answer)
+        successor.wait()
+        wait_for_interrupts(vm, before, 2)
+        claim(accounted(vm) == kib, f"{kib} became {accounted(vm)}")
         return f"{answer!r}, {each_came_once(vm)}"
+
+
+def an_old_program_that_dies_leaves_the_device_to_the_new_one(accel):
+    """After the offer."""
+    with machine(preexec=lock_little) as vm:
+        before, kib = device_works(vm), accounted(vm)
+        successor = halted_transfer(vm, "load", preexec_fn=lock_little)
+        vm.popen.kill()
+        vm.popen.wait()
+        os.kill(successor.pid, signal.SIGCONT)
+        claim("completed" in vm.monitor.receive(), "the transfer should have worked")
+        follow(vm, successor)
+        wait_for_interrupts(vm, before, 2)
+        claim(accounted(vm) == kib, f"{kib} became {accounted(vm)}")
+        return each_came_once(vm)
+
+
+def an_old_program_that_stays_or_ends_is_nothing_to_the_device(accel):
+    """It has its fds, its mappings of BARs and its KVM VM as long as it is there."""
+    stay = os.path.join("/tmp", "stays")
+    with machine("--stay", stay, preexec=lock_little) as vm:
+        before, kib, old, old_pid = device_works(vm), accounted(vm), vm.popen, vm.pid
+        successor = Successor(vm, preexec_fn=lock_little)
+        send_transfer(vm, successor)
+        claim("completed" in vm.monitor.receive(), "the transfer should have worked")
+        follow(vm, successor)
+        before = wait_for_interrupts(vm, before, 2)
+        claim((status_field(old_pid, ACCOUNT), accounted(vm)) == ("0 kB", kib), "it wasn't moved")
+        client = poll(lambda: connect(stay), "for the old program's own monitor")
+        answer = client.ask("cont")
+        claim("not permitted in a session that is handed over" in answer, answer)
+        before = wait_for_interrupts(vm, before, 2)
+        client.send("quit")
+        claim(old.wait(PATIENCE) == 0, f"the old program ended with {old.returncode}")
+        client.close()
+        wait_for_interrupts(vm, before, 2)
+        claim(accounted(vm) == kib, f"{kib} became {accounted(vm)}")
+        return each_came_once(vm)
+
+
+def a_new_process_with_too_low_a_limit_changes_nothing(accel):
+    answers = []
+    for asked in (True, False):
+        with machine(*([] if asked else ["--no-preflight"]), preexec=lock_little) as vm:
+            device_works(vm)
+            answers.append(stays(vm, Successor(vm, preexec_fn=lambda: lock_little(16 << 20)), "new program"))
+            claim("RLIMIT_MEMLOCK" in answers[-1] or "limit on locked memory" in answers[-1], answers[-1])
+            transfer(vm, Successor(vm, preexec_fn=lock_little))
+            each_came_once(vm)
+    return answers
 
 
 # ---- What can't be updated ----
@@ -397,12 +559,92 @@ def a_death_with_half_of_it_attached(accel):
         return f"rescued {dict(seen)}, {each_came_once(vm)}"
 
 
+class TransferVmm(FaultVmm):
+    """The same for transfers."""
+
+    def __init__(self):
+        super().__init__("kvm", *OPTIONS)
+
+    def transfer(self, fault=None, options=()):
+        """One with a fault. Whether the guest went over; it goes on in either process, and the kernel knows in which."""
+        before, kib = look(self), accounted(self)
+        order = fault and fault._replace(at=self.calls[fault.side][:fault.at].count(fault.call))
+        self.page.order(order, wanted=fault.call if fault else "", keep=True)
+        successor = Successor(self, *options, binary=self.other(),
+                              env=dict(os.environ, CPR_FAULT=self.page.file.name, ASAN_OPTIONS=NO_REPORT))
+        send_transfer(self, successor)
+        self.answer = self.monitor.receive()
+        went = "completed" in self.answer
+        if went:
+            claim(self.popen.wait(PATIENCE) == 0, f"the old program ended with {self.popen.returncode}")
+            follow(self, successor)
+        else:
+            successor.kill()
+        claim(self.page.look().hit == (fault is not None), f"{fault}: {self.answer}")
+        claim(self.version().pid == self.pid, f"{fault}: {self.version()} isn't {self.pid}")
+        # Of one that may lock as much as it likes IOMMUFD doesn't keep account.
+        claim(BACKEND != "type1" or accounted(self) == kib, f"{fault}: {kib} became {accounted(self)}")
+        wait_for_interrupts(self, before, 2)
+        return went
+
+    def count(self, options=()):
+        self.transfer(options=options)
+        self.settle()
+        self.calls = {side: self.page.calls(side) for side in ("old", "new")}
+        return self
+
+
+def failures(calls):
+    """(number, what, action, argument): each call fails; the first one of several alike with another errno as well."""
+    for n, (at, call) in enumerate(calls):
+        yield at, call, "fail", errno.ENOMEM
+        if ALL or n == 0 or calls[n - 1][1] != call:
+            yield at, call, "fail", errno.EINVAL
+
+
+def no_device_call_of_a_transfer_loses_anything(accel):
+    """Each call of the new program about the device fails, or is its last one."""
+    seen = collections.Counter()
+    with TransferVmm() as vm:
+        device_works(vm)
+        calls = device_calls(vm.count(), "new")
+        for at, call, action, argument in [*failures(calls), *((*call, "raise", signal.SIGKILL) for call in calls)]:
+            went = vm.transfer(Fault("new", at, call, action, argument))
+            claim(not went or argument == errno.EINVAL, f"{call}: {action} {argument}: {vm.answer}")
+            seen[f"{call} {'completed' if went else 'failed'}"] += 1
+        claim(seen, "no call is about the device")
+        each_came_once(vm)
+        claim(vm.transfer(), vm.answer)
+        claim("minivmm: VFIO:" not in vm.messages(), vm.messages())
+        return f"{dict(seen)}, {each_came_once(vm)}"
+
+
+def no_device_call_of_the_way_back_loses_anything(accel):
+    """The new program dies when it has all mappings; each call with which the old one takes them back fails once."""
+    seen, dies = collections.Counter(), ("--fail-at", "start", "--fail-by", "kill")
+    with TransferVmm() as vm:
+        device_works(vm)
+        for at, call, *failure in failures(device_calls(vm.count(dies), "old")):
+            claim(not vm.transfer(Fault("old", at, call, *failure), dies), vm.answer)
+            seen[call] += 1
+        claim(seen, "no call is about the device")
+        each_came_once(vm)
+        claim(vm.transfer(), vm.answer)
+        claim("minivmm: VFIO:" not in vm.messages(), vm.messages())
+        return f"{dict(seen)}, {each_came_once(vm)}"
+
+
 COMMON = [the_device_works, the_device_works_with_a_trapped_bar, a_sleeping_guest_goes_through_a_file,
           dma_goes_on_through_many_updates,
           a_dma_in_flight_over_the_execve_completes, a_guest_that_runs_gets_it_too, rollbacks_and_rescues_keep_the_device,
           locked_memory_is_accounted_to_the_new_program, a_new_program_with_too_low_a_limit_changes_nothing,
+          dma_goes_on_through_transfers_and_execs, a_dma_in_flight_over_a_transfer_completes,
+          a_new_program_that_fails_leaves_the_device_to_the_old_one, a_new_program_that_hangs_loses_the_device,
+          a_cancelled_transfer_takes_the_device_back, an_old_program_that_dies_leaves_the_device_to_the_new_one,
+          an_old_program_that_stays_or_ends_is_nothing_to_the_device, a_new_process_with_too_low_a_limit_changes_nothing,
           a_program_without_the_device_is_refused, a_failure_in_the_old_program_leaves_the_device_alone,
-          no_device_call_loses_anything, a_death_with_half_of_it_attached]
+          no_device_call_loses_anything, a_death_with_half_of_it_attached,
+          no_device_call_of_a_transfer_loses_anything, no_device_call_of_the_way_back_loses_anything]
 # What only one of the two kernels can show.
 OWN = {"type1": [a_kernel_without_iommufd_says_so],
        "iommufd": [what_could_not_come_back_either_is_refused, a_mediated_device_blocks_updates]}
