@@ -65,7 +65,7 @@ def transfer(vm, successor):
     """One that has to work: the old process ends, the new one is the VM. The pause in µs."""
     send_transfer(vm, successor)
     pause = get_pause(vm.monitor.receive())
-    claim(vm.popen.wait(60) == 0, f"the old process ended with {vm.popen.returncode}")
+    claim(vm.popen.wait(600) == 0, f"the old process ended with {vm.popen.returncode}")
     follow(vm, successor)
     return pause
 
