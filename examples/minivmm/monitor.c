@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -444,7 +444,6 @@ bool
 monitor_leave (Monitor *monitor, GError **error)
 {
   const char *stay = monitor->machine->options.stay;
-  const struct sched_param idle = { 0 };
 
   if (!update_has_left (monitor->machine->update))
     return true;
@@ -457,8 +456,8 @@ monitor_leave (Monitor *monitor, GError **error)
       close (monitor->listen_fd);
       monitor->listen_fd = -1;
     }
-  /* The guest runs elsewhere on this machine: what is left to do here can wait. */
-  sched_setscheduler (0, SCHED_IDLE, &idle);
+  /* The guest runs elsewhere on this machine: what is left to do here can wait, but not for ever, as at idle priority. */
+  setpriority (PRIO_PROCESS, 0, 19);
   monitor->machine->quit = !stay;
   if (!stay)
     return true;
