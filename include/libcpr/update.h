@@ -294,7 +294,8 @@ typedef enum
  * @error: why it failed, or %NULL; the session's, valid until the next update
  * @step_ns: how long each step took; 0 for those that weren't reached. After a rollback the steps from
  *     %CPR_STEP_TAKE_UP on are those of the old program, executed again, and %CPR_STEP_EXEC includes the failed attempt
- * @pause_ns: from the begin of the stop to the guest's first instruction allowed; 0 if the guest was stopped all along
+ * @pause_ns: from the begin of the stop to the guest's first instruction allowed: the end of `start`, less the time for which other threads,
+ *     as a rule the guest's, had taken the CPU from that one meanwhile; 0 if the guest was stopped all along
  * @total_ns: from the call of cpr_session_update() to the end of the last step so far
  * @recover_ns: after a rollback or a rescue: from when the failure was known to the guest's first instruction allowed; a part of
  *     @pause_ns. What comes before is the new program's: how long it tried, and how long it took to die

@@ -268,3 +268,15 @@ cpr_real_now_ns (void)
   clock_gettime (CLOCK_REALTIME, &now);
   return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
 }
+
+uint64_t
+cpr_thread_ran_ns (long *n_preempted)
+{
+  struct rusage usage;
+  struct timespec ran;
+
+  getrusage (RUSAGE_THREAD, &usage);
+  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &ran);
+  *n_preempted = usage.ru_nivcsw;
+  return (uint64_t) ran.tv_sec * 1000000000u + (uint64_t) ran.tv_nsec;
+}

@@ -107,4 +107,7 @@ uint64_t cpr_now_ns (void);
 /* CLOCK_REALTIME in ns. */
 uint64_t cpr_real_now_ns (void);
 
+/* How long this thread has run, in ns; *n_preempted: how often another one took the CPU from it. */
+uint64_t cpr_thread_ran_ns (long *n_preempted);
+
 #endif

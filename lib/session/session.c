@@ -98,10 +98,16 @@ adopt (CprSession *session, CprIncoming *incoming)
 }
 
 static void
-stamp (CprSession *session, CprStep step)
+stamp_at (CprSession *session, CprStep step, uint64_t ns)
 {
   if (session->incoming != NULL)
-    atomic_store (&session->incoming->baton.page->stamps[step], cpr_now_ns ());
+    atomic_store (&session->incoming->baton.page->stamps[step], ns);
+}
+
+static void
+stamp (CprSession *session, CprStep step)
+{
+  stamp_at (session, step, cpr_now_ns ());
 }
 
 /* What else can fail before there is a session; the state, if there is one, has been taken up. */
@@ -307,6 +313,21 @@ tell_end (CprSession *session, CprMode mode)
   cpr_notifiers_tell (session->notifiers, session, mode, done ? CPR_EVENT_DONE : CPR_EVENT_FAILED);
 }
 
+/* When the guest was allowed its first instruction. The callback returns late where the guest's own threads take the CPU from this one,
+ * and then all that it did until then was done in the time that it ran. */
+static uint64_t
+start_guest (CprSession *session)
+{
+  long n_before, n_after;
+  uint64_t began_ns = cpr_now_ns (), ran_ns = cpr_thread_ran_ns (&n_before), ended_ns;
+
+  if (cpr_run_state_is_live (session->run_state))
+    session->config.start (session->config.user_data);
+  ended_ns = cpr_now_ns ();
+  ran_ns = cpr_thread_ran_ns (&n_after) - ran_ns;
+  return n_after == n_before ? ended_ns : MIN (ended_ns, began_ns + ran_ns);
+}
+
 bool
 cpr_session_start (CprSession *session, GError **error)
 {
@@ -327,9 +348,7 @@ cpr_session_start (CprSession *session, GError **error)
       return false;
     }
   session->state = CPR_SESSION_STATE_ACTIVE;
-  if (cpr_run_state_is_live (session->run_state))
-    session->config.start (session->config.user_data);
-  stamp (session, CPR_STEP_FINISH);
+  stamp_at (session, CPR_STEP_FINISH, start_guest (session));
   if (session->incoming != NULL)
     {
       CprMode mode = session->incoming->carrier->mode;
