@@ -94,12 +94,11 @@ class Page:
         word = head.word_at_hit if at_hit else head.word
         return word >> 56, word >> 48 & 0xff, word & 0xffffffff
 
-    def calls(self, side):
-        at = HEAD.size + SIDES[side] * CALLS_MAX * NAME_SIZE
-        names = [self.map[at + i * NAME_SIZE:at + (i + 1) * NAME_SIZE].rstrip(b"\0").decode()
-                 for i in range(self.look().calls[side])]
-        claim(len(names) < CALLS_MAX, "there is no room for so many calls")
-        return names
+    def calls(self, side, first=False):
+        """Their names. `first`: of more than there is room for, the first ones are enough."""
+        n, at = self.look().calls[side], HEAD.size + SIDES[side] * CALLS_MAX * NAME_SIZE
+        claim(first or n <= CALLS_MAX, f"there is no room for {n} calls")
+        return [self.map[at + i * NAME_SIZE:at + (i + 1) * NAME_SIZE].rstrip(b"\0").decode() for i in range(min(n, CALLS_MAX))]
 
 
 class FaultVmm(MiniVmm):
