@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -469,7 +470,7 @@ cpr_channel_spin (CprChannel *channel, uint64_t ns)
   struct pollfd poll = { channel->fd, POLLIN, 0 };
 
   while (cpr_sys->poll (&poll, 1, 0) == 0 && cpr_now_ns () < end)
-    ;
+    sched_yield ();
 }
 
 /* ---- HELLO: u64 magic, u32 version, u32 oldest, u32 pid, the VM's name; what follows is a later version's. The first two stay

@@ -101,7 +101,8 @@ cpr_channel_receive (CprChannel *channel, CprMessage *message, uint64_t deadline
 bool cpr_channel_expect (
     const CprChannel *channel, const CprMessage *message, CprMessageType type, const char *what, GError **error);
 
-/* Looks for up to @ns whether something can be read, without going to sleep: waking up takes longer than what is waited for. */
+/* Looks for up to @ns whether something can be read, without going to sleep: waking up takes longer than what is waited for. Who is to
+ * send it may have been put on the same CPU, and goes first there. */
 void cpr_channel_spin (CprChannel *channel, uint64_t ns);
 
 /* Who it is. */
