@@ -121,6 +121,7 @@ create_vcpu (Kvm *kvm, unsigned index, GError **error)
   vcpu->run = mmap (NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->state.fd, 0);
   if (vcpu->run == MAP_FAILED)
     return throw_errno (error, "vCPU %u: mmap", index);
+  vcpu->run->immediate_exit = 1; /* also brings the page in, now and not in the pause of an update */
 
   g_snprintf (name, sizeof name, "kvm-vcpu/%u", index);
   return cpr_session_hold_fd (kvm->config.session, vcpu->state.fd, error) &&

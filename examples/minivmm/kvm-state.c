@@ -173,9 +173,10 @@ get_msrs (KvmVcpuState *state, GError **error)
 
 /* Only those that the kernel hasn't got. */
 static void
-choose_msrs (const KvmVcpuState *state, KvmMsrs *chosen)
+choose_msrs (KvmVcpuState *state)
 {
   const KvmMsrs *known = state->known ? &state->known->msrs : NULL;
+  KvmMsrs *chosen = &state->msrs_to_set;
 
   chosen->count = 0;
   for (unsigned i = 0; i < state->msrs.count; i++)
@@ -186,17 +187,17 @@ choose_msrs (const KvmVcpuState *state, KvmMsrs *chosen)
 static bool
 set_msrs (KvmVcpuState *state, GError **error)
 {
-  KvmMsrs msrs;
+  const KvmMsrs *msrs = &state->msrs_to_set;
 
-  choose_msrs (state, &msrs);
-  if (!msrs.count)
+  choose_msrs (state);
+  if (!msrs->count)
     return true;
-  int done = ioctl (state->fd, KVM_SET_MSRS, &msrs);
+  int done = ioctl (state->fd, KVM_SET_MSRS, msrs);
   if (done < 0)
     return throw_errno (error, "vCPU %u: KVM_SET_MSRS", state->index);
-  if ((unsigned) done < msrs.count)
+  if ((unsigned) done < msrs->count)
     return throw_error (error, "vCPU %u: MSR %#x: the kernel refuses its value", state->index,
-                        msrs.entries[done].index);
+                        msrs->entries[done].index);
   return true;
 }
 
@@ -269,9 +270,10 @@ kvm_vcpu_state_clear (KvmVcpuState *state)
 }
 
 /* Sets a part of the state, unless the kernel has it already: on some machines a call on a vCPU takes as long as everything else. */
-#define SET(state, request, member, error)                                                          \
-  ((state->known && !memcmp (&(state)->known->member, &(state)->member, sizeof (state)->member)) || \
-   VCPU_IOCTL (state, request, &(state)->member, error))
+#define IS_KNOWN(state, member) \
+  ((state)->known && !memcmp (&(state)->known->member, &(state)->member, sizeof (state)->member))
+#define SET(state, request, member, error) \
+  (IS_KNOWN (state, member) || VCPU_IOCTL (state, request, &(state)->member, error))
 
 static bool
 vcpu_post_load (void *device, uint32_t version, GError **error)
@@ -290,8 +292,11 @@ vcpu_post_load (void *device, uint32_t version, GError **error)
   if (state->has_tsc_offset && tsc_offset_ioctl (state, KVM_SET_DEVICE_ATTR) < 0)
     return throw_errno (error, "vCPU %u: TSC offset", state->index);
 
-  /* The LAPIC before the MSRs: a TSC deadline is only taken by a LAPIC whose timer is in that mode. */
-  if (state->has_lapic && !VCPU_IOCTL (state, KVM_SET_LAPIC, &state->lapic, error))
+  /* The LAPIC before the MSRs: a TSC deadline is only taken by a LAPIC whose timer is in that mode. What is written to its base, with
+   * KVM_SET_SREGS, can reset it. */
+  const bool same_base = state->known && state->known->sregs.apic_base == state->sregs.apic_base;
+  if (state->has_lapic && !(same_base && IS_KNOWN (state, lapic)) &&
+      !VCPU_IOCTL (state, KVM_SET_LAPIC, &state->lapic, error))
     return false;
   return set_msrs (state, error) && SET (state, KVM_SET_VCPU_EVENTS, events, error) &&
          SET (state, KVM_SET_DEBUGREGS, debugregs, error) &&

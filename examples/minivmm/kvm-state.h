@@ -34,6 +34,7 @@ struct _KvmVcpuState
   int fd; /* the vCPU; not state */
   unsigned index;
   KvmVcpuState *known; /* what the kernel has already, not state; NULL: that isn't known */
+  KvmMsrs msrs_to_set; /* room for those that it hasn't, not state */
 
   KvmCpuid cpuid;
   KvmMsrs msrs;
