@@ -14,8 +14,8 @@ typedef struct
   uint64_t size;    /* bytes */
   uint64_t align;   /* what a mapping's size must be a multiple of */
   uint64_t address; /* physical; 0: it isn't told to this user */
-  uint8_t
-      uuid[CPR_DAX_UUID_SIZE]; /* of its namespace, which stays when devices get other numbers; all 0: it has none */
+  /* Of its namespace, which stays when devices get other numbers; all 0: it has none. */
+  uint8_t uuid[CPR_DAX_UUID_SIZE];
 } CprDax;
 
 /* Whether the character device @number is one. */

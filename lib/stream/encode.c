@@ -182,11 +182,37 @@ encode_field (const CprField *field, const void *owner, const CprCodec *codec, C
   return encode_values (field, at, count, codec, writer, error);
 }
 
+/* Bytes that are the same in memory and in the stream. */
+static bool
+is_plain (const CprField *field)
+{
+  return field->layout == CPR_LAYOUT_INLINE && !field->optional && field->shape != CPR_SHAPE_COUNTED &&
+         (field->kind == CPR_KIND_UINT || field->kind == CPR_KIND_INT || field->kind == CPR_KIND_FLOAT ||
+          field->kind == CPR_KIND_BYTES);
+}
+
+/* As many fields as lie together. Returns the one after them. */
+static const CprField *
+encode_run (const CprField *field, const uint8_t *source, CprWriter *writer)
+{
+  const size_t begin = field->offset;
+  size_t end = begin;
+
+  for (; field->name != NULL && field->offset == end && is_plain (field); field++)
+    end += field->count * field->width;
+  cpr_writer_put (writer, source + begin, end - begin);
+  return field;
+}
+
 bool
 cpr_struct_encode (const CprStruct *type, const void *source, const CprCodec *codec, CprWriter *writer, GError **error)
 {
-  for (const CprField *field = type->fields; field->name != NULL; field++)
-    if (!encode_field (field, source, codec, writer, error))
+  for (const CprField *field = type->fields; field->name != NULL;)
+    if (is_plain (field))
+      field = encode_run (field, source, writer);
+    else if (encode_field (field, source, codec, writer, error))
+      field++;
+    else
       return false;
   return true;
 }
