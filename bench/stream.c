@@ -166,8 +166,10 @@ load (const Machine *machine, const CprWriter *writer)
   while (cpr_reader_next (&reader, &chunk) && chunk.type != CPR_CHUNK_SCHEMA)
     ;
   check (cpr_schema_read (&schema, &chunk.payload, &error), error);
-  loading = cpr_device_load_new (&machine->table, &schema, &reader, NULL, &error);
-  check (loading != NULL && cpr_device_load_apply (loading, &error), error);
+  loading = cpr_device_load_new (&machine->table, &schema, &error);
+  check (loading != NULL && cpr_device_load_check (loading, &reader, NULL, &error) &&
+             cpr_device_load_apply (loading, &error),
+         error);
   cpr_device_load_free (loading);
   cpr_schema_clear (&schema);
   cpr_reader_clear (&reader);
