@@ -213,8 +213,7 @@ is_plain (const CprPlanStep *step)
 
   return to != NULL && to->layout == CPR_LAYOUT_INLINE && (from->flags & ~(unsigned) CPR_FIELD_FLAG_ARRAY) == 0 &&
          to->shape != CPR_SHAPE_COUNTED && from->kind == to->kind && from->width == to->width &&
-         (from->kind == CPR_KIND_UINT || from->kind == CPR_KIND_INT || from->kind == CPR_KIND_FLOAT ||
-          from->kind == CPR_KIND_BYTES);
+         cpr_kind_is_plain (from->kind);
 }
 
 static void

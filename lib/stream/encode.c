@@ -182,13 +182,12 @@ encode_field (const CprField *field, const void *owner, const CprCodec *codec, C
   return encode_values (field, at, count, codec, writer, error);
 }
 
-/* Bytes that are the same in memory and in the stream. */
+/* All of it is written as it is, and it is always written. */
 static bool
 is_plain (const CprField *field)
 {
   return field->layout == CPR_LAYOUT_INLINE && !field->optional && field->shape != CPR_SHAPE_COUNTED &&
-         (field->kind == CPR_KIND_UINT || field->kind == CPR_KIND_INT || field->kind == CPR_KIND_FLOAT ||
-          field->kind == CPR_KIND_BYTES);
+         cpr_kind_is_plain (field->kind);
 }
 
 /* As many fields as lie together. Returns the one after them. */

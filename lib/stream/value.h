@@ -11,6 +11,14 @@ cpr_kind_is_number (CprKind kind)
          kind == CPR_KIND_TIME;
 }
 
+/* Its values are the same bytes in memory and in the stream, and nothing has to be done with them on the way: a bool is checked, a time may
+ * be moved. */
+static inline bool
+cpr_kind_is_plain (CprKind kind)
+{
+  return kind == CPR_KIND_UINT || kind == CPR_KIND_INT || kind == CPR_KIND_FLOAT || kind == CPR_KIND_BYTES;
+}
+
 /* A number in memory as 64 bits; INT and TIME sign-extended, FLOAT as its bits. */
 uint64_t cpr_number_load (CprKind kind, size_t width, const void *at);
 
