@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* floor: what an update in exec mode can't do without: the execve of a dynamic GLib program that does nothing, from a small
- * process, and a new KVM VM with one vCPU and SIZE MiB of memory registered.
+/* floor: what an update in exec mode can't do without: the execve of a dynamic GLib program that
+ * does nothing, from a small process, and a new KVM VM with one vCPU and SIZE MiB of memory
+ * registered.
  *
  *   floor SIZE exec|kvm     prints the nanoseconds from the execve to the end
  *   floor SIZE warm         only touches SIZE MiB of memory and gives them back */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Measures reboot mode beside `cp --sparse=always` and a sync of a file like the one that it makes, on the same disk, in turns: saving,
- * how much disk the file takes, and taking it up, by mapping its RAM and by reading it.
+/* Measures reboot mode beside `cp --sparse=always` and a sync of a file like the one that it
+ * makes, on the same disk, in turns: saving, how much disk the file takes, and taking it up, by
+ * mapping its RAM and by reading it.
  *
  *     make bench-reboot BENCH_ARGS='--runs 5 --size 4096 --touched 1024 --folder .'
  *
@@ -70,7 +71,8 @@ begin (const char *incoming, unsigned flags, CprRamBlock **ram)
   return session;
 }
 
-/* Random, so that nothing can be saved on it; in pieces with as much nothing in between as there is. */
+/* Random, so that nothing can be saved on it; in pieces with as much nothing in between as there
+ * is. */
 static void
 touch (uint8_t *ram)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Measures what the library itself takes for 10,000 DMA mappings: its system calls are answered by a table that does nothing, so that
- * only its own work is left. Beside it stands, in the same run, a real call that works on one page of memory as the ioctls of VFIO
- * do: mlock() of a page. It is a cheap stand-in: MAP_DMA pins the page and fills the IOMMU's tables as well. Where a real time is known,
- * give it.
+/* Measures what the library itself takes for 10,000 DMA mappings: its system calls are answered by
+ * a table that does nothing, so that only its own work is left. Beside it stands, in the same run,
+ * a real call that works on one page of memory as the ioctls of VFIO do: mlock() of a page. It is a
+ * cheap stand-in: MAP_DMA pins the page and fills the IOMMU's tables as well. Where a real time is
+ * known, give it.
  *
  *     bench/remap [--json FILE] [--ioctl-ns NS]
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Measures the stream by itself, beside what it can be compared with in the same run: device state of many small fields, bulk
- * data beside memcpy() of the same bytes, extra memory, and how the time grows with the number of things.
+/* Measures the stream by itself, beside what it can be compared with in the same run: device state
+ * of many small fields, bulk data beside memcpy() of the same bytes, extra memory, and how the time
+ * grows with the number of things.
  *
  *     bench/stream [--json FILE]
  */
@@ -14,8 +15,8 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
-#include "registry/bulk.h"
-#include "registry/device.h"
+#include "registry/device/bulk.h"
+#include "registry/device/device.h"
 #include "registry/fd-table.h"
 
 #define RUNS 21
@@ -91,7 +92,8 @@ static const CprDeviceType wide_type = { .size = sizeof (CprDeviceType),
                                          .name = "device",
                                          .state = { "Device", sizeof (WideDevice), wide_fields } };
 
-/* The devices of a VM with their types; those beyond the first type are copies of it under another name. */
+/* The devices of a VM with their types; those beyond the first type are copies of it under
+ * another name. */
 typedef struct
 {
   CprDeviceTable table;
@@ -132,7 +134,8 @@ machine_clear (Machine *machine, guint n_types)
   g_free (machine->states);
 }
 
-/* The framing of a state wants a manifest; the benchmark goes without, by the order of a question's sections. */
+/* The framing of a state wants a manifest; the benchmark goes without, by the order of a
+ * question's sections. */
 static void
 save (const Machine *machine, CprWriter *writer)
 {
@@ -353,7 +356,8 @@ new_memfd (size_t size)
   return fd;
 }
 
-/* As an update has it: into a new memfd, whose pages aren't there yet; beside write() of the same, and read(). */
+/* As an update has it: into a new memfd, whose pages aren't there yet; beside write() of the
+ * same, and read(). */
 static void
 bench_bulk_in_memfd (void)
 {
@@ -408,7 +412,8 @@ bench_bulk_in_memfd (void)
   munmap (to, BULK_SIZE);
 }
 
-/* ---- Memory: what a stream of 1 GiB takes beyond its source and destination, which are 4 MiB here. */
+/* ---- Memory: what a stream of 1 GiB takes beyond its source and destination, which are 4 MiB
+ * here. */
 
 static long
 peak_kib (void)

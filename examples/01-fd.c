@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* 01-fd: an open file survives an update.
  *
- * The program writes a line into a temporary file without a name and replaces itself, a few times. The file
- * exists only as long as somebody has it open: what the last one reads is what all of them wrote. */
+ * The program writes a line into a temporary file without a name and replaces itself, a few
+ * times. The file exists only as long as somebody has it open: what the last one reads is what
+ * all of them wrote. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>

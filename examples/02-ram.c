@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* 02-ram: guest RAM stays in place over an update.
  *
- * The program counts in a RAM block and replaces itself, a few times; it prints where the block is mapped and
- * how long the pause was, which doesn't depend on the size: try `02-ram 4096` (MiB). */
+ * The program counts in a RAM block and replaces itself, a few times; it prints where the block
+ * is mapped and how long the pause was, which doesn't depend on the size: try `02-ram 4096`
+ * (MiB). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* 03-device: device state, and a new program whose device has a field more.
  *
- * Both programs know a timer with a counter, an owner and a list of alarms; the one it updates to also knows a
- * prescaler. It is optional and therefore may be missing in the state, and the update back works because it still
- * has its default. */
+ * Both programs know a timer with a counter, an owner and a list of alarms; the one it updates
+ * to also knows a prescaler. It is optional and therefore may be missing in the state, and the
+ * update back works because it still has its default. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

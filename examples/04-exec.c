@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* 04-exec: what happens when an update fails: before the execve, and after it.
  *
- * The first update is to a program that doesn't exist: the call returns with an error. The second one is to
- * this program with an argument that makes its start-up fail: the old program is executed again from the same
- * state and learns why. The third one works. */
+ * The first update is to a program that doesn't exist: the call returns with an error. The
+ * second one is to this program with an argument that makes its start-up fail: the old program
+ * is executed again from the same state and learns why. The third one works. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

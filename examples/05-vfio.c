@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* 05-vfio: an assigned device stays assigned over an update.
  *
- * `05-vfio 0000:00:04.0` opens that device, which must be bound to vfio-pci, and maps RAM for its DMA; without an argument there is a device
- * that does nothing. The program replaces itself, a few times. Before each update an interrupt comes in, which is made up here; the next
- * program finds it in the eventfd. */
+ * `05-vfio 0000:00:04.0` opens that device, which must be bound to vfio-pci, and maps RAM for
+ * its DMA; without an argument there is a device that does nothing. The program replaces itself,
+ * a few times. Before each update an interrupt comes in, which is made up here; the next program
+ * finds it in the eventfd. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* way-back CASE: updates to itself, where the new program fails as CASE says before the commit; executed again, the old one
- * prints "back in PID: REASON", with the text of the file and the word of RAM that it had handed over. */
+/* way-back CASE: updates to itself, where the new program fails as CASE says before the commit;
+ * executed again, the old one prints "back in PID: REASON", with the text of the file and the
+ * word of RAM that it had handed over. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

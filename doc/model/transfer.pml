@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The baton in transfer mode (lib/handoff/transfer.c, arrival.c): the old program O and the new one N are two processes, and there is no
+/* The baton in transfer mode (lib/handoff/transfer/transfer.c, arrival.c): the old program O and the new one N are two processes, and there is no
  * guardian: O is there until the commit, and takes the guest back itself. Either may be killed between any two steps; N may also hang,
  * for ever or until O has given it up, or fail and say so. O may find that it took too long, or be told to cancel, at any time.
  *

@@ -14,7 +14,8 @@
 #include "kvm-state.h"
 #include "kvm-vfio.h"
 
-/* Three pages for the kernel's own use on some CPUs; its identity map is by default the page below. Far from RAM. */
+/* Three pages for the kernel's own use on some CPUs; its identity map is by default the page
+ * below. Far from RAM. */
 #define TSS_ADDRESS 0xfffbd000
 
 #define CR0_LONG_MODE  0x80000033 /* PG, NE, ET, MP, PE */
@@ -64,8 +65,45 @@ add_memory (Kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, GError **error
   return true;
 }
 
-/* Memory comes before the irqchip: with an irqchip the kernel waits for a grace period, which takes milliseconds, at
- * each change of memory. */
+/* The kernel names a VM's statistics after PID and fd: PID-FD in debugfs. After an update the
+ * PID is the same, and the VM before this one may still be there, held by the guardian, and some
+ * before that, whose address spaces aren't torn down yet. So the number says, modulo N_CLASSES,
+ * which update this is, or that it is the way back. An update right after one that failed has
+ * the same number as that: harmless, the second VM is without statistics. */
+#define N_CLASSES 12
+
+static unsigned
+choose_class (CprSession *session)
+{
+  CprUpdateInfo info = { .size = sizeof info };
+  cpr_session_get_update_info (session, &info);
+  bool back = info.status == CPR_UPDATE_ROLLED_BACK || info.status == CPR_UPDATE_RESCUED;
+  return back ? N_CLASSES - 1 : (unsigned) (info.generation % (N_CLASSES - 1));
+}
+
+/* A new fd has the least number that is free: those before the one that is wanted are taken
+ * meanwhile. */
+static int
+make_vm (const Kvm *kvm)
+{
+  int spare[64]; /* among lower numbers there are gaps of all sizes */
+  unsigned n = 0, class = choose_class (kvm->config.session);
+  do
+    spare[n] = fcntl (kvm->fd, F_DUPFD_CLOEXEC, 0);
+  while (spare[n] >= 0 && (unsigned) spare[n] % N_CLASSES != class && ++n < G_N_ELEMENTS (spare));
+
+  if (n < G_N_ELEMENTS (spare) && spare[n] >= 0)
+    close (spare[n]);
+  int vm = ioctl (kvm->fd, KVM_CREATE_VM, 0);
+  int errnum = errno;
+  while (n-- > 0)
+    close (spare[n]);
+  errno = errnum;
+  return vm;
+}
+
+/* Memory comes before the irqchip: with an irqchip the kernel waits for a grace period, which
+ * takes milliseconds, at each change of memory. */
 static bool
 create_vm (Kvm *kvm, GError **error)
 {
@@ -75,7 +113,7 @@ create_vm (Kvm *kvm, GError **error)
   kvm->fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (kvm->fd < 0)
     return throw_errno (error, "/dev/kvm");
-  kvm->state.fd = ioctl (kvm->fd, KVM_CREATE_VM, 0);
+  kvm->state.fd = make_vm (kvm);
   if (kvm->state.fd < 0)
     return throw_errno (error, "KVM_CREATE_VM");
   /* Closing a VM is slow; this keeps it off the pause of the next update. */
@@ -95,7 +133,8 @@ create_vm (Kvm *kvm, GError **error)
   return cpr_device_add (kvm->config.session, "kvm-vm", &kvm_vm_type, &kvm->state, error);
 }
 
-/* A signal ends KVM_CREATE_VM with EINTR, and where one comes every millisecond trying again is of little help. */
+/* A signal ends KVM_CREATE_VM with EINTR, and where one comes every millisecond trying again is
+ * of little help. */
 static bool
 create_vm_undisturbed (Kvm *kvm, GError **error)
 {
@@ -162,7 +201,8 @@ kvm_free (void *data)
   g_free (kvm);
 }
 
-/* What the kernel can do, less nested virtualization, whose state we don't save; with the vCPU's number in it. */
+/* What the kernel can do, less nested virtualization, whose state we don't save; with the vCPU's
+ * number in it. */
 static bool
 choose_cpuid (Kvm *kvm, KvmVcpuState *state, GError **error)
 {
@@ -330,9 +370,9 @@ throw_exit (const KvmVcpu *vcpu, GError **error)
     }
 }
 
-/* The way out is an interrupted KVM_RUN and nothing else: the kernel completes a port or memory access only in the
- * next KVM_RUN, and the registers aren't right before that. It has to be done here on the vCPU's own thread: KVM_RUN
- * on another one costs a grace period. */
+/* The way out is an interrupted KVM_RUN and nothing else: the kernel completes a port or memory
+ * access only in the next KVM_RUN, and the registers aren't right before that. It has to be done
+ * here on the vCPU's own thread: KVM_RUN on another one costs a grace period. */
 static bool
 kvm_run (void *data, unsigned index, GError **error)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A software CPU for machines without /dev/kvm: the part of x86-64 that the built-in guests use. Paging and segments
- * aren't looked at: addresses are guest-physical, as the guests' mapping is one to one. */
+/* A software CPU for machines without /dev/kvm: the part of x86-64 that the built-in guests use.
+ * Paging and segments aren't looked at: addresses are guest-physical, as the guests' mapping is
+ * one to one. */
 #include "accel.h"
 
 #include <inttypes.h>

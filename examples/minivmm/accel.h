@@ -17,7 +17,8 @@ typedef struct
   Vfio *vfio; /* NULL: none */
 } AccelConfig;
 
-/* What executes the guest. `run` is called on the vCPU's own thread, all others with the guest stopped. */
+/* What executes the guest. `run` is called on the vCPU's own thread, all others with the guest
+ * stopped. */
 typedef struct
 {
   const char *name;

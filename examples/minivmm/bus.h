@@ -4,8 +4,9 @@
 
 #include <libcpr/libcpr.h>
 
-/* The bus: it knows who answers at which port, and has slots for cards. Which card is in which slot is the bus's state;
- * what a card does is the card's. Devices come and go only while no vCPU runs. */
+/* The bus: it knows who answers at which port, and has slots for cards. Which card is in which
+ * slot is the bus's state; what a card does is the card's. Devices come and go only while no
+ * vCPU runs. */
 typedef struct _Bus Bus;
 
 #define BUS_CARD_NAME_MAX 15
@@ -29,8 +30,8 @@ void bus_free (Bus *bus);
 /* A device that is always at the same ports. */
 void bus_add (Bus *bus, uint16_t first, uint16_t n_ports, const BusDevice *ops, void *device);
 
-/* A card: into the first free slot, which says at which ports it is; or back into the slot where the bus's state has it:
- * then the bus must have been loaded before the card. */
+/* A card: into the first free slot, which says at which ports it is; or back into the slot where
+ * the bus's state has it: then the bus must have been loaded before the card. */
 bool bus_insert (Bus *bus, const char *card, const BusDevice *ops, void *device, GError **error);
 bool bus_insert_again (Bus *bus, const char *card, const BusDevice *ops, void *device, GError **error);
 void bus_remove (Bus *bus, const char *card);

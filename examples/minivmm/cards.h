@@ -5,10 +5,12 @@
 #include "bus.h"
 #include "options.h"
 
-/* Cards: devices that a machine needn't have. They are plugged in by --device or, while the guest runs, by the monitor.
+/* Cards: devices that a machine needn't have. They are plugged in by --device or, while the
+ * guest runs, by the monitor.
  *
- * Which cards there are is what a newer build can do and an older one can't. So a card is a device of the session only
- * while it is plugged in: a machine without one can be updated to a build that doesn't know it. */
+ * Which cards there are is what a newer build can do and an older one can't. So a card is a
+ * device of the session only while it is plugged in: a machine without one can be updated to a
+ * build that doesn't know it. */
 typedef struct
 {
   const char *name; /* of the option, the device and its type */

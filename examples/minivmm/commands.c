@@ -20,8 +20,25 @@ typedef struct
   const char *name;
   const char *arguments;
   const char *help;
+  bool needs_guest; /* it touches what another program may have by now: RAM, vCPUs, devices */
   bool (*run) (const Call *call);
 } Command;
+
+/* After an update it is another program's guest, or nobody's. */
+static bool
+has_guest (const Machine *machine)
+{
+  return cpr_session_get_state (machine->session) == CPR_SESSION_STATE_ACTIVE;
+}
+
+/* Here or, after a transfer, elsewhere. A guest that was saved stands still. */
+static bool
+guest_runs (const Machine *machine)
+{
+  if (has_guest (machine))
+    return cpr_session_get_run_state (machine->session) == CPR_RUN_STATE_RUNNING;
+  return cpr_session_get_state (machine->session) == CPR_SESSION_STATE_LOST || update_has_left (machine->update);
+}
 
 static bool
 info_status (const Call *call)
@@ -32,8 +49,11 @@ info_status (const Call *call)
     [CPR_RUN_STATE_SUSPENDED] = "suspended",
     [CPR_RUN_STATE_PAUSED_SUSPENDED] = "paused (suspended)",
   };
+  const Machine *machine = call->machine;
   g_string_append_printf (call->answer, "VM status: %s\nstops: %u\n",
-                          names[cpr_session_get_run_state (call->machine->session)], call->machine->n_stops);
+                          has_guest (machine) ? names[cpr_session_get_run_state (machine->session)]
+                                              : "paused (postmigrate)",
+                          machine->n_stops);
   return true;
 }
 
@@ -82,7 +102,7 @@ info_version (const Call *call)
 static bool
 info_ram (const Call *call)
 {
-  if (cpr_session_get_run_state (call->machine->session) == CPR_RUN_STATE_RUNNING)
+  if (guest_runs (call->machine))
     return throw_error (call->error, "the guest must be paused or suspended");
   g_string_append_printf (call->answer, "size: %" PRIu64 "\nhash: %016" PRIx64 "\n", call->machine->ram.size,
                           ram_hash_compute (&call->machine->ram));
@@ -148,8 +168,8 @@ reset_gap (const Call *call)
   return true;
 }
 
-/* What is plugged in belongs to the command line of the next program, and to that of this one should it have to come
- * back: else they wouldn't build it. */
+/* What is plugged in belongs to the command line of the next program, and to that of this one
+ * should it have to come back: else they wouldn't build it. */
 static bool
 note_cards (Machine *machine, GError **error)
 {
@@ -195,7 +215,7 @@ device_set (const Call *call)
          serial_set (call->machine->serial, words[1], value, call->error);
 }
 
-/* As the guest does. Writing to the serial port may wait for its reader. */
+/* As the guest does, but without waiting for who reads the serial port. */
 static bool
 port_in (const Call *call)
 {
@@ -293,40 +313,41 @@ quit (const Call *call)
 static bool help (const Call *call);
 
 static const Command commands[] = {
-  { "info status", "", "running, paused, suspended or both", info_status },
-  { "info guest", "", "what the guest reports", info_guest },
-  { "info migrate", "", "how the last update went, with times", info_migrate },
-  { "info blockers", "", "why no update is possible now", info_blockers },
-  { "info version", "", "build, process and accelerator", info_version },
-  { "info ram", "", "size and hash of guest RAM, while it doesn't run", info_ram },
-  { "info serial", "", "the serial port's registers", info_serial },
-  { "info bus", "", "what is in the bus's slots", info_bus },
-  { "info card", "CARD", "a card's state", info_card },
-  { "info vfio", "", "the function of the host that the guest has", info_vfio },
-  { "info dma", "", "what a guest counts that has one", info_dma },
-  { "info fds", "", "the fds that survive an update", info_fds },
-  { "device_add", "CARD", "plug in a card, with the guest running", device_add },
-  { "device_del", "CARD", "unplug it", device_del },
-  { "device_set", "DEVICE FIELD VALUE", "change what a guest can't", device_set },
-  { "in", "PORT", "read a port, as the guest would", port_in },
-  { "out", "PORT VALUE", "write a port, as the guest would", port_out },
-  { "gap_reset", "", "forget the longest gap", reset_gap },
+  { "info status", "", "running, paused, suspended or both; postmigrate: the guest was handed over", false,
+    info_status },
+  { "info guest", "", "what the guest reports", false, info_guest },
+  { "info migrate", "", "how the last update went, with times", false, info_migrate },
+  { "info blockers", "", "why no update is possible now", false, info_blockers },
+  { "info version", "", "build, process and accelerator", false, info_version },
+  { "info ram", "", "size and hash of guest RAM, while it doesn't run", false, info_ram },
+  { "info serial", "", "the serial port's registers", false, info_serial },
+  { "info bus", "", "what is in the bus's slots", false, info_bus },
+  { "info card", "CARD", "a card's state", false, info_card },
+  { "info vfio", "", "the function of the host that the guest has", false, info_vfio },
+  { "info dma", "", "what a guest counts that has one", false, info_dma },
+  { "info fds", "", "the fds that survive an update", false, info_fds },
+  { "device_add", "CARD", "plug in a card, with the guest running", true, device_add },
+  { "device_del", "CARD", "unplug it", true, device_del },
+  { "device_set", "DEVICE FIELD VALUE", "change what a guest can't", true, device_set },
+  { "in", "PORT", "read a port, as the guest would", true, port_in },
+  { "out", "PORT VALUE", "write a port, as the guest would", true, port_out },
+  { "gap_reset", "", "forget the longest gap", true, reset_gap },
   { "migrate_set_parameter", "mode cpr-exec | mode cpr-transfer | mode cpr-reboot | cpr-exec-command BINARY ARG...",
-    "what to update to", set_parameter },
-  { "migrate_set_capability", "x-ignore-shared on | off", "cpr-reboot: RAM that is in a file stays there",
+    "what to update to", false, set_parameter },
+  { "migrate_set_capability", "x-ignore-shared on | off", "cpr-reboot: RAM that is in a file stays there", false,
     set_capability },
   { "migrate", "[-d] [URI]",
     "update: cpr-exec: by default to this very program; cpr-transfer: to the one at URI; cpr-reboot: save to file:PATH "
     "or "
     "exec:COMMAND",
-    migrate },
-  { "migrate_check", "", "ask whether an update would work, with the guest running", migrate_check },
-  { "stop", "", "pause the guest", stop },
-  { "cont", "", "let it run again", cont },
-  { "system_suspend", "", "send the guest to sleep", system_suspend },
-  { "system_wakeup", "", "wake it", system_wakeup },
-  { "quit", "", "end the VM", quit },
-  { "help", "", "show this", help },
+    false, migrate },
+  { "migrate_check", "", "ask whether an update would work, with the guest running", false, migrate_check },
+  { "stop", "", "pause the guest", false, stop },
+  { "cont", "", "let it run again", false, cont },
+  { "system_suspend", "", "send the guest to sleep", true, system_suspend },
+  { "system_wakeup", "", "wake it", true, system_wakeup },
+  { "quit", "", "end the VM", false, quit },
+  { "help", "", "show this", false, help },
 };
 
 static bool
@@ -364,6 +385,8 @@ command_execute (Machine *machine, const char *line, GString *answer)
   const Command *command = find_command (stripped, &call.arguments);
   if (!command)
     g_string_append_printf (answer, "unknown command: '%s'\n", stripped);
+  else if (command->needs_guest && !has_guest (machine))
+    g_string_append_printf (answer, "Error: %s is not permitted in a session that is handed over\n", command->name);
   else if (!command->run (&call))
     g_string_append_printf (answer, "Error: %s\n", error ? error->message : "no reason was given");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A crash log card, known since build 3: a ring of 1 MiB that the guest writes its last words to, a byte at a time, for
- * somebody to read who comes too late. Too much for a field: it goes along as bulk data. */
+/* A crash log card, known since build 3: a ring of 1 MiB that the guest writes its last words
+ * to, a byte at a time, for somebody to read who comes too late. Too much for a field: it goes
+ * along as bulk data. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
@@ -125,7 +126,8 @@ crashlog_describe (void *card, GString *text)
   pthread_mutex_unlock (&crashlog->mutex);
 }
 
-/* text TEXT: writes it, as the guest would; fill N: writes N bytes that are all different things. */
+/* text TEXT: writes it, as the guest would; fill N: writes N bytes that are all different
+ * things. */
 static bool
 crashlog_set (void *card, const char *field, const char *value, GError **error)
 {

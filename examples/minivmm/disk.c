@@ -2,11 +2,11 @@
 #include "disk.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "log.h"
 
 #define FD_DISK "disk"
 
@@ -46,11 +46,11 @@ disk_hold (Disk *disk)
 {
   g_autoptr (GError) error = NULL;
   if (!disk->held && !set_lock (disk, F_WRLCK, &error))
-    fprintf (stderr, "minivmm: %s\n", error->message); /* too late to go back; the other lock is there */
+    log_line ("%s", error->message); /* too late to go back; the other lock is there */
 }
 
-/* In transfer mode both programs live at a time, and one of them has it: the old one until the guest stands still, the new
- * one from when it runs. */
+/* In transfer mode both programs live at a time, and one of them has it: the old one until the
+ * guest stands still, the new one from when it runs. */
 static bool
 pass_on (CprSession *session, CprEvent event, CprMode mode, void *user_data, GError **error)
 {

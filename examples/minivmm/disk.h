@@ -4,7 +4,8 @@
 
 #include <libcpr/libcpr.h>
 
-/* An image file that no other VM may use meanwhile. The guest has no disk; what matters here is who holds the locks. */
+/* An image file that no other VM may use meanwhile. The guest has no disk; what matters here is
+ * who holds the locks. */
 typedef struct _Disk Disk;
 
 /* Opens or takes over the image @path, and locks it. */

@@ -4,7 +4,8 @@
 
 #include "options.h"
 
-/* For tests of the way back: where --fail-at says @step, this fails, in the way that --fail-by says. True: it isn't this step. */
+/* For tests of the way back: where --fail-at says @step, this fails, in the way that --fail-by
+ * says. True: it isn't this step. */
 bool survives (const Options *options, const char *step, GError **error);
 
 #endif

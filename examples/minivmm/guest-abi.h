@@ -4,9 +4,9 @@
 
 /* What the VMM and a guest agree on. Read by the assembler too, so macros only.
  *
- * A guest is a flat binary, loaded and entered at GUEST_CODE on every vCPU, in 64-bit mode with all of RAM
- * mapped one to one: rdi is the vCPU's number, rsi how many there are, rdx GUEST_BOOT_INFO, rsp a stack of
- * GUEST_STACK_SIZE bytes. */
+ * A guest is a flat binary, loaded and entered at GUEST_CODE on every vCPU, in 64-bit mode with
+ * all of RAM mapped one to one: rdi is the vCPU's number, rsi how many there are, rdx
+ * GUEST_BOOT_INFO, rsp a stack of GUEST_STACK_SIZE bytes. */
 
 #define GUEST_PML4       0x1000
 #define GUEST_PDPT       0x2000
@@ -23,8 +23,8 @@
 
 #define GUEST_SERIAL_PORT 0x3f8
 
-/* With --vfio: the configuration space of the PCI bus, 4 KiB for each function (ECAM). The one function of slot 1 is the host's, with
- * its BARs in the area after that. */
+/* With --vfio: the configuration space of the PCI bus, 4 KiB for each function (ECAM). The one
+ * function of slot 1 is the host's, with its BARs in the area after that. */
 #define GUEST_PCI_CONFIG     0xe0000000
 #define GUEST_PCI_SLOT       1
 #define GUEST_PCI_MEMORY     0xd0000000
@@ -36,13 +36,14 @@
 #define BOOT_INFO_HIGH_START 16
 #define BOOT_INFO_HIGH_END   24
 
-/* Behind it, for the VMM: how many programs run the guest, and how often one began while another did. They are in the
- * guest's RAM because that is all that two such programs are sure to share. */
+/* Behind it, for the VMM: how many programs run the guest, and how often one began while another
+ * did. They are in the guest's RAM because that is all that two such programs are sure to share. */
 #define BOOT_INFO_OWNERS  32
 #define BOOT_INFO_DOUBLED 40
 
-/* In place of ACPI: a guest that has a device to see to before it sleeps says so. It is asked to sleep with 1, has nothing under way and
- * its device off when it says that it does, and sets the device up anew when it isn't asked any more: as if the device had had no power. */
+/* In place of ACPI: a guest that has a device to see to before it sleeps says so. It is asked to
+ * sleep with 1, has nothing under way and its device off when it says that it does, and sets the
+ * device up anew when it isn't asked any more: as if the device had had no power. */
 #define BOOT_INFO_KNOWS_SLEEP 48
 #define BOOT_INFO_SLEEP       56
 #define BOOT_INFO_ASLEEP      64
@@ -57,8 +58,9 @@
 #define REPORT_GAP       40
 #define REPORT_FIRST_BAD 48
 
-/* What a guest that has a function with DMA counts beside its report: DMAs that it began, MSIs that it got, and those MSIs that it
- * can't explain, as nothing was under way. Where all is well the first two differ by at most 1. */
+/* What a guest that has a function with DMA counts beside its report: DMAs that it began, MSIs
+ * that it got, and those MSIs that it can't explain, as nothing was under way. Where all is well
+ * the first two differ by at most 1. */
 #define DMA_REPORT_BEGUN       0
 #define DMA_REPORT_MSIS        8
 #define DMA_REPORT_UNEXPLAINED 16

@@ -40,7 +40,8 @@ typedef struct
   uint64_t unexplained;
 } GuestDmaReport;
 
-/* Makes a fresh VM's RAM: page tables, GDT, boot info and the guest @name, which is built in or a file. */
+/* Makes a fresh VM's RAM: page tables, GDT, boot info and the guest @name, which is built in or
+ * a file. */
 bool guest_load (const GuestRam *ram, const char *name, GError **error);
 
 GuestEntry guest_get_entry (unsigned vcpu, unsigned n_vcpus);
@@ -49,7 +50,8 @@ GuestEntry guest_get_entry (unsigned vcpu, unsigned n_vcpus);
 void guest_claim (const GuestRam *ram);
 void guest_release (const GuestRam *ram);
 
-/* Waits until a guest that has something to do before it sleeps has done it; @runs: whether it does, now. */
+/* Waits until a guest that has something to do before it sleeps has done it; @runs: whether it
+ * does, now. */
 bool guest_put_to_sleep (const GuestRam *ram, bool runs, GError **error);
 /* It finds its devices as if they had been without power. */
 void guest_wake (const GuestRam *ram);

@@ -156,7 +156,8 @@ forget_msr (KvmMsrs *msrs, unsigned position)
   memmove (&msrs->entries[position], &msrs->entries[position + 1], (msrs->count - position) * sizeof msrs->entries[0]);
 }
 
-/* Fills in the data of all that are listed, in one go; those that can't be read are forgotten, so that happens once. */
+/* Fills in the data of all that are listed, in one go; those that can't be read are forgotten,
+ * so that happens once. */
 static bool
 get_msrs (KvmVcpuState *state, GError **error)
 {
@@ -220,8 +221,8 @@ kvm_vcpu_state_probe (KvmVcpuState *state, int kvm_fd, GError **error)
   if (ioctl (kvm_fd, KVM_GET_MSR_INDEX_LIST, list) < 0)
     return throw_errno (error, "KVM_GET_MSR_INDEX_LIST");
 
-  /* The host's TSC is the same after the update, so with the offset kept the guest's goes on without a seam.
-   * Its value would be old by the time that it is written. */
+  /* The host's TSC is the same after the update, so with the offset kept the guest's goes on
+   * without a seam. Its value would be old by the time that it is written. */
   state->has_tsc_offset = tsc_offset_ioctl (state, KVM_GET_DEVICE_ATTR) == 0;
   state->msrs.count = 0;
   for (unsigned i = 0; i < list->nmsrs; i++)
@@ -269,7 +270,8 @@ kvm_vcpu_state_clear (KvmVcpuState *state)
   g_clear_pointer (&state->known, g_free);
 }
 
-/* Sets a part of the state, unless the kernel has it already: on some machines a call on a vCPU takes as long as everything else. */
+/* Sets a part of the state, unless the kernel has it already: on some machines a call on a vCPU
+ * takes as long as everything else. */
 #define IS_KNOWN(state, member) \
   ((state)->known && !memcmp (&(state)->known->member, &(state)->member, sizeof (state)->member))
 #define SET(state, request, member, error) \
@@ -292,8 +294,8 @@ vcpu_post_load (void *device, uint32_t version, GError **error)
   if (state->has_tsc_offset && tsc_offset_ioctl (state, KVM_SET_DEVICE_ATTR) < 0)
     return throw_errno (error, "vCPU %u: TSC offset", state->index);
 
-  /* The LAPIC before the MSRs: a TSC deadline is only taken by a LAPIC whose timer is in that mode. What is written to its base, with
-   * KVM_SET_SREGS, can reset it. */
+  /* The LAPIC before the MSRs: a TSC deadline is only taken by a LAPIC whose timer is in that
+   * mode. What is written to its base, with KVM_SET_SREGS, can reset it. */
   const bool same_base = state->known && state->known->sregs.apic_base == state->sregs.apic_base;
   if (state->has_lapic && !(same_base && IS_KNOWN (state, lapic)) &&
       !VCPU_IOCTL (state, KVM_SET_LAPIC, &state->lapic, error))

@@ -6,8 +6,9 @@
 
 #include <libcpr/libcpr.h>
 
-/* What KVM keeps for a vCPU and for the VM, as libcpr device types: `pre_save` gets it from the kernel, `post_load`
- * gives it to the kernel of a VM that was built anew: a KVM VM belongs to the address space that made it. */
+/* What KVM keeps for a vCPU and for the VM, as libcpr device types: `pre_save` gets it from the
+ * kernel, `post_load` gives it to the kernel of a VM that was built anew: a KVM VM belongs to
+ * the address space that made it. */
 
 #define KVM_MSRS_MAX  512
 #define KVM_CPUID_MAX 256
@@ -68,10 +69,12 @@ typedef struct
 extern const CprDeviceType kvm_vcpu_type;
 extern const CprDeviceType kvm_vm_type;
 
-/* In a fresh VM: finds out which MSRs can be read and whether there is a TSC offset; both go along in the state. */
+/* In a fresh VM: finds out which MSRs can be read and whether there is a TSC offset; both go
+ * along in the state. */
 bool kvm_vcpu_state_probe (KvmVcpuState *state, int kvm_fd, GError **error);
 
-/* While the guest still runs elsewhere: asks the kernel for all of it, so that what it has already needn't be set when there is less time. */
+/* While the guest still runs elsewhere: asks the kernel for all of it, so that what it has
+ * already needn't be set when there is less time. */
 bool kvm_vcpu_state_prepare (KvmVcpuState *state, int kvm_fd, GError **error);
 void kvm_vcpu_state_clear (KvmVcpuState *state);
 

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "log.h"
 
 #define N_IRQCHIP_GSIS 24 /* an IOAPIC's; the first 16 are the PIC's too */
 #define N_PIC_GSIS     16
@@ -23,7 +23,8 @@ struct _KvmVfio
   unsigned n_windows;
   VfioWindow windows[PCI_N_BARS]; /* those with a memory slot */
 
-  /* Of what runs with the guest's vCPUs only one changes these at a time: Vfio has a mutex for it. */
+  /* Of what runs with the guest's vCPUs only one changes these at a time: Vfio has a mutex for
+   * it. */
   bool connected;
   bool has_irqfd;
 };
@@ -111,7 +112,8 @@ add_irqchip_route (struct kvm_irq_routing *routing, uint32_t gsi, uint32_t chip,
   };
 }
 
-/* All routes at once, as the kernel wants it: those that it makes by itself for an irqchip, and ours. */
+/* All routes at once, as the kernel wants it: those that it makes by itself for an irqchip, and
+ * ours. */
 static bool
 route_msi (const KvmVfio *kvm, GError **error)
 {
@@ -160,7 +162,8 @@ msi_changed (void *data, GError **error)
 
 static const VfioListener listener = { windows_change, msi_changed };
 
-/* ---- KVM's VFIO device: it learns which functions the VM has, for what differs with them in memory types. */
+/* ---- KVM's VFIO device: it learns which functions the VM has, for what differs with them in
+ * memory types. */
 
 static void
 create_device (KvmVfio *kvm)
@@ -236,7 +239,8 @@ kvm_vfio_disconnect (KvmVfio *kvm)
   if (!kvm->connected)
     return;
   kvm->connected = false;
-  /* The VM that comes after this one adds the function itself: it must not lose it again when this one is closed. */
+  /* The VM that comes after this one adds the function itself: it must not lose it again when
+   * this one is closed. */
   if (!set_irqfd (kvm, false, &error) || !change_device (kvm, false, &error))
-    fprintf (stderr, "minivmm: %s\n", error->message);
+    log_line ("%s", error->message);
 }

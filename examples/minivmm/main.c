@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A virtual machine monitor that can be replaced under its guest. The start-up is the same for a fresh VM and for
- * one that is taken over: session, RAM and fds, devices, load, start. */
+/* A virtual machine monitor that can be replaced under its guest. The start-up is the same for a
+ * fresh VM and for one that is taken over: session, RAM and fds, devices, load, start. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "fail.h"
 #include "guests.h"
 #include "kvm-state.h"
+#include "log.h"
 #include "machine.h"
 
 static bool
@@ -35,7 +38,7 @@ static void
 log_message (CprLogLevel level, const char *message, void *user_data)
 {
   if (level <= CPR_LOG_WARNING)
-    fprintf (stderr, "minivmm: %s\n", message);
+    log_line ("%s", message);
 }
 
 static bool
@@ -44,7 +47,8 @@ lives (Machine *machine, const char *step, GError **error)
   return !cpr_session_is_incoming (machine->session) || survives (&machine->options, step, error);
 }
 
-/* What this program can load, whatever its arguments; open_session() puts the library's own at the end. */
+/* What this program can load, whatever its arguments; open_session() puts the library's own at
+ * the end. */
 static const CprDeviceType *device_types[] = {
   &bus_type,      &serial_type, &monitor_type,  &update_type,
   &ram_hash_type, &kvm_vm_type, &kvm_vcpu_type, &soft_vcpu_type,
@@ -187,6 +191,18 @@ clear (Machine *machine)
   g_strfreev (machine->argv);
 }
 
+/* Messages go to fd 2, whatever that is: were it closed, the next file that is opened, a disk's
+ * image maybe, would get them. */
+static void
+open_stderr (void)
+{
+  int fd = fcntl (STDERR_FILENO, F_GETFD) < 0 ? open ("/dev/null", O_WRONLY) : STDERR_FILENO;
+  if (fd < 0 || fd == STDERR_FILENO)
+    return;
+  dup2 (fd, STDERR_FILENO);
+  close (fd);
+}
+
 static Machine *updating;
 
 static void
@@ -202,9 +218,10 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   Machine machine = { 0 };
 
+  open_stderr ();
   if (!options_parse (&machine.options, argc, argv, &error))
     {
-      fprintf (stderr, "minivmm: %s\n", error->message);
+      log_line ("%s", error->message);
       return EXIT_FAILURE;
     }
   if (machine.options.help)
@@ -222,8 +239,9 @@ main (int argc, char **argv)
   signal (SIGUSR2, SIG_IGN);
   if (!ok)
     {
-      fprintf (stderr, "minivmm: %s\n", error->message);
-      /* Before the commit this goes back to the old program, which tells whoever asked. Else it does nothing. */
+      log_line ("%s", error->message);
+      /* Before the commit this goes back to the old program, which tells whoever asked. Else it
+       * does nothing. */
       if (machine.session)
         cpr_session_abort (machine.session, error, NULL);
     }

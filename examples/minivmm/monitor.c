@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -14,6 +13,8 @@
 
 #include "commands.h"
 #include "error.h"
+#include "log.h"
+#include "supervisor.h"
 
 #define CLIENTS_MAX 16
 #define INPUT_MAX   8192
@@ -45,7 +46,8 @@ struct _Monitor
   Client clients[CLIENTS_MAX];
 };
 
-/* What a client has sent and not yet been served, and what it hasn't read yet, goes along with its connection. */
+/* What a client has sent and not yet been served, and what it hasn't read yet, goes along with
+ * its connection. */
 static const CprField client_fields[] = {
   CPR_FIELD_COUNTED (Client, input, input_len),
   CPR_FIELD_COUNTED (Client, output, output_len),
@@ -86,7 +88,8 @@ get_place (const Monitor *monitor, const Client *client)
   return (int) (client - monitor->clients);
 }
 
-/* What can't be sent now waits in the buffer. A client that reads nothing must not hold up the VM: it is dropped. */
+/* What can't be sent now waits in the buffer. A client that reads nothing must not hold up the
+ * VM: it is dropped. */
 static void
 flush (Client *client)
 {
@@ -125,8 +128,8 @@ answer (Client *client, const char *text)
   say (client, "(minivmm) ");
 }
 
-/* Takes the first line out of the input before it is executed: a command that updates the program doesn't come back,
- * and the new program goes on with the next line. */
+/* Takes the first line out of the input before it is executed: a command that updates the
+ * program doesn't come back, and the new program goes on with the next line. */
 static char *
 take_line (Client *client)
 {
@@ -209,7 +212,7 @@ accept_client (Monitor *monitor)
   if (place == CLIENTS_MAX || (!update_has_left (monitor->machine->update) &&
                                !cpr_fd_add (monitor->machine->session, FD_CLIENT, place, fd, &error)))
     {
-      fprintf (stderr, "minivmm: monitor: %s\n", error ? error->message : "too many clients");
+      log_line ("monitor: %s", error ? error->message : "too many clients");
       close (fd);
       return;
     }
@@ -285,7 +288,8 @@ take_clients (Monitor *monitor, GError **error)
   return true;
 }
 
-/* With the signals blocked, one that comes in the middle of an update waits for the new program's main loop. */
+/* With the signals blocked, one that comes in the middle of an update waits for the new
+ * program's main loop. */
 static bool
 open_signal_fd (Monitor *monitor, GError **error)
 {
@@ -337,7 +341,7 @@ pause_after_failure (Monitor *monitor)
   g_autoptr (GError) error = NULL;
   vm_clear_failure (monitor->machine->vm);
   if (!cpr_session_pause (monitor->machine->session, &error))
-    fprintf (stderr, "minivmm: %s\n", error->message);
+    log_line ("%s", error->message);
 }
 
 static bool
@@ -404,6 +408,8 @@ monitor_run (Monitor *monitor, GError **error)
     [FAILURE] = { vm_get_failure_fd (monitor->machine->vm), POLLIN, 0 },
   };
 
+  int64_t next_ns = 0;
+
   begin (monitor);
   while (!monitor->machine->quit)
     {
@@ -419,7 +425,7 @@ monitor_run (Monitor *monitor, GError **error)
             n_fds = (nfds_t) (CLIENTS + i + 1);
           fds[CLIENTS + i] = (struct pollfd){ client->fd, client->output_len ? POLLIN | POLLOUT : POLLIN, 0 };
         }
-      if (poll (fds, n_fds, -1) < 0 && errno != EINTR)
+      if (poll (fds, n_fds, supervisor_tell (&next_ns)) < 0 && errno != EINTR)
         return throw_errno (error, "monitor: poll");
 
       if (fds[SIGNALS].revents)
@@ -456,7 +462,8 @@ monitor_leave (Monitor *monitor, GError **error)
       close (monitor->listen_fd);
       monitor->listen_fd = -1;
     }
-  /* The guest runs elsewhere on this machine: what is left to do here can wait, but not for ever, as at idle priority. */
+  /* The guest runs elsewhere on this machine: what is left to do here can wait, but not for
+   * ever, as at idle priority. */
   setpriority (PRIO_PROCESS, 0, 19);
   monitor->machine->quit = !stay;
   if (!stay)

@@ -6,7 +6,8 @@
 
 typedef struct _Machine Machine;
 
-/* The monitor: a Unix socket with up to 16 clients that survive an update, and the program's main loop. */
+/* The monitor: a Unix socket with up to 16 clients that survive an update, and the program's
+ * main loop. */
 typedef struct _Monitor Monitor;
 
 extern const CprDeviceType monitor_type;
@@ -14,18 +15,20 @@ extern const CprDeviceType monitor_type;
 /* In a preflight: what monitor_new() would take over. */
 void monitor_declare (CprInventory *inventory, const char *path);
 
-/* @path may be NULL: then it only waits for signals. SIGINT and SIGTERM are blocked afterwards, for the main loop to
- * read; so call it before threads are started. */
+/* @path may be NULL: then it only waits for signals. SIGINT and SIGTERM are blocked afterwards,
+ * for the main loop to read; so call it before threads are started. */
 Monitor *monitor_new (Machine *machine, const char *path, GError **error);
 void monitor_free (Monitor *monitor);
 
-/* For update_set_serve(): answers those that want to know how far it is; false: one of them wants it cancelled. */
+/* For update_set_serve(): answers those that want to know how far it is; false: one of them
+ * wants it cancelled. */
 bool monitor_serve (void *user_data);
 
 /* Tells whoever asked for an update how it ended, then serves until the machine's `quit` is set. */
 bool monitor_run (Monitor *monitor, GError **error);
 
-/* After an update: where another process has the guest now, and with it the clients, this one ends, or serves a monitor of its own. */
+/* After an update: where another process has the guest now, and with it the clients, this one
+ * ends, or serves a monitor of its own. */
 bool monitor_leave (Monitor *monitor, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Monitor, monitor_free)

@@ -7,8 +7,8 @@
 #define MINIVMM_VCPUS_MAX 64
 #define MINIVMM_CARDS_MAX 4
 
-/* Which build this is, of a VMM that changes over the years: see serial.c and cards.c. Build 4 is for a test, of what an
- * update must not change. */
+/* Which build this is, of a VMM that changes over the years: see serial.c and cards.c. Build 4
+ * is for a test, of what an update must not change. */
 #ifndef MINIVMM_BUILD
 #  define MINIVMM_BUILD 1
 #endif

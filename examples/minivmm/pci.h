@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The configuration space of a PCI function that belongs to the guest. Some bits the guest must have values of its own for, such as
- * the addresses in the BARs and the MSI message; they are `emulated`, and all others are the function's. No system calls in here. */
+/* The configuration space of a PCI function that belongs to the guest. Some bits the guest must
+ * have values of its own for, such as the addresses in the BARs and the MSI message; they are
+ * `emulated`, and all others are the function's. No system calls in here. */
 
 #define PCI_CONFIG_SIZE 256
 #define PCI_N_BARS      6
@@ -35,9 +36,9 @@ typedef struct
   uint32_t data;
 } PciMsi;
 
-/* @hardware is what the function itself has there; @sizes those of its regions, 0 for none. The guest finds the MSI capability and
- * no other, no INTx, and the BARs where a firmware would have put them, from @memory up to @memory_end; those that have no place
- * there have no address. */
+/* @hardware is what the function itself has there; @sizes those of its regions, 0 for none. The
+ * guest finds the MSI capability and no other, no INTx, and the BARs where a firmware would have
+ * put them, from @memory up to @memory_end; those that have no place there have no address. */
 void pci_function_init (PciFunction *function,
                         const uint8_t hardware[PCI_CONFIG_SIZE],
                         const uint64_t sizes[PCI_N_BARS],
@@ -51,7 +52,8 @@ pci_function_read (const PciFunction *function, unsigned offset, unsigned len, c
 /* What the guest writes: takes the emulated bits. */
 void pci_function_write (PciFunction *function, unsigned offset, unsigned len, const uint8_t *data);
 
-/* Whether all of these bits are emulated, so that the function itself must not see what is written. */
+/* Whether all of these bits are emulated, so that the function itself must not see what is
+ * written. */
 bool pci_function_is_emulated (const PciFunction *function, unsigned offset, unsigned len);
 
 /* Where the guest has it; 0: nowhere. */

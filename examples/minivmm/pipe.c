@@ -30,14 +30,27 @@ spawn (pid_t *pid, const char *command, int theirs, int as)
   return errnum;
 }
 
+/* Ours may have to be named to the library, which takes standard streams for the operator's
+ * mistake. */
+static int
+above_streams (int fd)
+{
+  if (fd > STDERR_FILENO)
+    return fd;
+  int moved = fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  close (fd);
+  return moved;
+}
+
 bool
 pipe_open (Pipe *pipe, const char *command, bool writes, GError **error)
 {
   int ends[2];
   if (pipe2 (ends, O_CLOEXEC) < 0)
     return throw_errno (error, "'%s': pipe2", command);
-  int ours = ends[writes], theirs = ends[!writes];
-  errno = spawn (&pipe->pid, command, theirs, writes ? STDIN_FILENO : STDOUT_FILENO);
+  int ours = above_streams (ends[writes]), theirs = above_streams (ends[!writes]);
+  if (ours >= 0 && theirs >= 0)
+    errno = spawn (&pipe->pid, command, theirs, writes ? STDIN_FILENO : STDOUT_FILENO);
   close (theirs);
   if (!errno)
     {

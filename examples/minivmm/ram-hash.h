@@ -4,7 +4,8 @@
 
 #include "ram.h"
 
-/* A device whose state is a hash of all of RAM: an update that loses a byte fails in the new program's load. */
+/* A device whose state is a hash of all of RAM: an update that loses a byte fails in the new
+ * program's load. */
 typedef struct _RamHash RamHash;
 
 extern const CprDeviceType ram_hash_type;

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "guest-abi.h"
+#include "log.h"
 #include "options.h"
 
 enum
@@ -45,7 +46,10 @@ enum
 struct _Serial
 {
   CprSession *session;
-  pthread_mutex_t mutex;
+  pthread_mutex_t turn;  /* of the vCPUs: one has it all through its access, also while its byte waits for a reader */
+  pthread_mutex_t mutex; /* of what follows; nobody waits with it */
+  pthread_t owner;       /* the monitor's thread, which doesn't wait for readers */
+  bool sending;          /* a vCPU is about to write `thr` */
   int fd;
   bool owns_fd;
 
@@ -80,8 +84,9 @@ struct _Serial
 #endif
 };
 
-/* ---- What of it is state, and how that changed from build to build. All three can read what the others write, as long
- * as nothing is in use that the reader doesn't have. doc/guide.md has a chapter about it. */
+/* ---- What of it is state, and how that changed from build to build. All three can read what
+ * the others write, as long as nothing is in use that the reader doesn't have. doc/guide.md has
+ * a chapter about it. */
 
 #if MINIVMM_BUILD >= 3
 static const CprField rs485_fields[] = {
@@ -115,11 +120,13 @@ static const CprField serial_fields[] = {
   CPR_FIELD (Serial, dlm),
   CPR_FIELD (Serial, thr),
   CPR_FIELD (Serial, thr_full),
-  /* Build 2 made them wider, and a number of a bool: only the C types changed. Build 1 takes what it can hold. */
+  /* Build 2 made them wider, and a number of a bool: only the C types changed. Build 1 takes
+   * what it can hold. */
   CPR_FIELD (Serial, tx_bytes),
   CPR_FIELD (Serial, flow),
 #if MINIVMM_BUILD >= 2
-  /* Added: what build 1 has is the default. Build 3 made it narrower again, as no more than 255 came up. */
+  /* Added: what build 1 has is the default. Build 3 made it narrower again, as no more than 255
+   * came up. */
   CPR_FIELD_OPTIONAL (Serial, fifo_depth, FIFO_DEPTH),
   /* Added, and nothing that the guest can see: build 1 may drop it whatever it is. */
   CPR_FIELD_IGNORABLE (Serial, interrupted, 0),
@@ -144,18 +151,41 @@ const CprDeviceType serial_type = {
   .trial_save = true, /* plain numbers: a preflight may look at them while a vCPU changes them */
 };
 
-/* A write that was interrupted, because the guest is to stop, leaves the byte in the holding register, which goes
- * along in the state: a reader that doesn't read mustn't hold up an update, and a guest that waits for the register
- * to be empty loses nothing. */
+static bool
+is_owner (const Serial *serial)
+{
+  return pthread_equal (serial->owner, pthread_self ());
+}
+
+/* A vCPU waits for the reader, without the mutex: the monitor goes on. */
+static ssize_t
+send_byte (Serial *serial)
+{
+  const uint8_t byte = serial->thr;
+  if (is_owner (serial))
+    return write_at_once (serial->fd, &byte, 1);
+  serial->sending = true;
+  pthread_mutex_unlock (&serial->mutex);
+  ssize_t sent = write (serial->fd, &byte, 1);
+  int errnum = errno;
+  pthread_mutex_lock (&serial->mutex);
+  serial->sending = false;
+  errno = errnum;
+  return sent;
+}
+
+/* A write that was interrupted, because the guest is to stop, leaves the byte in the holding
+ * register, which goes along in the state: a reader that doesn't read mustn't hold up an update,
+ * and a guest that waits for the register to be empty loses nothing. */
 static void
 transmit (Serial *serial)
 {
-  if (!serial->thr_full)
+  if (!serial->thr_full || serial->sending)
     return;
-  if (serial->fd >= 0 && write (serial->fd, &serial->thr, 1) < 0 && errno == EINTR)
+  if (serial->fd >= 0 && send_byte (serial) < 0 && (errno == EINTR || errno == EAGAIN))
     {
 #if MINIVMM_BUILD >= 2
-      serial->interrupted++;
+      serial->interrupted += errno == EINTR;
 #endif
       return;
     }
@@ -175,6 +205,8 @@ write_register (Serial *serial, unsigned reg, uint8_t value)
           serial->dll = value;
           break;
         }
+      if (serial->sending) /* the monitor's byte, which comes too soon */
+        break;
       serial->thr = value;
       serial->thr_full = true;
       transmit (serial);
@@ -229,23 +261,38 @@ read_register (const Serial *serial, unsigned reg)
 }
 
 static void
+begin_access (Serial *serial)
+{
+  if (!is_owner (serial))
+    pthread_mutex_lock (&serial->turn);
+  pthread_mutex_lock (&serial->mutex);
+  transmit (serial);
+}
+
+static void
+end_access (Serial *serial)
+{
+  pthread_mutex_unlock (&serial->mutex);
+  if (!is_owner (serial))
+    pthread_mutex_unlock (&serial->turn);
+}
+
+static void
 serial_out (void *device, unsigned port, uint8_t value)
 {
   Serial *serial = device;
-  pthread_mutex_lock (&serial->mutex);
-  transmit (serial);
+  begin_access (serial);
   write_register (serial, port, value);
-  pthread_mutex_unlock (&serial->mutex);
+  end_access (serial);
 }
 
 static uint8_t
 serial_in (void *device, unsigned port)
 {
   Serial *serial = device;
-  pthread_mutex_lock (&serial->mutex);
-  transmit (serial);
+  begin_access (serial);
   uint8_t value = read_register (serial, port);
-  pthread_mutex_unlock (&serial->mutex);
+  end_access (serial);
   return value;
 }
 
@@ -254,12 +301,7 @@ static const BusDevice serial_ports = { serial_out, serial_in };
 void
 serial_describe (Serial *serial, GString *text)
 {
-  /* A vCPU may sit in a write to a pipe that nobody reads; the monitor mustn't wait with it. */
-  if (pthread_mutex_trylock (&serial->mutex))
-    {
-      g_string_append (text, "busy\n");
-      return;
-    }
+  pthread_mutex_lock (&serial->mutex);
   g_string_append_printf (text, "ier: %#x\nlcr: %#x\nmcr: %#x\nscr: %#x\ndivisor: %d\nholding: %s\n", serial->ier,
                           serial->line_control, serial->mcr, serial->scr, serial->dlm << 8 | serial->dll,
                           serial->thr_full ? "full" : "empty");
@@ -331,6 +373,14 @@ open_file (const char *name, int index, void *user_data, GError **error)
   return fd;
 }
 
+/* A file of ours that has got the number of a closed stream isn't one; it is close-on-exec. */
+static bool
+is_stream (int fd)
+{
+  int flags = fcntl (fd, F_GETFD);
+  return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
 Serial *
 serial_new (CprSession *session, Bus *bus, const char *where, GError **error)
 {
@@ -344,11 +394,20 @@ serial_new (CprSession *session, Bus *bus, const char *where, GError **error)
 #else
   serial->rs485_before_us = serial->rs485_after_us = 10;
 #endif
+  pthread_mutex_init (&serial->turn, NULL);
   pthread_mutex_init (&serial->mutex, NULL);
+  serial->owner = pthread_self ();
   serial->fd = -1;
 
   if (!strcmp (where, "stdio"))
-    serial->fd = STDOUT_FILENO;
+    {
+      if (!is_stream (STDOUT_FILENO))
+        {
+          throw_error (error, "serial port: the standard output is closed");
+          return NULL;
+        }
+      serial->fd = STDOUT_FILENO;
+    }
   else if (g_str_has_prefix (where, "file:"))
     {
       char *path = (char *) where + strlen ("file:");
@@ -390,5 +449,6 @@ serial_free (Serial *serial)
     cpr_fd_remove (serial->session, "serial", 0, NULL);
   serial_close (serial);
   pthread_mutex_destroy (&serial->mutex);
+  pthread_mutex_destroy (&serial->turn);
   g_free (serial);
 }

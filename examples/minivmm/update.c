@@ -50,7 +50,8 @@ const CprDeviceType update_type = {
   .post_load = update_post_load,
 };
 
-/* Where a VMM would hold back what must not happen in an update, such as hot-plug, and let it go again. */
+/* Where a VMM would hold back what must not happen in an update, such as hot-plug, and let it go
+ * again. */
 static bool
 notice_event (CprSession *session, CprEvent event, CprMode mode, void *user_data, GError **error)
 {
@@ -324,6 +325,7 @@ update_describe (const Update *update, GString *text)
     g_string_append_printf (text, "ram: %" PRIu64 " of %" PRIu64 " bytes\n", info.ram_done, info.ram_total);
   if (update->command_len)
     g_string_append_printf (text, "command: %.*s\n", (int) update->command_len, (const char *) update->command);
+  g_string_append_printf (text, "step wait: %" PRIu64 " us\n", to_us (info.wait_ns));
   for (CprStep step = 0; step < CPR_N_STEPS; step++)
     g_string_append_printf (text, "step %s: %" PRIu64 " us\n", cpr_step_get_name (step), to_us (info.step_ns[step]));
   g_string_append_printf (text, "pause: %" PRIu64 " us\nrecover: %" PRIu64 " us\ntotal: %" PRIu64 " us\n",

@@ -4,7 +4,8 @@
 
 #include "options.h"
 
-/* The update: what to update to, which is a device's state, and doing it. Only update.c knows libcpr's update API. */
+/* The update: what to update to, which is a device's state, and doing it. Only update.c knows
+ * libcpr's update API. */
 typedef struct _Update Update;
 
 extern const CprDeviceType update_type;
@@ -24,8 +25,9 @@ void update_set_in_place (Update *update, bool in_place);
 /* What is done in between while RAM is saved; false: it is to be given up. */
 void update_set_serve (Update *update, bool (*serve) (void *user_data), void *user_data);
 
-/* Updates, in transfer mode to @uri. After a failure the guest is as it was. On success main() of the new program is next; or it returns:
- * in transfer mode the guest is another process's, see update_has_left(), in reboot mode it is where @uri says: file:PATH or exec:COMMAND. */
+/* Updates, in transfer mode to @uri. After a failure the guest is as it was. On success main()
+ * of the new program is next; or it returns: in transfer mode the guest is another process's,
+ * see update_has_left(), in reboot mode it is where @uri says: file:PATH or exec:COMMAND. */
 bool update_run (Update *update, const char *uri, GError **error);
 bool update_has_left (const Update *update);
 
@@ -33,7 +35,8 @@ bool update_has_left (const Update *update);
 char *update_name_incoming (const char *where);
 int update_open_incoming (const char *address, void *user_data, GError **error);
 
-/* Asks whether it would work, with the guest running: writes "would go through" or what stands in the way. */
+/* Asks whether it would work, with the guest running: writes "would go through" or what stands
+ * in the way. */
 bool update_check (Update *update, GString *text, GError **error);
 
 /* How the last update ended: in full for `info migrate`, and in brief for whoever asked for it. */

@@ -107,14 +107,16 @@ open_regions (Vfio *vfio, bool trap, GError **error)
     }
   if (!read_hardware (vfio, 0, sizeof hardware, hardware, error))
     return false;
-  /* Each program begins with the same addresses. A guest that leaves the BARs there has its memory slots right when the new program
-   * makes its KVM VM, which is when they cost nothing; what it has moved is put right once the state is loaded. */
+  /* Each program begins with the same addresses. A guest that leaves the BARs there has its
+   * memory slots right when the new program makes its KVM VM, which is when they cost nothing;
+   * what it has moved is put right once the state is loaded. */
   pci_function_init (&vfio->function, hardware, sizes, GUEST_PCI_MEMORY, GUEST_PCI_MEMORY_END);
   return true;
 }
 
-/* The function's one MSI is connected with its eventfd for good, whatever the guest has enabled: that only decides whether KVM injects
- * what is counted. So nothing but the main thread changes the session. */
+/* The function's one MSI is connected with its eventfd for good, whatever the guest has enabled:
+ * that only decides whether KVM injects what is counted. So nothing but the main thread changes
+ * the session. */
 static bool
 open_irq (Vfio *vfio, GError **error)
 {
@@ -305,7 +307,8 @@ changes_msi (const Vfio *vfio, const PciFunction *next)
   return was_on != is_on || old.address != new.address || old.data != new.data;
 }
 
-/* A window that goes is taken from the guest first: the kernel forbids accesses to memory that the function doesn't answer for. */
+/* A window that goes is taken from the guest first: the kernel forbids accesses to memory that
+ * the function doesn't answer for. */
 static bool
 write_config (Vfio *vfio, unsigned offset, unsigned len, const uint8_t *data, GError **error)
 {

@@ -6,8 +6,9 @@
 #include "pci.h"
 #include "ram.h"
 
-/* A PCI function of the host that belongs to the guest (--vfio). It stays assigned over an update: the library keeps its fds, its DMA
- * mappings and its interrupt; what is here is what the guest sees of it. KVM's part of it is in kvm-vfio.c. */
+/* A PCI function of the host that belongs to the guest (--vfio). It stays assigned over an
+ * update: the library keeps its fds, its DMA mappings and its interrupt; what is here is what
+ * the guest sees of it. KVM's part of it is in kvm-vfio.c. */
 typedef struct _Vfio Vfio;
 
 /* Device memory at which the guest has a BAR. */
@@ -46,7 +47,8 @@ int vfio_get_irq_fd (const Vfio *vfio);
 /* What KVM's VFIO device wants: the group, or the function where there are no groups. */
 int vfio_get_kvm_fd (const Vfio *vfio);
 
-/* The guest reads or writes at @gpa: carried out if it is the function's configuration space or in a BAR; else *@ours is false. */
+/* The guest reads or writes at @gpa: carried out if it is the function's configuration space or
+ * in a BAR; else *@ours is false. */
 bool vfio_access (Vfio *vfio, uint64_t gpa, void *data, unsigned len, bool is_write, bool *ours, GError **error);
 
 void vfio_describe (const Vfio *vfio, GString *text);

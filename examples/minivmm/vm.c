@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "log.h"
 
 typedef struct
 {
@@ -52,9 +52,9 @@ static void
 report (const Vm *vm, const char *who, const GError *error)
 {
   const uint64_t one = 1;
-  fprintf (stderr, "minivmm: %s: %s\n", who, error->message);
+  log_line ("%s: %s", who, error->message);
   if (write (vm->failure_fd, &one, sizeof one) < 0)
-    fprintf (stderr, "minivmm: %s: %s\n", who, strerror (errno));
+    log_line ("%s: %s", who, strerror (errno));
 }
 
 static bool
@@ -197,8 +197,8 @@ vm_start (Vm *vm)
   pthread_mutex_unlock (&vm->mutex);
 }
 
-/* The signal takes a vCPU out of KVM_RUN, or out of a write that blocks. One that is just on the way into such a
- * write needs another, so it is repeated. */
+/* The signal takes a vCPU out of KVM_RUN, or out of a write that blocks. One that is just on the
+ * way into such a write needs another, so it is repeated. */
 static void
 interrupt_until_parked (Vm *vm)
 {
@@ -244,7 +244,7 @@ vm_clear_failure (Vm *vm)
 {
   uint64_t count;
   if (read (vm->failure_fd, &count, sizeof count) < 0 && errno != EAGAIN)
-    fprintf (stderr, "minivmm: eventfd: %s\n", strerror (errno));
+    log_line ("eventfd: %s", strerror (errno));
 }
 
 const char *

@@ -16,7 +16,8 @@ Vm *vm_new (const AccelConfig *config, const Options *options, GError **error);
 /* Makes a fresh VM's first state. One that was taken over gets its state by cpr_session_load(). */
 bool vm_reset (Vm *vm, const char *guest, GError **error);
 
-/* After a fresh VM's reset or cpr_session_load(): what is left to do before the start, and can fail. */
+/* After a fresh VM's reset or cpr_session_load(): what is left to do before the start, and can
+ * fail. */
 bool vm_loaded (Vm *vm, GError **error);
 
 /* Lets the vCPUs go. Can't fail, and is quick: it ends the pause of an update. */
@@ -25,7 +26,8 @@ void vm_start (Vm *vm);
 /* Stops the vCPUs; no thread of the VM is in the guest or in a device afterwards. */
 void vm_stop (Vm *vm);
 
-/* Readable when a vCPU couldn't go on; the guest should then be paused. vm_clear_failure() makes it unreadable. */
+/* Readable when a vCPU couldn't go on; the guest should then be paused. vm_clear_failure() makes
+ * it unreadable. */
 int vm_get_failure_fd (const Vm *vm);
 void vm_clear_failure (Vm *vm);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A watchdog card, known since build 2. The guest writes 1 to port 0 to say that it is alive, and 0 to be watched no
- * more; reading the port tells whether it is watched. Where it doesn't say so in time, that is noted as an event. */
+/* A watchdog card, known since build 2. The guest writes 1 to port 0 to say that it is alive,
+ * and 0 to be watched no more; reading the port tells whether it is watched. Where it doesn't
+ * say so in time, that is noted as an event. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 #include "cards.h"
 #include "clock.h"
 #include "error.h"
+#include "log.h"
 
 #define EVENTS_MAX 64
 #define OWNER_MAX  255
@@ -94,14 +95,16 @@ static const CprField event_fields[] = {
 static const CprStruct event_struct = { "Event", sizeof (Event), event_fields };
 
 static const CprField watchdog_fields[] = {
-  /* The default differs, and nothing goes wrong: a field that isn't in the state has what was the default where the state
-   * was saved. That holds as every build that has this device has this field. */
+  /* The default differs, and nothing goes wrong: a field that isn't in the state has what was
+   * the default where the state was saved. That holds as every build that has this device has
+   * this field. */
   CPR_FIELD_OPTIONAL (Watchdog, timeout_ms, TIMEOUT_MS),
   CPR_FIELD_TIME (Watchdog, deadline_ns, CPR_OPTIONAL),
   CPR_FIELD_FD (Watchdog, log_fd, CPR_OPTIONAL),
   CPR_FIELD_LIST (Watchdog, events, Event, event_struct, EVENTS_MAX, event_list),
 #if MINIVMM_BUILD < 3
-  /* It was known by then that it would be renamed, so build 2 can go both ways. See lcr in serial.c, where it wasn't. */
+  /* It was known by then that it would be renamed, so build 2 can go both ways. See lcr in
+   * serial.c, where it wasn't. */
   CPR_FIELD_HEAP_STRING (Watchdog, label, OWNER_MAX, CPR_ALIASES ("owner")),
 #else
   CPR_FIELD_HEAP_STRING (Watchdog, owner, OWNER_MAX, CPR_ALIASES ("label")),
@@ -136,8 +139,8 @@ const CprDeviceType watchdog_type = {
   .size = sizeof (CprDeviceType),
   .name = "watchdog",
 #if MINIVMM_BUILD == 4
-  /* For a test: as if the timeout's meaning had changed, and this build didn't know any more what it was before. One
-   * that does has 1 here and looks at post_load's version. */
+  /* For a test: as if the timeout's meaning had changed, and this build didn't know any more
+   * what it was before. One that does has 1 here and looks at post_load's version. */
   .version = 2,
   .minimum_version = 2,
 #else
@@ -147,7 +150,8 @@ const CprDeviceType watchdog_type = {
   .state = { "Watchdog", sizeof (Watchdog), watchdog_fields },
   .post_load = watchdog_post_load,
   .load_after = (const char *const[]){ "bus", NULL },
-  /* A vCPU may change the numbers at any time, but the string and the list only change on the thread that updates. */
+  /* A vCPU may change the numbers at any time, but the string and the list only change on the
+   * thread that updates. */
   .trial_save = true,
 };
 
@@ -205,8 +209,11 @@ note_event (Watchdog *watchdog)
 #if MINIVMM_BUILD >= 3
   event->timeout_ms = watchdog->timeout_ms;
 #endif
-  if (watchdog->log_fd >= 0)
-    dprintf (watchdog->log_fd, "build %d: the guest is silent at %" PRId64 "\n", MINIVMM_BUILD, event->at_ns);
+  if (watchdog->log_fd < 0)
+    return;
+  g_autofree char *line =
+      g_strdup_printf ("build %d: the guest is silent at %" PRId64 "\n", MINIVMM_BUILD, event->at_ns);
+  write_at_once (watchdog->log_fd, line, strlen (line));
 }
 
 static int
@@ -261,11 +268,12 @@ close_log (Watchdog *watchdog)
   watchdog->log_fd = -1;
 }
 
-/* An fd that is in the state of a device must be in the fd table. The new program needn't open or take it: the field does. */
+/* An fd that is in the state of a device must be in the fd table. The new program needn't open
+ * or take it: the field does. */
 static bool
 open_log (Watchdog *watchdog, const char *path, GError **error)
 {
-  int fd = open (path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  int fd = open (path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666); /* a FIFO may have no reader */
   if (fd < 0)
     return throw_errno (error, "watchdog: %s", path);
   close_log (watchdog);

@@ -15,8 +15,9 @@ G_BEGIN_DECLS
  * SECTION:device
  * @title: Devices
  *
- * A device is an instance with state; its type describes the state's fields, once, in a static table that the compiler
- * checks. The state carries each type's schema, so that a program with another set of fields can still read it:
+ * A device is an instance with state; its type describes the state's fields, once, in a static
+ * table that the compiler checks. The state carries each type's schema, so that a program with
+ * another set of fields can still read it:
  *
  * |[<!-- language="C" -->
  * static const CprField serial_fields[] = {
@@ -32,18 +33,21 @@ G_BEGIN_DECLS
  * };
  * ]|
  *
- * Fields are matched by name. A number may have another width or signedness on the other side as long as the value fits;
- * everything else must be alike. A field that one side doesn't know is an error that names it, unless it is optional or
- * ignorable. `version` is only for changes of meaning.
+ * Fields are matched by name. A number may have another width or signedness on the other side as
+ * long as the value fits; everything else must be alike. A field that one side doesn't know is an
+ * error that names it, unless it is optional or ignorable. `version` is only for changes of
+ * meaning.
  *
  * How a type changes over the years, and both ways go on working:
  *
- * - A field is added: %CPR_FIELD_OPTIONAL with the value that means "as before". While the guest doesn't use what is new, the
- *   state loads in the older program.
- * - A field is renamed: CPR_WRITTEN_AS() with the old name, which stays in the state. Once every program that a state may reach
- *   has the new name as one of its CPR_ALIASES(), it can be written too.
+ * - A field is added: %CPR_FIELD_OPTIONAL with the value that means "as before". While the guest
+ *   doesn't use what is new, the state loads in the older program.
+ * - A field is renamed: CPR_WRITTEN_AS() with the old name, which stays in the state. Once every
+ *   program that a state may reach has the new name as one of its CPR_ALIASES(), it can be written
+ *   too.
  * - A field is widened, or a bool becomes a number: just change the C type.
- * - A field is removed: %CPR_FIELD_RETIRED writes a value for the older programs and drops what they wrote.
+ * - A field is removed: %CPR_FIELD_RETIRED writes a value for the older programs and drops what
+ *   they wrote.
  *
  * A state that can't be loaded is found before the guest is stopped, see cpr_session_preflight().
  */
@@ -57,24 +61,29 @@ typedef struct _CprBulk CprBulk;
 
 /**
  * CprDeviceType:
- * @size: `sizeof (CprDeviceType)`
+ * @size: `sizeof (CprDeviceType)`, see #SECTION:libcpr
  * @name: the type's name, 1 to 255 bytes, the same in every program that can read the other's state
  * @version: counts changes of meaning that the fields can't express
  * @minimum_version: the oldest version that this program can load
  * @state: the device's struct and its fields
- * @pre_save: (nullable): called before the fields are read, with the guest stopped: fetches what the kernel holds
- * @post_load: (nullable): called after the fields were set, with the version that was loaded: gives it to the kernel. After
- *     a failure of a later device's @post_load the device isn't told; the program is replaced by the old one
- * @load_after: (nullable): names of types, ended by %NULL, whose devices get their state before those of this one: a bus before
- *     what is on it. Types that the session doesn't have are no error; a circle is
- * @save_bulk: (nullable): called after all fields of all devices were written: writes what is too much for fields, such as a
- *     frame buffer, with cpr_bulk_write()
- * @load_bulk: (nullable): called after the fields were set and before @post_load where the state has such data: reads all of it
- *     with cpr_bulk_read(). Data without a @load_bulk is an error
- * @trial_save: whether the fields may be read while the guest runs, without @pre_save: then a preflight checks values too. The
- *     values needn't be consistent, but pointers and lists must be safe to follow
+ * @pre_save: (nullable): called before the fields are read, with the guest stopped: fetches what
+ *     the kernel holds
+ * @post_load: (nullable): called after the fields were set, with the version that was loaded: gives
+ *     it to the kernel. After a failure of a later device's @post_load the device isn't told; the
+ *     program is replaced by the old one
+ * @load_after: (nullable): names of types, ended by %NULL, whose devices get their state before
+ *     those of this one: a bus before what is on it. Types that the session doesn't have are no
+ *     error; a circle is
+ * @save_bulk: (nullable): called after all fields of all devices were written: writes what is too
+ *     much for fields, such as a frame buffer, with cpr_bulk_write()
+ * @load_bulk: (nullable): called after the fields were set and before @post_load where the state
+ *     has such data: reads all of it with cpr_bulk_read(). Data without a @load_bulk is an error
+ * @trial_save: whether the fields may be read while the guest runs, without @pre_save: then a
+ *     preflight checks values too. The values needn't be consistent, but pointers and lists must be
+ *     safe to follow
  *
- * A device type. Static: it must outlive every session that uses it. Zero it, set @size, then the fields.
+ * A device type. Static: it must outlive every session that uses it. Zero it, set @size, then the
+ * fields.
  *
  * Since: 0.1
  */
@@ -101,11 +110,12 @@ struct _CprDeviceType
  * @device: the struct that @type describes; borrowed until cpr_device_remove() or the session's end
  * @error: where an error goes, or %NULL
  *
- * Adds a device. In a session that took up a state it gets its state in cpr_session_load(), in the order in which devices
- * were added, as far as `load_after` of their types doesn't say otherwise.
+ * Adds a device. In a session that took up a state it gets its state in cpr_session_load(), in the
+ * order in which devices were added, as far as `load_after` of their types doesn't say otherwise.
  *
- * Errors: %CPR_ERROR_INVALID (a name, a table of fields that can't be right: no fields, two of one name, a width that
- * isn't one, nested more than 16 deep), %CPR_ERROR_EXISTS (the device, or another type of that name), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (a name, a table of fields that can't be right: no fields, two of one
+ * name, a width that isn't one, nested more than 16 deep), %CPR_ERROR_EXISTS (the device, or
+ * another type of that name), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, ACTIVE.
  *
@@ -141,7 +151,8 @@ CPR_API bool cpr_device_remove (CprSession *session, const char *name, GError **
  * @size: its size in bytes
  * @error: where an error goes, or %NULL
  *
- * Writes more of a device's bulk data, at the speed of memory; large pieces go into the state without being copied in between.
+ * Writes more of a device's bulk data, at the speed of memory; large pieces go into the state
+ * without being copied in between.
  * Permitted states: in `save_bulk` only.
  *
  * Errors: %CPR_ERROR_SYSTEM (no space for it).
@@ -159,8 +170,9 @@ CPR_API bool cpr_bulk_write (CprBulk *bulk, const void *data, size_t size, GErro
  * @size: how many bytes; not more than are left
  * @error: where an error goes, or %NULL
  *
- * Reads more of a device's bulk data. Its checksum is verified here, piece by piece, and not before as that of everything
- * else: after a failure @data may be partly overwritten. Permitted states: in `load_bulk` only.
+ * Reads more of a device's bulk data. Its checksum is verified here, piece by piece, and not before
+ * as that of everything else: after a failure @data may be partly overwritten. Permitted states: in
+ * `load_bulk` only.
  *
  * Errors: %CPR_ERROR_CORRUPT, %CPR_ERROR_MISMATCH (fewer bytes are left), %CPR_ERROR_SYSTEM.
  *
@@ -174,8 +186,8 @@ CPR_API bool cpr_bulk_read (CprBulk *bulk, void *data, size_t size, GError **err
  * cpr_bulk_get_left:
  * @bulk: what `load_bulk` got
  *
- * How much of a device's bulk data hasn't been read. What is left when `load_bulk` returns is an error. Permitted states: in
- * `load_bulk` only.
+ * How much of a device's bulk data hasn't been read. What is left when `load_bulk` returns is an
+ * error. Permitted states: in `load_bulk` only.
  *
  * Returns: bytes
  *

@@ -14,17 +14,27 @@ G_BEGIN_DECLS
  * SECTION:fd
  * @title: File descriptors
  *
- * The fd table: file descriptors that survive an update, each under a name and an index. Whatever isn't in the table is
- * closed by the update, except 0, 1 and 2, which every program keeps.
+ * The fd table: file descriptors that survive an update, each under a name and an index. Whatever
+ * isn't in the table is closed by the update, except those of 0, 1 and 2 that aren't close-on-exec:
+ * the standard streams, which every program inherits.
  *
- * Names are 1 to 255 bytes; those that begin with `libcpr:` are the library's own. Indices are 0 to %G_MAXINT and tell
- * apart fds of one name, like the queues of one device. fd numbers don't change in exec mode, but nobody should rely on it.
+ * A file of the VMM's own may have one of these numbers, if the VMM was started with a stream
+ * closed: it is in the table, or close-on-exec, and treated like any other. Messages are still
+ * written to 2, by the dynamic linker or a shell before the new program takes up the state, too: a
+ * VMM opens `/dev/null` there before its own files, if it is closed. The library's own fds are from
+ * 3 up.
  *
- * What each fd is (type, device, inode, access mode) is recorded when it is added, and compared in the old program before
- * the guest is stopped and in the new one when it takes up the state. Until the commit the new program shares the open
- * files with the old one: it changes none of them (no close, read, write, seek, flags).
+ * Names are 1 to 255 bytes; those that begin with `libcpr:` are the library's own. Indices are 0 to
+ * %G_MAXINT and tell apart fds of one name, like the queues of one device. fd numbers don't change
+ * in exec mode, but nobody should rely on it.
  *
- * File locks: flock() and OFD locks belong to the open file and go along; POSIX record locks belong to the process.
+ * What each fd is (type, device, inode, access mode) is recorded when it is added, and compared in
+ * the old program before the guest is stopped and in the new one when it takes up the state. Until
+ * the commit the new program shares the open files with the old one: it changes none of them (no
+ * close, read, write, seek, flags).
+ *
+ * File locks: flock() and OFD locks belong to the open file and go along; POSIX record locks belong
+ * to the process.
  */
 
 /**
@@ -32,13 +42,15 @@ G_BEGIN_DECLS
  * @session: a session
  * @name: a name of 1 to 255 bytes; copied
  * @index: 0 to %G_MAXINT
- * @fd: an open fd, 3 or higher; borrowed: close it only after cpr_fd_remove()
+ * @fd: an open fd; borrowed: close it only after cpr_fd_remove(). Not a standard stream: from here
+ *     on the programs that this process starts don't inherit it
  * @error: where an error goes, or %NULL
  *
- * Adds an fd to the table. It becomes close-on-exec if it isn't (the library lifts that during the update only).
+ * Adds an fd to the table. It becomes close-on-exec if it isn't (the library lifts that during the
+ * update only).
  *
- * Errors: %CPR_ERROR_INVALID (name, index, fd 0 to 2), %CPR_ERROR_EXISTS (name and index, or the fd under another name),
- * %CPR_ERROR_SYSTEM (it isn't open), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (name, index, a negative fd), %CPR_ERROR_EXISTS (name and index, or
+ * the fd under another name), %CPR_ERROR_SYSTEM (it isn't open), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
  *
@@ -55,13 +67,14 @@ CPR_API bool cpr_fd_add (CprSession *session, const char *name, int index, int f
  * @index: the index it was added under
  * @error: where an error goes, or %NULL
  *
- * Takes an fd that the old program handed over. It stays in the table, as if this program had added it.
+ * Takes an fd that the old program handed over. It stays in the table, as if this program had added
+ * it.
  *
- * A constructor that fails afterwards had better leave it open: the old program gets it back. What was closed is fetched from
- * the guardian where there is one, see cpr_session_abort().
+ * A constructor that fails afterwards had better leave it open: the old program gets it back. What
+ * was closed is fetched from the guardian where there is one, see cpr_session_abort().
  *
- * Errors: %CPR_ERROR_NOT_FOUND (none of that name was handed over), %CPR_ERROR_EXISTS (it was taken before),
- * %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_NOT_FOUND (none of that name was handed over), %CPR_ERROR_EXISTS (it was taken
+ * before), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH (never found), INCOMING.
  *
@@ -95,11 +108,11 @@ typedef int (*CprFdOpen) (const char *name, int index, void *user_data, GError *
  * @user_data: passed to @open
  * @error: where an error goes, or %NULL
  *
- * Takes the fd if the old program handed it over; else opens it and adds it. This is the call that makes start-up code the
- * same for a fresh start and for an update.
+ * Takes the fd if the old program handed it over; else opens it and adds it. This is the call that
+ * makes start-up code the same for a fresh start and for an update.
  *
- * Errors: as cpr_fd_add(), and what @open reports. An fd that @open returned and that can't be added, because it is in the
- * table already, stays open.
+ * Errors: as cpr_fd_add(), and what @open reports. An fd that @open returned and that can't be
+ * added, because it is in the table already, stays open.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
  *
@@ -150,7 +163,8 @@ CPR_API bool cpr_fd_remove (CprSession *session, const char *name, int index, GE
  * @name: the name; the library's
  * @index: the index
  * @fd: the fd
- * @claimed: whether it was added or taken in this program; %FALSE for one that was handed over and waits to be taken
+ * @claimed: whether it was added or taken in this program; %FALSE for one that was handed over and
+ *     waits to be taken
  * @user_data: what was passed to cpr_fd_foreach()
  *
  * Is shown one entry of the fd table.
@@ -165,8 +179,8 @@ typedef void (*CprFdFunc) (const char *name, int index, int fd, bool claimed, vo
  * @func: called for each entry, in the order in which they were added; it must not change the table
  * @user_data: passed to @func
  *
- * Walks through the fd table; the library's own entries aren't shown. For fds whose number isn't known beforehand, such as
- * client connections.
+ * Walks through the fd table; the library's own entries aren't shown. For fds whose number isn't
+ * known beforehand, such as client connections.
  *
  * Permitted states: all.
  *
@@ -180,13 +194,14 @@ CPR_API void cpr_fd_foreach (const CprSession *session, CprFdFunc func, void *us
  * @fd: an open fd that doesn't survive the update and is slow to close
  * @error: where an error goes, or %NULL
  *
- * Names an fd that the guardian holds over the update, so that its last close, which may be slow, is off the pause. Meant
- * for a KVM VM and its vCPUs: closing a KVM VM takes about 20 ms (measured on Linux 6.18). The new program doesn't get it.
- * Anything that the held object still does while it is held must have been ended by @stop: an irqfd of the old VM would go
- * on taking the events of its eventfd.
+ * Names an fd that the guardian holds over the update, so that its last close, which may be slow,
+ * is off the pause. Meant for a KVM VM and its vCPUs: closing a KVM VM takes about 20 ms (measured
+ * on Linux 6.18). The new program doesn't get it. Anything that the held object still does while it
+ * is held must have been ended by @stop: an irqfd of the old VM would go on taking the events of
+ * its eventfd.
  *
- * Errors: %CPR_ERROR_INVALID, %CPR_ERROR_EXISTS (it is held, or in the fd table), %CPR_ERROR_SYSTEM (it isn't open),
- * %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID, %CPR_ERROR_EXISTS (it is held, or in the fd table), %CPR_ERROR_SYSTEM
+ * (it isn't open), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
  *

@@ -18,8 +18,8 @@ G_BEGIN_DECLS
  * SECTION:field
  * @title: Fields
  *
- * What a device's state consists of: static tables, made with the `CPR_FIELD` macros, whose kinds the compiler takes from the C
- * types. A member that isn't what the macro says doesn't compile.
+ * What a device's state consists of: static tables, made with the `CPR_FIELD` macros, whose kinds
+ * the compiler takes from the C types. A member that isn't what the macro says doesn't compile.
  */
 
 /**
@@ -34,7 +34,8 @@ G_BEGIN_DECLS
  * @CPR_KIND_FD: an fd of the fd table, or -1
  * @CPR_KIND_TIME: ns on CLOCK_MONOTONIC
  *
- * The class of a field's value; the width is kept apart. Set by the `CPR_FIELD` macros from the C type.
+ * The class of a field's value; the width is kept apart. Set by the `CPR_FIELD` macros from the C
+ * type.
  *
  * Since: 0.1
  */
@@ -109,11 +110,12 @@ typedef struct
 /**
  * CprList:
  * @get_next: the element after @element, or the first one where @element is %NULL; %NULL at the end
- * @append: adds an element, zeroed or as the container makes them, at the end and returns it; can't fail
+ * @append: adds an element, zeroed or as the container makes them, at the end and returns it; can't
+ *     fail
  * @clear: removes and frees all elements
  *
- * How the library walks through a container of structs, and fills it. @container is the address of the member that the
- * field names. Elements are the structs that the field's description is for.
+ * How the library walks through a container of structs, and fills it. @container is the address of
+ * the member that the field names. Elements are the structs that the field's description is for.
  *
  * Since: 0.1
  */
@@ -131,18 +133,20 @@ typedef struct
  * @kind: the class of its value
  * @shape: how many values there are
  * @layout: where they are
- * @optional: not written while it has its default, so that a program that doesn't know it can read the state; where it is
- *     missing the reader takes the default: the writer's if the writer knew the field, else its own
- * @ignorable: as optional, and a reader that doesn't know it may drop it whatever its value: for counters and caches, not for
- *     anything that the guest can see
+ * @optional: not written while it has its default, so that a program that doesn't know it can read
+ *     the state; where it is missing the reader takes the default: the writer's if the writer knew
+ *     the field, else its own
+ * @ignorable: as optional, and a reader that doesn't know it may drop it whatever its value: for
+ *     counters and caches, not for anything that the guest can see
  * @offset: where it is in the struct
  * @width: the size of one element
- * @count: how many elements; for a counted array or list the most there can be; for a string the most bytes; else 1
+ * @count: how many elements; for a counted array or list the most there can be; for a string the
+ *     most bytes; else 1
  * @count_offset: where a counted array's count is in the struct
  * @count_width: the size of the count
  * @type: of a %CPR_KIND_STRUCT: which
- * @default_value: the default of an optional number, sign-extended, of a floating-point one its bits; of a retired field the
- *     value that is written
+ * @default_value: the default of an optional number, sign-extended, of a floating-point one its
+ *     bits; of a retired field the value that is written
  * @list: of a %CPR_LAYOUT_LIST: its callbacks
  * @needed: (nullable): of a group: whether it is written
  * @written_as: (nullable): the name that the state has for it where that isn't the member's
@@ -242,9 +246,11 @@ struct _CprField
 #define CPR_STRUCT_(expression, Nested, description)                                                                   \
   .kind = CPR_KIND_STRUCT + CPR_CHECK_STRUCT_ (expression, Nested), .type = &(description)
 
-/* After the last member, so that a modifier without a name, as a default that was meant for CPR_FIELD_OPTIONAL(), is one too many. */
+/* After the last member, so that a modifier without a name, as a default that was meant for
+ * CPR_FIELD_OPTIONAL(), is one too many. */
 #define CPR_MODIFIERS_(...) .reserved = { NULL }, __VA_ARGS__
-/* The macros below end in modifiers, which may be missing; these take what was given, and an empty one at the end. */
+/* The macros below end in modifiers, which may be missing; these take what was given, and an
+ * empty one at the end. */
 #define CPR_FIELD_(Struct, member, ...)                                                                                \
   { CPR_ONE_ (Struct, member), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_OPTIONAL_(Struct, member, value, ...)                                                                \
@@ -325,7 +331,7 @@ struct _CprField
  * @Struct: the struct's type
  * @member: a member: bool or an integer
  * @value: its default
- * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), `.ignorable = true`, or none
  *
  * A field that isn't written while it has its default. Since: 0.1
  */
@@ -336,7 +342,7 @@ struct _CprField
  * @Struct: the struct's type
  * @member: a member: bool or an integer
  * @value: its default
- * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), or none
  *
  * A field that a reader which doesn't know it may drop. Since: 0.1
  */
@@ -356,10 +362,12 @@ struct _CprField
  * CPR_FIELD_COUNTED:
  * @Struct: the struct's type
  * @member: a member: an array of what CPR_FIELD() takes
- * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of its own
+ * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of
+ *     its own
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An array of which only the first elements are in use. More than fit are an error. Optional: not written while none is in use. Since: 0.1
+ * An array of which only the first elements are in use. More than fit are an error. Optional: not
+ * written while none is in use. Since: 0.1
  */
 #define CPR_FIELD_COUNTED(...) CPR_FIELD_COUNTED_ (__VA_ARGS__, )
 
@@ -367,7 +375,8 @@ struct _CprField
  * CPR_FIELD_HEAP_ARRAY:
  * @Struct: the struct's type
  * @member: a member: a pointer to what CPR_FIELD() takes, from g_malloc(), or %NULL
- * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of its own
+ * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of
+ *     its own
  * @maximum: the most elements
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
@@ -381,7 +390,8 @@ struct _CprField
  * @member: a member of any type without pointers
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * Bytes that are copied as they are: for structs of the kernel's ABI, which are what they are. Optional: not written while all are 0. Since: 0.1
+ * Bytes that are copied as they are: for structs of the kernel's ABI, which are what they are.
+ * Optional: not written while all are 0. Since: 0.1
  */
 #define CPR_FIELD_BYTES(...) CPR_FIELD_BYTES_ (__VA_ARGS__, )
 
@@ -389,7 +399,8 @@ struct _CprField
  * CPR_FIELD_HEAP_BYTES:
  * @Struct: the struct's type
  * @member: a member: a pointer to bytes, from g_malloc(), or %NULL
- * @count_member: a member: an unsigned integer, how many bytes there are; it needs no field of its own
+ * @count_member: a member: an unsigned integer, how many bytes there are; it needs no field of its
+ *     own
  * @maximum: the most bytes; for more than some MiB see #CprDeviceType
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
@@ -412,9 +423,10 @@ struct _CprField
  * @Struct: the struct's type
  * @member: a member: char *, from g_malloc(), or %NULL
  * @maximum: the most bytes, without the zero at the end
- * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), `.ignorable = true`, or none
  *
- * A string on the heap. %NULL is kept, and a program that does not know the field can read the state then. Since: 0.1
+ * A string on the heap. %NULL is kept, and a program that does not know the field can read the
+ * state then. Since: 0.1
  */
 #define CPR_FIELD_HEAP_STRING(...) CPR_FIELD_HEAP_STRING_ (__VA_ARGS__, )
 
@@ -424,7 +436,7 @@ struct _CprField
  * @member: a member of type @Nested
  * @Nested: the member's type
  * @description: the #CprStruct that describes @Nested
- * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), or none
  *
  * A struct in the struct. It can not be optional: see CPR_FIELD_GROUP(). Since: 0.1
  */
@@ -436,9 +448,11 @@ struct _CprField
  * @member: a member: a pointer to @Nested, from g_malloc(), or %NULL
  * @Nested: the type that it points to
  * @description: the #CprStruct that describes @Nested
- * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), `.ignorable = true`, or none
  *
- * A struct on the heap. %NULL is kept, and a program that does not know the field can read the state then. Loading makes it, zeroed, where there was none, and frees it where there is none in the state. Since: 0.1
+ * A struct on the heap. %NULL is kept, and a program that does not know the field can read the
+ * state then. Loading makes it, zeroed, where there was none, and frees it where there is none in
+ * the state. Since: 0.1
  */
 #define CPR_FIELD_POINTER(...) CPR_FIELD_POINTER_ (__VA_ARGS__, )
 
@@ -448,7 +462,7 @@ struct _CprField
  * @member: a member: an array of @Nested
  * @Nested: the elements' type
  * @description: the #CprStruct that describes @Nested
- * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), or none
  *
  * A fixed array of structs. It can not be optional. Since: 0.1
  */
@@ -458,13 +472,14 @@ struct _CprField
  * CPR_FIELD_STRUCT_COUNTED:
  * @Struct: the struct's type
  * @member: a member: an array of @Nested
- * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of its own
+ * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of
+ *     its own
  * @Nested: the elements' type
  * @description: the #CprStruct that describes @Nested
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An array of structs of which only the first are in use. Elements that a load takes out of use are cleared;
- * of those that weren't in use nothing is read or freed. Since: 0.1
+ * An array of structs of which only the first are in use. Elements that a load takes out of use are
+ * cleared; of those that weren't in use nothing is read or freed. Since: 0.1
  */
 #define CPR_FIELD_STRUCT_COUNTED(...) CPR_FIELD_STRUCT_COUNTED_ (__VA_ARGS__, )
 
@@ -488,7 +503,8 @@ struct _CprField
  * @member: a member: an int: an fd of the fd table, or -1
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An fd that the device holds. Saving it records its name and index; loading claims it, if nobody has, and stores its number. Since: 0.1
+ * An fd that the device holds. Saving it records its name and index; loading claims it, if nobody
+ * has, and stores its number. Since: 0.1
  */
 #define CPR_FIELD_FD(...) CPR_FIELD_FD_ (__VA_ARGS__, )
 
@@ -508,7 +524,8 @@ struct _CprField
  * @member: a member: int64_t or uint64_t
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An instant, in ns on CLOCK_MONOTONIC. Where that clock began anew, after a restart of the host, loading converts it to the same instant. Since: 0.1
+ * An instant, in ns on CLOCK_MONOTONIC. Where that clock began anew, after a restart of the host,
+ * loading converts it to the same instant. Since: 0.1
  */
 #define CPR_FIELD_TIME(...) CPR_FIELD_TIME_ (__VA_ARGS__, )
 
@@ -518,9 +535,10 @@ struct _CprField
  * @group: a name, unique among the fields
  * @description: a #CprStruct for @Struct too, with the fields of the group
  * @callback: whether the group is written, called with the struct
- * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), `.ignorable = true`, or none
  *
- * Fields of the same struct that go together and are only written when needed. Where they are not in the state, the members keep what the program that loads gave them. Since: 0.1
+ * Fields of the same struct that go together and are only written when needed. Where they are not
+ * in the state, the members keep what the program that loads gave them. Since: 0.1
  */
 #define CPR_FIELD_GROUP(...) CPR_FIELD_GROUP_ (__VA_ARGS__, )
 
@@ -529,9 +547,10 @@ struct _CprField
  * @member: the name of a member that is no more
  * @Type: the type it had: bool or an integer
  * @value: what older programs shall find
- * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), or none
  *
- * Keeps the place of a removed field: writes the value for older programs, and drops what they wrote. Since: 0.1
+ * Keeps the place of a removed field: writes the value for older programs, and drops what they
+ * wrote. Since: 0.1
  */
 #define CPR_FIELD_RETIRED(...) CPR_FIELD_RETIRED_ (__VA_ARGS__, )
 
@@ -549,7 +568,8 @@ struct _CprField
  * CPR_ALIASES:
  * @names: a string: older names of the field, separated by spaces
  *
- * A modifier at the end of a `CPR_FIELD` macro: the field is also found under its older names. Since: 0.1
+ * A modifier at the end of a `CPR_FIELD` macro: the field is also found under its older names.
+ * Since: 0.1
  */
 #define CPR_ALIASES(names) .aliases = (names)
 
@@ -557,23 +577,25 @@ struct _CprField
  * CPR_WRITTEN_AS:
  * @old_name: a string: the name that the state goes on having for the field
  *
- * A modifier: the member was renamed and the state wasn't, so that programs which know the old name only can read it. The field
- * is found under both names. Since: 0.1
+ * A modifier: the member was renamed and the state wasn't, so that programs which know the old name
+ * only can read it. The field is found under both names. Since: 0.1
  */
 #define CPR_WRITTEN_AS(old_name) .written_as = (old_name)
 
 /**
  * CPR_OPTIONAL:
  *
- * A modifier: the field isn't written while it is empty or all zero; for those that take no default of their own. Since: 0.1
+ * A modifier: the field isn't written while it is empty or all zero, an fd while it is -1. Each
+ * `CPR_FIELD` macro says whether it takes it: a struct in the struct can't be missing, and some
+ * fields are optional without it. Since: 0.1
  */
 #define CPR_OPTIONAL .optional = true
 
 /**
  * CPR_IGNORABLE:
  *
- * A modifier: as %CPR_OPTIONAL, and a reader that doesn't know the field may drop it. Heap strings and pointers, which are
- * optional anyway, take `.ignorable = true`. Since: 0.1
+ * A modifier: as %CPR_OPTIONAL, and a reader that doesn't know the field may drop it. Fields that
+ * are optional anyway take `.ignorable = true`. Since: 0.1
  */
 #define CPR_IGNORABLE .optional = true, .ignorable = true
 

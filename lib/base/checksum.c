@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The one checksum of the library, XXH3 from xxHash, over one piece of memory or over
+ * several. */
 #ifdef HAVE_CONFIG_H
 #  include "config.h"
 #endif

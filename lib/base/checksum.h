@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* XXH3 with 64 bits, by the widest vector instructions that this machine has where the system's xxHash can choose. */
+/* XXH3 with 64 bits, by the widest vector instructions that this machine has where the system's
+ * xxHash can choose. */
 uint64_t cpr_checksum (const void *data, size_t len);
 
 /* The same over pieces that don't lie together. */

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Makes GErrors: with an errno, with a prefix, or plain. Every floor reports its failures
+ * through this file. */
 #include "base/error.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 
 typedef struct
 {
@@ -45,6 +51,17 @@ cpr_throw (GError **error, CprError code, const char *format, ...)
   return false;
 }
 
+/* What is usual nowhere is so under a filter: the sandbox's author has to know. */
+static const char *
+describe_filter (int errnum)
+{
+  bool may_be = errnum == EPERM || errnum == ENOSYS;
+
+  return may_be && prctl (PR_GET_SECCOMP) == SECCOMP_MODE_FILTER
+             ? " (this process has a seccomp filter, which may be why)"
+             : "";
+}
+
 bool
 cpr_throw_errno (GError **error, int errnum, const char *format, ...)
 {
@@ -58,7 +75,7 @@ cpr_throw_errno (GError **error, int errnum, const char *format, ...)
   va_start (args, format);
   message = g_strdup_vprintf (format, args);
   va_end (args);
-  made = g_error_new (CPR_ERROR, CPR_ERROR_SYSTEM, "%s: %s", message, g_strerror (errnum));
+  made = g_error_new (CPR_ERROR, CPR_ERROR_SYSTEM, "%s: %s%s", message, g_strerror (errnum), describe_filter (errnum));
   cpr_error_get_private (made)->errnum = errnum;
   *error = made;
   return false;

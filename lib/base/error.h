@@ -9,7 +9,8 @@
 /* Set an error and return false, so that an error path is one line. */
 bool cpr_throw (GError **error, CprError code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
-/* The same for a failed system call: CPR_ERROR_SYSTEM, with the text of @errnum after the message. */
+/* The same for a failed system call: CPR_ERROR_SYSTEM, with the text of @errnum after the
+ * message. */
 bool cpr_throw_errno (GError **error, int errnum, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 #endif

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Everything that the library does with fds apart from one system call: reading and writing
+ * all of it, lists of open fds, close-on-exec, and numbers above 0, 1 and 2. */
 #include "base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/proc.h"
 #include "base/sys.h"
 #include "base/uapi.h"
 
@@ -135,8 +139,19 @@ cpr_fd_above_std (int fd)
   return cpr_fd_from (fd, STDERR_FILENO + 1);
 }
 
-/* What getdents64() answers with (Linux: man 2 getdents). Called directly: opendir() allocates 32 KiB, and a
- * fresh program looks for a state here on its way to main(). */
+unsigned
+cpr_fd_get_closed_std (void)
+{
+  unsigned closed = 0;
+
+  for (int fd = 0; fd <= STDERR_FILENO; fd++)
+    if (cpr_sys->fcntl (fd, F_GETFD, 0) < 0 && errno == EBADF)
+      closed |= 1u << fd;
+  return closed;
+}
+
+/* What getdents64() answers with (Linux: man 2 getdents). Called directly: opendir() allocates
+ * 32 KiB, and a fresh program looks for a state here on its way to main(). */
 typedef struct
 {
   uint64_t inode;
@@ -163,14 +178,14 @@ append_numbers (GArray *fds, const char *buffer, size_t len, int folder)
 GArray *
 cpr_fd_list (GError **error)
 {
-  int folder = cpr_sys->open ("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-  _Alignas(DirectoryEntry) char buffer[4096];
+  int folder = cpr_fd_above_std (cpr_sys->open ("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
+  _Alignas(DirectoryEntry) char buffer[1024]; /* one entry takes 24 bytes */
   GArray *fds;
   ssize_t len;
 
   if (folder < 0)
     {
-      cpr_throw_errno (error, errno, "/proc/self/fd");
+      cpr_proc_throw (error, errno, "/proc/self/fd");
       return NULL;
     }
   fds = g_array_new (FALSE, FALSE, sizeof (int));
@@ -210,8 +225,8 @@ cpr_memfd_new (const char *name, unsigned flags)
   return cpr_fd_above_std (fd);
 }
 
-/* SIGXFSZ and SIGPIPE go to the thread that made the call: blocked meanwhile and taken off again, unless the caller had
- * one pending or blocks it anyway. */
+/* SIGXFSZ and SIGPIPE go to the thread that made the call: blocked meanwhile and taken off
+ * again, unless the caller had one pending or blocks it anyway. */
 typedef struct
 {
   sigset_t old, pending;
@@ -270,9 +285,48 @@ cpr_fd_reserve (int fd, uint64_t size)
   return ok;
 }
 
+/* False with ETIMEDOUT at @end_ns, whether there is room then or not. */
+static bool
+await_room (int fd, uint64_t end_ns)
+{
+  struct pollfd room = { fd, POLLOUT, 0 };
+  int n = 0;
+
+  while (n == 0)
+    {
+      uint64_t now = cpr_now_ns ();
+
+      if (now >= end_ns)
+        {
+          errno = ETIMEDOUT;
+          return false;
+        }
+      n = cpr_sys->poll (&room, 1, (int) MIN ((end_ns - now + 999999) / 1000000, G_MAXINT));
+      if (n < 0 && errno == EINTR)
+        n = 0;
+    }
+  return n > 0;
+}
+
+/* How much can be written at a time without blocking, where there is room at all. */
+static size_t
+get_most (int fd, uint64_t end_ns)
+{
+  int flags = end_ns != 0 ? cpr_sys->fcntl (fd, F_GETFL, 0) : 0;
+
+  return end_ns == 0 || (flags >= 0 && (flags & O_NONBLOCK) != 0) ? SIZE_MAX : PIPE_BUF;
+}
+
 bool
 cpr_fd_write_all (int fd, const void *data, size_t len)
 {
+  return cpr_fd_write_until (fd, data, len, 0);
+}
+
+bool
+cpr_fd_write_until (int fd, const void *data, size_t len, uint64_t end_ns)
+{
+  size_t most = get_most (fd, end_ns);
   const uint8_t *at = data;
   WriteGuard guard;
   bool ok = true;
@@ -280,7 +334,12 @@ cpr_fd_write_all (int fd, const void *data, size_t len)
   guard_begin (&guard);
   while (ok && len > 0)
     {
-      ssize_t written = cpr_sys->write (fd, at, len);
+      ssize_t written;
+
+      ok = end_ns == 0 || await_room (fd, end_ns);
+      if (!ok)
+        break;
+      written = cpr_sys->write (fd, at, MIN (len, most));
 
       if (written > 0)
         {
@@ -293,7 +352,7 @@ cpr_fd_write_all (int fd, const void *data, size_t len)
           ok = false;
         }
       else
-        ok = errno == EINTR;
+        ok = errno == EINTR || (errno == EAGAIN && end_ns != 0);
     }
   guard_end (&guard, ok);
   return ok;

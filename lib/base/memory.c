@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Two questions about plain memory that several floors have: whether it is all zero, and how
+ * to get its pages before they are needed. */
 #include "base/memory.h"
 
 #include <stdint.h>

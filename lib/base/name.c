@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The rule for the names of fds, RAM blocks and devices. Each table calls it before it adds
+ * something. */
 #include "base/name.h"
 
 #include <string.h>

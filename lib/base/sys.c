@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The table of system calls with the real kernel behind it. The library calls the kernel
+ * through cpr_sys, so that a test can put a failure there. */
 #include "base/sys.h"
 
 #include <fcntl.h>
@@ -226,6 +228,7 @@ const CprSys cpr_sys_kernel = {
   .mmap = mmap,
   .munmap = munmap,
   .madvise = madvise,
+  .mincore = mincore,
   .mlock2 = mlock2,
   .eventfd = sys_eventfd,
   .pidfd_open = sys_pidfd_open,

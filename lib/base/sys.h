@@ -18,12 +18,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-/* The one table of the system calls that can fail an update. Everything above calls the kernel through it, so
- * that a test can script the answers or fail the n-th call. Each entry answers like its wrapper in libc: -1
- * and errno; posix_spawn the error's number.
+/* The one table of the system calls that can fail an update. Everything above calls the kernel
+ * through it, so that a test can script the answers or fail the n-th call. Each entry answers like
+ * its wrapper in libc: -1 and errno; posix_spawn the error's number.
  *
- * The guardian and the signal handlers are the exception: their code runs without errno and calls the kernel directly
- * (handoff/raw.h). What can't fail and leaves nothing behind isn't here either.
+ * The guardian and the signal handlers are the exception: their code runs without errno and calls
+ * the kernel directly (process/raw.h). What can't fail and leaves nothing behind isn't here either.
  */
 typedef struct
 {
@@ -69,6 +69,7 @@ typedef struct
   void *(*mmap) (void *address, size_t size, int protection, int flags, int fd, off_t offset);
   int (*munmap) (void *address, size_t size);
   int (*madvise) (void *address, size_t size, int advice);
+  int (*mincore) (void *address, size_t size, unsigned char *pages);
   int (*mlock2) (const void *address, size_t size, unsigned flags);
   int (*eventfd) (unsigned initial, int flags);
   int (*pidfd_open) (pid_t pid);
@@ -96,7 +97,8 @@ typedef struct
   int (*setitimer) (int which, const struct itimerval *value, struct itimerval *old);
 } CprSys;
 
-/* The one global of the library: the kernel is one for the process too. Only tests point it elsewhere. */
+/* The one global of the library: the kernel is one for the process too. Only tests point it
+ * elsewhere. */
 extern const CprSys *cpr_sys;
 
 /* The real kernel. */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Makes one harmless line out of what another program said. Errors and findings that quote
+ * somebody go through it. */
 #include "base/text.h"
 
 #include <glib.h>

@@ -16,6 +16,9 @@
 #  define CLOSE_RANGE_CLOEXEC (1U << 2) /* close_range, Linux 5.11 */
 #endif
 
+#ifndef MADV_DONTNEED_LOCKED
+#  define MADV_DONTNEED_LOCKED 24 /* madvise, Linux 5.18 */
+#endif
 #ifndef MADV_POPULATE_WRITE
 #  define MADV_POPULATE_WRITE 23 /* madvise, Linux 5.14 */
 #endif
@@ -24,7 +27,8 @@
 #  define MLOCK_ONFAULT 0x01 /* mlock2, Linux 4.4 */
 #endif
 
-/* VFIO devices without groups: linux/vfio.h, Linux 6.6. The names are ours, so that newer headers don't clash. */
+/* VFIO devices without groups: linux/vfio.h, Linux 6.6. The names are ours, so that newer
+ * headers don't clash. */
 #define CPR_UAPI_VFIO_BIND_IOMMUFD   _IO (';', 118)
 #define CPR_UAPI_VFIO_ATTACH_IOMMUFD _IO (';', 119)
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The shared page with the word that says who owns the guest. All who may take the guest move
+ * that word here: the programs, in lib/handoff, and the guardian, in exec/guardian.c. */
 #include "handoff/baton.h"
 
 #include <errno.h>
@@ -84,7 +86,10 @@ cpr_baton_add_guardian (CprBatonPage *page, pid_t guardian)
       int32_t none = 0;
 
       if (atomic_compare_exchange_strong (&page->guardians[i], &none, guardian))
-        return true;
+        {
+          atomic_fetch_and (&page->closed, ~(1u << i));
+          return true;
+        }
     }
   return false;
 }
@@ -98,6 +103,20 @@ cpr_baton_remove_guardian (CprBatonPage *page, pid_t guardian)
 
       atomic_compare_exchange_strong (&page->guardians[i], &mine, 0);
     }
+}
+
+void
+cpr_baton_set_closed (CprBatonPage *page, pid_t guardian)
+{
+  for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
+    if (atomic_load (&page->guardians[i]) == guardian)
+      atomic_fetch_or (&page->closed, 1u << i);
+}
+
+bool
+cpr_baton_is_closed (const CprBatonPage *page, int n)
+{
+  return (atomic_load (&page->closed) >> n & 1) != 0;
 }
 
 void
@@ -122,9 +141,7 @@ cpr_baton_get_last_step (const CprBatonPage *page)
 const char *
 cpr_baton_get_step_name (CprStep step)
 {
-  static const char *const names[] = { "exec", "take-up", "claim", "load", "commit" };
-
-  return names[step >= CPR_STEP_EXEC && step <= CPR_STEP_COMMIT ? step - CPR_STEP_EXEC : 0];
+  return cpr_step_get_name (step >= CPR_STEP_EXEC && step <= CPR_STEP_COMMIT ? step : CPR_STEP_EXEC);
 }
 
 char *

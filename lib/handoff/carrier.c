@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Finds the table of functions of a mode, by the mode or by the scheme of an address, and
+ * offers the fd table to a carrier. Called by lib/session. */
 #include "handoff/carrier.h"
 
 #include <errno.h>
@@ -53,33 +55,4 @@ cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error)
         return false;
     }
   return true;
-}
-
-bool
-cpr_stream_is_sealed (int fd)
-{
-  int seals = cpr_sys->fcntl (fd, F_GET_SEALS, 0);
-
-  return seals >= 0 && (seals & CPR_STATE_SEALS) == CPR_STATE_SEALS;
-}
-
-int
-cpr_memfd_seal (const char *name, const void *data, size_t len)
-{
-  int fd = cpr_memfd_new (name, 0), errnum;
-
-  if (fd >= 0 && cpr_fd_write_all (fd, data, len) && cpr_sys->fcntl (fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0)
-    return fd;
-  errnum = errno;
-  cpr_fd_clear (&fd);
-  errno = errnum;
-  return -1;
-}
-
-bool
-cpr_stream_seal (int fd, CprWriter *writer, GError **error)
-{
-  if (!cpr_writer_finish (writer))
-    return cpr_throw_errno (error, errno, "state: writing it");
-  return cpr_sys->fcntl (fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0 || cpr_throw_errno (error, errno, "state: F_ADD_SEALS");
 }

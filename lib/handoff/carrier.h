@@ -2,13 +2,14 @@
 #ifndef CPR_HANDOFF_CARRIER_H
 #define CPR_HANDOFF_CARRIER_H
 
-#include "handoff/answer.h"
+#include "ask/answer.h"
 #include "handoff/baton.h"
-#include "handoff/manifest.h"
+#include "state/manifest.h"
 
-/* A carrier takes fds and the stream to the new program: one table of functions for each mode. What is carried, the manifest
- * and the sections, is the same in all of them, and so is the order of steps in lib/session/update.c and session.c, which call
- * nothing of a mode but its table. A new mode is a file with a table and a line in carrier.c. */
+/* A carrier takes fds and the stream to the new program: one table of functions for each mode.
+ * What is carried, the manifest and the sections, is the same in all of them, and so is the
+ * order of steps in lib/session/update.c and session.c, which call nothing of a mode but its
+ * table. A new mode is a file with a table and a line in carrier.c. */
 
 typedef struct _CprIncoming CprIncoming;
 
@@ -34,10 +35,11 @@ typedef struct _CprCarrierType CprCarrierType;
 typedef struct
 {
   const CprCarrierType *type;
-  int stream_fd;      /* where the stream's bytes go; -1: into memory */
-  CprBatonPage *page; /* the steps' stamps, deadlines and who owns the guest; never NULL once it is open */
-  bool lost;          /* another process took the guest: it mustn't run here again */
-  bool offered;       /* another process had the state: it may have changed what both have in the kernel */
+  int stream_fd;          /* where the stream's bytes go; -1: into memory */
+  uint64_t stream_end_ns; /* CLOCK_MONOTONIC: until then they go there; 0: for as long as it takes */
+  CprBatonPage *page;     /* the steps' stamps, deadlines and who owns the guest; never NULL once it is open */
+  bool lost;              /* another process took the guest: it mustn't run here again */
+  bool offered;           /* another process had the state: it may have changed what both have in the kernel */
 } CprCarrier;
 
 struct _CprCarrierType
@@ -57,8 +59,8 @@ struct _CprCarrierType
   CprCarrier *(*open) (const CprCarrierPlan *plan, GError **error);
   /* Offers an fd: *where is how the new program finds it again. NULL: under its own number. */
   bool (*offer_fd) (CprCarrier *carrier, const CprFdEntry *entry, uint32_t *where, GError **error);
-  /* Asks the new program, which is there already, the question of a preflight, and reads its answer; @answer NULL: it is only told.
-   * NULL where it isn't there: see starts_program. */
+  /* Asks the new program, which is there already, the question of a preflight, and reads its
+   * answer; @answer NULL: it is only told. NULL where it isn't there: see starts_program. */
   bool (*ask) (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GError **error);
   /* Adds to the manifest, before the tables. NULL: nothing. */
   void (*describe) (CprCarrier *carrier, CprWriter *writer);
@@ -68,27 +70,40 @@ struct _CprCarrierType
   bool (*stopped) (CprCarrier *carrier, GError **error);
   /* The stream is complete but for its end: finishes it, after which nobody can change it. */
   bool (*seal) (CprCarrier *carrier, CprWriter *writer, GError **error);
-  /* Hands over. Success: the guest is the new program's, and never runs here again. Where the new program replaces this one in its
-   * process there is nobody to return to. On failure the guest may run here again, unless carrier->lost. */
+  /* Hands over. Success: the guest is the new program's, and never runs here again. Where the
+   * new program replaces this one in its process there is nobody to return to. On failure the
+   * guest may run here again, unless carrier->lost. */
   bool (*go) (CprCarrier *carrier, GError **error);
   /* Undoes open() and launch(), as far as there is something to undo; frees. */
   void (*close) (CprCarrier *carrier);
 
   /* ---- In the new program, in this order. */
 
-  /* Takes up what comes from @address, the rest of `incoming` after the scheme: fills the manifest and the baton. NULL where
-   * there is no scheme. On failure @incoming can be freed. */
+  /* Finds a state, or the question of a preflight, that this process has without having been
+   * told of it; *fd -1: there is none. NULL where it has to be told. */
+  bool (*find) (int *fd, GError **error);
+  /* Takes up what was found, incoming->state_fd, or what comes from @address, the rest of
+   * `incoming` after the scheme: fills the manifest and the baton. On failure @incoming can be
+   * freed. */
   bool (*take_up) (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error);
-  /* Takes an fd back, with the CprIncoming as its data. NULL: it is here under the number that it was offered under. */
+  /* Takes an fd back, with the CprIncoming as its data. NULL: it is here under the number that
+   * it was offered under. */
   CprFdFinder take_fd;
-  /* In cpr_session_load(): returns when incoming->reader has the sections. NULL: it had them from the beginning. */
+  /* In cpr_session_load(): returns when incoming->reader has the sections. NULL: it had them
+   * from the beginning. */
   bool (*await_state) (CprIncoming *incoming, const CprRamTable *ram, GError **error);
-  /* The commit, right before the baton is taken. On failure the guest can't be had here. NULL: the baton is all. */
+  /* The commit, right before the baton is taken. On failure the guest can't be had here. NULL:
+   * the baton is all. */
   bool (*commit) (CprIncoming *incoming, GError **error);
-  /* Before the commit: the old program gets the guest back, and the reason. Returns only where this process lives on, and false then,
-   * with an error that says what there is to say. @held: fds that are slow to close, or NULL; @reason is taken. */
+  /* The baton is taken: from now on nothing leads back. On the thread that took the state up.
+   * NULL: that is nothing to it. */
+  void (*committed) (CprIncoming *incoming);
+  /* Before the commit: the old program gets the guest back, and the reason. Returns only where
+   * this process lives on, and false then, with an error that says what there is to say. @held:
+   * fds that are slow to close, or NULL; @reason is taken. */
   bool (*give_back) (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
-  /* After the commit, with the guest running; not on the VMM's thread: what the old program waits for. */
+  /* After the commit, with the guest running; not on the VMM's thread: what the old program
+   * waits for. */
   void (*finish) (CprIncoming *incoming);
   /* Frees incoming->transport; NULL where there is none. */
   void (*clear) (CprIncoming *incoming);
@@ -101,19 +116,6 @@ const CprCarrierType *cpr_carrier_type_find (const char *incoming, const char **
 
 /* All of them. */
 extern const CprCarrierType cpr_carrier_exec, cpr_carrier_transfer, cpr_carrier_reboot;
-
-/* What a state is sealed with before it is handed over: nobody can change it any more, since nobody has mapped it. F_SEAL_WRITE
- * would say the same, but waits for references that the kernel itself has on the pages for a while: up to 150 ms, on the pause
- * (Linux 6.18, memfd_wait_for_pins()). */
-#define CPR_STATE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
-
-/* Whether a state or a message in @fd can't be changed by anybody; EINVAL for everything but a memfd, so it is quick. */
-bool cpr_stream_is_sealed (int fd);
-/* A memfd with these bytes, sealed; -1 with errno. */
-int cpr_memfd_seal (const char *name, const void *data, size_t len);
-
-/* Finishes a stream that @writer writes into a memfd, and seals that. */
-bool cpr_stream_seal (int fd, CprWriter *writer, GError **error);
 
 /* Offers every fd of the table, so that the manifest says where they are. */
 bool cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The table of fds that survive: by name and index, with what each of them is, so that the
+ * new program can verify it. Called by lib/session, and by the other tables, which keep their
+ * fds here. */
 #include "registry/fd-table.h"
 
 #include <errno.h>
@@ -91,9 +94,8 @@ cpr_fd_table_add (CprFdTable *table, const char *name, int index, int fd, GError
   CprFdIdentity identity;
   CprFdEntry *entry;
 
-  if (fd <= STDERR_FILENO)
-    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s' %d: fd is %d; 0, 1 and 2 go along by themselves", name, index,
-                      fd);
+  if (fd < 0)
+    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s' %d: fd is %d", name, index, fd);
   if (cpr_fd_table_find (table, name, index) != NULL)
     return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it is in the table already", name, index);
   other = g_hash_table_lookup (table->by_fd, GINT_TO_POINTER (fd));
@@ -183,7 +185,7 @@ read_entry (CprFdTable *table, CprCursor *cursor, GError **error)
   read.fd = (int) fd;
   read.where = fd;
 
-  if (cursor->failed || !name_is_sane (read.name) || index > G_MAXINT || fd > G_MAXINT || fd <= STDERR_FILENO)
+  if (cursor->failed || !name_is_sane (read.name) || index > G_MAXINT || fd > G_MAXINT)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: entry %u can't be right", table->entries->len);
   if (cpr_fd_table_find (table, read.name, read.index) != NULL || cpr_fd_table_has_fd (table, read.fd))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: '%s' %d, fd %d, is there twice", read.name, read.index,

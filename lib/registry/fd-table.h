@@ -42,17 +42,18 @@ void cpr_fd_table_remove (CprFdTable *table, CprFdEntry *entry);
 /* Claims an unclaimed entry. */
 int cpr_fd_table_take (CprFdTable *table, const char *name, int index, GError **error);
 
-/* FDS chunk: u32 number, then each: name; u32 index; u32 where; u32 type; u32 access; u64 device; u64 inode;
- * u32 socket domain; u32 socket type. */
+/* FDS chunk: u32 number, then each: name; u32 index; u32 where; u32 type; u32 access; u64
+ * device; u64 inode; u32 socket domain; u32 socket type. */
 void cpr_fd_table_write (const CprFdTable *table, CprWriter *writer);
 bool cpr_fd_table_read (CprFdTable *table, CprCursor *cursor, GError **error); /* all unclaimed */
 
-/* Gives each entry of a table that was read the fd that it has in this process; -1 with an error: there is none. */
+/* Gives each entry of a table that was read the fd that it has in this process; -1 with an
+ * error: there is none. */
 typedef int (*CprFdFinder) (void *data, uint32_t where, GError **error);
 bool cpr_fd_table_place (CprFdTable *table, CprFdFinder find, void *data, GError **error);
 
-/* Compares each fd with what it was. Where @peer isn't 0, anonymous inodes are compared by kcmp() with that
- * process's fds of the same number. */
+/* Compares each fd with what it was. Where @peer isn't 0, anonymous inodes are compared by
+ * kcmp() with that process's fds of the same number. */
 bool cpr_fd_table_verify (const CprFdTable *table, pid_t peer, GError **error);
 /* One entry of it. */
 bool cpr_fd_entry_verify (const CprFdEntry *entry, pid_t peer, GError **error);

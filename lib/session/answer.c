@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The whole life of a program that was started to be asked: it reads the question, lets the
+ * VMM declare what it would build, answers, and ends. Called by cpr_session_new(). */
 #include "session/answer.h"
 
 #include <errno.h>
 #include <unistd.h>
 
+#include "ask/answer.h"
+#include "ask/compare.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
-#include "handoff/answer.h"
-#include "handoff/compare.h"
-#include "handoff/executable.h"
 #include "session/private.h"
+#include "state/executable.h"
 
 static bool
 read_question (CprQuestion *question, int fd, GError **error)
@@ -52,16 +54,23 @@ check_pipe (const CprQuestionHead *head, GError **error)
 }
 
 static void
-find (CprQuestion *question, const CprCandidate *candidate, const GPtrArray *types, GPtrArray *findings)
+find (CprQuestion *question,
+      const CprCandidate *candidate,
+      const GError *fault,
+      const GPtrArray *types,
+      GPtrArray *findings)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!cpr_session_check_config (candidate->config, &error))
+  if (fault != NULL)
+    cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, "", "%s", fault->message);
+  else if (!cpr_session_check_config (candidate->config, &error))
     cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, "", "%s", error->message);
   else
     {
       cpr_compare (question, candidate, types, findings);
       cpr_compare_limits (question, findings);
+      cpr_compare_surroundings (candidate->asker, findings);
     }
 }
 
@@ -84,7 +93,7 @@ send_answer (const CprAnswer *answer, const GPtrArray *types, int fd, GError **e
 }
 
 void
-cpr_session_answer (const CprSessionConfig *config, int fd, GError **error)
+cpr_session_answer (const CprSessionConfig *config, const GError *fault, int fd, GError **error)
 {
   g_autoptr (CprInventory) inventory = config->declare != NULL ? cpr_inventory_new () : NULL;
   const CprCandidate candidate = { config, inventory, getppid () };
@@ -102,7 +111,7 @@ cpr_session_answer (const CprSessionConfig *config, int fd, GError **error)
         config->declare (inventory, config->user_data);
       types = cpr_candidate_collect_types (&candidate, answer.findings);
       if (!question.head.schema_only)
-        find (&question, &candidate, types, answer.findings);
+        find (&question, &candidate, fault, types, answer.findings);
       if (send_answer (&answer, types, (int) question.head.answer_fd, error))
         _exit (cpr_findings_count_refusals (answer.findings) > 0);
       cpr_answer_clear (&answer);

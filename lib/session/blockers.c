@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Why a mode isn't possible at the moment. The VMM adds and removes blockers from any thread;
+ * the order of steps asks before each update. */
 #include "session/blockers.h"
 
 #include "base/error.h"
@@ -221,7 +223,7 @@ cpr_blocker_add (CprSession *session, unsigned modes, const char *reason, GError
 {
   g_return_val_if_fail (session != NULL && reason != NULL, 0);
 
-  if (!cpr_modes_check ("blocker", modes, error))
+  if (!cpr_session_check_process (session, "cpr_blocker_add", error) || !cpr_modes_check ("blocker", modes, error))
     return 0;
   if (reason[0] == '\0')
     return cpr_throw (error, CPR_ERROR_INVALID, "blocker: its reason is empty");
@@ -233,7 +235,8 @@ cpr_blocker_remove (CprSession *session, uint64_t blocker, GError **error)
 {
   g_return_val_if_fail (session != NULL, false);
 
-  return cpr_blockers_remove (session->blockers, blocker, error);
+  return cpr_session_check_process (session, "cpr_blocker_remove", error) &&
+         cpr_blockers_remove (session->blockers, blocker, error);
 }
 
 void
@@ -241,5 +244,6 @@ cpr_blocker_foreach (const CprSession *session, unsigned modes, CprBlockerFunc f
 {
   g_return_if_fail (session != NULL && func != NULL);
 
-  cpr_blockers_foreach (session->blockers, modes, func, user_data);
+  if (cpr_session_is_mine (session)) /* in a forked child the lock may be held for ever */
+    cpr_blockers_foreach (session->blockers, modes, func, user_data);
 }

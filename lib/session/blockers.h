@@ -9,10 +9,12 @@ typedef struct _CprBlockers CprBlockers;
 
 /* @required: the modes that can't be blocked. */
 CprBlockers *cpr_blockers_new (unsigned required);
-/* @locked: a lock that another thread may have been holding, as in a forked child, is left as it is. */
+/* @locked: a lock that another thread may have been holding, as in a forked child, is left as it
+ * is. */
 void cpr_blockers_free (CprBlockers *blockers, bool locked);
 
-/* Whether a blocker of these modes could be there at all: CPR_ERROR_BLOCKED with @reason if one of them is required. */
+/* Whether a blocker of these modes could be there at all: CPR_ERROR_BLOCKED with @reason if one
+ * of them is required. */
 bool cpr_blockers_permit (CprBlockers *blockers, unsigned modes, const char *reason, GError **error);
 
 /* @owner: what it is about, for one of the library's own, or NULL; 0 on failure. */
@@ -23,8 +25,9 @@ bool cpr_blockers_remove (CprBlockers *blockers, uint64_t blocker, GError **erro
 void cpr_blockers_remove_owned (CprBlockers *blockers, const void *owner);
 void cpr_blockers_foreach (CprBlockers *blockers, unsigned modes, CprBlockerFunc func, void *user_data);
 
-/* One of the library's own that isn't in the way while the guest is suspended: for devices whose state only their driver in the guest
- * can make anew. It stands in nobody's list, and required modes don't refuse it. */
+/* One of the library's own that isn't in the way while the guest is suspended: for devices whose
+ * state only their driver in the guest can make anew. It stands in nobody's list, and required
+ * modes don't refuse it. */
 void cpr_blockers_add_unless_suspended (CprBlockers *blockers, const void *owner, unsigned modes, const char *reason);
 
 /* CPR_ERROR_BLOCKED with the reasons of all that block @mode in @run_state. */

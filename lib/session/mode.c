@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The modes' names, and sets of modes. */
 #include "session/mode.h"
 
 #include "base/error.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The VMM's callbacks for what happens in an update. The order of steps calls them. */
 #include "session/notifiers.h"
 
 #include "base/error.h"
@@ -143,7 +144,8 @@ cpr_notifiers_inherit (CprNotifiers *notifiers, CprMode mode)
     }
 }
 
-/* In between nothing may be allocated, and nobody comes or goes: a session that is updating permits neither. */
+/* In between nothing may be allocated, and nobody comes or goes: a session that is updating
+ * permits neither. */
 static GPtrArray *
 list (const CprNotifiers *notifiers, CprMode mode, CprEvent event)
 {

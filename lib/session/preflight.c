@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Asks the new program, and the old one's executable, whether they could take the guest over,
+ * with the guest running. Called by cpr_session_preflight() and by the update. */
 #include "session/preflight.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "ask/answer.h"
+#include "ask/child.h"
+#include "ask/compare.h"
+#include "ask/question.h"
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
-#include "handoff/answer.h"
-#include "handoff/ask.h"
-#include "handoff/compare.h"
-#include "handoff/executable.h"
-#include "handoff/question.h"
+#include "base/versioned.h"
 #include "session/private.h"
+#include "state/executable.h"
+#include "state/seal.h"
 
-/* How long a preflight is good for: what isn't in the hash, such as the libraries of a program, may change any time. */
+/* How long a preflight is good for: what isn't in the hash, such as the libraries of a program,
+ * may change any time. */
 #define KEEP_NS (UINT64_C (60) * 1000000000)
 /* How often it is asked again because the program's file changed meanwhile. */
 #define MAX_ROUNDS 3
@@ -140,7 +145,8 @@ make_hash (CprSession *session, const CprUpdate *update, const char *path, uint6
   return ok;
 }
 
-/* Of the fields that are read while the guest runs. Apart from the other one, as they may change all the while. */
+/* Of the fields that are read while the guest runs. Apart from the other one, as they may change
+ * all the while. */
 static bool
 hash_values (CprSession *session, uint64_t *hash)
 {
@@ -292,6 +298,22 @@ throw_refusal (const Round *round, GError **error)
 
 /* ---- The program is there already. */
 
+/* What would be lost is a warning: once, however often it is asked, and however often an update
+ * is tried. */
+static void
+warn (CprSession *session, const GPtrArray *findings, const char *title)
+{
+  for (guint i = 0; i < findings->len; i++)
+    {
+      const CprFinding *finding = findings->pdata[i];
+      char *message = g_strdup_printf ("preflight: %s%s%s", title, title[0] != '\0' ? ": " : "", finding->message);
+
+      if (!g_hash_table_contains (session->warnings, message))
+        cpr_session_log (session, CPR_LOG_WARNING, "%s", message);
+      g_hash_table_add (session->warnings, message); /* takes it */
+    }
+}
+
 static bool
 judge (CprSession *session, const CprAnswer *answer, uint64_t question, GError **error)
 {
@@ -306,9 +328,7 @@ judge (CprSession *session, const CprAnswer *answer, uint64_t question, GError *
 
       return cpr_throw (error, CPR_ERROR_REFUSED, "%s '%s': %s%s", titles[NEW], answer->path, first->message, more);
     }
-  for (guint i = 0; i < answer->findings->len; i++)
-    cpr_session_log (session, CPR_LOG_WARNING, "preflight: %s",
-                     ((const CprFinding *) answer->findings->pdata[i])->message);
+  warn (session, answer->findings, "");
   return true;
 }
 
@@ -326,7 +346,8 @@ write_whole_question (CprSession *session, CprWriter *writer, GError **error)
   return ok && cpr_writer_finish (writer);
 }
 
-/* The way back is this process: what the kernel accounts to the new one has to find room here again. */
+/* The way back is this process: what the kernel accounts to the new one has to find room here
+ * again. */
 static bool
 check_way_back (CprSession *session, const CprUpdate *update, GError **error)
 {
@@ -339,7 +360,7 @@ check_way_back (CprSession *session, const CprUpdate *update, GError **error)
   message = ((const CprFinding *) findings->pdata[0])->message;
   if ((update->flags & CPR_UPDATE_NO_WAY_BACK) == 0)
     return cpr_throw (error, CPR_ERROR_REFUSED, "%s: %s", titles[OLD], message);
-  cpr_session_log (session, CPR_LOG_WARNING, "preflight: %s: %s", titles[OLD], message);
+  warn (session, findings, titles[OLD]);
   return true;
 }
 
@@ -379,9 +400,7 @@ keep (CprSession *session, Round *round, uint64_t hash, uint64_t values)
 {
   session->passed = (CprPassed){ true, hash, values, cpr_now_ns (), round->next };
   round->next.build_id = NULL;
-  for (guint i = 0; i < round->findings->len; i++)
-    cpr_session_log (session, CPR_LOG_WARNING, "preflight: %s",
-                     ((const CprFinding *) round->findings->pdata[i])->message);
+  warn (session, round->findings, "");
 }
 
 /* Asks once. Where the program's file isn't the same afterwards, the answer isn't kept. */
@@ -426,7 +445,7 @@ bool
 cpr_session_pass_preflight (
     CprSession *session, const CprUpdate *update, bool may_keep, CprPreflight **result, GError **error)
 {
-  g_autofree char *path = cpr_execve_find_program (update->argv[0], error);
+  g_autofree char *path = cpr_program_find (update->argv[0], error);
 
   if (path == NULL || !cpr_fd_table_verify (&session->fds, 0, error))
     return false;
@@ -452,7 +471,7 @@ check_can_start (const CprUpdate *update, GError **error)
 bool
 cpr_session_preflight (CprSession *session, const CprUpdate *update, CprPreflight **result, GError **error)
 {
-  CprUpdate own = { .size = sizeof own };
+  CprUpdate own;
   CprPreflight *made = NULL;
   bool ok;
 
@@ -460,9 +479,9 @@ cpr_session_preflight (CprSession *session, const CprUpdate *update, CprPrefligh
 
   if (result != NULL)
     *result = NULL;
-  if (!cpr_session_check_call (session, CPR_CALL_PREFLIGHT, error))
+  if (!cpr_session_check_call (session, CPR_CALL_PREFLIGHT, error) ||
+      !cpr_versioned_read (CPR_VERSIONED_UPDATE, &own, update, error))
     return false;
-  memcpy (&own, update, MIN (update->size, sizeof own));
   ok = cpr_session_check_update (session, &own, error) && check_can_start (&own, error) &&
        cpr_session_pass_preflight (session, &own, false, &made, error);
   if (result != NULL)

@@ -3,6 +3,7 @@
 #define CPR_SESSION_PRIVATE_H
 
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "handoff/incoming.h"
 #include "session/blockers.h"
@@ -32,7 +33,8 @@ struct _CprSession
   CprIncoming *incoming; /* from the take-up to the commit */
   CprFinish *finish;     /* from the commit on */
 
-  CprPassed passed; /* by the program that is next */
+  CprPassed passed;     /* by the program that is next */
+  GHashTable *warnings; /* of preflights, that were logged; said once */
 
   /* The last update. */
   CprUpdateStatus status;
@@ -43,12 +45,23 @@ struct _CprSession
   bool was_running;
   uint64_t stamps[CPR_N_STEPS + 1];
   _Atomic uint64_t ram_done, ram_total;
+  uint64_t wait_ns;   /* before the first step, for what the update before had left */
   uint64_t failed_ns; /* when its failure was known; 0: it didn't fail after the execve */
 };
 
 void cpr_session_log (const CprSession *session, CprLogLevel level, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
-/* cpr_call_check(), and that this is the process that the session belongs to: a forked child would run the guest twice. */
+/* Whether this is the process that the session belongs to, and not a forked child, which would
+ * run the guest twice. */
+static inline bool
+cpr_session_is_mine (const CprSession *session)
+{
+  return session->pid == getpid ();
+}
+/* The same as an error of @function: for calls that are permitted in every state. */
+bool cpr_session_check_process (const CprSession *session, const char *function, GError **error);
+/* The one check of calls that have a row in the table of states: the process, and the state.
+ * Every one begins with it. */
 bool cpr_session_check_call (const CprSession *session, CprCall call, GError **error);
 
 /* What can't be right in any program. */
@@ -63,15 +76,18 @@ bool cpr_session_make_head (const CprSession *session, CprManifest *head, GError
 void cpr_session_adopt_vfio (CprSession *session);
 /* The end of loading: nothing is left unclaimed, and the kernel is told where guest RAM is. */
 bool cpr_session_attach_vfio (CprSession *session, GError **error);
-/* The guest is this process's again, and another one may have told the kernel where it has guest RAM. */
+/* The guest is this process's again, and another one may have told the kernel where it has guest
+ * RAM. */
 void cpr_session_take_back_vfio (CprSession *session);
-/* Once the guest runs: lets go what may be left unclaimed, and sees what stands in the way of the next update. */
+/* Once the guest runs: lets go what may be left unclaimed, and sees what stands in the way of
+ * the next update. */
 void cpr_session_finish_vfio (CprSession *session);
 
 /* Calls the VMM's stop callback. */
 bool cpr_session_call_stop (CprSession *session, GError **error);
 
-/* Where RAM's contents are, while a state of reboot mode is being taken up: then everything is made anew. Else NULL. */
+/* Where RAM's contents are, while a state of reboot mode is being taken up: then everything is
+ * made anew. Else NULL. */
 static inline CprRamStore *
 cpr_session_get_store (const CprSession *session)
 {

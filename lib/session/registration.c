@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The public functions that register what must survive: each checks the state and hands on to its table. */
+/* The public functions that register what must survive: each checks the state and hands on to
+ * its table. */
 #include <errno.h>
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "base/versioned.h"
 #include "session/private.h"
 
 /* The modes in which RAM goes along as it is. */
@@ -33,7 +35,7 @@ cpr_fd_add (CprSession *session, const char *name, int index, int fd, GError **e
 {
   g_return_val_if_fail (session != NULL && name != NULL, false);
 
-  return cpr_call_check (CPR_CALL_FD_ADD, session->state, error) && cpr_fd_table_check_name (name, index, error) &&
+  return cpr_session_check_call (session, CPR_CALL_FD_ADD, error) && cpr_fd_table_check_name (name, index, error) &&
          add_fd (session, name, index, fd, error);
 }
 
@@ -42,7 +44,7 @@ cpr_fd_take (CprSession *session, const char *name, int index, GError **error)
 {
   g_return_val_if_fail (session != NULL && name != NULL, -1);
 
-  if (!cpr_call_check (CPR_CALL_FD_TAKE, session->state, error) || !cpr_fd_table_check_name (name, index, error))
+  if (!cpr_session_check_call (session, CPR_CALL_FD_TAKE, error) || !cpr_fd_table_check_name (name, index, error))
     return -1;
   return cpr_fd_table_take (&session->fds, name, index, error);
 }
@@ -71,7 +73,7 @@ cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, v
 
   g_return_val_if_fail (session != NULL && name != NULL && open != NULL, -1);
 
-  if (!cpr_call_check (CPR_CALL_FD_OPEN, session->state, error) || !cpr_fd_table_check_name (name, index, error))
+  if (!cpr_session_check_call (session, CPR_CALL_FD_OPEN, error) || !cpr_fd_table_check_name (name, index, error))
     return -1;
   entry = cpr_fd_table_find (&session->fds, name, index);
   if (entry != NULL && !entry->claimed)
@@ -99,7 +101,7 @@ cpr_fd_remove (CprSession *session, const char *name, int index, GError **error)
 
   g_return_val_if_fail (session != NULL && name != NULL, false);
 
-  if (!cpr_call_check (CPR_CALL_FD_REMOVE, session->state, error) || !cpr_fd_table_check_name (name, index, error))
+  if (!cpr_session_check_call (session, CPR_CALL_FD_REMOVE, error) || !cpr_fd_table_check_name (name, index, error))
     return false;
   entry = cpr_fd_table_find (&session->fds, name, index);
   if (entry == NULL)
@@ -129,10 +131,10 @@ cpr_session_hold_fd (CprSession *session, int fd, GError **error)
 
   g_return_val_if_fail (session != NULL, false);
 
-  if (!cpr_call_check (CPR_CALL_HOLD_FD, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_HOLD_FD, error))
     return false;
-  if (fd <= 2)
-    return cpr_throw (error, CPR_ERROR_INVALID, "held fd %d: 0, 1 and 2 go along by themselves", fd);
+  if (fd < 0)
+    return cpr_throw (error, CPR_ERROR_INVALID, "held fd %d: it isn't one", fd);
   if (find_held (session, fd, &at) || cpr_fd_table_has_fd (&session->fds, fd))
     return cpr_throw (error, CPR_ERROR_EXISTS, "held fd %d: it is held, or in the fd table", fd);
   if (!cpr_fd_set_cloexec (fd, true))
@@ -148,7 +150,7 @@ cpr_session_release_fd (CprSession *session, int fd, GError **error)
 
   g_return_val_if_fail (session != NULL, false);
 
-  if (!cpr_call_check (CPR_CALL_RELEASE_FD, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_RELEASE_FD, error))
     return false;
   if (!find_held (session, fd, &at))
     return cpr_throw (error, CPR_ERROR_NOT_FOUND, "held fd %d: it isn't held", fd);
@@ -204,12 +206,14 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
   CprRamOptions own = { .size = sizeof own };
 
   g_return_val_if_fail (session != NULL && name != NULL, NULL);
-  g_return_val_if_fail (options == NULL || options->size >= sizeof own, NULL);
 
-  if (!cpr_call_check (CPR_CALL_RAM_NEW, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_RAM_NEW, error))
     return NULL;
-  if (options != NULL)
-    memcpy (&own, options, sizeof own);
+  if (options != NULL && !cpr_versioned_read (CPR_VERSIONED_RAM_OPTIONS, &own, options, error))
+    {
+      g_prefix_error (error, "RAM block '%s': ", name);
+      return NULL;
+    }
   if (session->state == CPR_SESSION_STATE_INCOMING && cpr_session_get_store (session) != NULL)
     return restore_ram (session, name, size, &own, error);
   if (session->state == CPR_SESSION_STATE_INCOMING)
@@ -222,14 +226,10 @@ cpr_ram_remove (CprSession *session, CprRamBlock *block, GError **error)
 {
   g_return_val_if_fail (session != NULL && block != NULL, false);
 
-  if (!cpr_call_check (CPR_CALL_RAM_REMOVE, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_RAM_REMOVE, error))
     return false;
-  if (session->finish != NULL) /* its page tables may be being filled */
-    {
-      cpr_finish_wait (session->finish);
-      session->stamps[CPR_N_STEPS] = cpr_finish_get_end (session->finish);
-      g_clear_pointer (&session->finish, cpr_finish_free);
-    }
+  if (session->finish != NULL)
+    cpr_finish_forget (session->finish, block->vaddr);
   if (!cpr_ram_table_remove (&session->ram, &session->fds, block, error))
     return false;
   cpr_blockers_remove_owned (session->blockers, block);
@@ -240,9 +240,8 @@ bool
 cpr_device_add (CprSession *session, const char *name, const CprDeviceType *type, void *device, GError **error)
 {
   g_return_val_if_fail (session != NULL && name != NULL && type != NULL && device != NULL, false);
-  g_return_val_if_fail (type->size >= sizeof (CprDeviceType), false);
 
-  return cpr_call_check (CPR_CALL_DEVICE_ADD, session->state, error) &&
+  return cpr_session_check_call (session, CPR_CALL_DEVICE_ADD, error) &&
          cpr_device_table_add (&session->devices, name, type, device, error);
 }
 
@@ -251,6 +250,6 @@ cpr_device_remove (CprSession *session, const char *name, GError **error)
 {
   g_return_val_if_fail (session != NULL && name != NULL, false);
 
-  return cpr_call_check (CPR_CALL_DEVICE_REMOVE, session->state, error) &&
+  return cpr_session_check_call (session, CPR_CALL_DEVICE_REMOVE, error) &&
          cpr_device_table_remove (&session->devices, name, error);
 }

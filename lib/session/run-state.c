@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whether the guest runs, is paused or sleeps, before and after an update. The order of steps
+ * asks. */
 #include "session/run-state.h"
 
 #include "base/error.h"

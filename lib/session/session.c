@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The session: its making and its end, and the order of steps in the new program, load and
+ * start. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +10,8 @@
 #include "base/signals.h"
 #include "base/sys.h"
 #include "base/uapi.h"
+#include "base/versioned.h"
+#include "handoff/exec/guardian.h"
 #include "session/answer.h"
 #include "session/mode.h"
 #include "session/private.h"
@@ -28,17 +32,6 @@ cpr_session_log (const CprSession *session, CprLogLevel level, const char *forma
 }
 
 bool
-cpr_session_check_call (const CprSession *session, CprCall call, GError **error)
-{
-  if (session->pid != getpid ())
-    return cpr_throw (error, CPR_ERROR_STATE, "%s: the session belongs to process %d, this is process %d",
-                      cpr_call_get_name (call), session->pid, getpid ());
-  if (call == CPR_CALL_UPDATE && cpr_notifiers_are_told (session->notifiers))
-    return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a notifier's callback", cpr_call_get_name (call));
-  return cpr_call_check (call, session->state, error);
-}
-
-bool
 cpr_session_check_config (const CprSessionConfig *config, GError **error)
 {
   if (!cpr_name_check ("VM", config->name, error))
@@ -51,16 +44,18 @@ cpr_session_check_config (const CprSessionConfig *config, GError **error)
   return config->required_modes == 0 || cpr_modes_check ("required_modes", config->required_modes, error);
 }
 
-/* Without this no update gets as far as the execve; known beforehand, so that it needn't be found out then. */
+/* Without this no update gets as far as the execve; known beforehand, so that it needn't be
+ * found out then. */
 static bool
 check_kernel (CprBlockers *blockers, GError **error)
 {
-  g_autofree char *reason = NULL;
+  g_autoptr (GError) reason = NULL;
 
-  if (cpr_sys->close_range (~0U, ~0U, CLOSE_RANGE_CLOEXEC) == 0 || (errno != ENOSYS && errno != EINVAL))
-    return true; /* it is there, or may be the next time */
-  reason = g_strdup_printf ("kernel: close_range() with CLOSE_RANGE_CLOEXEC (Linux 5.11): %s", g_strerror (errno));
-  return cpr_blockers_add (blockers, blockers, CPR_MODES_EXEC, reason, error) != 0;
+  if (cpr_sys->close_range (~0U, ~0U, CLOSE_RANGE_CLOEXEC) == 0 ||
+      (errno != ENOSYS && errno != EINVAL && errno != EPERM && errno != EACCES))
+    return true; /* it is there, or may be the next time; a filter never goes away */
+  cpr_throw_errno (&reason, errno, "kernel: close_range() with CLOSE_RANGE_CLOEXEC (Linux 5.11)");
+  return cpr_blockers_add (blockers, blockers, CPR_MODES_EXEC, reason->message, error) != 0;
 }
 
 /* The state's tables become the session's. */
@@ -110,11 +105,14 @@ stamp (CprSession *session, CprStep step)
   stamp_at (session, step, cpr_now_ns ());
 }
 
-/* What else can fail before there is a session; the state, if there is one, has been taken up. */
+/* What else can fail before there is a session; the state, if there is one, has been taken up.
+ * Takes @fault, of the configuration. */
 static bool
-prepare (CprSession *session, GError **error)
+prepare (CprSession *session, GError *fault, GError **error)
 {
-  if (!cpr_session_check_config (&session->config, error))
+  if (fault != NULL)
+    g_propagate_error (error, fault);
+  if (fault != NULL || !cpr_session_check_config (&session->config, error))
     return false;
   session->blockers = cpr_blockers_new (session->config.required_modes);
   return check_kernel (session->blockers, error) && cpr_program_record (&session->program, session->config.argv, error);
@@ -126,6 +124,7 @@ set_up (CprSession *session)
   session->pid = getpid ();
   session->notifiers = cpr_notifiers_new ();
   session->cancel_fd = -1;
+  session->warnings = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   session->name = g_strdup (session->config.name);
   session->config.name = session->name;
   session->config.argv = NULL; /* recorded */
@@ -134,28 +133,40 @@ set_up (CprSession *session)
   cpr_device_table_init (&session->devices);
 }
 
+/* What is for a later version of the library only is a reason to give the guest back, and an
+ * answer in a preflight: @fault. Where nothing can be read there is no name to do that with. */
+static bool
+read_config (CprSession *session, const CprSessionConfig *config, GError **fault, GError **error)
+{
+  if (cpr_versioned_read (CPR_VERSIONED_CONFIG, &session->config, config, fault) || session->config.size != 0)
+    return true;
+  g_propagate_error (error, g_steal_pointer (fault));
+  return false;
+}
+
 CprSession *
 cpr_session_new (const CprSessionConfig *config, GError **error)
 {
   uint64_t now = cpr_now_ns ();
   g_autofree CprSession *session = NULL;
   CprIncoming *incoming;
+  g_autoptr (GError) fault = NULL;
   GError *reason = NULL;
   int question;
 
-  g_return_val_if_fail (config != NULL && config->size >= G_STRUCT_OFFSET (CprSessionConfig, argv), NULL);
+  g_return_val_if_fail (config != NULL, NULL);
 
   session = g_new0 (CprSession, 1);
-  memcpy (&session->config, config, MIN (config->size, sizeof session->config));
   session->program.exe_fd = -1;
-  if (!cpr_incoming_take_up (&incoming, &question, &session->config, error))
+  if (!read_config (session, config, &fault, error) ||
+      !cpr_incoming_take_up (&incoming, &question, &session->config, error))
     return NULL;
   if (question >= 0)
     {
-      cpr_session_answer (&session->config, question, error);
+      cpr_session_answer (&session->config, fault, question, error);
       return NULL;
     }
-  if (!prepare (session, &reason))
+  if (!prepare (session, g_steal_pointer (&fault), &reason))
     {
       cpr_program_clear (&session->program);
       cpr_blockers_free (session->blockers, false);
@@ -291,6 +302,7 @@ finish (CprSession *session)
 
   for (int i = 0; i < CPR_N_STEPS; i++)
     session->stamps[i] = incoming->baton.page->stamps[i];
+  session->wait_ns = incoming->baton.page->wait_ns;
   cpr_session_finish_vfio (session);
   session->failed_ns = incoming->attempt > 1 ? incoming->baton.page->failed_ns : 0;
   session->finish = cpr_finish_start (incoming, &session->ram, steal_unclaimed (session));
@@ -313,8 +325,9 @@ tell_end (CprSession *session, CprMode mode)
   cpr_notifiers_tell (session->notifiers, session, mode, done ? CPR_EVENT_DONE : CPR_EVENT_FAILED);
 }
 
-/* When the guest was allowed its first instruction. The callback returns late where the guest's own threads take the CPU from this one,
- * and then all that it did until then was done in the time that it ran. */
+/* When the guest was allowed its first instruction. The callback returns late where the guest's
+ * own threads take the CPU from this one, and then all that it did until then was done in the
+ * time that it ran. */
 static uint64_t
 start_guest (CprSession *session)
 {
@@ -421,10 +434,10 @@ cpr_session_free (CprSession *session)
 
   if (session == NULL)
     return;
-  g_return_if_fail (cpr_call_is_permitted (CPR_CALL_FREE, session->state));
+  g_return_if_fail (cpr_call_is_permitted (CPR_CALL_FREE, session->state, false));
   g_return_if_fail (!cpr_notifiers_are_told (session->notifiers));
 
-  mine = session->pid == getpid ();
+  mine = cpr_session_is_mine (session);
   if (mine && session->incoming != NULL && session->state != CPR_SESSION_STATE_LOST)
     go_back (session);
   if (mine)
@@ -439,6 +452,7 @@ cpr_session_free (CprSession *session)
   cpr_notifiers_free (session->notifiers);
   cpr_blockers_free (session->blockers, !mine);
   g_array_unref (session->held);
+  g_hash_table_unref (session->warnings);
   if (session->cancel_fd >= 0)
     cpr_sys->close (session->cancel_fd);
   g_free (session->error);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* In which state of a session each public function may be called, as one table, and the one
+ * check that all of them make. */
 #include "session/states.h"
 
+#include <unistd.h>
+
 #include "base/error.h"
+#include "session/private.h"
 
 #define FRESH    (1u << CPR_SESSION_STATE_FRESH)
 #define INCOMING (1u << CPR_SESSION_STATE_INCOMING)
@@ -9,47 +14,51 @@
 #define ACTIVE   (1u << CPR_SESSION_STATE_ACTIVE)
 #define LOST     (1u << CPR_SESSION_STATE_LOST)
 #define HANDED   (1u << CPR_SESSION_STATE_HANDED_OVER)
+/* In reboot mode a device is made anew and has nothing yet that another program could miss:
+ * until the commit it is as in a fresh session. */
+#define ANEW (INCOMING | LOADED)
 
 /* The table state × call. The public headers print its rows. */
 static const struct
 {
   const char *name;
   unsigned states;
+  unsigned reboot_states; /* also those, while a state of reboot mode is taken up */
 } calls[CPR_N_CALLS] = {
-  [CPR_CALL_FD_ADD] = { "cpr_fd_add", FRESH | INCOMING | LOADED | ACTIVE },
-  [CPR_CALL_FD_TAKE] = { "cpr_fd_take", FRESH | INCOMING },
-  [CPR_CALL_FD_OPEN] = { "cpr_fd_open", FRESH | INCOMING | LOADED | ACTIVE },
-  [CPR_CALL_FD_REMOVE] = { "cpr_fd_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
-  [CPR_CALL_HOLD_FD] = { "cpr_session_hold_fd", FRESH | INCOMING | LOADED | ACTIVE },
-  [CPR_CALL_RELEASE_FD] = { "cpr_session_release_fd", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
-  [CPR_CALL_RAM_NEW] = { "cpr_ram_new", FRESH | INCOMING | ACTIVE },
-  [CPR_CALL_RAM_REMOVE] = { "cpr_ram_remove", FRESH | ACTIVE | LOST | HANDED },
-  [CPR_CALL_DEVICE_ADD] = { "cpr_device_add", FRESH | INCOMING | ACTIVE },
-  [CPR_CALL_DEVICE_REMOVE] = { "cpr_device_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
-  [CPR_CALL_NOTIFIER_ADD] = { "cpr_notifier_add", FRESH | INCOMING | LOADED | ACTIVE },
-  [CPR_CALL_NOTIFIER_REMOVE] = { "cpr_notifier_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
-  [CPR_CALL_VFIO_CONTAINER_NEW] = { "cpr_vfio_container_new", FRESH | INCOMING | ACTIVE },
-  [CPR_CALL_VFIO_CONTAINER_REMOVE] = { "cpr_vfio_container_remove", FRESH | ACTIVE },
-  [CPR_CALL_VFIO_DEVICE_NEW] = { "cpr_vfio_device_new", FRESH | INCOMING | ACTIVE },
-  [CPR_CALL_VFIO_DEVICE_REMOVE] = { "cpr_vfio_device_remove", FRESH | ACTIVE },
-  [CPR_CALL_VFIO_IRQ_OPEN] = { "cpr_vfio_irq_open", FRESH | INCOMING | LOADED | ACTIVE },
-  [CPR_CALL_VFIO_IRQ_ENABLE] = { "cpr_vfio_irq_enable", FRESH | ACTIVE },
-  [CPR_CALL_VFIO_IRQ_DISABLE] = { "cpr_vfio_irq_disable", FRESH | ACTIVE },
-  [CPR_CALL_VFIO_IRQ_CLOSE] = { "cpr_vfio_irq_close", FRESH | ACTIVE },
-  [CPR_CALL_VFIO_PCI_ADD] = { "cpr_vfio_pci_add", FRESH | INCOMING | ACTIVE },
-  [CPR_CALL_DMA_MAP] = { "cpr_dma_map", FRESH | INCOMING | ACTIVE },
-  [CPR_CALL_DMA_UNMAP] = { "cpr_dma_unmap", FRESH | ACTIVE },
-  [CPR_CALL_LOAD] = { "cpr_session_load", FRESH | INCOMING },
-  [CPR_CALL_START] = { "cpr_session_start", LOADED },
-  [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED },
-  [CPR_CALL_SET_ARGV] = { "cpr_session_set_argv", FRESH | INCOMING | LOADED | ACTIVE },
-  [CPR_CALL_PAUSE] = { "cpr_session_pause", ACTIVE },
-  [CPR_CALL_RESUME] = { "cpr_session_resume", ACTIVE },
-  [CPR_CALL_PREFLIGHT] = { "cpr_session_preflight", ACTIVE },
-  [CPR_CALL_SUSPEND] = { "cpr_session_suspend", ACTIVE },
-  [CPR_CALL_WAKEUP] = { "cpr_session_wakeup", ACTIVE },
-  [CPR_CALL_UPDATE] = { "cpr_session_update", ACTIVE },
-  [CPR_CALL_FREE] = { "cpr_session_free", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED },
+  [CPR_CALL_FD_ADD] = { "cpr_fd_add", FRESH | INCOMING | LOADED | ACTIVE, 0 },
+  [CPR_CALL_FD_TAKE] = { "cpr_fd_take", FRESH | INCOMING, 0 },
+  [CPR_CALL_FD_OPEN] = { "cpr_fd_open", FRESH | INCOMING | LOADED | ACTIVE, 0 },
+  [CPR_CALL_FD_REMOVE] = { "cpr_fd_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
+  [CPR_CALL_HOLD_FD] = { "cpr_session_hold_fd", FRESH | INCOMING | LOADED | ACTIVE, 0 },
+  [CPR_CALL_RELEASE_FD] = { "cpr_session_release_fd", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
+  [CPR_CALL_RAM_NEW] = { "cpr_ram_new", FRESH | INCOMING | ACTIVE, 0 },
+  [CPR_CALL_RAM_REMOVE] = { "cpr_ram_remove", FRESH | ACTIVE | LOST | HANDED, 0 },
+  [CPR_CALL_DEVICE_ADD] = { "cpr_device_add", FRESH | INCOMING | ACTIVE, 0 },
+  [CPR_CALL_DEVICE_REMOVE] = { "cpr_device_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
+  [CPR_CALL_NOTIFIER_ADD] = { "cpr_notifier_add", FRESH | INCOMING | LOADED | ACTIVE, 0 },
+  [CPR_CALL_NOTIFIER_REMOVE] = { "cpr_notifier_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
+  [CPR_CALL_VFIO_CONTAINER_NEW] = { "cpr_vfio_container_new", FRESH | INCOMING | ACTIVE, 0 },
+  [CPR_CALL_VFIO_CONTAINER_REMOVE] = { "cpr_vfio_container_remove", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_VFIO_DEVICE_NEW] = { "cpr_vfio_device_new", FRESH | INCOMING | ACTIVE, 0 },
+  [CPR_CALL_VFIO_DEVICE_REMOVE] = { "cpr_vfio_device_remove", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_VFIO_IRQ_OPEN] = { "cpr_vfio_irq_open", FRESH | INCOMING | LOADED | ACTIVE, 0 },
+  [CPR_CALL_VFIO_IRQ_ENABLE] = { "cpr_vfio_irq_enable", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_VFIO_IRQ_DISABLE] = { "cpr_vfio_irq_disable", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_VFIO_IRQ_CLOSE] = { "cpr_vfio_irq_close", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_VFIO_PCI_ADD] = { "cpr_vfio_pci_add", FRESH | INCOMING | ACTIVE, 0 },
+  [CPR_CALL_DMA_MAP] = { "cpr_dma_map", FRESH | INCOMING | ACTIVE, 0 },
+  [CPR_CALL_DMA_UNMAP] = { "cpr_dma_unmap", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_LOAD] = { "cpr_session_load", FRESH | INCOMING, 0 },
+  [CPR_CALL_START] = { "cpr_session_start", LOADED, 0 },
+  [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED, 0 },
+  [CPR_CALL_SET_ARGV] = { "cpr_session_set_argv", FRESH | INCOMING | LOADED | ACTIVE, 0 },
+  [CPR_CALL_PAUSE] = { "cpr_session_pause", ACTIVE, 0 },
+  [CPR_CALL_RESUME] = { "cpr_session_resume", ACTIVE, 0 },
+  [CPR_CALL_PREFLIGHT] = { "cpr_session_preflight", ACTIVE, 0 },
+  [CPR_CALL_SUSPEND] = { "cpr_session_suspend", ACTIVE, 0 },
+  [CPR_CALL_WAKEUP] = { "cpr_session_wakeup", ACTIVE, 0 },
+  [CPR_CALL_UPDATE] = { "cpr_session_update", ACTIVE, 0 },
+  [CPR_CALL_FREE] = { "cpr_session_free", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
 };
 
 static const char *const state_names[] = { "fresh", "incoming", "loaded", "active", "updating", "lost", "handed over" };
@@ -67,16 +76,31 @@ cpr_session_state_get_name (CprSessionState state)
 }
 
 bool
-cpr_call_is_permitted (CprCall call, CprSessionState state)
+cpr_call_is_permitted (CprCall call, CprSessionState state, bool in_reboot)
 {
-  return (calls[call].states >> state & 1) != 0;
+  unsigned states = calls[call].states | (in_reboot ? calls[call].reboot_states : 0);
+
+  return (states >> state & 1) != 0;
 }
 
 bool
-cpr_call_check (CprCall call, CprSessionState state, GError **error)
+cpr_session_check_process (const CprSession *session, const char *function, GError **error)
 {
-  if (cpr_call_is_permitted (call, state))
-    return true;
-  return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a session that is %s", calls[call].name,
-                    cpr_session_state_get_name (state));
+  return cpr_session_is_mine (session) ||
+         cpr_throw (error, CPR_ERROR_STATE, "%s: the session belongs to process %d, this is process %d", function,
+                    session->pid, getpid ());
+}
+
+bool
+cpr_session_check_call (const CprSession *session, CprCall call, GError **error)
+{
+  const char *name = calls[call].name;
+
+  if (!cpr_session_check_process (session, name, error))
+    return false;
+  if (call == CPR_CALL_UPDATE && cpr_notifiers_are_told (session->notifiers))
+    return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a notifier's callback", name);
+  return cpr_call_is_permitted (call, session->state, cpr_session_get_store (session) != NULL) ||
+         cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a session that is %s", name,
+                    cpr_session_state_get_name (session->state));
 }

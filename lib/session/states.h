@@ -4,7 +4,8 @@
 
 #include <libcpr/libcpr.h>
 
-/* The public functions whose use depends on the session's state; all others may be called in every state. */
+/* The public functions whose use depends on the session's state; all others may be called in
+ * every state. */
 typedef enum
 {
   CPR_CALL_FD_ADD,
@@ -46,9 +47,7 @@ typedef enum
 
 const char *cpr_call_get_name (CprCall call);
 const char *cpr_session_state_get_name (CprSessionState state);
-bool cpr_call_is_permitted (CprCall call, CprSessionState state);
-
-/* CPR_ERROR_STATE with both names where the call isn't permitted. */
-bool cpr_call_check (CprCall call, CprSessionState state, GError **error);
+/* @in_reboot: whether a state of reboot mode is being taken up. */
+bool cpr_call_is_permitted (CprCall call, CprSessionState state, bool in_reboot);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The order of steps in the old program, from the checks to the handing over, and the undoing
+ * of each step when a later one fails. */
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -8,20 +10,12 @@
 #include "base/fd.h"
 #include "base/signals.h"
 #include "base/sys.h"
+#include "base/versioned.h"
 #include "session/private.h"
 
 #define ALL_UPDATE_FLAGS                                                                                         \
   ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK | CPR_UPDATE_NO_RESCUE | \
    CPR_UPDATE_RAM_IN_PLACE)
-
-static const char *const step_names[CPR_N_STEPS] = { "check",   "preflight", "guardian", "stop",   "save",  "exec",
-                                                     "take-up", "claim",     "load",     "commit", "finish" };
-
-const char *
-cpr_step_get_name (CprStep step)
-{
-  return (unsigned) step < CPR_N_STEPS ? step_names[step] : NULL;
-}
 
 #define DEFAULT_DEADLINE_MS 5000
 
@@ -56,7 +50,8 @@ cpr_session_make_head (const CprSession *session, CprManifest *head, GError **er
   return cpr_boot_id_get (head->boot_id, error);
 }
 
-/* All of it is known before the guest stops: nothing can be registered while an update is under way. */
+/* All of it is known before the guest stops: nothing can be registered while an update is under
+ * way. */
 static bool
 write_manifest (CprSession *session, CprCarrier *carrier, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
 {
@@ -139,7 +134,11 @@ launch (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GErro
   session->state = CPR_SESSION_STATE_UPDATING;
   for (CprStep step = CPR_STEP_CHECK; step <= CPR_STEP_PREFLIGHT; step++)
     carrier->page->stamps[step] = session->stamps[step];
+  carrier->page->wait_ns = session->wait_ns;
+  if (session->finish != NULL && carrier->type->starts_program)
+    cpr_finish_hand_on (session->finish, carrier->page);
   cpr_writer_init (&state.writer, carrier->stream_fd);
+  state.writer.end_ns = carrier->stream_end_ns;
   cpr_schema_builder_init (&state.builder);
   if (cpr_carrier_offer_fds (carrier, &session->fds, error) &&
       (carrier->type->ask == NULL || cpr_session_ask_over (session, update, carrier, error)) &&
@@ -193,7 +192,7 @@ cpr_session_cancel (CprSession *session)
 
   g_return_if_fail (session != NULL);
 
-  if (session->cancel_fd >= 0 && write (session->cancel_fd, &one, sizeof one) < 0)
+  if (cpr_session_is_mine (session) && session->cancel_fd >= 0 && write (session->cancel_fd, &one, sizeof one) < 0)
     errno = errnum; /* it is readable already */
 }
 
@@ -230,10 +229,6 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
 static void
 run_update (CprSession *session, const CprUpdate *update, GError **error)
 {
-  if (!cpr_session_check_update (session, update, error))
-    return;
-  if (session->finish != NULL)
-    cpr_finish_wait (session->finish);
   memset (session->stamps, 0, sizeof session->stamps);
   session->ram_done = session->ram_total = 0;
   session->failed_ns = 0;
@@ -242,7 +237,8 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
   session->had_guardian =
       (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0 && cpr_carrier_type_get (update->mode)->starts_program;
 
-  /* Here nothing has been made that a veto had to undo, and what they register is still collected. */
+  /* Here nothing has been made that a veto had to undo, and what they register is still
+   * collected. */
   if (cpr_notifiers_set_up (session->notifiers, session, update->mode, error) &&
       cpr_blockers_close (session->blockers, update->mode, session->run_state, error))
     {
@@ -252,18 +248,39 @@ run_update (CprSession *session, const CprUpdate *update, GError **error)
     }
 }
 
+/* With the guest running: the devices and locks that the guardians of the update before hold are
+ * to be free, and no thread of ours at work. */
+static void
+wait_and_run_update (CprSession *session, const CprUpdate *update, GError **error)
+{
+  uint64_t begin_ns = cpr_now_ns ();
+
+  if (!cpr_session_check_update (session, update, error))
+    return;
+  session->wait_ns = 0;
+  if (session->finish == NULL)
+    run_update (session, update, error);
+  else if (cpr_finish_suspend (session->finish, error))
+    {
+      session->wait_ns = cpr_now_ns () - begin_ns;
+      run_update (session, update, error);
+      if (session->state == CPR_SESSION_STATE_ACTIVE)
+        cpr_finish_resume (session->finish);
+    }
+}
+
 bool
 cpr_session_update (CprSession *session, const CprUpdate *update, GError **error)
 {
-  CprUpdate own = { .size = sizeof own };
+  CprUpdate own;
   GError *reason = NULL;
 
   g_return_val_if_fail (session != NULL && update != NULL, false);
-  if (!cpr_session_check_call (session, CPR_CALL_UPDATE, error))
+  if (!cpr_session_check_call (session, CPR_CALL_UPDATE, error) ||
+      !cpr_versioned_read (CPR_VERSIONED_UPDATE, &own, update, error))
     return false;
 
-  memcpy (&own, update, MIN (update->size, sizeof own));
-  run_update (session, &own, &reason);
+  wait_and_run_update (session, &own, &reason);
   cpr_passed_clear (&session->passed); /* it was good for one update */
   g_clear_pointer (&session->error, g_free);
   if (session->state == CPR_SESSION_STATE_HANDED_OVER)
@@ -309,7 +326,7 @@ fill_times (const CprSession *session, CprUpdateInfo *info)
       last = MAX (last, end);
     }
   if (stamps[CPR_STEP_CHECK] != 0 && last > stamps[CPR_STEP_CHECK])
-    info->total_ns = last - stamps[CPR_STEP_CHECK];
+    info->total_ns = session->wait_ns + last - stamps[CPR_STEP_CHECK];
   if (session->was_running && stamps[CPR_STEP_STOP] != 0 && stamps[CPR_STEP_FINISH] > stamps[CPR_STEP_STOP])
     info->pause_ns = stamps[CPR_STEP_FINISH] - stamps[CPR_STEP_STOP];
   if (session->failed_ns != 0 && stamps[CPR_STEP_FINISH] > session->failed_ns)
@@ -320,11 +337,9 @@ void
 cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info)
 {
   CprUpdateInfo own = { .size = sizeof own };
-  size_t size;
 
   g_return_if_fail (session != NULL && info != NULL);
 
-  size = info->size;
   own.status = session->status;
   own.generation = session->generation;
   own.guardian = session->had_guardian;
@@ -332,7 +347,7 @@ cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info)
   own.mode = session->mode;
   own.ram_done = session->ram_done;
   own.ram_total = session->ram_total;
+  own.wait_ns = session->wait_ns;
   fill_times (session, &own);
-  memcpy (info, &own, MIN (size, sizeof own));
-  info->size = size;
+  cpr_versioned_write (CPR_VERSIONED_UPDATE_INFO, info, &own);
 }

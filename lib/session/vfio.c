@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The public functions of assigned devices: each checks the state, sees to what blocks an update, and hands on to lib/vfio. */
+/* The public functions of assigned devices: each checks the state, sees to what blocks an
+ * update, and hands on to lib/vfio. */
 #include "base/error.h"
+#include "base/versioned.h"
 #include "session/private.h"
 #include "vfio/container.h"
 #include "vfio/device.h"
@@ -29,19 +31,7 @@ get_session (const CprVfioContainer *container)
 static bool
 check_call (const CprVfioContainer *container, CprCall call, GError **error)
 {
-  return cpr_call_check (call, get_session (container)->state, error);
-}
-
-/* Of calls that change what the device has. Made anew in reboot mode, it has nothing yet that another program could miss: until the commit it
- * is as in a fresh session. */
-static bool
-check_change (const CprVfioContainer *container, CprCall call, GError **error)
-{
-  const CprSession *session = get_session (container);
-  bool is_new = session->state == CPR_SESSION_STATE_INCOMING || session->state == CPR_SESSION_STATE_LOADED;
-
-  is_new = is_new && cpr_session_get_store (session) != NULL;
-  return cpr_call_check (call, is_new ? CPR_SESSION_STATE_FRESH : session->state, error);
+  return cpr_session_check_call (get_session (container), call, error);
 }
 
 /* Whether objects come from the old program. In reboot mode none does: everything is made anew. */
@@ -51,7 +41,8 @@ takes_over (const CprSession *session)
   return session->state == CPR_SESSION_STATE_INCOMING && cpr_session_get_store (session) == NULL;
 }
 
-/* After what may have changed it. False with an error if the obstacle isn't permitted; then the caller undoes what brought it. */
+/* After what may have changed it. False with an error if the obstacle isn't permitted; then the
+ * caller undoes what brought it. */
 static bool
 set_obstacle (CprVfioContainer *container, GError **error)
 {
@@ -82,12 +73,14 @@ cpr_vfio_container_new (CprSession *session, const char *name, const CprVfioCont
   CprVfioContainer *container;
 
   g_return_val_if_fail (session != NULL && name != NULL, NULL);
-  g_return_val_if_fail (options == NULL || options->size >= sizeof own, NULL);
 
-  if (!cpr_call_check (CPR_CALL_VFIO_CONTAINER_NEW, session->state, error))
+  if (!cpr_session_check_call (session, CPR_CALL_VFIO_CONTAINER_NEW, error))
     return NULL;
-  if (options != NULL)
-    memcpy (&own, options, sizeof own);
+  if (options != NULL && !cpr_versioned_read (CPR_VERSIONED_CONTAINER_OPTIONS, &own, options, error))
+    {
+      g_prefix_error (error, "VFIO container '%s': ", name);
+      return NULL;
+    }
   if (takes_over (session))
     return cpr_vfio_container_take (&session->vfio, name, &own, error);
   container = cpr_vfio_container_create (&session->vfio, name, &own, error);
@@ -105,7 +98,7 @@ cpr_vfio_container_remove (CprVfioContainer *container, GError **error)
   g_return_val_if_fail (container != NULL, false);
 
   session = get_session (container);
-  if (!check_change (container, CPR_CALL_VFIO_CONTAINER_REMOVE, error) || !cpr_vfio_container_close (container, error))
+  if (!check_call (container, CPR_CALL_VFIO_CONTAINER_REMOVE, error) || !cpr_vfio_container_close (container, error))
     return false;
   cpr_blockers_remove_owned (session->blockers, container);
   return true;
@@ -156,12 +149,14 @@ cpr_vfio_device_new (CprVfioContainer *container,
   CprVfioDevice *device;
 
   g_return_val_if_fail (container != NULL && name != NULL && path != NULL, NULL);
-  g_return_val_if_fail (options == NULL || options->size >= sizeof own, NULL);
 
   if (!check_call (container, CPR_CALL_VFIO_DEVICE_NEW, error))
     return NULL;
-  if (options != NULL)
-    memcpy (&own, options, sizeof own);
+  if (options != NULL && !cpr_versioned_read (CPR_VERSIONED_DEVICE_OPTIONS, &own, options, error))
+    {
+      g_prefix_error (error, "VFIO device '%s': ", name);
+      return NULL;
+    }
   if (takes_over (get_session (container)))
     return cpr_vfio_device_take (container, name, path, error);
   device = cpr_vfio_device_create (container, name, path, &own, error);
@@ -180,7 +175,7 @@ cpr_vfio_device_remove (CprVfioDevice *device, GError **error)
   g_return_val_if_fail (device != NULL, false);
 
   container = device->container;
-  if (!check_change (container, CPR_CALL_VFIO_DEVICE_REMOVE, error) || !cpr_vfio_device_can_close (device, error))
+  if (!check_call (container, CPR_CALL_VFIO_DEVICE_REMOVE, error) || !cpr_vfio_device_can_close (device, error))
     return false;
   for (guint i = 0; device->pcis != NULL && i < device->pcis->len; i++)
     cpr_device_table_remove (&get_session (container)->devices, cpr_pci_state_get_name (device->pcis->pdata[i]), NULL);
@@ -260,7 +255,7 @@ cpr_dma_unmap (CprVfioContainer *container, uint64_t iova, uint64_t size, GError
 
   g_return_val_if_fail (container != NULL, false);
 
-  if (!check_change (container, CPR_CALL_DMA_UNMAP, error))
+  if (!check_call (container, CPR_CALL_DMA_UNMAP, error))
     return false;
   mapping = cpr_dma_mappings_find (&container->dma, iova);
   by_address = mapping != NULL && mapping->by_address;
@@ -322,7 +317,7 @@ cpr_vfio_irq_enable (
 {
   g_return_val_if_fail (device != NULL, false);
 
-  return check_change (device->container, CPR_CALL_VFIO_IRQ_ENABLE, error) &&
+  return check_call (device->container, CPR_CALL_VFIO_IRQ_ENABLE, error) &&
          cpr_vfio_irq_connect (device, index, first, n, role, error);
 }
 
@@ -331,7 +326,7 @@ cpr_vfio_irq_disable (CprVfioDevice *device, unsigned index, GError **error)
 {
   g_return_val_if_fail (device != NULL, false);
 
-  return check_change (device->container, CPR_CALL_VFIO_IRQ_DISABLE, error) &&
+  return check_call (device->container, CPR_CALL_VFIO_IRQ_DISABLE, error) &&
          cpr_vfio_irq_disconnect (device, index, error);
 }
 
@@ -351,7 +346,7 @@ cpr_vfio_irq_close (CprVfioDevice *device, unsigned index, unsigned vector, CprV
 {
   g_return_val_if_fail (device != NULL, false);
 
-  return check_change (device->container, CPR_CALL_VFIO_IRQ_CLOSE, error) &&
+  return check_call (device->container, CPR_CALL_VFIO_IRQ_CLOSE, error) &&
          cpr_vfio_irq_drop (device, index, vector, role, error);
 }
 
@@ -377,11 +372,14 @@ cpr_vfio_pci_add (CprVfioDevice *device, const char *name, const CprVfioPciOptio
   CprPciState *state;
 
   g_return_val_if_fail (device != NULL && name != NULL && options != NULL, false);
-  g_return_val_if_fail (options->size >= sizeof own, false);
 
   if (!check_call (device->container, CPR_CALL_VFIO_PCI_ADD, error))
     return false;
-  memcpy (&own, options, sizeof own);
+  if (!cpr_versioned_read (CPR_VERSIONED_PCI_OPTIONS, &own, options, error))
+    {
+      g_prefix_error (error, "device '%s': ", name);
+      return false;
+    }
   state = cpr_pci_state_new (device, name, &own, error);
   if (state == NULL)
     return false;
@@ -411,7 +409,8 @@ cpr_session_attach_vfio (CprSession *session, GError **error)
   return true;
 }
 
-/* What failed may work a moment later, and whoever has the guest then is this program: there is nobody else to try it. */
+/* What failed may work a moment later, and whoever has the guest then is this program: there is
+ * nobody else to try it. */
 void
 cpr_session_take_back_vfio (CprSession *session)
 {

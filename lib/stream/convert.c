@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads the fields of a device by another program's schema into this program's struct. Called
+ * by the devices' load.c. */
 #include "stream/convert.h"
 
 #include "base/error.h"
@@ -79,8 +81,8 @@ cpr_plans_free (CprPlans *plans)
 
 /* ---- Making a plan. */
 
-/* This program's fields by all of their names. Programs keep their fields in order, so the next one is tried first, and the table is
- * only made when that fails. */
+/* This program's fields by all of their names. Programs keep their fields in order, so the next
+ * one is tried first, and the table is only made when that fails. */
 typedef struct
 {
   const CprStruct *type;
@@ -582,8 +584,13 @@ static bool
 drop (const CprPlan *plan, const CprPlanStep *step, CprCursor *cursor, GError **error)
 {
   if (!step->droppable && cpr_cursor_left (cursor) > 0 && cursor->data[cursor->pos] == 1)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' isn't at its default in the state and not known here",
-                      step->from->name);
+    {
+      g_autofree char *value = cpr_field_describe_value (step->from, cursor);
+
+      return cpr_throw (error, CPR_ERROR_MISMATCH,
+                        "field '%s' isn't at its default in the state and not known here%s%s", step->from->name,
+                        value != NULL ? ": " : "", value != NULL ? value : "");
+    }
   return cpr_field_walk (plan->schema, step->from, cursor, NULL, NULL, error);
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writes a struct's fields in the order of its table. Called by the devices' save.c. */
 #include "base/error.h"
 #include "stream/struct.h"
 

@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* The layout of the stream, version 1.0: little-endian, chunks aligned to 8 bytes. doc/stream-format.md is the whole of it.
+/* The layout of the stream, version 1.0: little-endian, chunks aligned to 8 bytes.
+ * doc/stream-format.md is the whole of it.
  *
  *   header (32 bytes)
  *     +0  magic           8 bytes
@@ -19,7 +20,8 @@
  *     +8  length          u64    of the payload
  *    +16  payload                length bytes, then zeros up to a multiple of 8
  *     +n  checksum        u64    XXH3-64 of the chunk from its type to the last zero
- *   the last chunk is CPR_CHUNK_END, its payload the u64 number of chunks before it; nothing follows it
+ *   the last chunk is CPR_CHUNK_END, its payload the u64 number of chunks before it; nothing
+ *   follows it
  *
  * The chunks up to the first SECTION are the manifest; it is complete before any device exists. */
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads a stream: verifies its checksums at the beginning, then hands out chunks. It is safe
+ * for any bytes. */
 #include "stream/reader.h"
 
 #include <errno.h>
@@ -37,7 +39,8 @@ throw_unreadable (uint64_t at, int errnum, GError **error)
   return cpr_throw_errno (error, errnum, "state: reading at offset %" G_GUINT64_FORMAT, at);
 }
 
-/* @size bytes at @at, which lie in the stream; valid as long as the reader. NULL with an error if they can't be read. */
+/* @size bytes at @at, which lie in the stream; valid as long as the reader. NULL with an error
+ * if they can't be read. */
 static const uint8_t *
 fetch (CprReader *reader, uint64_t at, size_t size, GError **error)
 {
@@ -66,7 +69,8 @@ fetch (CprReader *reader, uint64_t at, size_t size, GError **error)
   return block;
 }
 
-/* Up to CPR_READER_PEEK bytes at @at; valid until the next look. Between large pieces of BULK nothing is kept. */
+/* Up to CPR_READER_PEEK bytes at @at; valid until the next look. Between large pieces of BULK
+ * nothing is kept. */
 static bool
 peek (CprReader *reader, uint64_t at, CprCursor *cursor, GError **error)
 {
@@ -263,7 +267,8 @@ check_bulk (CprReader *reader, CprChunk *chunk, GError **error)
   return true;
 }
 
-/* The order of chunks: what may come after what. A stage of a kind of stream is one type, there once unless it says otherwise. */
+/* The order of chunks: what may come after what. A stage of a kind of stream is one type, there
+ * once unless it says otherwise. */
 typedef struct
 {
   uint32_t type;
@@ -500,7 +505,8 @@ copy_from_memory (const CprReader *reader, const CprChunk *chunk, uint8_t *data,
   memcpy (frame->tail, start + chunk->prefix + chunk->size, frame->tail_len);
 }
 
-/* The checksum of the copy, which is still in the cache: so that it is right whatever happens to the source meanwhile. */
+/* The checksum of the copy, which is still in the cache: so that it is right whatever happens to
+ * the source meanwhile. */
 static bool
 check_copy (CprReader *reader, const CprChunk *chunk, const uint8_t *data, const Frame *frame)
 {

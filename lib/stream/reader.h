@@ -33,9 +33,10 @@ typedef struct
   uint64_t size;  /* of all of them */
 } CprBulkData;
 
-/* Reads a stream from memory or from an fd. Opening it verifies all of it, so that walking through the chunks can't fail; only
- * the checksums of BULK chunks are verified when their data is read. From an fd everything but that data is copied, so that
- * what was verified can't change. */
+/* Reads a stream from memory or from an fd. Opening it verifies all of it, so that walking
+ * through the chunks can't fail; only the checksums of BULK chunks are verified when their data
+ * is read. From an fd everything but that data is copied, so that what was verified can't
+ * change. */
 #define CPR_READER_PEEK 512
 
 /* What is copied from an fd at a time. */
@@ -61,11 +62,12 @@ typedef struct
   uint64_t at; /* what is being looked at, a chunk or an element of the header: after a failure, where it was */
 } CprReader;
 
-/* Both check the header, every chunk's bounds, padding, checksum, type and order, and the end. The reader can be cleared after
- * failure too. @fd stays the caller's and must stay open. */
+/* Both check the header, every chunk's bounds, padding, checksum, type and order, and the end.
+ * The reader can be cleared after failure too. @fd stays the caller's and must stay open. */
 bool cpr_reader_open (CprReader *reader, const void *data, size_t len, GError **error);
 bool cpr_reader_open_fd (CprReader *reader, int fd, GError **error);
-/* With CPR_READER_BLOCK bytes of g_malloc()'s in @spare, which become the reader's: so that the first block needn't be asked for. */
+/* With CPR_READER_BLOCK bytes of g_malloc()'s in @spare, which become the reader's: so that the
+ * first block needn't be asked for. */
 bool cpr_reader_open_fd_with (CprReader *reader, int fd, void *spare, GError **error);
 void cpr_reader_clear (CprReader *reader);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The schema of device types that travels in the stream, so that another version can convert
+ * the fields. Built when saving, parsed when loading. */
 #include "stream/schema.h"
 
 #include "base/error.h"
-#include "stream/value.h"
+#include "stream/kind.h"
 
 static bool
 width_is_sane (CprKind kind, uint32_t width)
@@ -81,17 +83,6 @@ cpr_schema_field_from (const CprField *field)
   if (field->optional && cpr_kind_is_number (field->kind) && field->width >= 1 && field->width <= 8)
     made.default_value = cpr_number_load (field->kind, field->width, &field->default_value);
   return made;
-}
-
-char *
-cpr_kind_describe (CprKind kind, size_t width)
-{
-  static const char *const names[] = { "?", "bool", "uint", "int", "float", "bytes", "struct", "string", "fd", "time" };
-  const char *name = kind < G_N_ELEMENTS (names) ? names[kind] : names[0];
-
-  if (width == 0 || (kind != CPR_KIND_UINT && kind != CPR_KIND_INT && kind != CPR_KIND_FLOAT))
-    return g_strdup (name);
-  return g_strdup_printf ("%s of %zu byte%s", name, width, width == 1 ? "" : "s");
 }
 
 void

@@ -9,8 +9,8 @@
 #include "stream/wire.h"
 #include "stream/writer.h"
 
-/* What a program's tables of fields look like in the stream. A struct refers only to structs before it, so that they can't be
- * cyclic. */
+/* What a program's tables of fields look like in the stream. A struct refers only to structs
+ * before it, so that they can't be cyclic. */
 
 typedef struct
 {
@@ -54,11 +54,9 @@ const CprSchemaStruct *cpr_schema_get_struct (const CprSchema *schema, uint32_t 
 /* The same rules for a program's own tables and for those of a stream. */
 bool cpr_schema_field_is_sane (const CprSchemaField *field);
 
-/* A field of a program's own table as it stands in a schema; `struct_index` is left to the caller. */
+/* A field of a program's own table as it stands in a schema; `struct_index` is left to the
+ * caller. */
 CprSchemaField cpr_schema_field_from (const CprField *field);
-
-/* "uint of 4 bytes", "struct"; @width 0: without it. */
-char *cpr_kind_describe (CprKind kind, size_t width);
 
 /* Collects the structs behind device types, each once. */
 typedef struct

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads a stream from a pipe, which can be read only once. Called by reboot mode. */
 #include "stream/spool.h"
 
 #include <errno.h>

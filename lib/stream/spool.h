@@ -6,7 +6,8 @@
 
 /* Reads streams from what can only be read once, from its begin to its end: a pipe. */
 
-/* Copies one stream, up to and with its END, from where @from is to @to. Nothing of it is verified but what it takes to find its end. */
+/* Copies one stream, up to and with its END, from where @from is to @to. Nothing of it is
+ * verified but what it takes to find its end. */
 bool cpr_stream_spool (int from, int to, GError **error);
 
 /* One piece of a RAM block's contents; verified. */

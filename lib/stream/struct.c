@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Checks a VMM's tables of fields, and clears what fields point to. Called by the devices'
+ * table and by convert.c. */
 #include "stream/struct.h"
 
 #include "base/error.h"
@@ -220,7 +222,8 @@ clear_heap (const CprField *field, void *owner)
   memcpy ((uint8_t *) owner + field->offset, &none, sizeof none);
 }
 
-/* What a program loads into needn't be initialised where there are no pointers in it, and its counts aren't looked at. */
+/* What a program loads into needn't be initialised where there are no pointers in it, and its
+ * counts aren't looked at. */
 void
 cpr_field_shrink (const CprField *field, void *owner, uint64_t count)
 {

@@ -26,10 +26,12 @@ cpr_field_at (const CprField *field, const void *owner)
   return heap;
 }
 
-/* Makes a field empty: what an absent one stands for, but for numbers with a default. Frees what it had on the heap. */
+/* Makes a field empty: what an absent one stands for, but for numbers with a default. Frees what
+ * it had on the heap. */
 void cpr_field_clear (const CprField *field, void *owner);
 
-/* Frees what the elements behind the first @count that are in use have on the heap: of structs in the struct, else nothing. */
+/* Frees what the elements behind the first @count that are in use have on the heap: of structs
+ * in the struct, else nothing. */
 void cpr_field_shrink (const CprField *field, void *owner, uint64_t count);
 
 #endif

@@ -2,32 +2,8 @@
 #ifndef CPR_STREAM_VALUE_H
 #define CPR_STREAM_VALUE_H
 
+#include "stream/kind.h"
 #include "stream/schema.h"
-
-static inline bool
-cpr_kind_is_number (CprKind kind)
-{
-  return kind == CPR_KIND_BOOL || kind == CPR_KIND_UINT || kind == CPR_KIND_INT || kind == CPR_KIND_FLOAT ||
-         kind == CPR_KIND_TIME;
-}
-
-/* Its values are the same bytes in memory and in the stream, and nothing has to be done with them on the way: a bool is checked, a time may
- * be moved. */
-static inline bool
-cpr_kind_is_plain (CprKind kind)
-{
-  return kind == CPR_KIND_UINT || kind == CPR_KIND_INT || kind == CPR_KIND_FLOAT || kind == CPR_KIND_BYTES;
-}
-
-/* A number in memory as 64 bits; INT and TIME sign-extended, FLOAT as its bits. */
-uint64_t cpr_number_load (CprKind kind, size_t width, const void *at);
-
-/* The other way round, and converted; false where it doesn't fit or the kinds don't go together: nothing is stored then. @at may be
- * NULL: only the check. */
-bool cpr_number_store (CprKind kind, size_t width, void *at, CprKind from_kind, size_t from_width, uint64_t value);
-
-/* Whether any value of one kind may become one of the other. */
-bool cpr_kinds_convert (CprKind from, CprKind to);
 
 /* What one device holds of the fd table, for fields of kind FD, and how its times are moved. */
 typedef struct
@@ -58,8 +34,8 @@ typedef struct
   void *user_data;
 } CprVisitor;
 
-/* Walks over a struct, or over one field of it, as the writer's schema describes it, and checks every rule that its values have.
- * @visitor, @codec: NULL: only the check, without that of fds. */
+/* Walks over a struct, or over one field of it, as the writer's schema describes it, and checks
+ * every rule that its values have. @visitor, @codec: NULL: only the check, without that of fds. */
 bool cpr_struct_walk (const CprSchema *schema,
                       uint32_t struct_index,
                       CprCursor *cursor,
@@ -78,6 +54,10 @@ bool cpr_field_begin (const CprSchemaField *field, CprCursor *cursor, bool *pres
 
 /* A string's bytes, checked. NULL if it can't be right. */
 const uint8_t *cpr_string_value_read (const CprSchemaField *field, CprCursor *cursor, uint32_t *len);
+
+/* The value of an optional field that isn't at its default, and what that is: "it is 1, its
+ * default is 16". NULL if it can't be read, or isn't there. @values stays where it is. */
+char *cpr_field_describe_value (const CprSchemaField *field, const CprCursor *values);
 
 /* "field 'x' is cut off" */
 bool cpr_field_throw_cut_off (const CprSchemaField *field, GError **error);

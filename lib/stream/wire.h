@@ -10,8 +10,8 @@
 #include "base/name.h"
 #include "stream/format.h"
 
-/* Reads a payload. Running over the end sets `failed`, which stays; what was read then is 0 or empty, so that
- * a caller checks once, after a group of reads. */
+/* Reads a payload. Running over the end sets `failed`, which stays; what was read then is 0 or
+ * empty, so that a caller checks once, after a group of reads. */
 typedef struct
 {
   const uint8_t *data;
@@ -75,7 +75,8 @@ cpr_cursor_get_u64 (CprCursor *cursor)
   return cpr_cursor_get_uint (cursor, 8);
 }
 
-/* A string: u16 length, bytes, and a zero byte that isn't counted, so that it can be used in place. */
+/* A string: u16 length, bytes, and a zero byte that isn't counted, so that it can be used in
+ * place. */
 static inline const char *
 cpr_cursor_get_string (CprCursor *cursor)
 {

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writes a stream of chunks into memory or into an fd. Called by whatever has something to
+ * say in the stream. */
 #include "stream/writer.h"
 
 #include <errno.h>
@@ -7,11 +9,13 @@
 #include "base/memory.h"
 #include "stream/format.h"
 
-/* Large enough for an ordinary VM, so that nothing is copied on the pause because the buffer grew. */
+/* Large enough for an ordinary VM, so that nothing is copied on the pause because the buffer
+ * grew. */
 #define INITIAL_SIZE (256 * 1024)
 /* What is written to an fd at a time. */
 #define FLUSH_SIZE (1024 * 1024)
-/* Small enough that what was just copied is still in the cache when its checksum is made, here and in the reader. */
+/* Small enough that what was just copied is still in the cache when its checksum is made, here
+ * and in the reader. */
 #define BULK_PIECE (256 * 1024)
 
 static const uint8_t zeros[8];
@@ -61,7 +65,7 @@ cpr_writer_clear (CprWriter *writer)
 static void
 flush (CprWriter *writer)
 {
-  if (writer->errnum == 0 && !cpr_fd_write_all (writer->fd, writer->data, writer->len))
+  if (writer->errnum == 0 && !cpr_fd_write_until (writer->fd, writer->data, writer->len, writer->end_ns))
     writer->errnum = errno;
   writer->flushed += writer->len;
   writer->len = 0;
@@ -121,7 +125,7 @@ write_piece (CprWriter *writer, uint32_t type, const char *device, uint64_t offs
   cpr_checksum_begin (writer->checksum);
   cpr_checksum_add (writer->checksum, writer->data + writer->chunk_start, writer->len - writer->chunk_start);
   flush (writer);
-  if (writer->errnum == 0 && !cpr_fd_write_all (writer->fd, data, len))
+  if (writer->errnum == 0 && !cpr_fd_write_until (writer->fd, data, len, writer->end_ns))
     writer->errnum = errno;
   writer->flushed += len;
   cpr_checksum_add (writer->checksum, data, len);

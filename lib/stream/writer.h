@@ -11,7 +11,8 @@
 
 #include "base/checksum.h"
 
-/* Writes a stream into memory, or through a buffer into an fd, then with the same few bytes of memory however long it gets. */
+/* Writes a stream into memory, or through a buffer into an fd, then with the same few bytes of
+ * memory however long it gets. */
 typedef struct
 {
   uint8_t *data; /* what hasn't gone to the fd */
@@ -22,14 +23,15 @@ typedef struct
   uint64_t flushed; /* bytes that have gone to the fd */
   int fd;           /* -1: into memory */
   int errnum;       /* the first failure of writing to it */
+  uint64_t end_ns;  /* CLOCK_MONOTONIC: until then it is written to, ETIMEDOUT afterwards; 0: for as long as it takes */
   CprChecksum *checksum;
 } CprWriter;
 
 void cpr_writer_init (CprWriter *writer, int fd);
 void cpr_writer_clear (CprWriter *writer);
 
-/* Has the memory for about @expected more bytes there, now rather than when there is less time: here, and where the fd is a memfd in
- * that too. Without it everything works the same. */
+/* Has the memory for about @expected more bytes there, now rather than when there is less time:
+ * here, and where the fd is a memfd in that too. Without it everything works the same. */
 void cpr_writer_reserve (CprWriter *writer, size_t expected);
 
 void cpr_writer_begin_chunk (CprWriter *writer, uint32_t type, uint32_t flags);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A container of assigned devices in both programs: mappings for DMA, the attaching in the
+ * new program, and again in the old one. It chooses a back end. Called by lib/session. */
 #include "vfio/container.h"
 
 #include <errno.h>
@@ -66,7 +68,7 @@ check_request (const char *name, const CprVfioContainerOptions *options, GError 
   if (options->backend > CPR_VFIO_NONE || options->unclaimed > CPR_DMA_UNCLAIMED_UNMAP)
     return cpr_throw (error, CPR_ERROR_INVALID, "VFIO container '%s': unknown back end %u or policy %u", name,
                       options->backend, options->unclaimed);
-  if (options->fd < 0 || (options->fd != 0 && options->fd <= STDERR_FILENO))
+  if (options->fd < 0)
     return cpr_throw (error, CPR_ERROR_INVALID, "VFIO container '%s': fd is %d", name, options->fd);
   if (options->backend == CPR_VFIO_AUTO && (options->fd != 0 || options->path != NULL))
     return cpr_throw (error, CPR_ERROR_INVALID, "VFIO container '%s': a path or an fd needs a back end", name);

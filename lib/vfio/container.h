@@ -2,7 +2,7 @@
 #ifndef CPR_VFIO_CONTAINER_H
 #define CPR_VFIO_CONTAINER_H
 
-#include "registry/vfio-table.h"
+#include "registry/vfio/table.h"
 
 /* Creates a container; @options is complete. */
 CprVfioContainer *cpr_vfio_container_create (CprVfioTable *table,
@@ -23,13 +23,16 @@ CprDmaMapping *cpr_vfio_container_map (CprVfioContainer *container, const CprDma
 bool cpr_vfio_container_take_mapping (CprVfioContainer *container, const CprDmaMapping *wanted, GError **error);
 bool cpr_vfio_container_unmap (CprVfioContainer *container, uint64_t iova, uint64_t size, GError **error);
 
-/* The mappings won't change any more before they are attached: what that takes and can be done now. */
+/* The mappings won't change any more before they are attached: what that takes and can be done
+ * now. */
 void cpr_vfio_table_prepare (CprVfioTable *table);
-/* Tells the kernel where this process has all mappings of all containers. @lost: where those that the kernel has lost are counted
- * instead of being an error, or NULL. After a failure it can be done again, here or by another program. */
+/* Tells the kernel where this process has all mappings of all containers. @lost: where those
+ * that the kernel has lost are counted instead of being an error, or NULL. After a failure it
+ * can be done again, here or by another program. */
 bool cpr_vfio_table_reattach (CprVfioTable *table, guint *lost, GError **error);
 
-/* CPR_ERROR_MISMATCH with the first mapping or interrupt that nobody claimed; those whose policy permits it are left.
+/* CPR_ERROR_MISMATCH with the first mapping or interrupt that nobody claimed; those whose policy
+ * permits it are left.
  * @close_irqs: interrupts may be left too. */
 bool cpr_vfio_table_check_claims (const CprVfioTable *table, bool close_irqs, GError **error);
 /* Unmaps and closes them. The number of what was let go. */

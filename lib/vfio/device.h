@@ -2,7 +2,7 @@
 #ifndef CPR_VFIO_DEVICE_H
 #define CPR_VFIO_DEVICE_H
 
-#include "registry/vfio-table.h"
+#include "registry/vfio/table.h"
 
 /* Opens a device and attaches it; @options is complete. */
 CprVfioDevice *cpr_vfio_device_create (CprVfioContainer *container,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An IOAS of an iommufd. RAM is mapped by its file (Linux 6.14), so that the kernel needs no address of a process; one
- * IOAS_CHANGE_PROCESS for the whole iommufd moves the accounting to the calling process. It may be done any number of times, by whoever
- * has the guest. It is refused while a mapping was made by address. */
+/* An IOAS of an iommufd. RAM is mapped by its file (Linux 6.14), so that the kernel needs no
+ * address of a process; one IOAS_CHANGE_PROCESS for the whole iommufd moves the accounting to
+ * the calling process. It may be done any number of times, by whoever has the guest. It is
+ * refused while a mapping was made by address. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -34,7 +35,7 @@ lacks_change (int fd)
 bool
 cpr_vfio_iommufd_is_usable (const char *path)
 {
-  int fd = cpr_sys->open (path != NULL ? path : IOMMUFD_PATH, O_RDWR | O_CLOEXEC, 0);
+  int fd = cpr_fd_above_std (cpr_sys->open (path != NULL ? path : IOMMUFD_PATH, O_RDWR | O_CLOEXEC, 0));
   bool usable = fd >= 0 && !lacks_file (fd) && !lacks_change (fd);
 
   cpr_fd_clear (&fd);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A device's interrupts: makes or claims their eventfds and connects the vectors with them.
+ * Called by lib/session. */
 #include "vfio/irq.h"
 
 #include <errno.h>
@@ -72,15 +74,16 @@ bool
 cpr_vfio_irq_connect (
     CprVfioDevice *device, unsigned index, unsigned first, unsigned n, CprVfioIrqRole role, GError **error)
 {
-  _Alignas(struct vfio_irq_set) uint8_t buffer[sizeof (struct vfio_irq_set) + N_AT_ONCE * sizeof (int32_t)];
-  struct vfio_irq_set *set = (struct vfio_irq_set *) (void *) buffer;
-  int32_t *fds = (int32_t *) (void *) set->data;
+  g_autofree struct vfio_irq_set *set = NULL;
+  int32_t *fds;
 
   if (n == 0 || n > N_AT_ONCE || first > CPR_VFIO_IRQ_VECTOR_MAX - (n - 1))
     return cpr_throw (error, CPR_ERROR_INVALID, "VFIO device '%s': %u interrupts from %u are none or too many",
                       device->name, n, first);
   if (!check_request (device, index, first, role, error))
     return false;
+  set = g_malloc (sizeof *set + n * sizeof *fds);
+  fds = (int32_t *) (void *) set->data;
   for (unsigned i = 0; i < n; i++)
     {
       const CprVfioIrq *irq = cpr_vfio_device_find_irq (device, cpr_vfio_irq_get_key (index, first + i), role);

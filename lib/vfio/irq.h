@@ -2,7 +2,7 @@
 #ifndef CPR_VFIO_IRQ_H
 #define CPR_VFIO_IRQ_H
 
-#include "registry/vfio-table.h"
+#include "registry/vfio/table.h"
 
 /* The eventfd of an interrupt: made, or claimed. -1 with an error. */
 int cpr_vfio_irq_make (CprVfioDevice *device, unsigned index, unsigned vector, CprVfioIrqRole role, GError **error);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The back end for devices without DMA mappings of the library's: the VMM maps. */
 #include "vfio/backend.h"
 
 static bool

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a PCI function is, as a device with fields of its own in the table of devices. Called
+ * by lib/session. */
 #include "vfio/pci-state.h"
 
 #include <errno.h>

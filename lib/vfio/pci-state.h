@@ -2,9 +2,10 @@
 #ifndef CPR_VFIO_PCI_STATE_H
 #define CPR_VFIO_PCI_STATE_H
 
-#include "registry/vfio-table.h"
+#include "registry/vfio/table.h"
 
-/* What cpr_vfio_pci_add() adds to the device table: its state, of the type cpr_vfio_pci_get_type(). */
+/* What cpr_vfio_pci_add() adds to the device table: its state, of the type
+ * cpr_vfio_pci_get_type(). */
 typedef struct _CprPciState CprPciState;
 
 /* Reads what the device is; @options is complete and checked here. @device owns it. */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads what sysfs says of a device: its folder, IOMMU group and character device. Called by
+ * device.c and by the back ends. */
 #include "vfio/sysfs.h"
 
 #include <errno.h>
@@ -46,7 +48,7 @@ bool
 cpr_sysfs_get_group (const char *name, const char *folder, uint32_t *group, GError **error)
 {
   g_autofree char *link = g_build_filename (folder, "iommu_group", NULL);
-  char target[4096], *end;
+  char target[1024], *end;
   const char *base;
   unsigned long number;
   ssize_t len;
@@ -60,6 +62,8 @@ cpr_sysfs_get_group (const char *name, const char *folder, uint32_t *group, GErr
                       name, folder);
   if (len < 0)
     return cpr_throw_errno (error, errno, "VFIO device '%s': %s", name, link);
+  if ((size_t) len == sizeof target - 1)
+    return cpr_throw_errno (error, ENAMETOOLONG, "VFIO device '%s': %s", name, link);
   target[len] = '\0';
   base = strrchr (target, '/') != NULL ? strrchr (target, '/') + 1 : target;
   errno = 0;
@@ -75,7 +79,7 @@ cpr_sysfs_get_group (const char *name, const char *folder, uint32_t *group, GErr
 static char *
 find_entry (int folder, const char *prefix)
 {
-  _Alignas(8) char buffer[4096];
+  _Alignas(8) char buffer[1024];
   ssize_t len;
 
   while ((len = cpr_sys->getdents64 (folder, buffer, sizeof buffer)) > 0)
@@ -101,7 +105,7 @@ cpr_sysfs_get_cdev (const char *name, const char *folder, GError **error)
 
   if (!check_there (name, folder, error))
     return NULL;
-  fd = cpr_sys->open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  fd = cpr_fd_above_std (cpr_sys->open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
   if (fd < 0 && errno != ENOENT)
     {
       cpr_throw_errno (error, errno, "VFIO device '%s': %s", name, path);
@@ -122,7 +126,7 @@ dev_t
 cpr_sysfs_get_cdev_number (const char *folder, const char *cdev)
 {
   g_autofree char *path = g_build_filename (folder, "vfio-dev", cdev, "dev", NULL);
-  int fd = cpr_sys->open (path, O_RDONLY | O_CLOEXEC, 0);
+  int fd = cpr_fd_above_std (cpr_sys->open (path, O_RDONLY | O_CLOEXEC, 0));
   char text[32] = { 0 }, *end;
   unsigned long major, minor;
   ssize_t len;

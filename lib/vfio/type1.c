@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A VFIO container with a type1v2 IOMMU.
  *
- * The kernel remembers for each mapping at which address of which process it is. It needs that for accounting, and to pin pages for
- * mediated devices; the DMA of all others goes by pinned pages and doesn't stop while an address is invalid. So the old program does
- * nothing, and whoever has the guest next invalidates all addresses and gives its own (Linux 6.1 to 7.3: it needn't be the process that
- * mapped). What kernels answer:
+ * The kernel remembers for each mapping at which address of which process it is. It needs that
+ * for accounting, and to pin pages for mediated devices; the DMA of all others goes by pinned
+ * pages and doesn't stop while an address is invalid. So the old program does nothing, and whoever
+ * has the guest next invalidates all addresses and gives its own (Linux 6.1 to 7.3: it needn't be
+ * the process that mapped). What kernels answer:
  *
- *   UNMAP_DMA with VADDR and ALL    the bytes of all mappings; EINVAL and nothing changed if one is invalid already
- *   UNMAP_DMA with VADDR            the bytes; 0 where there is no mapping; EINVAL if it is invalid already, or for a part of one
- *   MAP_DMA with VADDR              EINVAL while the address is valid, or for another size; ENOENT where there is no mapping; ENOMEM
- *                                   by RLIMIT_MEMLOCK, then it stays invalid */
+ *   UNMAP_DMA with VADDR and ALL    the bytes of all mappings; EINVAL and nothing changed if one
+ *                                   is invalid already
+ *   UNMAP_DMA with VADDR            the bytes; 0 where there is no mapping; EINVAL if it is invalid
+ *                                   already, or for a part of one
+ *   MAP_DMA with VADDR              EINVAL while the address is valid, or for another size; ENOENT
+ *                                   where there is no mapping; ENOMEM by RLIMIT_MEMLOCK, then it
+ *                                   stays invalid */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -254,7 +258,8 @@ sort_mappings (const CprDmaMap *dma)
   return order;
 }
 
-/* The largest first: what needs most of RLIMIT_MEMLOCK fails first. With thousands of them sorting takes a millisecond. */
+/* The largest first: what needs most of RLIMIT_MEMLOCK fails first. With thousands of them
+ * sorting takes a millisecond. */
 static void
 prepare (CprVfioContainer *container)
 {
@@ -274,7 +279,8 @@ note_lost (Reattach *reattach, const CprDmaMapping *mapping)
                reattach->container->name, mapping->iova, mapping->size);
 }
 
-/* Whether addresses can be given now. EINVAL: some are invalid already, of a program that got only half of it done. */
+/* Whether addresses can be given now. EINVAL: some are invalid already, of a program that got
+ * only half of it done. */
 static bool
 invalidate_all (Reattach *reattach)
 {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Turns minivmm into minivmm-fault: every system call of the library goes by here, is counted, and one of them fails, ends or
- * stops the program as the test says. CPR_FAULT names a file that test and programs have mapped: what the test orders, what
- * was counted, and who has the baton.
+/* Turns minivmm into minivmm-fault: every system call of the library goes by here, is counted,
+ * and one of them fails, ends or stops the program as the test says. CPR_FAULT names a file that
+ * test and programs have mapped: what the test orders, what was counted, and who has the baton.
  *
- * A call belongs to a side: "old" is the program that calls cpr_session_update(), "new" the one that takes its state up, "back"
- * those that take it up after that; all of them until the guest runs. "finish" is what their threads do afterwards. "asked" is
- * the new program in a preflight, "asked-old" the old one: each a process of its own. A program that was started with an
- * `incoming` is "new" from cpr_session_new() on; "helper" are the threads that fill page tables and copy RAM before the commit. */
+ * A call belongs to a side: "old" is the program that calls cpr_session_update(), "new" the one
+ * that takes its state up, "back" those that take it up after that; all of them until the guest
+ * runs. "finish" is what their threads do afterwards. "asked" is the new program in a preflight,
+ * "asked-old" the old one: each a process of its own. A program that was started with an
+ * `incoming` is "new" from cpr_session_new() on; "helper" are the threads that fill page tables
+ * and copy RAM before the commit. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
@@ -20,13 +22,13 @@
 
 #include <libcpr/libcpr.h>
 
+#include "ask/child.h"
+#include "ask/question.h"
 #include "base/sys.h"
 #include "base/uapi.h"
-#include "handoff/ask.h"
 #include "handoff/baton.h"
-#include "handoff/program.h"
-#include "handoff/question.h"
-#include "handoff/raw.h"
+#include "process/program.h"
+#include "process/raw.h"
 
 typedef enum
 {
@@ -114,8 +116,8 @@ obey (Action action, uint32_t argument)
     }
 }
 
-/* Counts the call. What is to be done with it; all but failing and shortening is done here. Who doesn't look at the answer
- * can't fail. */
+/* Counts the call. What is to be done with it; all but failing and shortening is done here. Who
+ * doesn't look at the answer can't fail. */
 static Action
 pass (const char *call)
 {
@@ -419,6 +421,12 @@ faulty_madvise (void *address, size_t size, int advice)
 }
 
 static int
+faulty_mincore (void *address, size_t size, unsigned char *pages)
+{
+  return fails ("mincore") ? -1 : cpr_sys_kernel.mincore (address, size, pages);
+}
+
+static int
 faulty_mlock2 (const void *address, size_t size, unsigned flags)
 {
   return fails ("mlock2") ? -1 : cpr_sys_kernel.mlock2 (address, size, flags);
@@ -622,6 +630,7 @@ static CprSys faulty_sys = {
   .mmap = faulty_mmap,
   .munmap = faulty_munmap,
   .madvise = faulty_madvise,
+  .mincore = faulty_mincore,
   .mlock2 = faulty_mlock2,
   .eventfd = faulty_eventfd,
   .pidfd_open = faulty_pidfd_open,
@@ -652,7 +661,8 @@ static CprSys faulty_sys = {
   .pidfd_send_signal = faulty_pidfd_send_signal,
 };
 
-/* ---- Where a side begins and ends: the functions of the library and of GLib that the linker gives us (--wrap). */
+/* ---- Where a side begins and ends: the functions of the library and of GLib that the linker
+ * gives us (--wrap). */
 
 CprSession *__real_cpr_session_new (const CprSessionConfig *config, GError **error);
 CprSession *__wrap_cpr_session_new (const CprSessionConfig *config, GError **error);
@@ -717,8 +727,8 @@ page_word (CprBatonWord word)
   return (uint64_t) word.state << 56 | (uint64_t) word.attempt << 48 | (uint32_t) word.pid;
 }
 
-/* Guardians and signal handlers call it too. The word is written down first: one who dies in between shall not look as if he
- * had never been the owner. */
+/* Guardians and signal handlers call it too. The word is written down first: one who dies in
+ * between shall not look as if he had never been the owner. */
 CPR_RAW_CODE bool
 __wrap_cpr_baton_move (CprBatonPage *baton, CprBatonWord from, CprBatonWord to)
 {

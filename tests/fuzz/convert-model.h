@@ -4,8 +4,8 @@
 
 #include "convert-values.h"
 
-/* What doc/stream-format.md, section 11, says that a reader gets from a writer's state, computed from the values alone. Shares no code
- * with the library. */
+/* What doc/stream-format.md, section 11, says that a reader gets from a writer's state, computed
+ * from the values alone. Shares no code with the library. */
 typedef struct
 {
   int64_t time_offset_ns;
@@ -16,7 +16,8 @@ typedef struct
 /* Whether two structs go together at all, whatever the values. */
 bool model_matches (const CprStruct *from, const CprStruct *to);
 
-/* Makes of @object, what the reader had before, what it has then. False: it is refused, and @object is of no use. */
+/* Makes of @object, what the reader had before, what it has then. False: it is refused, and
+ * @object is of no use. */
 bool model_load (const CprStruct *from,
                  const Object *source,
                  const CprStruct *to,

@@ -7,11 +7,11 @@
 #include "choices.h"
 #include "fuzz.h"
 
-/* Tables of fields that a writer and a reader could have, made from an input: much alike, since a reader comes from a writer by
- * changes that happen to programs. They obey all rules.
+/* Tables of fields that a writer and a reader could have, made from an input: much alike, since
+ * a reader comes from a writer by changes that happen to programs. They obey all rules.
  *
- * A struct in memory begins with 8 bytes that no field describes; in the first of them bit n says that the n-th group of fields is
- * needed. */
+ * A struct in memory begins with 8 bytes that no field describes; in the first of them bit n
+ * says that the n-th group of fields is needed. */
 typedef struct
 {
   Choices *choices;

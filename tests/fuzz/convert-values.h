@@ -21,7 +21,8 @@ typedef struct
   Value *values; /* one for each field */
 } Object;
 
-/* @budget: how many more objects there may be. @bad: NULL, or set where something can't be saved. */
+/* @budget: how many more objects there may be. @bad: NULL, or set where something can't be
+ *     saved. */
 Object *object_choose (const CprStruct *type, Choices *choices, unsigned *budget, bool *bad);
 Object *object_zero (const CprStruct *type);
 void object_free (void *object);
@@ -41,7 +42,8 @@ void value_set_objects (Value *value, const CprStruct *type, size_t n);
 void value_set_numbers (Value *value, size_t n);
 void value_set_bytes (Value *value, const uint8_t *bytes, size_t n);
 
-/* Lists: CprList has no room for the type of the elements, so there is one for each of some slots. */
+/* Lists: CprList has no room for the type of the elements, so there is one for each of some
+ * slots. */
 #define LISTS 16
 const CprList *list_slot (unsigned slot);
 void list_set_type (unsigned slot, const CprStruct *type);

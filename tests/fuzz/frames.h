@@ -4,8 +4,8 @@
 
 #include "fuzz.h"
 
-/* The frame of a stream, taken apart and put together again with right lengths, padding, checksums and END: what a fuzzer would
- * hardly ever guess. */
+/* The frame of a stream, taken apart and put together again with right lengths, padding,
+ * checksums and END: what a fuzzer would hardly ever guess. */
 typedef struct
 {
   uint32_t type, flags;
@@ -16,7 +16,8 @@ typedef struct
 /* However wrong the bytes are; END is left out. */
 GPtrArray *frames_read (const uint8_t *data, size_t size);
 
-/* 0 if there is no room for them. @head: up to 24 bytes of a stream's header that are kept, NULL: a right one. */
+/* 0 if there is no room for them. @head: up to 24 bytes of a stream's header that are kept,
+ * NULL: a right one. */
 size_t frames_write (const GPtrArray *frames, const uint8_t *head, uint8_t *out, size_t max_size);
 
 Frame *frame_copy (const Frame *frame);

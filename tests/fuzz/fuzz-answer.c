@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Any bytes as a preflight's question and as its answer: the library and the specification judge them alike; a question is compared with
- * what a program knows, and an answer comes through being written and read. */
+/* Any bytes as a preflight's question and as its answer: the library and the specification judge
+ * them alike; a question is compared with what a program knows, and an answer comes through
+ * being written and read. */
 #include <string.h>
 
 #include "../golden/everything.h"
 #include "frames.h"
-#include "handoff/answer.h"
-#include "handoff/compare.h"
-#include "handoff/executable.h"
+#include "ask/answer.h"
+#include "ask/compare.h"
+#include "state/executable.h"
 #include "preflight-judge.h"
 
 /* The chunks of a stream whose frame is right, or NULL. */
@@ -119,7 +120,8 @@ declare (CprInventory *inventory)
   cpr_inventory_add_device (inventory, "bus0", &everything_bus_type);
 }
 
-/* The answer of a program that says which types it has, and of one that also says what it would build. */
+/* The answer of a program that says which types it has, and of one that also says what it would
+ * build. */
 static void
 answer_question (CprQuestion *question, bool declares)
 {

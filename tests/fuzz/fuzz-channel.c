@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Any row of messages, with any fds, to both ends of a transfer: whatever the other program is or says, this one neither crashes nor
- * hangs nor keeps an fd, it says why it refuses, and the guest has one owner.
+/* Any row of messages, with any fds, to both ends of a transfer: whatever the other program is
+ * or says, this one neither crashes nor hangs nor keeps an fd, it says why it refuses, and the
+ * guest has one owner.
  *
- * The kernel is scripted: an input is a byte that says which end is tried and then what arrives there, one decision after the
- * other, see next_delivery(). Made of zeros only it is a good conversation, as the two programs had one when this program began:
- * that has to succeed. */
+ * The kernel is scripted: an input is a byte that says which end is tried and then what arrives
+ * there, one decision after the other, see next_delivery(). Made of zeros only it is a good
+ * conversation, as the two programs had one when this program began: that has to succeed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,7 +21,8 @@
 #include "choices.h"
 #include "fuzz.h"
 #include "handoff/carrier.h"
-#include "handoff/channel.h"
+#include "handoff/transfer/channel.h"
+#include "state/seal.h"
 
 #define VM       "vm1"
 #define RAM_SIZE 4096
@@ -219,8 +221,13 @@ put_good (CprMessageType type, size_t at, uint8_t bits)
     answer_question (message);
   put_head (type, (uint32_t) message->len);
   memcpy (script.bytes + CPR_MESSAGE_HEADER, message->data, message->len);
-  if (type == CPR_MESSAGE_HELLO) /* the pid, as the kernel will say it */
-    memcpy (script.bytes + CPR_MESSAGE_HEADER + 16, &(uint32_t){ (uint32_t) script.peer }, 4);
+  if (type == CPR_MESSAGE_HELLO) /* the pid, as the kernel will say it, and its clocks */
+    {
+      const CprClocks clocks = cpr_clocks_get ();
+
+      memcpy (script.bytes + CPR_MESSAGE_HEADER + 16, &(uint32_t){ (uint32_t) script.peer }, 4);
+      memcpy (script.bytes + CPR_MESSAGE_HEADER + message->len - sizeof clocks, &clocks, sizeof clocks);
+    }
   for (unsigned i = 0; type == CPR_MESSAGE_FDS && i < message->n_fds; i++)
     put_fd (fcntl (message->fds[i], F_DUPFD_CLOEXEC, 3));
   if (message->contents != NULL)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Two programs with tables of fields of their own: one saves, the other loads, and what comes of it is what the specification says.
+/* Two programs with tables of fields of their own: one saves, the other loads, and what comes of
+ * it is what the specification says.
  *
- * The input: a byte that says how much of the rest makes the tables, then that; then come the values. The last bytes say how a table
- * is spoiled. */
+ * The input: a byte that says how much of the rest makes the tables, then that; then come the
+ * values. The last bytes say how a table is spoiled. */
 #include <string.h>
 
 #include "convert-model.h"
-#include "registry/device.h"
+#include "registry/device/device.h"
 #include "stream/convert.h"
 
 /* A state of one device, without a frame. */
@@ -134,7 +135,8 @@ load (const Saved *saved, const CprDeviceType *type, uint8_t *memory, const CprC
   g_clear_error (&error);
   if (*matches)
     cpr_plan_foreach_dropped (plan, see_dropped, NULL);
-  /* Refused, nothing may be applied; but nothing may break either. What follows the last field only the check sees. */
+  /* Refused, nothing may be applied; but nothing may break either. What follows the last field
+   * only the check sees. */
   if (*matches && memory != NULL)
     {
       applied = cpr_plan_apply (plan, &fields, memory, codec, &error) && cpr_cursor_left (&fields) == 0;
@@ -196,8 +198,8 @@ has_groups (const CprStruct *type)
   return false;
 }
 
-/* With the writer's own table nothing is lost: what was loaded is saved to the same bytes. Members of a group that wasn't needed aren't in
- * the state, nor whether it was. */
+/* With the writer's own table nothing is lost: what was loaded is saved to the same bytes.
+ * Members of a group that wasn't needed aren't in the state, nor whether it was. */
 static void
 check_own (const CprDeviceType *type, const Object *source, const Saved *saved, uint8_t *memory)
 {
@@ -237,8 +239,8 @@ walk (const Saved *saved, const CprCodec *codec)
   return cpr_struct_walk (&saved->schema, index, &fields, codec, NULL, NULL) && cpr_cursor_left (&fields) == 0;
 }
 
-/* Whatever is wrong with the bytes, check and load agree, and so does the walk that knows no reader. Only, of a field that it drops a
- * reader doesn't look up the fds. */
+/* Whatever is wrong with the bytes, check and load agree, and so does the walk that knows no
+ * reader. Only, of a field that it drops a reader doesn't look up the fds. */
 static void
 check_damaged (Saved *saved,
                Choices *choices,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Payloads of a manifest's chunks in a frame that is right: the library and the specification judge them alike, and what was read is
- * written as it was. */
+/* Payloads of a manifest's chunks in a frame that is right: the library and the specification
+ * judge them alike, and what was read is written as it was. */
 #include <string.h>
 
-#include "handoff/manifest.h"
+#include "state/manifest.h"
 #include "manifest-judge.h"
 #include "stream/reader.h"
 #include "stream/writer.h"
@@ -55,7 +55,8 @@ static const struct
   (N_CHUNKS - 1) /* it may be missing: it is there where the input has it, or has this bit in its first byte */
 #define WITH_DMA 0x80u
 
-/* The first byte says which chunks are in the input: u16 length, then that many bytes, as far as there are. */
+/* The first byte says which chunks are in the input: u16 length, then that many bytes, as far as
+ * there are. */
 static void
 take_payloads (const uint8_t *data, size_t size, Payload payloads[N_CHUNKS])
 {

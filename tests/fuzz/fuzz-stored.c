@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where RAM is in a state of reboot mode: any STORE, RAM and SUMS in a frame that is right, and any bytes as the stream of pages behind it.
- * The library and the specification judge them alike; what was read is written as it was, and RAM holds what the pages say.
+/* Where RAM is in a state of reboot mode: any STORE, RAM and SUMS in a frame that is right, and
+ * any bytes as the stream of pages behind it. The library and the specification judge them
+ * alike; what was read is written as it was, and RAM holds what the pages say.
  *
- * The first byte says which payloads are in the input, GIVEN_…, each a u16 length and that many bytes; and which good ones
- * stand for the others. What follows are the pages, see make_pages(). */
+ * The first byte says which payloads are in the input, GIVEN_…, each a u16 length and that many
+ * bytes; and which good ones stand for the others. What follows are the pages, see make_pages(). */
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,8 +12,8 @@
 #include "base/fd.h"
 #include "choices.h"
 #include "frames.h"
-#include "handoff/manifest.h"
-#include "registry/ram-store.h"
+#include "registry/ram/store.h"
+#include "state/manifest.h"
 #include "stored-judge.h"
 
 enum
@@ -126,7 +127,8 @@ frame_free (void *data)
   g_free (frame);
 }
 
-/* Chunks in a right frame, of which then single bytes are changed; and the end is cut off, or more of it. */
+/* Chunks in a right frame, of which then single bytes are changed; and the end is cut off, or
+ * more of it. */
 static GByteArray *
 make_pages (Choices *choices)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Any bytes as a stream: the library and the specification judge the frame alike, and reading from memory and from an fd comes
- * to the same. */
+/* Any bytes as a stream: the library and the specification judge the frame alike, and reading
+ * from memory and from an fd comes to the same. */
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "frame-judge.h"
-#include "handoff/manifest.h"
-#include "registry/bulk.h"
+#include "registry/device/bulk.h"
+#include "state/manifest.h"
 #include "stream/reader.h"
 
 /* All that reading a stream brought to light. */

@@ -33,7 +33,8 @@ count_freed (const volatile void *at)
     live -= (int64_t) __sanitizer_get_allocated_size (at);
 }
 
-/* What a g_return_if_fail() says is a finding too. Fuzzers see SIGABRT as one, but not the SIGTRAP of GLib's own handler. */
+/* What a g_return_if_fail() says is a finding too. Fuzzers see SIGABRT as one, but not the
+ * SIGTRAP of GLib's own handler. */
 static void
 end (const char *domain, GLogLevelFlags level, const char *message, void *user_data)
 {

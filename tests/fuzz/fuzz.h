@@ -8,7 +8,8 @@
 
 #include <glib.h>
 
-/* What the fuzz targets share. A target is the function LLVMFuzzerTestOneInput(); what must not be is a failed g_assert(). */
+/* What the fuzz targets share. A target is the function LLVMFuzzerTestOneInput(); what must not
+ * be is a failed g_assert(). */
 
 /* Of libFuzzer's interface. */
 int LLVMFuzzerInitialize (int *argc, char ***argv);
@@ -23,8 +24,9 @@ size_t LLVMFuzzerCustomCrossOver (const uint8_t *data1,
                                   size_t max_out_size,
                                   unsigned seed);
 
-/* What lies between the two may take 2 s of processor time, and have @limit bytes allocated at once, where AddressSanitizer is there to
- * count them. Not more of the clock's time, which passes on a busy machine without anything being wrong. */
+/* What lies between the two may take 2 s of processor time, and have @limit bytes allocated at
+ * once, where AddressSanitizer is there to count them. Not more of the clock's time, which
+ * passes on a busy machine without anything being wrong. */
 void fuzz_begin (void);
 void fuzz_end (size_t limit);
 

@@ -78,7 +78,7 @@ read_fd (Bytes *bytes)
   number (bytes, 4);
   number (bytes, 4);
   if (fd.name.len < 1 || fd.name.len > (begins_with (fd.name, "libcpr:") ? 7 + 503 : 255) || fd.index > 2147483647 ||
-      fd.fd < 3 || fd.fd > 2147483647)
+      fd.fd > 2147483647)
     bytes->bad = true;
   return fd;
 }

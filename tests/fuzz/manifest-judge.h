@@ -4,8 +4,8 @@
 
 #include "fuzz.h"
 
-/* doc/stream-format.md, sections 3 to 6, read anew: whether payloads are what it says they must be. Shares no code with the library;
- * slow and simple. */
+/* doc/stream-format.md, sections 3 to 6, read anew: whether payloads are what it says they must
+ * be. Shares no code with the library; slow and simple. */
 typedef struct
 {
   const uint8_t *data;

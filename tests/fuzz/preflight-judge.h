@@ -4,8 +4,8 @@
 
 #include "manifest-judge.h"
 
-/* doc/stream-format.md, section 9, read anew: whether a stream whose frame is right is a question, or an answer. Of a section only the
- * head is looked at. */
+/* doc/stream-format.md, section 9, read anew: whether a stream whose frame is right is a
+ * question, or an answer. Of a section only the head is looked at. */
 typedef struct
 {
   uint32_t type;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes streams of each kind to begin with into the folder that is named, made from the golden state. */
+/* Writes streams of each kind to begin with into the folder that is named, made from the golden
+ * state. */
 #include "../golden/everything.h"
-#include "handoff/answer.h"
-#include "handoff/question.h"
+#include "ask/answer.h"
+#include "ask/question.h"
 
 static void
 copy_chunk (const CprChunk *chunk, CprWriter *writer)

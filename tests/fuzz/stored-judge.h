@@ -16,7 +16,8 @@ bool judge_sums (Payload sums, bool there, Payload store);
 /* What follows a state of layout 1, all of it: @header is the state's. */
 bool judge_pages (Payload pages, const uint8_t header[32], Payload store);
 
-/* The layout, and what judge_pages() has found of a block in the order of STORE, which has to be of that layout: its byte at @offset. */
+/* The layout, and what judge_pages() has found of a block in the order of STORE, which has to be
+ * of that layout: its byte at @offset. */
 uint64_t judged_layout (Payload store);
 bool judged_block (Payload store, uint64_t index, Payload *block, uint64_t *size, bool *copied);
 uint8_t judged_byte (Payload pages, Payload block, uint64_t offset);

@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "handoff/manifest.h"
-#include "registry/ram.h"
+#include "registry/ram/ram.h"
+#include "state/manifest.h"
 
 static const CprField line_fields[] = { CPR_FIELD (Line, vector), CPR_FIELD (Line, masked), CPR_FIELD_END };
 static const CprStruct line_struct = { "Line", sizeof (Line), line_fields };

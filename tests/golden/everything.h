@@ -2,11 +2,12 @@
 #ifndef GOLDEN_EVERYTHING_H
 #define GOLDEN_EVERYTHING_H
 
-#include "registry/device.h"
+#include "registry/device/device.h"
 #include "registry/fd-table.h"
 
-/* A state with every kind, shape and layout of field, always of the same bytes: what tests/golden/v1/everything.cpr was written
- * from. It stays as it is; what a later format adds gets a state of its own. */
+/* A state with every kind, shape and layout of field, always of the same bytes: what
+ * tests/golden/v1/everything.cpr was written from. It stays as it is; what a later format adds
+ * gets a state of its own. */
 
 typedef struct
 {

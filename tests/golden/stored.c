@@ -6,7 +6,7 @@
 
 #include "base/fd.h"
 #include "everything.h"
-#include "handoff/manifest.h"
+#include "state/manifest.h"
 
 #define STORED_PAGE 4096
 
@@ -124,7 +124,7 @@ stored_write (CprRamLayout layout, int file)
   ok = ok && cpr_ram_store_copy (store, layout == CPR_RAM_LAYOUT_AREA ? file : -1, STORED_BASE, NULL, NULL);
   cpr_ram_store_write_sums (store, &writer);
   ok = ok && cpr_writer_finish (&writer);
-  ok = ok && (layout == CPR_RAM_LAYOUT_AREA || cpr_ram_store_send (store, file, NULL, NULL));
+  ok = ok && (layout == CPR_RAM_LAYOUT_AREA || cpr_ram_store_send (store, file, 0, NULL, NULL));
   g_assert (ok);
   cpr_writer_clear (&writer);
   cpr_ram_store_free (store);

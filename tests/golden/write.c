@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes a state with every kind of field, or one of reboot mode, into a new file:  write [--area | --pipe] FILE
- * For a new version of the format; what is in tests/golden is never written again. */
+/* Writes a state with every kind of field, or one of reboot mode, into a new file:  write
+ * [--area | --pipe] FILE For a new version of the format; what is in tests/golden is never
+ * written again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Built outside the tree against the installed library: `external FILE LAST` hands an open file and a word of
- * RAM to its next self LAST times. Each of them says what it found. */
+/* Built outside the tree against the installed library: `external FILE LAST` hands an open file
+ * and a word of RAM to its next self LAST times. Each of them says what it found. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>

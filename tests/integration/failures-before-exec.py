@@ -5,6 +5,7 @@ program, with the same fds and their flags and no process beside it; the error n
 works. Where the preflight would find it, that is left out; what it finds is in preflight.py."""
 import os
 import resource
+import shlex
 
 from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main, write_script
 
@@ -108,7 +109,7 @@ def failures_in_a_row_leave_no_trace(accel):
     n = 20
     with MiniVmm(accel, "--ram", "64M", "--vcpus", "2", "--guest", "memcheck", "--no-preflight") as vm:
         script, out = (os.path.join(vm.directory, name) for name in ("vmm", "environment"))
-        write_script(script, f'cat /proc/$$/environ >{out}\nexec "$@"')
+        write_script(script, f'cat /proc/$$/environ >{shlex.quote(out)}\nexec "$@"')
         before = vm.process.environment()
         mappings = None
         for _ in range(n):

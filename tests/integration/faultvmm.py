@@ -109,10 +109,11 @@ class FaultVmm(MiniVmm):
         self.page.order(storm=storm)
         self.storm = storm
         self.baselines = {}
+        self.environment = dict(os.environ, CPR_FAULT=self.page.file.name, ASAN_OPTIONS=NO_REPORT)
         if not preflight:
             options = ("--no-preflight", *options)
         super().__init__(accel, "--ram", "16M", "--prealloc", "--vcpus", "2", "--guest", "memcheck", *options, binary=BUILD_1,
-                         environment=dict(os.environ, CPR_FAULT=self.page.file.name, ASAN_OPTIONS=NO_REPORT))
+                         environment=self.environment)
 
     def other(self):
         return BUILDS[3 - self.version().build]
@@ -173,7 +174,7 @@ class FaultVmm(MiniVmm):
             status = "died"
         self.answer = None if status == "died" else answer
         if fault.side == "finish":  # in its own time
-            poll(lambda: self.page.look().hit, f"for {fault}")
+            poll(lambda: self.page.look().hit or (exact and self.migration().step_us["finish"] > 0), f"for {fault}")
         hit = self.page.look().hit
         if hit:
             self.hit_call = fault.call if exact else self.page.calls(fault.side)[fault.at - 1]

@@ -91,7 +91,7 @@ def choose_rows(rows, pair, number):
 
 def look(vm, cards):
     card = lambda name: vm.monitor.info("card " + name) if name in cards else {}
-    serial = poll(lambda: vm.monitor.ask("info serial").replace("busy\n", ""), "for the serial port")
+    serial = vm.monitor.ask("info serial")
     return Look(dict(line.split(": ", 1) for line in serial.splitlines()), vm.monitor.info("bus"), card("watchdog"), card("crashlog"))
 
 
@@ -228,10 +228,10 @@ REFUSALS = {
         "device 'serial': field 'fifo_depth': 300 doesn't fit into uint of 1 byte", ["device_set serial fifo_depth 255"]),
     "an_unknown_field_in_use": Refusal(
         3, [], ["out 0x3fa 0x21"], BUILD_1, [],
-        "device 'serial': field 'fifo_depth' isn't at its default in the state and not known here", ["out 0x3fa 0x01"]),
+        "device 'serial': field 'fifo_depth' isn't at its default in the state and not known here: it is 64, its default is 16", ["out 0x3fa 0x01"]),
     "an_unknown_group_in_use": Refusal(
         3, [], ["device_set serial rs485 1"], BUILD_2, [],
-        "device 'serial': field 'rs485' isn't at its default in the state and not known here", ["device_set serial rs485 0"]),
+        "device 'serial': field 'rs485' isn't at its default in the state and not known here: it is there, by default it isn't", ["device_set serial rs485 0"]),
     "an_unknown_card": Refusal(
         2, ["watchdog"], [], BUILD_1, [],
         "device 'watchdog' of type 'watchdog' is in the state and not here", ["device_del watchdog"]),

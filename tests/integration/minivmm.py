@@ -4,6 +4,7 @@
 A test is a function whose name is its claim. It takes an accelerator, raises where the claim doesn't hold and returns
 what it saw, which `main` prints. Nothing here waits for ever, and nothing waits without looking: see `poll`."""
 import collections
+import contextlib
 import ctypes
 import errno
 import os
@@ -24,7 +25,8 @@ BUILD_2 = os.path.join(top, "examples", "minivmm", "minivmm-next")
 BUILD_3 = os.path.join(top, "examples", "minivmm", "minivmm-later")
 BUILD_WRONG = os.path.join(top, "examples", "minivmm", "minivmm-wrong")
 PROMPT = b"(minivmm) "
-PATIENCE = 60  # seconds; long enough for a sanitizer build on a busy machine, as only a failure waits for its end
+# Seconds; long enough for a sanitizer build on a busy machine, as only a failure waits for its end.
+PATIENCE = int(os.environ.get("CPR_TEST_PATIENCE", "60"))
 
 libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_CHILD_SUBREAPER = 36
@@ -411,6 +413,8 @@ class MiniVmm:
         def look():
             migration = self.migration()
             left = [child.pid for child in self.process.children()]
+            # Guardians of the process that a rescue has replaced: they end by themselves, a bit later than they let go.
+            left += [p.pid for p in orphans() if p.comm == "cpr-guardian" and p.pid != self.pid]
             left += [tid for tid, name in self.process.threads().items() if name == "cpr-finish"]
             for tid in left:
                 wake(tid)
@@ -430,7 +434,9 @@ class MiniVmm:
         self.monitor.command("quit")
         code = self.popen.wait(PATIENCE)
         claim(code == 0, f"after quit: the exit code is {code}")
-        claim(not orphans(), f"after quit: there is {orphans()}")
+        left = [process for process in orphans() if process.comm != "cpr-guardian"]
+        claim(not left, f"after quit: there is {left}")
+        poll(lambda: not orphans(), "for the end of guardians that a rescue has made orphans")
         claim(not os.path.exists(self.socket_path), "after quit: the monitor's socket is still there")
         claim("Sanitizer" not in self.messages() and "runtime error" not in self.messages(), "a sanitizer complains")
         self.ended = True
@@ -471,12 +477,13 @@ class Hold:
     def __init__(self, vm):
         self.held, self.release_path = (os.path.join(vm.directory, name) for name in ("held", "release"))
         script = os.path.join(vm.directory, "hold")
+        held, release = shlex.quote(self.held), shlex.quote(self.release_path)
         for path in (self.held, self.release_path, script):
             if os.path.exists(path):
                 os.unlink(path)
         # One that is asked in a preflight isn't held.
         asked = "case $(readlink /proc/self/fd/3) in *libcpr-question*) exec \"$@\";; esac"
-        write_script(script, f'{asked}\necho >{self.held}\nread line <{self.release_path}\nexec "$@"')
+        write_script(script, f'{asked}\necho >{held}\nread line <{release}\nexec "$@"')
         os.mkfifo(self.held)
         os.mkfifo(self.release_path)
         self.fd = os.open(self.held, os.O_RDONLY | os.O_NONBLOCK)
@@ -509,6 +516,33 @@ def write_script(path, text, interpreter="/bin/sh"):
     os.chmod(path, 0o755)
 
 
+# ---- For another user ----
+
+def can_be_entered(path):
+    """By every user."""
+    while os.stat(path).st_mode & 0o001:
+        if path == "/":
+            return True
+        path = os.path.dirname(path)
+    return False
+
+
+@contextlib.contextmanager
+def for_everybody(binary=BUILD_1):
+    """A folder that every user can enter and write, and in it a copy of a program, with the library that it needs: the build may lie
+    where other users can't go. The folder's path, the program's, and the program's environment."""
+    parents = [path for path in (os.path.realpath(tempfile.gettempdir()), "/tmp", "/var/tmp", "/dev/shm") if can_be_entered(path)]
+    claim(parents, "there is no folder for temporary files that every user can enter")
+    with tempfile.TemporaryDirectory(prefix="cpr-", dir=parents[0]) as directory:
+        library = os.path.join(top, ".libs", "libcpr.so.0")
+        for path in (binary, library):
+            if os.path.exists(path):  # there is no shared library in a static build
+                shutil.copyfile(path, os.path.join(directory, os.path.basename(path)))
+                os.chmod(os.path.join(directory, os.path.basename(path)), 0o755)
+        os.chmod(directory, 0o777)
+        yield directory, os.path.join(directory, os.path.basename(binary)), {**os.environ, "LD_LIBRARY_PATH": directory}
+
+
 # ---- Orphans: this process is the one that gets them ----
 
 started = set()  # what the test itself started, and will wait for itself
@@ -529,6 +563,7 @@ def end_orphans():
     def look():
         for process in orphans():
             try:
+                wake(process.pid)
                 os.kill(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass

@@ -209,7 +209,7 @@ def what_would_be_dropped_is_told(accel):
 def a_check_right_before_is_good_for_the_update(accel):
     with MiniVmm(accel, "--ram", "64M") as vm:
         script, out = (os.path.join(vm.directory, name) for name in ("vmm", "out"))
-        write_script(script, f'{ASKED}\necho $asked >>{out}\nexec "$@"')
+        write_script(script, f'{ASKED}\necho $asked >>{shlex.quote(out)}\nexec "$@"')
         prefix = [script]
 
         def said():
@@ -235,7 +235,7 @@ def a_check_right_before_is_good_for_the_update(accel):
 def no_preflight_where_none_is_wanted(accel):
     with MiniVmm(accel, "--ram", "64M", "--no-preflight") as vm:
         script, out = (os.path.join(vm.directory, name) for name in ("vmm", "out"))
-        write_script(script, f'{ASKED}\necho $asked >>{out}\nexec "$@"')
+        write_script(script, f'{ASKED}\necho $asked >>{shlex.quote(out)}\nexec "$@"')
         vm.update(prefix=[script])
         with open(out, encoding="utf-8") as file:
             claim(file.read() == "no\n", "it was asked")
@@ -321,7 +321,7 @@ def another_program_than_the_one_asked(accel):
         before = vm.wait_for_ticks()
         script = os.path.join(vm.directory, "vmm")
         other = shutil.copy(BUILD_2, os.path.join(vm.directory, "other"))
-        write_script(script, f'{ASKED}\nif [ $asked = yes ]; then exec {BUILD_2} "$@"; else exec {other} "$@"; fi')
+        write_script(script, f'{ASKED}\nif [ $asked = yes ]; then exec {shlex.quote(BUILD_2)} "$@"; else exec {shlex.quote(other)} "$@"; fi')
         answer = vm.try_update(argv=[script, *vm.options])
         claim(answer.startswith("Migration status: rolled-back\nError: program: the one that said it would take over was "),
               f"{answer!r}")

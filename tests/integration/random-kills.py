@@ -1,25 +1,33 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Claim: a program or a guardian killed at any instant of an update loses no guest and doubles none. Before the commit exactly one
-program has it afterwards, with the locks of its disk; who dies before there is a state, or as owner, is the end of the VM, and
-the disk's locks are free. Also while signals come all the time.
+"""Claim: a kill at any instant of an update loses no guest and doubles none. The update is an exec or a transfer, the killed one a
+program or a guardian, and the update before may not be quite over. Afterwards exactly one program has the guest, with the locks of its
+disk. Only where the killed one was the guest's owner, or hadn't yet saved its state or sent it, the VM has ended, and the locks are
+free. Also while signals come all the time.
 
-CPR_TEST_UPDATES: how many with each accelerator (30); CPR_TEST_SEED: the seed of another run, which is printed."""
+The updates come in rounds of a few. Within a round each is begun as soon as the one before is answered and the guest has ticked. At the
+end of a round the VM settles, and nothing may be left over.
+
+CPR_TEST_UPDATES: how many with each accelerator in each case (30); CPR_TEST_SEED: the seed of another run, which is printed."""
 import collections
 import fcntl
 import os
 import random
+import select
 import signal
 import struct
+import sys
 import tempfile
 import threading
 import time
 
-from minivmm import Closed, Process, claim, main, orphans
-from faultvmm import OWNED, FaultVmm
+from minivmm import PATIENCE, Closed, Process, claim, main, orphans
+from faultvmm import BUILD_1, BUILD_2, OFFERED, OWNED, FaultVmm
+from transfer import Successor, follow, send_transfer
 
 N_UPDATES = int(os.environ.get("CPR_TEST_UPDATES", "30"))
 SEED = int(os.environ.get("CPR_TEST_SEED", str(random.SystemRandom().randrange(1 << 32))))
+ROUND_MAX = 4  # updates
 STEPS = ("exec", "take-up", "claim", "load", "commit")
 F_OFD_SETLK = 37
 FLOCK_ALL = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -92,12 +100,169 @@ class Storm:
         self.aim(None)
 
 
+# ---- Updates, and who may be killed in them ----
+
+class Target:
+    """A process to be killed. A pidfd never means another process."""
+
+    def __init__(self, name, pid):
+        self.name, self.pid, self.pidfd = name, pid, os.pidfd_open(pid)
+
+    def kill(self):
+        """Whether it hadn't ended by itself before."""
+        try:
+            ended = select.select([self.pidfd], [], [], 0)[0]
+            if not ended:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            return not ended
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(self.pidfd)
+
+
+class Update:
+    """An update of `vm`, in which somebody is killed. One instance is one update."""
+
+    def __init__(self, vm, chance):
+        self.vm, self.chance, self.target, self.killed = vm, chance, None, None
+
+    def send(self):
+        """Begins it."""
+        self.old, self.old_popen = self.vm.pid, self.vm.popen
+
+    def find_target(self):
+        """For who isn't there yet when the update begins."""
+        return None
+
+    def kill(self):
+        """Who was killed."""
+        target = self.target or self.find_target()
+        if not target or not target.kill():
+            return "nobody"
+        self.killed = target.pid
+        return target.name
+
+    def holder(self, state, pid):
+        """Whose death is the end of the VM, as doc/failure-model.md has it, and what that one was; None where the VM has to live on."""
+        return {0: (self.old, "before there was a state"), OWNED: (pid, "as owner")}.get(state, (None, None))
+
+    def is_ending(self):
+        """The VM goes on already, and something is left of the update."""
+        return bool(self.vm.process.main_children()) or "cpr-finish" in self.vm.process.threads().values()
+
+    def end(self):
+        """Everybody but the VM has ended as it should, or is ended."""
+
+    def said(self):
+        """What isn't among the messages of the VM."""
+        return ""
+
+
+class Exec(Update):
+    """In the same process."""
+
+    def aim(self):
+        """Chooses who is killed, before the update begins: then it has to be quick. A guardian isn't there yet."""
+        self.target = Target("program", self.vm.pid) if self.chance.random() < 0.7 else None
+
+    def send(self):
+        super().send()
+        self.vm.monitor.command("migrate_set_parameter mode cpr-exec")
+        self.vm.send_update(self.vm.other())
+
+    def find_target(self):
+        """A guardian; it may be one of the update before, too."""
+        guardians = [pid for pid in self.vm.process.main_children() if Process(pid).comm() == "cpr-guardian"]
+        try:
+            return Target("guardian", self.chance.choice(guardians)) if guardians else None
+        except ProcessLookupError:
+            return None
+
+    def follow(self, pid):
+        """A guardian has rescued the VM."""
+        self.vm.follow()
+
+
+class Transfer(Update):
+    """To another process, which has been started and waits."""
+
+    def __init__(self, vm, chance):
+        super().__init__(vm, chance)
+        self.went = False
+        self.successor = Successor(vm, binary=chance.choice([BUILD_1, BUILD_2]), env=vm.environment)
+
+    def aim(self):
+        self.target = Target(*self.chance.choice([("old program", self.vm.pid), ("new program", self.successor.pid)]))
+
+    def send(self):
+        super().send()
+        send_transfer(self.vm, self.successor)
+
+    def follow(self, pid):
+        claim(pid == self.successor.pid, f"process {pid} answers, which is neither {self.old} nor {self.successor.pid}")
+        follow(self.vm, self.successor)
+        self.went = True
+
+    def has_sent(self):
+        """The old program has come out of the call that sends the state: the first one after the state was sealed."""
+        calls = self.vm.page.calls("old")
+        sealed = len(calls) - calls[::-1].index("F_ADD_SEALS")
+        return len(calls) > sealed + 1
+
+    def holder(self, state, pid):
+        if state == OFFERED and not self.has_sent():
+            return self.old, "before the state was sent"
+        return super().holder(state, pid)
+
+    def is_ending(self):
+        return self.went and self.old_popen.poll() is None or super().is_ending()
+
+    def end(self):
+        if not self.went:
+            self.successor.give_up()
+            return
+        code = self.old_popen.wait(PATIENCE)
+        claim(code == 0 or self.killed == self.old and code == -signal.SIGKILL, f"the old program ended with {code}")
+
+    def said(self):
+        return self.successor.said()
+
+
+class Clock:
+    """How long an update of a kind takes, in s: all of it, until about the commit, and while the guest is offered."""
+
+    def __init__(self):
+        self.times = None
+
+    def learn(self, steps, passed):
+        times = (passed, 1e-6 * (steps.total_us - steps.step_us["finish"]), 1e-6 * sum(steps.step_us[step] for step in STEPS))
+        self.times = [0.7 * old + 0.3 * new for old, new in zip(self.times or times, times)]
+
+    def wait(self, chance, page):
+        """Until any instant: of all the time, until about the commit, or while the new program is about to take the guest."""
+        end, commit, offer = self.times
+        way, part = chance.random(), chance.random()
+        if way < 0.5:  # too short a time to be slept through
+            patience = time.monotonic() + end  # it may be over
+            while page.state()[0] == 0 and time.monotonic() < patience:
+                pass
+            patience = time.monotonic() + 0.7 * part * offer
+            while time.monotonic() < patience:
+                pass
+        else:
+            time.sleep(part * (1.2 * commit if way < 0.85 else end))
+
+
 class Run:
-    def __init__(self, accel, storm):
+    """Of updates of some kinds, each with a kill."""
+
+    def __init__(self, accel, *kinds, storm=None):
         self.accel, self.storm = accel, storm
-        self.random, self.disk, self.vm = random.Random(SEED), Disk(), None
-        self.seen = collections.Counter()
-        self.until_end, self.until_commit, self.offered = 0.05, 0.01, 0.003  # s; from the request on, and while it's offered
+        self.chance, self.disk, self.vm = random.Random(SEED), Disk(), None
+        self.clocks = {kind: Clock() for kind in kinds}
+        self.updates = []  # of this round
+        self.seen, self.n_at_once = collections.Counter(), 0
 
     def get_vm(self):
         if not self.vm:
@@ -105,124 +270,122 @@ class Run:
             self.vm.wait_for_ticks()
             self.disk.is_held()
             self.aim()
-            self.measure()
+            for kind in self.clocks:
+                self.measure(kind)
         return self.vm
 
     def aim(self):
         if self.storm:
             self.storm.aim(self.vm.pid if self.vm else None)
 
-    def measure(self):
-        """How long an update takes."""
+    def measure(self, kind):
+        """One that has to work."""
+        update = kind(self.vm, self.chance)
+        self.updates = [update]
         begin = time.monotonic()
-        self.vm.update(self.vm.other())
-        self.vm.settle()
-        steps = self.vm.migration()
-        self.until_end = 0.7 * self.until_end + 0.3 * (time.monotonic() - begin)
-        self.until_commit = 0.7 * self.until_commit + 0.3e-6 * (steps.total_us - steps.step_us["finish"])
-        self.offered = 0.7 * self.offered + 0.3e-6 * sum(steps.step_us[step] for step in STEPS)
+        update.send()
+        claim(self.answer(update) == "completed", "an update without a kill should have worked")
+        self.settle()
+        self.clocks[kind].learn(self.vm.migration(), time.monotonic() - begin)
 
-    def wait(self):
-        """Any instant: of all the time, until about the commit, or while the new program is about to take the guest."""
-        way, part = self.random.random(), self.random.random()
-        if way < 0.5:
-            patience = time.monotonic() + self.until_end  # it may be over
-            while self.vm.page.state()[0] == 0 and time.monotonic() < patience:
-                pass
-            time.sleep(0.7 * part * self.offered)
-        else:
-            time.sleep(part * (1.2 * self.until_commit if way < 0.85 else self.until_end))
-
-    def kill(self):
-        """Kills the program, or its guardian if there is one; which of them."""
-        if self.random.random() < 0.7:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-            return "program"
-        guardians = [pid for pid in self.vm.process.main_children() if Process(pid).comm() == "cpr-guardian"]
-        for pid in guardians:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        return "guardian" if guardians else "nobody"
-
-    def answer(self):
+    def answer(self, update):
         """What the monitor says to the update; None if the VM has died."""
         try:
             self.vm.monitor.receive()
             pid = self.vm.version().pid
             if pid != self.vm.pid:
-                self.vm.follow()
+                update.follow(pid)
                 self.aim()
             return self.vm.migration().status
         except (Closed, ConnectionError):
             return None
 
-    def bury(self):
+    def bury(self, update):
         """It died: may it?"""
         state, attempt, pid = self.vm.page.state()
-        dead = self.vm.pid
+        holder, what = update.holder(state, pid)
+        claim(update.killed and update.killed == holder,
+              f"LOST: process {update.killed} was killed, {self.vm.pid} was the VM, the baton is {state}, {attempt}, {pid}")
         self.storm and self.storm.aim(None)
+        for other in self.updates:
+            other.end()
         self.vm.is_gone()
         self.disk.is_free()
         self.vm.__exit__(None, None, None)
         self.vm = None
-        if state == 0:
-            return "the end, before there was a state"
-        claim(state == OWNED and pid == dead, f"LOST: process {dead} is dead, the baton is {state}, {attempt}, {pid}")
-        return "the end, as owner"
+        return f"the end, {what}"
 
-    def check(self, before):
+    def settle(self):
+        """Nothing is left of a round but the VM."""
         vm = self.vm
-        guest = vm.wait_for_ticks(before.ticks)
-        claim(guest.errors == 0, "memory errors")
+        for update in self.updates:
+            update.end()
         vm.settle()
         left = [process for process in orphans() if process.pid != vm.pid]
         claim(not left, f"besides {vm.pid} there is {left}")
         self.disk.is_held()
 
-    def one(self):
+    def one(self, update):
+        vm, before = self.vm, self.vm.guest()
+        update.aim()
+        vm.page.order(None, self.storm is not None, keep=True)
+        update.send()
+        self.clocks[type(update)].wait(self.chance, vm.page)
+        victim = update.kill()
+        end = self.answer(update)
+        if not end:
+            return f"{victim}: {self.bury(update)}"
+        claim(vm.pid != update.killed, f"process {vm.pid} was killed, and answers {end}")
+        claim(vm.wait_for_ticks(before.ticks).errors == 0, "memory errors")
+        self.disk.is_held()
+        return f"{victim}: {end}"
+
+    def round(self, n):
         vm = self.get_vm()
-        before, killed = vm.guest(), vm.pid
-        self.pidfd = os.pidfd_open(vm.pid)
-        try:
-            vm.send_update(vm.other())
-            self.wait()
-            victim = self.kill()
-            end = self.answer()
-            claim(not end or victim != "program" or vm.pid != killed, f"process {killed} was killed, and answers {end}")
-            return f"{victim}: {end or self.bury()}"
-        finally:
-            os.close(self.pidfd)
-            if self.vm:
-                self.check(before)
+        self.updates = [self.chance.choice(list(self.clocks))(vm, self.chance) for _ in range(n)]
+        for number, update in enumerate(self.updates):
+            self.n_at_once += any(other.is_ending() for other in self.updates[:number])
+            self.seen[self.one(update)] += 1
+            if not self.vm:
+                return
+        self.settle()
 
     def all(self):
+        done = 0
         try:
-            for i in range(N_UPDATES):
-                try:
-                    self.seen[self.one()] += 1
-                except Exception:
-                    print(f"update {i}, CPR_TEST_SEED={SEED}", flush=True)
-                    raise
+            while done < N_UPDATES:
+                self.round(min(self.chance.randint(1, ROUND_MAX), N_UPDATES - done))
+                done = sum(self.seen.values())
+        except Exception:
+            print(f"after {sum(self.seen.values())} kills, CPR_TEST_SEED={SEED}", *[update.said() for update in self.updates], flush=True)
+            raise
         finally:
             if self.vm:
-                self.vm.__exit__(None, None, None)
+                self.vm.__exit__(*sys.exc_info())
         counts = "; ".join(f"{end} {n}" for end, n in sorted(self.seen.items()))
-        return f"seed {SEED}: {N_UPDATES} kills: {counts}; lost 0, doubled 0"
+        return f"seed {SEED}: {done} kills, {self.n_at_once} before all was over of the last update: {counts}; lost 0, doubled 0"
 
 
 def kills_at_random_lose_nothing(accel):
-    return Run(accel, None).all()
+    return Run(accel, Exec).all()
 
 
 def kills_among_signals_lose_nothing(accel):
     storm = Storm()
     try:
-        return f"{Run(accel, storm).all()}; {storm.n_sent} signals from outside"
+        return f"{Run(accel, Exec, storm=storm).all()}; {storm.n_sent} signals from outside"
     finally:
         storm.end()
 
 
+def kills_of_transfers_lose_nothing(accel):
+    return Run(accel, Transfer).all()
+
+
+def kills_of_execs_and_transfers_in_turn_lose_nothing(accel):
+    return Run(accel, Exec, Transfer).all()
+
+
 if __name__ == "__main__":
-    main(kills_at_random_lose_nothing, kills_among_signals_lose_nothing)
+    main(kills_at_random_lose_nothing, kills_among_signals_lose_nothing, kills_of_transfers_lose_nothing,
+         kills_of_execs_and_transfers_in_turn_lose_nothing)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from shlex import quote
 
 from minivmm import PATIENCE, Closed, MiniVmm, claim, main, orphans, poll, read
 from faults import faults_of
@@ -139,7 +140,7 @@ def each(bench, side, one):
 def save_each(accel, how):
     """`how`: "file", or "exec" through a command."""
     with Bench(accel) as bench:
-        uri = f"file:{bench.path}" if how == "file" else f"exec:cat > {bench.path}; chmod 600 {bench.path}"
+        uri = f"file:{bench.path}" if how == "file" else f"exec:cat > {quote(bench.path)}; chmod 600 {quote(bench.path)}"
         bench.run_guest()
         bench.order()
         claim(bench.save(uri) == "completed", bench.answer)
@@ -183,7 +184,7 @@ def take_up_each(accel, how, *options):
     with Bench(accel) as bench:
         kept = os.path.join(bench.folder, "kept")
         bench.run_guest()
-        uri = f"file:{bench.path}" if how == "file" else f"exec:cat > {bench.path}; chmod 600 {bench.path}"
+        uri = f"file:{bench.path}" if how == "file" else f"exec:cat > {quote(bench.path)}; chmod 600 {quote(bench.path)}"
         claim(bench.save(uri) == "completed", bench.answer)
         shutil.copy(bench.path, kept)
         options = ["--incoming", "file:" + bench.path, *options]

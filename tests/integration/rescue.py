@@ -115,6 +115,22 @@ def programs_without_libcpr_are_rescued(accel):
         go_on(vm, ticks)
 
 
+def what_names_the_process_in_the_environment_follows_it(accel):
+    """A number of another process stays."""
+    own, other = ("WATCHDOG_PID", "LISTEN_PID"), ("SYSTEMD_EXEC_PID",)
+    start = "; ".join([*(f"export {name}=$$" for name in own), *(f"export {name}=1" for name in other), 'exec "$0" "$@"'])
+    with machine(accel, binary="/bin/sh", prefix=["-c", start, BUILD_1]) as vm:
+        ticks = vm.wait_for_ticks().ticks
+        for status, how in (("rescued", "kill"), ("rolled-back", "segv"), ("rescued", "exit")):
+            vm.settle()
+            expect(vm, status, [], vm.try_update(options=["--fail-at", "load", "--fail-by", how]), status == "rolled-back")
+            seen = {name: value for name, _, value in (text.partition("=") for text in vm.process.environment())}
+            claim(all(seen[name] == str(vm.pid) for name in own) and all(seen[name] == "1" for name in other),
+                  f"after {how}, process {vm.pid} has {seen}")
+        ticks = vm.wait_for_ticks(ticks).ticks
+        go_on(vm, ticks)
+
+
 def a_kill_between_execve_and_main_is_rescued(accel):
     with machine(accel, "--deadline", "20000", "--no-preflight") as vm:
         ticks, hold = vm.wait_for_ticks().ticks, Hold(vm)
@@ -189,5 +205,6 @@ def a_guest_that_no_program_can_take_is_parked(accel):
 
 main(a_segmentation_fault_leads_back, an_abort_leads_back, an_exit_is_rescued, a_kill_is_rescued, a_stopped_program_is_rescued,
      a_hanging_program_is_rescued, a_child_that_crashes_concerns_nobody, programs_without_libcpr_are_rescued,
+     what_names_the_process_in_the_environment_follows_it,
      a_kill_between_execve_and_main_is_rescued, a_wrapper_that_forks_is_too_slow, the_death_of_the_owner_is_the_end,
      a_paused_guest_is_rescued_paused, a_guest_that_no_program_can_take_is_parked)

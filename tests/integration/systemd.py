@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Claim: a real systemd that restarts what ends (Restart=always) keeps to the one VM through updates and through a rescue, after
-which the VM is another process; and it does start a new one when that ends. A manager of a user, in namespaces of its own."""
+which the VM is another process, which its watchdog means; and it does start a new one when that ends. A manager of a user, in namespaces of its own."""
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 from minivmm import BUILD_1, BUILD_2, Client, MiniVmm, claim, descendants, end_orphans, main, poll
 
@@ -15,8 +16,10 @@ UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-pro
 # systemd looks whether the system was booted with it.
 BEGIN = ("mount --make-rprivate / && mount -t tmpfs none /run && mkdir -p /run/systemd/system && "
          f"{SYSTEMD} --user --log-target=console & wait")
+WATCHDOG = 10  # s; a program with sanitizers on a busy machine may take several to start
 UNIT = """[Service]
 NotifyAccess=main
+WatchdogSec={watchdog}
 Restart=always
 RestartSec=0
 ExecStart={command}
@@ -35,7 +38,7 @@ class Service(MiniVmm):
         units = os.path.join(self.directory, "systemd", "user")
         os.makedirs(units)
         with open(os.path.join(units, "vm.service"), "w", encoding="utf-8") as file:
-            file.write(UNIT.format(command=" ".join([BUILD_1, *self.options])))
+            file.write(UNIT.format(watchdog=WATCHDOG, command=" ".join([BUILD_1, *self.options])))
         self.environment = dict(os.environ, XDG_RUNTIME_DIR=self.directory, XDG_CONFIG_HOME=self.directory)
         self.log = open(os.path.join(self.directory, "log"), "w+", encoding="utf-8")  # pylint: disable=consider-using-with
         self.popen = subprocess.Popen([*UNSHARE, "sh", "-c", BEGIN], env=self.environment, stdin=subprocess.DEVNULL,
@@ -107,6 +110,9 @@ def updates_and_a_rescue_are_one_service_and_an_end_is_one(accel):
         claim("rescued" in answer, answer)
         second, ticks = vm.get_vm(), vm.wait_for_ticks(ticks).ticks
         claim(second != first, f"the VM is still process {second}")
+        vm.shows(MainPID=second, NRestarts=0, ActiveState="active")
+        time.sleep(1.2 * WATCHDOG)  # the supervisor kills who doesn't think that it is meant
+        claim(vm.get_vm() == second, "the watchdog has ended the rescued VM")
         vm.shows(MainPID=second, NRestarts=0, ActiveState="active")
         vm.update(BUILD_2)
         claim(vm.wait_for_ticks(ticks).errors == 0 and vm.count() == 1, f"{vm.count()} VMMs")

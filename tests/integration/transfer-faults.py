@@ -9,17 +9,17 @@ import collections
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 
 from minivmm import PATIENCE, Process, claim, get_pause, main, poll, started
 from faults import allowed, faults_of
-from faultvmm import ALL, NO_REPORT, VERBOSE, Fault, FaultVmm, choose, common
+from faultvmm import ALL, VERBOSE, Fault, FaultVmm, choose, common
+from transfer import Waiting
 
 
-class Incoming:
-    """A program that waits for the VM of `vm`."""
+class Incoming(Waiting):
+    """One that waits for the VM of `vm`."""
 
     def __init__(self, vm, options):
         self.path = os.path.join(vm.sockets, "s")
@@ -27,38 +27,12 @@ class Incoming:
         try:
             self.popen = subprocess.Popen([vm.other(), *vm.options, "--incoming", f"unix:{self.path}", *options],
                                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
-                                          env=dict(os.environ, CPR_FAULT=vm.page.file.name, ASAN_OPTIONS=NO_REPORT))
+                                          env=vm.environment)
         finally:
             os.close(stderr)
         self.pid = self.popen.pid
         started.add(self.pid)
         poll(lambda: os.path.exists(self.path) or self.has_ended(), "for the new program to listen")
-
-    def has_ended(self):
-        return self.popen.poll() is not None
-
-    def is_listening(self):
-        """Who connects is heard, and refused."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE)
-            try:
-                client.connect(self.path)
-                client.shutdown(socket.SHUT_WR)
-                while client.recv(4096):
-                    pass
-                return True
-            except (FileNotFoundError, ConnectionError):
-                return False
-
-    def give_up(self):
-        """The guest has stayed where it was: this program ends with an error, or still waits for a VM and is ended."""
-        poll(lambda: self.has_ended() or self.is_listening(), "for the new program to end, or to wait for another VM")
-        if self.has_ended():
-            claim(self.popen.returncode != 0, "the new program ended as if all were well")
-            return
-        self.popen.kill()
-        self.popen.wait(PATIENCE)
-        os.unlink(self.path)
 
 
 def empty(folder):

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import tempfile
 
-from minivmm import (BUILD_1, BUILD_2, Client, MiniVmm, Process, claim, get_pause, main, poll, read, started)
+from minivmm import (BUILD_1, BUILD_2, PATIENCE, Client, MiniVmm, Process, claim, for_everybody, get_pause, main, poll, read, started)
 
 N_UPDATES = int(os.environ.get("CPR_TEST_UPDATES", "10"))
 RAM = os.environ.get("CPR_TEST_RAM", "64M")
@@ -21,8 +21,38 @@ STEPS = ["new", "ram", "fds", "devices", "load", "start"]
 REFUSED = "Error: "
 
 
-class Successor:
-    """A minivmm that waits for the VM of another one."""
+class Waiting:
+    """A program that waits for the VM of another one at the socket `path`, however it was started."""
+
+    def has_ended(self):
+        return self.popen.poll() is not None
+
+    def is_listening(self):
+        """Who connects is heard, and refused."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            try:
+                client.connect(self.path)
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(4096):
+                    pass
+                return True
+            except (FileNotFoundError, ConnectionError):
+                return False
+
+    def give_up(self):
+        """It doesn't get the guest: it ends with an error, or still waits for a VM and is ended."""
+        poll(lambda: self.has_ended() or self.is_listening(), "for the new program to end, or to wait for another VM")
+        if self.has_ended():
+            claim(self.popen.returncode != 0, "the new program ended as if all were well")
+            return
+        self.popen.kill()
+        self.popen.wait(PATIENCE)
+        os.unlink(self.path)
+
+
+class Successor(Waiting):
+    """A minivmm that writes what it has to say into a file."""
     count = 0
 
     def __init__(self, vm, *options, binary=BUILD_2, uri=None, own=None, directory=None, **how):
@@ -230,15 +260,14 @@ def its_death_after_the_offer_leaves_the_guest_to_the_new_program(accel):
 
 # ---- The new program fails ----
 
-def fail_at_each_step(accel, how, words, *options, ends=True):
+def fail_at_each_step(accel, how, words, *options):
     with MiniVmm(accel, "--guest", "memcheck", *options) as vm:
         vm.wait_for_ticks()
         for step in STEPS:
             successor = Successor(vm, "--fail-at", step, "--fail-by", how)
             expect_failure(vm, successor, *words)
-            if ends or step in ("load", "start"):
-                claim(successor.wait() != 0, "the new program ended as if all were well")
-            successor.kill()
+            claim(not successor.process.is_alive(), "the new program outlives the update")
+            claim(successor.wait() != 0, "the new program ended as if all were well")
         if options:
             return  # a deadline that is meant to pass may pass for a good program, too
         before = vm.wait_for_ticks()
@@ -264,11 +293,11 @@ def a_crash_leaves_the_guest_where_it_is(accel):
 
 
 def a_stopped_program_loses_the_guest(accel):
-    fail_at_each_step(accel, "stop", ["nothing came in time"], "--deadline", "500", ends=False)
+    fail_at_each_step(accel, "stop", ["nothing came in time"], "--deadline", "500")
 
 
 def a_hanging_program_loses_the_guest(accel):
-    fail_at_each_step(accel, "hang", ["nothing came in time"], "--deadline", "500", ends=False)
+    fail_at_each_step(accel, "hang", ["nothing came in time"], "--deadline", "500")
 
 
 def a_slow_program_is_too_slow_for_a_pause_budget(accel):
@@ -291,7 +320,7 @@ def a_transfer_can_be_cancelled(accel):
             answer = vm.monitor.receive()
             claim(answer.startswith("Error: cancelled, waiting for its"), f"it answers {answer!r}")
             vm.wait_for_ticks(before.ticks)
-            successor.kill()
+            claim(successor.wait() == -signal.SIGKILL, f"{step}: it ended with {successor.popen.returncode}")
         before = vm.wait_for_ticks()
         os.kill(vm.pid, signal.SIGUSR2)  # is nothing to the next one
         transfer(vm, Successor(vm))
@@ -337,11 +366,11 @@ def what_wouldnt_fit_is_refused_before_the_stop(accel):
 def another_users_program_is_refused(accel):
     if os.geteuid() != 0:
         return "SKIP: not root, can't be two users"
-    with tempfile.TemporaryDirectory(prefix="cpr-") as directory, MiniVmm("soft") as vm:
-        os.chmod(directory, 0o777)
+    with for_everybody(BUILD_2) as (directory, binary, environment), MiniVmm("soft") as vm:
         vm.wait_for_ticks()
         own = ["--accel", "soft"]
-        successor = Successor(vm, own=own, directory=directory, user=65534, group=65534, extra_groups=[])
+        successor = Successor(vm, binary=binary, own=own, directory=directory, user=65534, group=65534, extra_groups=[],
+                              env=environment, cwd="/")
         answer = expect_failure(vm, successor, "it is user 65534's, this is user 0")
         claim(successor.popen.poll() is None, "the new program has ended: " + successor.said())
         successor.kill()

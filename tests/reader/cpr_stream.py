@@ -386,7 +386,7 @@ def read_fds(chunk):
         name, index, fd = read_fd_name(p), p.u32(), p.u32()
         if index > MAX_INT:
             p.fail("fd %r has index %d" % (name, index))
-        if not 3 <= fd <= MAX_INT:
+        if not 0 <= fd <= MAX_INT:
             p.fail("fd %r has number %d" % (name, fd))
         if (name, index) in keys:
             p.fail("two fds %r, %d" % (name, index))

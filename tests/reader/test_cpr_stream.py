@@ -356,7 +356,7 @@ BAD_CONTENTS = [
     ("fd name too long", change(FDS_AT, table(FD_LIST + [fd(b"n" * 256, 0, 20)])), FDS_AT),
     ("own fd name too long", change(FDS_AT, table(FD_LIST + [fd(b"libcpr:" + b"n" * 504, 0, 20)])), FDS_AT),
     ("fd index", change(FDS_AT, table(FD_LIST + [fd(b"n", 1 << 31, 20)])), FDS_AT),
-    ("fd 2", change(FDS_AT, table(FD_LIST + [fd(b"n", 1, 2)])), FDS_AT),
+    ("fd 2 twice", change(FDS_AT, table(FD_LIST + [fd(b"n", 1, 2), fd(b"m", 1, 2)])), FDS_AT),
     ("fd 2^31", change(FDS_AT, table(FD_LIST + [fd(b"n", 1, 1 << 31)])), FDS_AT),
     ("fd name and index twice", change(FDS_AT, table(FD_LIST + [fd(number=20)])), FDS_AT),
     ("fd number twice", change(FDS_AT, table(FD_LIST + [fd(b"n")])), FDS_AT),

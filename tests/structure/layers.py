@@ -1,15 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Claim: a file under lib/<floor>/ includes headers of its own floor and of lower ones, public headers, and what configure
-found out; nothing else of the tree. Examples include public headers only, and each other's within one folder."""
+"""Claim: a file in a room of lib includes headers of its own room and of lower ones, public headers, and what configure found
+out; nothing else of the tree. No files include each other, a .c and its header being one. Each .c says in its second line what it
+is. Examples include public headers only, and each other's within one folder."""
 import os
 import re
 import sys
 
-FLOORS = ["base", "stream", "registry", "vfio", "handoff", "session"]
+# From the lowest to the highest.
+ROOMS = ["base", "stream", "registry", "registry/ram", "registry/device", "registry/vfio", "vfio", "process", "state", "ask",
+         "handoff", "handoff/exec", "handoff/transfer", "handoff/reboot", "session"]
+# Circles that are there; the list only gets shorter.
+CIRCLES = [["session/blockers", "session/notifiers", "session/preflight", "session/private", "session/run-state", "session/states"]]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 top = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
 faults = 0
+uses = {}  # the files that each one includes, without their suffixes
 
 
 def fault(path, line, message):
@@ -34,6 +40,11 @@ def includes(path):
                 yield number, match[1] == '"', match[2]
 
 
+def second_line(path):
+    with open(os.path.join(top, path), encoding="utf-8") as file:
+        return file.readlines()[1]
+
+
 def exists(*parts):
     return os.path.exists(os.path.join(top, *parts))
 
@@ -45,25 +56,43 @@ def check_public(path, line, name):
 
 
 def check_lib(path):
-    parts = path.split(os.sep)
-    if len(parts) != 3 or parts[1] not in FLOORS:
-        fault(path, 1, f"not on a floor: lib/<floor>/<file>, the floors are {', '.join(FLOORS)}")
+    room = os.path.dirname(os.path.relpath(path, "lib"))
+    if room not in ROOMS:
+        fault(path, 1, f"not in a room of lib: {', '.join(ROOMS)}")
         return
-    floor = FLOORS.index(parts[1])
+    floor = ROOMS.index(room)
+    if path.endswith(".c") and not second_line(path).startswith("/* "):
+        fault(path, 2, "a comment should say here what this file is and who calls it")
     for line, quoted, name in includes(path):
-        target = name.split("/")[0]
+        target = os.path.dirname(name)
         if target == "libcpr":
             check_public(path, line, name)
-        elif target in FLOORS and "/" in name:
+        elif target in ROOMS:
             if not quoted:
                 fault(path, line, f'<{name}> is the library\'s own: write "{name}"')
             elif not exists("lib", name):
                 fault(path, line, f'"{name}": there is no lib/{name}')
-            elif FLOORS.index(target) > floor:
-                fault(path, line, f'"{name}" is on floor {FLOORS.index(target)} ({target}), '
-                                  f"above this file's floor {floor} ({parts[1]})")
+            elif ROOMS.index(target) > floor:
+                fault(path, line, f'"{name}" is in {target}, which is above {room}')
+            else:
+                uses.setdefault(os.path.relpath(path, "lib")[:-2], set()).add(name[:-2])
         elif quoted and name != "config.h":
-            fault(path, line, f'"{name}": name it by its floor, as in "{parts[1]}/{name}"')
+            fault(path, line, f'"{name}": name it by its room, as in "{room}/{name}"')
+
+
+def reached_from(module):
+    found, todo = set(), [module]
+    while todo:
+        for other in uses.get(todo.pop(), set()) - found:
+            found.add(other)
+            todo.append(other)
+    return found
+
+
+def find_circles():
+    reached = {module: reached_from(module) - {module} for module in uses}
+    back = {module: {other for other in reached[module] if module in reached.get(other, ())} for module in uses}
+    return sorted({tuple(sorted(others | {module})) for module, others in back.items() if others})
 
 
 def check_example(path):
@@ -72,7 +101,7 @@ def check_example(path):
             check_public(path, line, name)
         elif quoted and not exists(os.path.dirname(path), name):
             fault(path, line, f'"{name}" isn\'t beside this file; an example includes <libcpr/libcpr.h>')
-        elif name.split("/")[0] in FLOORS and exists("lib", name):
+        elif os.path.dirname(name) in ROOMS and exists("lib", name):
             fault(path, line, f"<{name}> is inside the library; an example includes <libcpr/libcpr.h>")
 
 
@@ -81,6 +110,13 @@ for source in library:
     check_lib(source)
 for source in sources("examples"):
     check_example(source)
+circles = find_circles()
+for circle in circles:
+    if list(circle) not in CIRCLES:
+        fault("lib", 0, f"these include each other: {', '.join(circle)}")
+for circle in CIRCLES:
+    if tuple(circle) not in circles:
+        fault("lib", 0, f"no longer a circle: {', '.join(circle)}; take it out of the list")
 if not library:
     fault("lib", 0, "no sources found")
 print(f"{len(library)} files of the library, {faults} faults")

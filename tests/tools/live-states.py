@@ -5,6 +5,7 @@ updated and in a copy; what differs between two updates is told, and whether a p
 import json
 import os
 import random
+import shlex
 import sys
 
 from readers import Tally, claim, cpr, good, read, run, same_json
@@ -116,7 +117,7 @@ def states_of_reboot_mode_are_read_alike(accel):
         vm.wait_for_ticks()
         path, stream = vm.directory + "/state", vm.directory + "/stream"
         vm.monitor.command("migrate_set_parameter mode cpr-reboot")
-        claim(vm.monitor.ask(f"migrate exec:cat > {stream}; exit 9").startswith("Error"), "it is saved twice")
+        claim(vm.monitor.ask(f"migrate exec:cat > {shlex.quote(stream)}; exit 9").startswith("Error"), "it is saved twice")
         claim(vm.monitor.ask("migrate file:" + path) == "", "it isn't saved")
         vm.monitor.send("quit")
         vm.popen.wait()

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes states, with the library's own writer: write-states NAME FILE. They are the same at each call; no fd in them is open. */
+/* Writes states, with the library's own writer: write-states NAME FILE. They are the same at
+ * each call; no fd in them is open. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "handoff/manifest.h"
-#include "registry/bulk.h"
+#include "registry/device/bulk.h"
+#include "state/manifest.h"
 
 #define BOOT_ID "01234567-89ab-cdef-0123-456789abcdef"
 

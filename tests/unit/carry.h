@@ -5,8 +5,9 @@
 #include "helpers.h"
 #include "stream/convert.h"
 
-/* What one program's tables wrote is read by another program's. Each reading is done twice, as loading does it: a check without a
- * destination, and then for real; what passes the check must not fail afterwards. */
+/* What one program's tables wrote is read by another program's. Each reading is done twice, as
+ * loading does it: a check without a destination, and then for real; what passes the check must
+ * not fail afterwards. */
 
 /* A struct as it was written, with its schema as it was read. */
 typedef struct

@@ -4,7 +4,8 @@
 
 #include "helpers.h"
 
-/* A struct with every kind of field there is, each layout of it, and heap memory below heap memory. */
+/* A struct with every kind of field there is, each layout of it, and heap memory below heap
+ * memory. */
 
 typedef struct _Node Node;
 

@@ -9,15 +9,17 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
-#include "handoff/exec.h"
-#include "registry/device.h"
+#include "handoff/exec/exec.h"
+#include "registry/device/device.h"
 #include "registry/fd-table.h"
-#include "registry/ram.h"
-#include "registry/vfio-table.h"
+#include "registry/ram/ram.h"
+#include "registry/vfio/table.h"
+#include "state/seal.h"
 
 #define PAGE ((size_t) 4096)
 
-/* Runs the suite and answers with main()'s exit status. A GLib critical fails the test it comes from. */
+/* Runs the suite and answers with main()'s exit status. A GLib critical fails the test it comes
+ * from. */
 int run_suite (Suite *suite);
 
 /* Adds a suite of one test case. */
@@ -47,17 +49,17 @@ CprCursor written_from (const CprWriter *writer, size_t start);
 /* The number of mappings of this process whose line in /proc/self/maps has @text. */
 unsigned count_mappings (const char *text);
 
-/* What a failed call must leave as it was: open fds (what they are and their flags), mappings of the
- * library's memfds, children, environment, signal mask, umask, working directory, interval timer. As text,
- * so that a difference can be read. */
+/* What a failed call must leave as it was: open fds (what they are and their flags), mappings of
+ * the library's memfds, children, environment, signal mask, umask, working directory, interval
+ * timer. As text, so that a difference can be read. */
 char *process_describe (void);
 #define assert_process_is(before) assert_process_at (__FILE__, __LINE__, before)
 void assert_process_at (const char *file, int line, const char *before);
 
 /* ---- The kernel, with faults. */
 
-/* Every call that goes through the table. The n-th is answered with an error instead; the undo of an update
- * begins at the latest when execve was called, and isn't disturbed. */
+/* Every call that goes through the table. The n-th is answered with an error instead; the undo
+ * of an update begins at the latest when execve was called, and isn't disturbed. */
 typedef struct
 {
   unsigned fail_at; /* 1: the first; 0: none */
@@ -111,7 +113,8 @@ extern const Serial serial_example;
 extern const Disk disk_example;
 void assert_serial_eq (const Serial *a, const Serial *b);
 
-/* @depth structs, each with nothing but the next in it, and at last a uint32_t; they live as long as @nested. */
+/* @depth structs, each with nothing but the next in it, and at last a uint32_t; they live as
+ * long as @nested. */
 typedef struct
 {
   CprStruct structs[CPR_LIMIT_DEPTH + 1];
@@ -141,10 +144,12 @@ CprSessionConfig guest_config (Guest *guest, const char *name);
 CprSession *session_new (Guest *guest, const char *name);
 CprSession *session_new_active (Guest *guest, const char *name);
 
-/* An update that comes as far as the execve, which fails with ENOEXEC. It is played: nothing is ever executed. */
+/* An update that comes as far as the execve, which fails with ENOEXEC. It is played: nothing is
+ * ever executed. */
 bool update_up_to_execve (CprSession *session, unsigned pause_budget_ms, GError **error);
 
-/* A blocker of exec mode, which has to work; and all that block @modes: "*" before the library's own, "|" after each. */
+/* A blocker of exec mode, which has to work; and all that block @modes: "*" before the library's
+ * own, "|" after each. */
 uint64_t block_exec (CprSession *session, const char *reason);
 void assert_blockers (CprSession *session, unsigned modes, const char *expected);
 
@@ -171,8 +176,8 @@ void machine_head (CprManifest *head);
 void machine_write (Machine *machine, const CprManifest *head, int fd, CprWriter *writer);
 void machine_write_to_memory (Machine *machine, const CprManifest *head, CprWriter *writer);
 
-/* A state that was handed to this process: sealed in a memfd, with its baton offered. The fds belong to
- * whoever takes it up, or to offer_clear(). */
+/* A state that was handed to this process: sealed in a memfd, with its baton offered. The fds
+ * belong to whoever takes it up, or to offer_clear(). */
 typedef struct
 {
   CprExecve exec;

@@ -4,7 +4,8 @@
 
 #include "helpers.h"
 
-/* Two programs with devices: one saves, the other loads, through a whole state whose manifest is empty but for its schema. */
+/* Two programs with devices: one saves, the other loads, through a whole state whose manifest is
+ * empty but for its schema. */
 typedef struct
 {
   CprDeviceTable saved, loaded;

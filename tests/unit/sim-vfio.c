@@ -225,6 +225,13 @@ sim_pread (int fd, void *data, size_t len, off_t offset)
 
 /* Nothing is executed. */
 static int
+sim_execve (const char *program G_GNUC_UNUSED, char *const *argv G_GNUC_UNUSED, char *const *envp G_GNUC_UNUSED)
+{
+  errno = EPERM;
+  return -1;
+}
+
+static int
 sim_execveat (int fd G_GNUC_UNUSED, char *const *argv G_GNUC_UNUSED, char *const *envp G_GNUC_UNUSED)
 {
   errno = EPERM;
@@ -633,6 +640,7 @@ sim_begin (void)
   table.pread = sim_pread;
   table.eventfd = sim_eventfd;
   table.ioctl = sim_ioctl;
+  table.execve = sim_execve;
   table.execveat = sim_execveat;
   cpr_sys = &table;
 }

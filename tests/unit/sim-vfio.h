@@ -6,9 +6,11 @@
 
 #include <signal.h>
 
-/* A kernel with VFIO type1, groups, devices of their own and IOMMUFD, as Linux 6.1 to 7.3 answer; behind the library's table of system
- * calls. Its fds are real ones. Two devices in group 26 (0000:00:04.0 and .1) and one in group 27 (0000:00:05.0); the folder in sysfs
- * is a real one. A process that is forked talks to the same kernel, and what it is sent over a socket is the same object there. */
+/* A kernel with VFIO type1, groups, devices of their own and IOMMUFD, as Linux 6.1 to 7.3
+ * answer; behind the library's table of system calls. Its fds are real ones. Two devices in
+ * group 26 (0000:00:04.0 and .1) and one in group 27 (0000:00:05.0); the folder in sysfs is a
+ * real one. A process that is forked talks to the same kernel, and what it is sent over a socket
+ * is the same object there. */
 
 #define SIM_MAPPINGS 64
 #define SIM_OBJECTS  64

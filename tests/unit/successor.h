@@ -4,8 +4,8 @@
 
 #include "helpers.h"
 
-/* A program that is taking a guest over, up to its cpr_session_load(): a session in this process that has taken up a state and
- * claimed all of it. */
+/* A program that is taking a guest over, up to its cpr_session_load(): a session in this process
+ * that has taken up a state and claimed all of it. */
 typedef struct
 {
   Machine machine;

@@ -5,11 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "handoff/ask.h"
+#include "ask/child.h"
 
 #define PATIENT_MS 50000
 #define LONG_TEXT  "a text of no meaning that is written again and again so that nothing but its end can be kept"
@@ -322,6 +323,42 @@ START_TEST (where_pidfds_are_forbidden_the_end_is_seen_too)
 }
 END_TEST
 
+static int
+forbid_kill (pid_t pid, int number)
+{
+  errno = EPERM;
+  return -1;
+}
+
+static int
+forbid_signal (int pidfd, int number)
+{
+  errno = EPERM;
+  return -1;
+}
+
+START_TEST (who_cannot_be_killed_is_not_waited_for_for_ever)
+{
+  CprSys without_kill = cpr_sys_kernel;
+  char *argv[4];
+  pid_t pid = 0;
+  CprAsk ask;
+
+  open_shell (&ask, argv, "echo $$; exec sleep 1000");
+  without_kill.kill = forbid_kill;
+  without_kill.pidfd_send_signal = forbid_signal;
+  cpr_sys = &without_kill;
+  ck_assert (cpr_ask_run (&ask, 1, 50, &error));
+  cpr_sys = &cpr_sys_kernel;
+  ck_assert_int_eq (sscanf (ask.failure, "it gave no answer within 50 ms, and process %d can't be killed", &pid), 1);
+  ck_assert_int_gt (pid, 0);
+  ck_assert_int_eq (ask.pid, 0);
+  kill (pid, SIGKILL);
+  ck_assert_int_eq (waitpid (pid, NULL, 0), pid);
+  clear_shell (&ask);
+}
+END_TEST
+
 /* One of our own calls fails: nothing was learnt, nothing is left. */
 START_TEST (each_failing_call_leaves_nothing)
 {
@@ -373,6 +410,7 @@ main (void)
   tcase_add_test (tests, two_are_asked_at_the_same_time);
   tcase_add_test (tests, a_vmm_that_reaps_all_its_children_is_put_up_with);
   tcase_add_test (tests, where_pidfds_are_forbidden_the_end_is_seen_too);
+  tcase_add_test (tests, who_cannot_be_killed_is_not_waited_for_for_ever);
   tcase_add_test (tests, each_failing_call_leaves_nothing);
   return run_suite (suite);
 }

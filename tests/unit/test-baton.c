@@ -217,6 +217,31 @@ START_TEST (the_page_holds_as_many_guardians_as_it_says)
 }
 END_TEST
 
+START_TEST (a_guardian_that_closed_its_fds_says_so_for_itself_alone)
+{
+  CprBatonPage page = { .magic = 0 };
+
+  cpr_baton_add_guardian (&page, 100);
+  cpr_baton_add_guardian (&page, 101);
+  cpr_baton_set_closed (&page, 101);
+  cpr_baton_set_closed (&page, 102); /* in no slot */
+  ck_assert (!cpr_baton_is_closed (&page, 0));
+  ck_assert (cpr_baton_is_closed (&page, 1));
+}
+END_TEST
+
+START_TEST (the_next_guardian_in_a_slot_has_its_fds)
+{
+  CprBatonPage page = { .magic = 0 };
+
+  cpr_baton_add_guardian (&page, 100);
+  cpr_baton_set_closed (&page, 100);
+  cpr_baton_remove_guardian (&page, 100);
+  cpr_baton_add_guardian (&page, 101);
+  ck_assert (!cpr_baton_is_closed (&page, 0));
+}
+END_TEST
+
 START_TEST (the_last_step_is_one_of_the_present_attempt)
 {
   CprBatonPage page = { .magic = 0 };
@@ -235,6 +260,16 @@ START_TEST (the_last_step_is_one_of_the_present_attempt)
 }
 END_TEST
 
+/* A page of another release may name a step that there isn't here. */
+START_TEST (a_step_has_one_name_and_one_of_the_page_always_has_one)
+{
+  for (CprStep step = CPR_STEP_EXEC; step <= CPR_STEP_COMMIT; step++)
+    ck_assert_str_eq (cpr_baton_get_step_name (step), cpr_step_get_name (step));
+  ck_assert_str_eq (cpr_baton_get_step_name ((CprStep) 1000), "exec");
+  ck_assert_str_eq (cpr_baton_get_step_name (CPR_STEP_SAVE), "exec");
+}
+END_TEST
+
 int
 main (void)
 {
@@ -249,6 +284,9 @@ main (void)
   tcase_add_test (tests, what_is_no_baton_is_not_opened);
   tcase_add_test (tests, a_baton_that_fails_leaves_nothing);
   tcase_add_test (tests, the_page_holds_as_many_guardians_as_it_says);
+  tcase_add_test (tests, a_guardian_that_closed_its_fds_says_so_for_itself_alone);
+  tcase_add_test (tests, the_next_guardian_in_a_slot_has_its_fds);
   tcase_add_test (tests, the_last_step_is_one_of_the_present_attempt);
+  tcase_add_test (tests, a_step_has_one_name_and_one_of_the_page_always_has_one);
   return run_suite (suite);
 }

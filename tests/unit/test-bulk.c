@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A device's bulk data: its pieces in the stream, what devices do with it, and how little memory it takes. */
+/* A device's bulk data: its pieces in the stream, what devices do with it, and how little memory
+ * it takes. */
 #include "programs.h"
 #include "streams.h"
 
@@ -402,7 +403,8 @@ START_TEST (damage_of_a_piece_is_found_by_reading_it_at_the_latest)
       {
         programs.writer.data[at] ^= (uint8_t) (1u << bit);
         ck_assert_msg (!programs_load (&programs, &error), "byte %zu, bit %u", at - start, bit);
-        /* A length that could be right is found when less, or more, is read than there seems to be. */
+        /* A length that could be right is found when less, or more, is read than there seems to
+         * be. */
         ck_assert_msg (error->domain == CPR_ERROR &&
                            (error->code == CPR_ERROR_CORRUPT || error->code == CPR_ERROR_VERSION ||
                             (error->code == CPR_ERROR_MISMATCH && at == start + 8)),

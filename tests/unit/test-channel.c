@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What two programs say to each other in transfer mode: whatever arrives is taken as it is meant, or refused. */
+/* What two programs say to each other in transfer mode: whatever arrives is taken as it is
+ * meant, or refused. */
 #include "helpers.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "handoff/channel.h"
+#include "handoff/transfer/channel.h"
 
 #define WHOM "other end"
 
@@ -37,7 +40,7 @@ close_both (void)
 static bool
 receive (GError **error)
 {
-  return cpr_channel_receive (&theirs, &message, 0, "a message", error);
+  return cpr_channel_receive (&theirs, &message, "a message", error);
 }
 
 static unsigned
@@ -220,9 +223,213 @@ START_TEST (what_comes_too_late_is_an_error)
   GError *error = NULL;
 
   open_both ();
-  ck_assert (!cpr_channel_receive (&theirs, &message, cpr_now_ns () + 1000000, "a message", &error));
+  theirs.deadline_ns = cpr_now_ns () + 1000000;
+  ck_assert (!receive (&error));
   assert_error (&error, CPR_ERROR_ROLLED_BACK, WHOM ": nothing came in time, waiting for a message");
   close_both ();
+}
+END_TEST
+
+/* ---- An end that nobody moves. */
+
+/* A process that plays the other end until it is killed. */
+static pid_t
+play_forever (void (*play_once) (void))
+{
+  pid_t pid = fork ();
+
+  if (pid == 0)
+    for (;;)
+      play_once ();
+  return pid;
+}
+
+static void
+end_player (pid_t pid)
+{
+  kill (pid, SIGKILL);
+  waitpid (pid, NULL, 0);
+  close_both ();
+}
+
+static void
+send_busy (void)
+{
+  cpr_channel_send (&ours, CPR_MESSAGE_BUSY, NULL, 0, NULL, 0, NULL);
+}
+
+static void
+send_byte (void)
+{
+  static const char bytes[] = "\11\0\0\0\0\4\0\0"; /* FAILED, with 1024 bytes */
+  static unsigned at;
+  char byte = at < CPR_MESSAGE_HEADER ? bytes[at] : 'x';
+
+  if (at++ < CPR_MESSAGE_HEADER + CPR_MESSAGE_MAX - 1)
+    send (ours.fd, &byte, 1, MSG_NOSIGNAL);
+  g_usleep (1000);
+}
+
+static void
+read_byte (void)
+{
+  char byte;
+
+  if (recv (ours.fd, &byte, 1, 0) < 0)
+    pause ();
+  g_usleep (1000);
+}
+
+/* Receives until there is an error. */
+static void
+assert_too_late (void (*play_once) (void))
+{
+  GError *error = NULL;
+  pid_t pid;
+
+  open_both ();
+  pid = play_forever (play_once);
+  theirs.deadline_ns = cpr_now_ns () + 100 * 1000000;
+  while (receive (&error))
+    cpr_message_clear (&message);
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, WHOM ": nothing came in time, waiting for a message");
+  end_player (pid);
+}
+
+START_TEST (messages_without_end_dont_move_the_end)
+{
+  assert_too_late (send_busy);
+}
+END_TEST
+
+START_TEST (a_message_in_single_bytes_doesnt_move_the_end)
+{
+  assert_too_late (send_byte);
+}
+END_TEST
+
+START_TEST (half_a_message_is_none)
+{
+  static const uint32_t head[] = { CPR_MESSAGE_FAILED, 6 };
+  GError *error = NULL;
+
+  open_both ();
+  ck_assert_int_eq (send (ours.fd, head, sizeof head, 0), sizeof head);
+  theirs.deadline_ns = cpr_now_ns () + 1000000;
+  ck_assert (!receive (&error));
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, WHOM ": nothing came in time");
+  ck_assert_int_eq (message.type, CPR_MESSAGE_NONE);
+  close_both ();
+}
+END_TEST
+
+START_TEST (what_is_there_past_the_end_is_too_late)
+{
+  GError *error = NULL;
+
+  open_both ();
+  send_busy ();
+  theirs.deadline_ns = cpr_now_ns ();
+  ck_assert (!receive (&error));
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, WHOM ": nothing came in time");
+  close_both ();
+}
+END_TEST
+
+/* The end comes although a bit is taken now and then. */
+START_TEST (a_slow_reader_doesnt_move_the_end)
+{
+  static const uint8_t text[CPR_MESSAGE_MAX];
+  GError *error = NULL;
+  pid_t pid;
+
+  open_both ();
+  pid = play_forever (read_byte);
+  theirs.deadline_ns = cpr_now_ns () + 100 * 1000000;
+  while (cpr_channel_send (&theirs, CPR_MESSAGE_FAILED, text, sizeof text, NULL, 0, &error))
+    ;
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, WHOM ": nothing came in time, waiting for room for a message");
+  end_player (pid);
+}
+END_TEST
+
+START_TEST (who_waits_for_room_can_be_cancelled)
+{
+  static const uint8_t text[CPR_MESSAGE_MAX];
+  GError *error = NULL;
+  int ends[2];
+
+  open_both ();
+  ck_assert_int_eq (pipe2 (ends, O_CLOEXEC), 0);
+  theirs.cancel_fd = ends[0];
+  ck_assert_int_eq (write (ends[1], text, 1), 1);
+  while (cpr_channel_send (&theirs, CPR_MESSAGE_FAILED, text, sizeof text, NULL, 0, &error))
+    ;
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, "cancelled, waiting for room for a message");
+  close (ends[0]);
+  close (ends[1]);
+  close_both ();
+}
+END_TEST
+
+/* It reads nothing any more and goes on talking: its reason may come for ever, or never. */
+START_TEST (the_reason_of_who_has_gone_is_not_waited_for_for_ever)
+{
+  GError *error = NULL;
+  pid_t pid;
+
+  open_both ();
+  ck_assert_int_eq (shutdown (ours.fd, SHUT_RD), 0);
+  pid = play_forever (send_busy);
+  ck_assert (!cpr_channel_send (&theirs, CPR_MESSAGE_STOPPED, NULL, 0, NULL, 0, &error));
+  assert_error (&error, CPR_ERROR_SYSTEM, WHOM ": sending message 10: Broken pipe");
+  end_player (pid);
+}
+END_TEST
+
+/* Connections that nobody accepts, as many as there is room for. */
+static unsigned
+fill_listener (const char *path, int *fds, unsigned n)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+  g_strlcpy (address.sun_path, path, sizeof address.sun_path);
+  for (unsigned i = 0; i < n; i++)
+    {
+      fds[i] = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+      if (connect (fds[i], (const struct sockaddr *) &address, sizeof address) < 0)
+        {
+          ck_assert_int_eq (errno, EAGAIN);
+          close (fds[i]);
+          return i;
+        }
+    }
+  ck_abort_msg ("there is room for any number");
+}
+
+START_TEST (a_listener_that_accepts_nobody_is_given_up)
+{
+  g_autofree char *folder = g_dir_make_tmp ("cpr-XXXXXX", NULL), *path = g_build_filename (folder, "socket", NULL);
+  int listener = cpr_channel_listen (path, NULL), fds[16], ends[2];
+  unsigned n = fill_listener (path, fds, G_N_ELEMENTS (fds));
+  GError *error = NULL;
+
+  ck_assert_int_lt (cpr_channel_connect (path, cpr_now_ns () + 50 * 1000000, -1, &error), 0);
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, "nobody accepted the connection in time");
+  ck_assert_int_eq (pipe2 (ends, O_CLOEXEC), 0);
+  ck_assert_int_eq (write (ends[1], "", 1), 1);
+  ck_assert_int_lt (cpr_channel_connect (path, 0, ends[0], &error), 0);
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, "cancelled, connecting to the socket");
+  ck_assert_int_lt (cpr_channel_listen (path, &error), 0); /* somebody listens there, and has no room */
+  ck_assert_int_eq (cpr_error_get_errno (error), EEXIST);
+  g_clear_error (&error);
+  while (n-- > 0)
+    close (fds[n]);
+  close (ends[0]);
+  close (ends[1]);
+  close (listener);
+  unlink (path);
+  ck_assert_int_eq (rmdir (folder), 0);
 }
 END_TEST
 
@@ -306,7 +513,8 @@ record (void)
   return bytes;
 }
 
-/* Plays them to somebody who expects a HELLO and then whatever comes. How many messages were good; each failure has a reason. */
+/* Plays them to somebody who expects a HELLO and then whatever comes. How many messages were
+ * good; each failure has a reason. */
 static unsigned
 play (const uint8_t *data, size_t len, unsigned fds_left)
 {
@@ -316,7 +524,7 @@ play (const uint8_t *data, size_t len, unsigned fds_left)
   open_both ();
   ck_assert (len == 0 || send (ours.fd, data, len, 0) == (ssize_t) len);
   cpr_fd_clear (&ours.fd);
-  if (cpr_channel_receive_hello (&theirs, "vm1", 0, &error))
+  if (cpr_channel_receive_hello (&theirs, "vm1", NULL, &error))
     do
       n++;
     while (n < 100 && receive (&error));
@@ -441,13 +649,74 @@ START_TEST (a_newer_one_that_still_speaks_this_version_is_taken)
 }
 END_TEST
 
+/* A greeting whose clocks are ahead by so much. */
+static void
+send_hello_ahead (int64_t monotonic_ns, int64_t boottime_ns)
+{
+  CprClocks clocks = cpr_clocks_get ();
+  uint8_t bytes[sizeof good + sizeof clocks];
+  Hello own = good;
+
+  own.pid = (uint32_t) getpid ();
+  clocks.monotonic_ns += (uint64_t) monotonic_ns;
+  clocks.boottime_ns += (uint64_t) boottime_ns;
+  memcpy (bytes, &own, sizeof own);
+  memcpy (bytes + sizeof own, &clocks, sizeof clocks);
+  ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_HELLO, bytes, sizeof bytes, NULL, 0, NULL));
+}
+
+START_TEST (a_greeting_on_other_clocks_is_refused)
+{
+  static const struct
+  {
+    int64_t monotonic_ns, boottime_ns;
+    const char *clock, *where;
+  } cases[] = {
+    { INT64_C (100000) * 1000000000, 0, "CLOCK_MONOTONIC", "ahead" },
+    { INT64_C (-1) * 1000000000, 0, "CLOCK_MONOTONIC", "behind" },
+    { 0, INT64_C (1) * 1000000000, "CLOCK_BOOTTIME", "ahead" },
+    { 0, INT64_C (-1) * 1000000000, "CLOCK_BOOTTIME", "behind" },
+    { INT64_MIN, 0, "CLOCK_MONOTONIC", "ahead" }, /* of all that can be said */
+  };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      const CprClocks asked = cpr_clocks_get ();
+      GError *error = NULL;
+
+      open_both ();
+      send_hello_ahead (cases[i].monotonic_ns, cases[i].boottime_ns);
+      ck_assert (!cpr_channel_receive_hello (&theirs, "vm1", &asked, &error));
+      ck_assert_ptr_nonnull (strstr (error->message, cases[i].clock));
+      ck_assert_ptr_nonnull (strstr (error->message, cases[i].where));
+      assert_error (&error, CPR_ERROR_MISMATCH, WHOM ": it is in another time namespace: ");
+      close_both ();
+    }
+}
+END_TEST
+
+START_TEST (a_greeting_on_the_same_clocks_or_on_none_is_taken)
+{
+  CprClocks asked = cpr_clocks_get ();
+  Hello without = good;
+
+  open_both ();
+  ck_assert (cpr_channel_send_hello (&ours, "vm1", NULL));
+  ck_assert (cpr_channel_receive_hello (&theirs, "vm1", &asked, NULL));
+  without.pid = (uint32_t) getpid ();
+  ck_assert (cpr_channel_send (&ours, CPR_MESSAGE_HELLO, &without, sizeof without, NULL, 0, NULL));
+  ck_assert (cpr_channel_receive_hello (&theirs, "vm1", &asked, NULL));
+  close_both ();
+}
+END_TEST
+
 START_TEST (another_vm_is_refused)
 {
   GError *error = NULL;
 
   open_both ();
   ck_assert (cpr_channel_send_hello (&ours, "vm2", NULL));
-  ck_assert (!cpr_channel_receive_hello (&theirs, "vm1", 0, &error));
+  ck_assert (!cpr_channel_receive_hello (&theirs, "vm1", NULL, &error));
   assert_error (&error, CPR_ERROR_MISMATCH, WHOM ": it is for VM 'vm2', this program is for VM 'vm1'");
   close_both ();
 }
@@ -468,7 +737,7 @@ START_TEST (a_stale_socket_is_replaced_and_a_file_is_not)
   ck_assert_int_lt (cpr_channel_listen (path, &error), 0); /* somebody listens there */
   ck_assert_int_eq (cpr_error_get_errno (error), EEXIST);
   g_clear_error (&error);
-  client = cpr_channel_connect (path, NULL);
+  client = cpr_channel_connect (path, 0, -1, NULL);
   ck_assert_int_ge (client, 0);
   close (client);
   close (fd);
@@ -540,6 +809,14 @@ main (void)
   tcase_add_test (tests, the_end_of_the_connection_is_an_error);
   tcase_add_test (tests, the_end_of_the_process_is_an_error_although_the_connection_stays);
   tcase_add_test (tests, what_comes_too_late_is_an_error);
+  tcase_add_test (tests, messages_without_end_dont_move_the_end);
+  tcase_add_test (tests, a_message_in_single_bytes_doesnt_move_the_end);
+  tcase_add_test (tests, half_a_message_is_none);
+  tcase_add_test (tests, what_is_there_past_the_end_is_too_late);
+  tcase_add_test (tests, a_slow_reader_doesnt_move_the_end);
+  tcase_add_test (tests, who_waits_for_room_can_be_cancelled);
+  tcase_add_test (tests, the_reason_of_who_has_gone_is_not_waited_for_for_ever);
+  tcase_add_test (tests, a_listener_that_accepts_nobody_is_given_up);
   tcase_add_test (tests, a_wait_can_be_cancelled);
   tcase_add_test (tests, another_process_cannot_speak_for_the_peer);
   tcase_add_test (tests, only_messages_that_can_be_right_are_taken);
@@ -549,6 +826,8 @@ main (void)
   tcase_add_test (tests, a_greeting_says_who_it_is);
   tcase_add_test (tests, a_greeting_that_cannot_be_right_is_refused);
   tcase_add_test (tests, a_newer_one_that_still_speaks_this_version_is_taken);
+  tcase_add_test (tests, a_greeting_on_other_clocks_is_refused);
+  tcase_add_test (tests, a_greeting_on_the_same_clocks_or_on_none_is_taken);
   tcase_add_test (tests, another_vm_is_refused);
   tcase_add_test (tests, a_stale_socket_is_replaced_and_a_file_is_not);
   tcase_add_test (tests, uris_that_cannot_be_right_are_refused);

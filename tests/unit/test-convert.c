@@ -540,7 +540,8 @@ START_TEST (arrays_of_structs_round_trip)
 }
 END_TEST
 
-/* The same struct as another program lays it out: narrower, in another order, with one field more. */
+/* The same struct as another program lays it out: narrower, in another order, with one field
+ * more. */
 typedef struct
 {
   int64_t drift;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* RAM on DAX devices, in a kernel that is played: two files answer as character devices, and sysfs has what a test puts there. */
+/* RAM on DAX devices, in a kernel that is played: two files answer as character devices, and
+ * sysfs has what a test puts there. */
 #include "helpers.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "registry/dax.h"
+#include "registry/ram/dax.h"
 
 #define MIB         ((size_t) 1 << 20)
 #define REGION_SIZE (8 * MIB)

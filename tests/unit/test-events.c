@@ -8,7 +8,8 @@ static Guest guest;
 static CprSession *session;
 static GError *error;
 
-/* What the notifiers were told, as in "b:setup a:setup ", and what the one named `special` does about one event. */
+/* What the notifiers were told, as in "b:setup a:setup ", and what the one named `special` does
+ * about one event. */
 static GString *told;
 static struct
 {

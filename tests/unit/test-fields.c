@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Every field macro, read with the table that wrote it; and what is on the heap, in lists, and in the fd table. */
+/* Every field macro, read with the table that wrote it; and what is on the heap, in lists, and
+ * in the fd table. */
 #include "carry.h"
 #include "everything.h"
 
@@ -147,7 +148,8 @@ START_TEST (a_pointer_is_made_where_there_is_none_and_kept_where_there_is_one)
 }
 END_TEST
 
-/* Strings in a struct in it, in arrays, behind a count, in its list; its own pointer: ASan and valgrind count what is left. */
+/* Strings in a struct in it, in arrays, behind a count, in its list; its own pointer: ASan and
+ * valgrind count what is left. */
 START_TEST (a_pointer_that_is_null_in_the_state_is_freed_with_all_below_it)
 {
   Tree source = { NULL }, target = { branch_new (5) };

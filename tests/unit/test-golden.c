@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* States that were written once and are never written again: what a release could write, all later ones read. */
+/* States that were written once and are never written again: what a release could write, all
+ * later ones read. */
 #include "helpers.h"
 
 #include <fcntl.h>
@@ -8,8 +9,8 @@
 
 #include "../golden/everything.h"
 #include "../golden/stored.h"
-#include "handoff/manifest.h"
-#include "handoff/reboot.h"
+#include "handoff/reboot/reboot.h"
+#include "state/manifest.h"
 #include "stream/spool.h"
 
 static GError *error;
@@ -82,8 +83,8 @@ START_TEST (the_first_state_of_version_1_loads)
 }
 END_TEST
 
-/* A change of the format that doesn't show in its version would be found by users. With a new minor version this state gets a
- * sister in a new file, and this test moves to that. */
+/* A change of the format that doesn't show in its version would be found by users. With a new
+ * minor version this state gets a sister in a new file, and this test moves to that. */
 START_TEST (the_format_doesnt_change_without_its_version)
 {
   CprWriter writer;
@@ -214,8 +215,8 @@ START_TEST (the_first_stream_of_pages_of_version_1_loads)
 }
 END_TEST
 
-/* As above. How pages are put together in PAGES chunks is the writer's affair, though: should that change, only the second one needs
- * a sister. */
+/* As above. How pages are put together in PAGES chunks is the writer's affair, though: should
+ * that change, only the second one needs a sister. */
 START_TEST (the_formats_of_reboot_mode_dont_change_without_their_version)
 {
   static const struct

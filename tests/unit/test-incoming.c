@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A state in the environment: taken up by whom it is meant for, refused by everybody else, never ignored. Nothing is
- * executed here: where the library would go back to the old program, the kernel says no. */
+/* A state in the environment: taken up by whom it is meant for, refused by everybody else, never
+ * ignored. Nothing is executed here: where the library would go back to the old program, the
+ * kernel says no. */
 #include "helpers.h"
 
 #include <errno.h>

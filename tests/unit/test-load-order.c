@@ -164,7 +164,8 @@ START_TEST (a_circle_of_load_after_is_an_error_for_both)
 }
 END_TEST
 
-/* Nothing of the second save is called once something failed, and nothing of a device before all is well. */
+/* Nothing of the second save is called once something failed, and nothing of a device before all
+ * is well. */
 START_TEST (a_failure_while_saving_ends_it_there)
 {
   static const struct
@@ -295,7 +296,8 @@ get_cpu_ns (void)
   return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
 }
 
-/* Types of which each loads after the one that was added after it: the longest chain there can be. */
+/* Types of which each loads after the one that was added after it: the longest chain there can
+ * be. */
 static CprDeviceType *
 make_types (unsigned n_types, GPtrArray *strings)
 {
@@ -358,7 +360,8 @@ measure_best (unsigned n_devices, unsigned n_types)
   return best;
 }
 
-/* Ten times as many devices and types: ten times as long, and a hundred times if anything were searched one by one. */
+/* Ten times as many devices and types: ten times as long, and a hundred times if anything were
+ * searched one by one. */
 START_TEST (many_devices_of_many_types_cost_no_more_each_than_few)
 {
   uint64_t few = measure_best (2000, 100), many = measure_best (20000, 1000);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The kinds of streams and the order of their chunks, against a regular expression each; chunks that nobody knows; and limits. */
+/* The kinds of streams and the order of their chunks, against a regular expression each; chunks
+ * that nobody knows; and limits. */
 #include "streams.h"
 
 #include <unistd.h>
@@ -89,7 +90,8 @@ START_TEST (the_kind_of_a_stream_is_that_of_its_first_chunk)
 }
 END_TEST
 
-/* Everything that is one step away from a right sequence: a chunk less, one more, another one, two exchanged. */
+/* Everything that is one step away from a right sequence: a chunk less, one more, another one,
+ * two exchanged. */
 START_TEST (one_step_away_from_a_right_order_is_right_only_by_the_rule)
 {
   n_right = n_wrong = 0;

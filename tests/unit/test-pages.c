@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The stream of pages that follows a state which goes through a pipe: taken as it was sent, or refused. */
+/* The stream of pages that follows a state which goes through a pipe: taken as it was sent, or
+ * refused. */
 #include "helpers.h"
 
 #include <unistd.h>

@@ -9,11 +9,11 @@
 
 #include <linux/capability.h>
 
+#include "ask/answer.h"
+#include "ask/compare.h"
+#include "ask/question.h"
 #include "base/checksum.h"
-#include "handoff/answer.h"
-#include "handoff/compare.h"
-#include "handoff/executable.h"
-#include "handoff/question.h"
+#include "state/executable.h"
 
 static GError *error;
 
@@ -485,8 +485,8 @@ START_TEST (assigned_devices_that_nobody_would_take_are_found)
 }
 END_TEST
 
-/* Mappings for DMA count with locked RAM, in an iommufd those of the old program and the new one's; so the limit is looked at before the
- * guest stops. */
+/* Mappings for DMA count with locked RAM, in an iommufd those of the old program and the new
+ * one's; so the limit is looked at before the guest stops. */
 START_TEST (too_low_a_limit_for_mappings_is_found)
 {
   static const struct
@@ -719,8 +719,8 @@ repair (uint8_t *data, size_t len, size_t at)
     }
 }
 
-/* A message that is cut off or has a changed byte is refused; one that was changed on purpose, with its checksums right, does
- * no harm. */
+/* A message that is cut off or has a changed byte is refused; one that was changed on purpose,
+ * with its checksums right, does no harm. */
 static void
 assert_robust (const CprWriter *writer, bool (*read) (const uint8_t *data, size_t len))
 {

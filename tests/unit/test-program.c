@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "handoff/program.h"
+#include "process/program.h"
 
 static GError *error;
 static char *argv_of_main[] = { (char *) "vmm", (char *) "", (char *) "--ram=1G", NULL };
@@ -211,11 +211,11 @@ END_TEST
 
 START_TEST (find_program_searches_path_and_checks)
 {
-  g_autofree char *found = cpr_execve_find_program ("sh", &error), *given = cpr_execve_find_program ("/bin/sh", &error);
+  g_autofree char *found = cpr_program_find ("sh", &error), *given = cpr_program_find ("/bin/sh", &error);
 
   ck_assert (g_path_is_absolute (found));
   ck_assert_str_eq (given, "/bin/sh");
-  ck_assert_ptr_null (cpr_execve_find_program ("/bin/sh/x", &error));
+  ck_assert_ptr_null (cpr_program_find ("/bin/sh/x", &error));
   ck_assert_int_eq (cpr_error_get_errno (error), ENOTDIR);
   assert_error (&error, CPR_ERROR_SYSTEM, "program '/bin/sh/x'");
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "registry/ram-copy.h"
+#include "registry/ram/copy.h"
 
 #define N_PIECES   5
 #define LAST_PIECE (3 * PAGE)
@@ -72,6 +72,16 @@ lseek_that_knows_no_holes (int fd, off_t offset, int whence)
 {
   errno = EINVAL;
   return whence == SEEK_DATA || whence == SEEK_HOLE ? -1 : lseek (fd, offset, whence);
+}
+
+static _Atomic int walks;
+
+static off_t
+lseek_that_counts (int fd, off_t offset, int whence)
+{
+  if (whence == SEEK_HOLE)
+    walks++;
+  return lseek (fd, offset, whence);
 }
 
 static int
@@ -241,6 +251,23 @@ START_TEST (a_file_that_cannot_tell_its_holes_is_read)
   ck_assert (read_back (true, 0));
   ck_assert (cpr_ram_write (&image, 1, file, NULL, &error));
   assert_file_is_memory ();
+}
+END_TEST
+
+/* The kernel walks over all pages of a stretch to find its end. */
+START_TEST (the_end_of_a_stretch_is_looked_for_once_by_each_thread)
+{
+  memset (memory, 1, SIZE);
+  sys.lseek = lseek_that_counts;
+  walks = 0;
+  ck_assert (cpr_ram_write (&image, 1, file, NULL, &error));
+  ck_assert_int_le (walks, 8);
+  walks = 0;
+  ck_assert (read_back (true, 0));
+  ck_assert_int_le (walks, 8);
+  walks = 0;
+  ck_assert (cpr_ram_sum (&image, 1, NULL, &error));
+  ck_assert_int_le (walks, 8);
 }
 END_TEST
 
@@ -475,6 +502,7 @@ main (void)
   tcase_add_test (tests, writing_allocates_no_memory_in_the_block);
   tcase_add_test (tests, a_block_that_cannot_tell_its_holes_is_read);
   tcase_add_test (tests, a_file_that_cannot_tell_its_holes_is_read);
+  tcase_add_test (tests, the_end_of_a_stretch_is_looked_for_once_by_each_thread);
   tcase_add_test (tests, private_memory_is_looked_at);
   tcase_add_test (tests, several_blocks_do_not_get_into_each_others_way);
   tcase_add_test (tests, sums_are_the_same_wherever_they_are_made);

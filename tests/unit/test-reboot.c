@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/checksum.h"
@@ -243,7 +245,7 @@ fail_each_call_of_saving (const CprRamOptions *options, unsigned flags)
           session = take_up (0, options);
           assert_no_error (error);
           ck_assert_ptr_nonnull (session);
-          cpr_finish_wait (session->finish); /* or its fds would be gone in a moment */
+          cpr_finish_suspend (session->finish, NULL); /* or its fds would be gone in a moment */
           continue;
         }
       failures++;
@@ -296,7 +298,7 @@ fail_each_call_of_taking_up (unsigned flags)
       begin_faults (at);
       session = take_up (flags, NULL);
       if (session != NULL)
-        cpr_finish_wait (session->finish); /* it is faulty as well */
+        cpr_finish_suspend (session->finish, NULL); /* it is faulty as well */
       end_faults ();
       all_went_well = failed == NULL;
       if (session == NULL)
@@ -343,7 +345,8 @@ START_TEST (a_saved_guest_never_runs_here_again)
 }
 END_TEST
 
-/* The VM chunk is the first; the state was saved in another boot, an hour of which was on the clock when here it is none. */
+/* The VM chunk is the first; the state was saved in another boot, an hour of which was on the
+ * clock when here it is none. */
 static void
 move_to_another_boot (void)
 {
@@ -451,6 +454,107 @@ START_TEST (a_pipe_without_a_reader_is_an_error_and_no_signal)
 }
 END_TEST
 
+/* How the reader of a pipe or a socket reads, in a process of its own. */
+typedef enum
+{
+  READ_NOTHING,
+  READ_A_BIT, /* now and then */
+  READ_ALL,
+  N_READINGS
+} Reading;
+
+static pid_t
+start_reader (int fd, int other, Reading how)
+{
+  char data[65536];
+  pid_t pid = fork ();
+
+  if (pid != 0)
+    return pid;
+  close (other);
+  while (how == READ_NOTHING)
+    pause ();
+  while (read (fd, data, how == READ_ALL ? sizeof data : 1) > 0)
+    if (how == READ_A_BIT)
+      g_usleep (10000);
+  _exit (0);
+}
+
+/* @blocks: the end that is written to. */
+static void
+save_to_reader (Reading how, bool is_pipe, bool blocks, unsigned deadline_ms)
+{
+  CprSession *session = start_vm (NULL);
+  g_autofree char *fd_uri = NULL;
+  CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_REBOOT, .deadline_ms = deadline_ms };
+  int ends[2], status;
+  pid_t pid;
+  bool ok;
+
+  ck_assert_int_eq (is_pipe ? pipe (ends) : socketpair (AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  ck_assert_int_eq (fcntl (ends[1], F_SETFL, blocks ? 0 : O_NONBLOCK), 0);
+  pid = start_reader (ends[0], ends[1], how);
+  close (ends[0]);
+  fd_uri = g_strdup_printf ("fd:%d", ends[1]);
+  update.uri = fd_uri;
+  ok = cpr_session_update (session, &update, &error);
+  ck_assert_int_eq (fcntl (ends[1], F_GETFL) & O_NONBLOCK, blocks ? 0 : O_NONBLOCK); /* it is the caller's */
+  close (ends[1]);
+  if (how != READ_ALL)
+    {
+      ck_assert (!ok);
+      ck_assert_int_eq (cpr_error_get_errno (error), ETIMEDOUT);
+      assert_error (&error, CPR_ERROR_SYSTEM, "");
+      kill (pid, SIGKILL);
+    }
+  else
+    assert_no_error (error);
+  ck_assert (ok == !guest.running);
+  ck_assert_int_eq (waitpid (pid, &status, 0), pid);
+  cpr_session_free (session);
+  guest.running = false; /* as nobody runs it any more */
+}
+
+START_TEST (a_reader_doesnt_hold_the_guest_for_longer_than_the_deadline)
+{
+  for (Reading how = READ_NOTHING; how < READ_ALL; how++)
+    for (int is_pipe = 0; is_pipe <= 1; is_pipe++)
+      for (int blocks = 0; blocks <= 1; blocks++)
+        save_to_reader (how, is_pipe, blocks, 200);
+}
+END_TEST
+
+static int
+open_no_link (const char *name, int flags, mode_t mode)
+{
+  if (g_str_has_prefix (name, "/proc/self/fd/"))
+    {
+      errno = EACCES;
+      return -1;
+    }
+  return cpr_sys_kernel.open (name, flags, mode);
+}
+
+START_TEST (a_pipe_of_another_user_that_cant_be_opened_anew_has_an_end_too)
+{
+  CprSys without_links = cpr_sys_kernel;
+
+  without_links.open = open_no_link;
+  cpr_sys = &without_links;
+  for (Reading how = READ_NOTHING; how < N_READINGS; how++)
+    save_to_reader (how, true, true, how == READ_ALL ? 60000 : 200);
+  cpr_sys = &cpr_sys_kernel;
+}
+END_TEST
+
+START_TEST (a_reader_that_reads_gets_all_of_it)
+{
+  for (int is_pipe = 0; is_pipe <= 1; is_pipe++)
+    for (int blocks = 0; blocks <= 1; blocks++)
+      save_to_reader (READ_ALL, is_pipe, blocks, 0);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -465,5 +569,8 @@ main (void)
   tcase_add_test (tests, a_required_mode_refuses_mapped_ram);
   tcase_add_test (tests, a_device_that_needs_a_suspended_guest_says_so);
   tcase_add_test (tests, a_pipe_without_a_reader_is_an_error_and_no_signal);
+  tcase_add_test (tests, a_reader_doesnt_hold_the_guest_for_longer_than_the_deadline);
+  tcase_add_test (tests, a_pipe_of_another_user_that_cant_be_opened_anew_has_an_end_too);
+  tcase_add_test (tests, a_reader_that_reads_gets_all_of_it);
   return run_suite (suite);
 }

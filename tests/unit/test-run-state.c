@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The owner's wish and the guest's own: when the guest stands still, and that the VMM is told once for each time. */
+/* The owner's wish and the guest's own: when the guest stands still, and that the VMM is told
+ * once for each time. */
 #include "helpers.h"
 
 #include "session/run-state.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The rules of doc/stream-format.md, section 6, broken one at a time: in a schema that is read, and as far as they can be broken there
- * in a program's own tables; and structs that could keep somebody busy for ever. */
+/* The rules of doc/stream-format.md, section 6, broken one at a time: in a schema that is read,
+ * and as far as they can be broken there in a program's own tables; and structs that could keep
+ * somebody busy for ever. */
 #include "carry.h"
 #include "everything.h"
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/uapi.h"
@@ -16,6 +17,38 @@ static CprPreflight *result;
 static char *self, *before;
 static Disk disk;
 
+/* A disk with what older programs don't know, and may drop. */
+typedef struct
+{
+  uint64_t sector;
+  bool dirty;
+  uint32_t seeks, errors;
+} CountingDisk;
+
+static const CprField counting_fields[] = { CPR_FIELD (CountingDisk, sector), CPR_FIELD (CountingDisk, dirty),
+                                            CPR_FIELD_IGNORABLE (CountingDisk, seeks, 0),
+                                            CPR_FIELD_IGNORABLE (CountingDisk, errors, 0), CPR_FIELD_END };
+static CountingDisk counting_disks[12];
+/* As an older program has it. */
+static const CprField plain_fields[] = { CPR_FIELD (CountingDisk, sector), CPR_FIELD (CountingDisk, dirty),
+                                         CPR_FIELD_END };
+static const CprDeviceType counting_type = { .size = sizeof (CprDeviceType),
+                                             .name = "counting",
+                                             .version = 1,
+                                             .minimum_version = 1,
+                                             .state = { "Disk", sizeof (CountingDisk), plain_fields } };
+
+static void
+declare_disks (CprInventory *inventory, const CprDeviceType *type, int n)
+{
+  for (int i = 0; i < n; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("sd%d", i);
+
+      cpr_inventory_add_device (inventory, name, type);
+    }
+}
+
 static void
 declare (CprInventory *inventory, void *user_data)
 {
@@ -24,6 +57,8 @@ declare (CprInventory *inventory, void *user_data)
   cpr_inventory_add_ram (inventory, "pc.ram", strcmp (how, "small") == 0 ? PAGE : 4 * PAGE);
   if (strcmp (how, "diskless") != 0)
     cpr_inventory_add_device (inventory, "sda", &disk_type);
+  if (g_str_has_prefix (how, "disks="))
+    declare_disks (inventory, &counting_type, atoi (how + strlen ("disks=")));
   if (strcmp (how, "unwilling") == 0)
     cpr_inventory_refuse (inventory, "unwilling");
 }
@@ -34,6 +69,11 @@ be_asked (char **argv)
 {
   const char *how = argv[1] != NULL ? argv[1] : "willing";
   Guest own;
+  struct
+  {
+    CprSessionConfig known;
+    uint64_t more;
+  } later = { .more = 1 };
   CprSessionConfig config;
   int log = how != argv[1] || argv[2] == NULL ? -1 : open (argv[2], O_WRONLY | O_APPEND);
 
@@ -45,7 +85,10 @@ be_asked (char **argv)
   config.declare = declare;
   if (strcmp (how, "invalid") == 0)
     config.start = NULL;
-  cpr_session_new (&config, &error);
+  if (strcmp (how, "later") == 0)
+    config.size = sizeof later;
+  later.known = config;
+  cpr_session_new (&later.known, &error);
   fprintf (stderr, "%s\n", error->message);
   return 4;
 }
@@ -120,6 +163,11 @@ START_TEST (an_unwilling_one_is_refused_with_all_it_finds)
   assert_refused ("other", 0, "new program", "VM 'vm': this program is for VM 'other'", 1);
   assert_refused ("unwilling", 0, "new program", "unwilling", 1);
   assert_refused ("invalid", 0, "new program", "VM 'vm': the stop and start callbacks are needed", 1);
+  assert_refused (
+      "later", 0, "new program",
+      "CprSessionConfig: this version of libcpr knows 112 bytes of it, and byte 112 is set: the program was "
+      "built with a later libcpr and needs that one",
+      1);
   assert_refused ("diskless", 0, "new program", "device 'sda' of type 'disk' is in the state and not here", 1);
   ck_assert_int_eq (cpr_preflight_get_finding (result, 0)->subject, CPR_SUBJECT_DEVICE);
   ck_assert_str_eq (cpr_preflight_get_finding (result, 0)->name, "sda");
@@ -139,6 +187,58 @@ START_TEST (a_missing_way_back_is_a_refusal_or_a_loss)
   ck_assert_int_eq (cpr_preflight_get_finding (result, 0)->severity, CPR_SEVERITY_LOSS);
   ck_assert_ptr_nonnull (strstr (guest.log->str, "preflight: unwilling"));
   end ();
+}
+END_TEST
+
+static unsigned
+count_in_log (const char *text)
+{
+  unsigned n = 0;
+
+  for (const char *at = guest.log->str; (at = strstr (at, text)) != NULL; at++)
+    n++;
+  return n;
+}
+
+/* One line for all devices of a type and all their fields, and in the log once, whatever else is
+ * asked. */
+START_TEST (what_would_be_dropped_is_said_once_for_each_type)
+{
+  CprDeviceType type = counting_type;
+  const struct
+  {
+    int n;
+    const char *name, *text;
+  } cases[] = {
+    { 1, "sd0", "device 'sd0': fields 'seeks', 'errors' are unknown here, their values would be dropped" },
+    { 2, "",
+      "type 'counting' (devices 'sd0', 'sd1'): fields 'seeks', 'errors' are unknown here, their values would be "
+      "dropped" },
+    { 12, "", "type 'counting' (devices 'sd0', 'sd1', 'sd2', 'sd3', 'sd4', 'sd5', 'sd6', 'sd7' and 4 more): fields " },
+  };
+
+  type.state = (CprStruct){ "Disk", sizeof (CountingDisk), counting_fields };
+  for (size_t k = 0; k < G_N_ELEMENTS (cases); k++)
+    {
+      g_autofree char *how = g_strdup_printf ("disks=%d", cases[k].n);
+
+      begin (how);
+      for (int i = 0; i < cases[k].n; i++)
+        {
+          g_autofree char *name = g_strdup_printf ("sd%d", i);
+
+          ck_assert (cpr_device_add (session, name, &type, &counting_disks[i], NULL));
+        }
+      for (int tries = 0; tries < 3; tries++)
+        {
+          ck_assert_msg (ask (how, 0), "%s", error->message);
+          ck_assert_uint_eq (cpr_preflight_get_n_findings (result), 2); /* of the new program, and of the way back */
+          ck_assert_str_eq (cpr_preflight_get_finding (result, 0)->name, cases[k].name);
+          ck_assert_ptr_nonnull (strstr (cpr_preflight_get_finding (result, 0)->message, cases[k].text));
+        }
+      ck_assert_uint_eq (count_in_log (cases[k].text), 1);
+      end ();
+    }
 }
 END_TEST
 
@@ -173,7 +273,8 @@ START_TEST (a_program_that_hangs_is_given_up)
 }
 END_TEST
 
-/* Updates that come to the execve, which is played. @asked: how often the new program has been asked then. */
+/* Updates that come to the execve, which is played. @asked: how often the new program has been
+ * asked then. */
 static void
 assert_update (CprUpdate *update, const char *log, size_t asked)
 {
@@ -262,6 +363,7 @@ main (int argc, char **argv)
   tcase_add_test (tests, a_willing_program_passes);
   tcase_add_test (tests, an_unwilling_one_is_refused_with_all_it_finds);
   tcase_add_test (tests, a_missing_way_back_is_a_refusal_or_a_loss);
+  tcase_add_test (tests, what_would_be_dropped_is_said_once_for_each_type);
   tcase_add_test (tests, a_wrong_call_asks_nobody);
   tcase_add_test (tests, a_program_that_hangs_is_given_up);
   tcase_add_test (tests, one_answer_is_good_for_one_update);

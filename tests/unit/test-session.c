@@ -225,7 +225,7 @@ assert_follows_table (CprSession *session)
 
   for (size_t i = 0; i < G_N_ELEMENTS (calls); i++)
     {
-      bool permitted = cpr_call_is_permitted (calls[i], state);
+      bool permitted = cpr_call_is_permitted (calls[i], state, false);
 
       if (permitted && (calls[i] == CPR_CALL_START || calls[i] == CPR_CALL_LOAD))
         continue;
@@ -266,8 +266,8 @@ START_TEST (fd_add_names_what_is_wrong)
   assert_error (&error, CPR_ERROR_INVALID, "fd 'libcpr:baton'");
   ck_assert (!cpr_fd_add (session, "irq", -1, fd, &error));
   assert_error (&error, CPR_ERROR_INVALID, "fd 'irq': index is -1");
-  ck_assert (!cpr_fd_add (session, "irq", 0, 2, &error));
-  assert_error (&error, CPR_ERROR_INVALID, "fd 'irq' 0: fd is 2");
+  ck_assert (!cpr_fd_add (session, "irq", 0, -1, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "fd 'irq' 0: fd is -1");
   ck_assert (!cpr_fd_add (session, "irq", 0, 1000, &error));
   ck_assert_int_eq (cpr_error_get_errno (error), EBADF);
   assert_error (&error, CPR_ERROR_SYSTEM, "fd 'irq' 0");
@@ -396,11 +396,8 @@ START_TEST (hold_fd_names_what_is_wrong)
   g_autofree char *held_name = g_strdup_printf ("held fd %d", held),
                   *added_name = g_strdup_printf ("held fd %d", added);
 
-  for (int fd = -1; fd <= 2; fd++)
-    {
-      ck_assert (!cpr_session_hold_fd (session, fd, &error));
-      assert_error (&error, CPR_ERROR_INVALID, "held fd");
-    }
+  ck_assert (!cpr_session_hold_fd (session, -1, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "held fd");
   ck_assert (!cpr_session_hold_fd (session, 1000, &error));
   ck_assert_int_eq (cpr_error_get_errno (error), EBADF);
   assert_error (&error, CPR_ERROR_SYSTEM, "held fd 1000");

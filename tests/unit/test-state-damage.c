@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A real state, cut off and changed everywhere: refused, or loaded into values that are well-formed. */
+/* A real state, cut off and changed everywhere: refused, or loaded into values that are
+ * well-formed. */
 #include "everything.h"
 
 #include <xxhash.h>
@@ -320,7 +321,8 @@ START_TEST (every_value_in_schema_and_sections_never_crashes)
 }
 END_TEST
 
-/* Two bytes of one chunk at once, where lengths and counts would have to agree; the same ones in every run. */
+/* Two bytes of one chunk at once, where lengths and counts would have to agree; the same ones in
+ * every run. */
 START_TEST (two_changes_with_a_right_checksum_never_crash)
 {
   g_autofree uint8_t *copy = g_memdup2 (state, state_len);

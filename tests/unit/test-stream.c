@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writer and reader: the frame of the stream, and the order of chunks that the manifest asks for. */
+/* Writer and reader: the frame of the stream, and the order of chunks that the manifest asks
+ * for. */
 #include "helpers.h"
 
 #include <unistd.h>
@@ -39,7 +40,8 @@ put_chunk (uint32_t type, uint32_t flags, const char *payload)
   cpr_writer_end_chunk (&writer);
 }
 
-/* The shortest stream there is: a question for the schema only. Its chunk is 24 bytes at 32, its end 32 bytes at 56. */
+/* The shortest stream there is: a question for the schema only. Its chunk is 24 bytes at 32, its
+ * end 32 bytes at 56. */
 static void
 write_shortest (void)
 {
@@ -61,7 +63,8 @@ assert_refused (int code, const char *text)
   assert_error (&error, code, text);
 }
 
-/* Changes bytes and makes the checksum of what they are in right again: [start, end) with the checksum at end. */
+/* Changes bytes and makes the checksum of what they are in right again: [start, end) with the
+ * checksum at end. */
 static void
 change (size_t start, size_t end, size_t at, const void *bytes, size_t len)
 {
@@ -423,8 +426,8 @@ put_in_order (const CprChunk *chunks, const char *order)
   cpr_writer_finish (&writer);
 }
 
-/* The chunks of a real state, by number: 0 to 5 are the manifest, of which 2 may be missing, 6 and 7 the sections; 9 is one nobody
- * knows. */
+/* The chunks of a real state, by number: 0 to 5 are the manifest, of which 2 may be missing, 6
+ * and 7 the sections; 9 is one nobody knows. */
 static void
 write_order (const char *order)
 {
@@ -496,7 +499,8 @@ START_TEST (a_missing_chunk_is_refused)
 }
 END_TEST
 
-/* What was 1000 s ahead of the saved time by the clock on the wall is so here, whenever this host was started. */
+/* What was 1000 s ahead of the saved time by the clock on the wall is so here, whenever this
+ * host was started. */
 START_TEST (the_time_of_another_boot_is_converted_by_the_clock_on_the_wall)
 {
   static const int64_t ahead_s[] = { 0, 1000, -1000, 40000000, -40000000 };

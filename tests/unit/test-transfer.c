@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Transfer mode through the public API: this process is the old program, a child of it the new one. */
+/* Transfer mode through the public API: this process is the old program, a child of it the new
+ * one. */
 #include "helpers.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Assigned devices from one program to the next: taken over without a call, attached at the end, and put right by whoever comes next
- * when that failed half way. */
+/* Assigned devices from one program to the next: taken over without a call, attached at the end,
+ * and put right by whoever comes next when that failed half way. */
 #include "vfio-programs.h"
 
 #include "carry.h"
@@ -298,7 +298,8 @@ START_TEST (the_largest_is_attached_first)
 }
 END_TEST
 
-/* The new program's n-th call fails; it goes back, and the old one, executed again, has everything. Twice, where that fails too. */
+/* The new program's n-th call fails; it goes back, and the old one, executed again, has
+ * everything. Twice, where that fails too. */
 START_TEST (any_call_may_fail_and_the_way_back_puts_it_right)
 {
   CprVfioBackend backend = backends[_i];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Assigned devices in transfer mode: two processes, each with an address space and fds of its own, and one simulated kernel. Whatever
- * the new one did before it failed, died or was cancelled, the old one has its addresses there again before the guest goes on. */
+/* Assigned devices in transfer mode: two processes, each with an address space and fds of its
+ * own, and one simulated kernel. Whatever the new one did before it failed, died or was
+ * cancelled, the old one has its addresses there again before the guest goes on. */
 #include "vfio-programs.h"
 
 #include <errno.h>
@@ -273,7 +274,8 @@ assert_here (void)
   vfio_assert_attached (&old);
 }
 
-/* It is gone, with all that the kernel holds, and what this one still does is nothing to the devices. */
+/* It is gone, with all that the kernel holds, and what this one still does is nothing to the
+ * devices. */
 static void
 assert_gone (void)
 {
@@ -478,7 +480,8 @@ START_TEST (too_little_lockable_memory_in_the_new_program_is_no_harm_to_the_old_
 }
 END_TEST
 
-/* What the old program may lock is @limit, and it hasn't the capability to lock more; NULL: as before. */
+/* What the old program may lock is @limit, and it hasn't the capability to lock more; NULL: as
+ * before. */
 static void
 limit_locking (const rlim_t *limit)
 {
@@ -607,7 +610,8 @@ START_TEST (a_mapping_that_the_kernel_has_lost_is_logged)
 }
 END_TEST
 
-/* ---- A mapping that is made while the new program answers. It can't be; if it were, that one would know too little. */
+/* ---- A mapping that is made while the new program answers. It can't be; if it were, that one
+ * would know too little. */
 
 static unsigned n_sent;
 

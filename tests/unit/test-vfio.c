@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Assigned devices in one program: made, refused, removed; and a kernel whose n-th answer is an error. */
+/* Assigned devices in one program: made, refused, removed; and a kernel whose n-th answer is an
+ * error. */
 #include "vfio-programs.h"
 
 #include <errno.h>

@@ -9,7 +9,8 @@
 #define RAM_PAGES 64
 #define RAM_SIZE  (RAM_PAGES * PAGE)
 
-/* A VMM with a device, one after the other in this process: what is handed over are the real fds. */
+/* A VMM with a device, one after the other in this process: what is handed over are the real
+ * fds. */
 typedef struct
 {
   Guest guest;

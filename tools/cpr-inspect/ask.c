@@ -9,10 +9,11 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "commands.h"
-#include "handoff/answer.h"
-#include "handoff/ask.h"
-#include "handoff/exec.h"
-#include "handoff/question.h"
+#include "ask/answer.h"
+#include "ask/child.h"
+#include "ask/question.h"
+#include "process/program.h"
+#include "state/seal.h"
 #include "text.h"
 
 #define TIMEOUT_MS 10000
@@ -139,7 +140,7 @@ talk_begin (Talk *talk, char **command, InspectState *state)
   g_autofree char *program = inspect_text_escape (command[0], strlen (command[0])), *message = NULL;
 
   *talk = (Talk){ .command = command };
-  talk->path = cpr_execve_find_program (command[0], &error);
+  talk->path = cpr_program_find (command[0], &error);
   if (talk->path != NULL)
     {
       talk->envp = cpr_ask_make_envp (environ);

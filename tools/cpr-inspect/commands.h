@@ -4,7 +4,8 @@
 
 #include "state.h"
 
-/* The commands, each with the arguments that follow its name, ended by NULL; they say themselves what is wrong. */
+/* The commands, each with the arguments that follow its name, ended by NULL; they say themselves
+ * what is wrong. */
 InspectStatus inspect_show (char **files, bool json);
 InspectStatus inspect_verify (char **files);
 InspectStatus inspect_diff (char **files);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "commands.h"
-#include "registry/bulk.h"
+#include "registry/device/bulk.h"
 #include "text.h"
 
 /* What is compared of bulk data at a time. */

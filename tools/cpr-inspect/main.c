@@ -23,7 +23,8 @@ complain (const char *what, const char *about)
   return INSPECT_TROUBLE;
 }
 
-/* Takes what begins with "-", but "-" itself, from the front of the arguments: only --json is known. */
+/* Takes what begins with "-", but "-" itself, from the front of the arguments: only --json is
+ * known. */
 static bool
 take_options (char ***arguments, bool *json)
 {

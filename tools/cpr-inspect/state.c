@@ -51,7 +51,8 @@ is_file (int fd)
   return fstat (fd, &st) == 0 && S_ISREG (st.st_mode) && lseek (fd, 0, SEEK_CUR) == 0;
 }
 
-/* In reboot mode something follows the stream's end. Where that is what the reader complains of, only the stream is read. */
+/* In reboot mode something follows the stream's end. Where that is what the reader complains of,
+ * only the stream is read. */
 static bool
 reopen_shorter (InspectState *state)
 {
@@ -148,7 +149,8 @@ is_state (InspectState *state, GError **error)
                     unwanted == CPR_CHUNK_QUESTION ? "the question" : "the answer");
 }
 
-/* The frame, bulk data included: a damaged chunk of that is at fault for what seems to follow it. */
+/* The frame, bulk data included: a damaged chunk of that is at fault for what seems to follow
+ * it. */
 static bool
 read_frame (InspectState *state, GError **error)
 {
@@ -303,19 +305,23 @@ read_state (InspectState *state, GError **error)
   return true;
 }
 
+static const char *
+skip_prefix (const char *text, const char *prefix)
+{
+  size_t len = strlen (prefix);
+
+  return strncmp (text, prefix, len) == 0 ? text + len : text;
+}
+
 /* The library's messages name the state and the chunk where the line has named them already. */
 static const char *
 skip_place (const char *message)
 {
-  static const char place[] = "chunk at offset ";
-  const char *rest;
+  const char *after_state = skip_prefix (message, "state: ");
+  const char *number = skip_prefix (after_state, "chunk at offset ");
+  const char *rest = number + strspn (number, "0123456789");
 
-  if (g_str_has_prefix (message, "state: "))
-    message += strlen ("state: ");
-  if (!g_str_has_prefix (message, place))
-    return message;
-  rest = message + strlen (place) + strspn (message + strlen (place), "0123456789");
-  return g_str_has_prefix (rest, ": ") ? rest + 2 : message;
+  return number != after_state && g_str_has_prefix (rest, ": ") ? rest + strlen (": ") : after_state;
 }
 
 InspectStatus

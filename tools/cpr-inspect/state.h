@@ -2,7 +2,7 @@
 #ifndef CPR_INSPECT_STATE_H
 #define CPR_INSPECT_STATE_H
 
-#include "handoff/manifest.h"
+#include "state/manifest.h"
 #include "stream/reader.h"
 
 /* The exit status of the program. */
@@ -32,8 +32,8 @@ typedef struct
   GArray *devices; /* InspectDevice, in the order of the stream */
 } InspectState;
 
-/* Reads what @path names, "-" is the standard input. On failure it says why: @prefix, the file, and if the state is refused the
- * offset of what is at fault. It can be closed then, too. */
+/* Reads what @path names, "-" is the standard input. On failure it says why: @prefix, the file,
+ * and if the state is refused the offset of what is at fault. It can be closed then, too. */
 InspectStatus inspect_state_open (InspectState *state, const char *path, const char *prefix);
 void inspect_state_close (InspectState *state);
 

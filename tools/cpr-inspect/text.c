@@ -12,7 +12,8 @@
 
 #include "stream/value.h"
 
-/* A terminal may act on control characters, and be led astray by those that change the direction or the line. */
+/* A terminal may act on control characters, and be led astray by those that change the direction
+ * or the line. */
 static bool
 is_harmless (gunichar c)
 {

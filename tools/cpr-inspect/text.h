@@ -5,8 +5,8 @@
 #include "base/fd.h"
 #include "stream/schema.h"
 
-/* What stands in a state, for a terminal: UTF-8 as it is, any other byte, and whatever isn't printed, as \xNN, \ as \\. All that
- * is returned is for g_free(). */
+/* What stands in a state, for a terminal: UTF-8 as it is, any other byte, and whatever isn't
+ * printed, as \xNN, \ as \\. All that is returned is for g_free(). */
 char *inspect_text_escape (const char *bytes, size_t len);
 char *inspect_text_quote (const char *string);
 /* A message that may quote such a thing, where a \ is no escape. */

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_ASK_ANSWER_H
+#define CPR_ASK_ANSWER_H
+
+#include "ask/findings.h"
+#include "state/executable.h"
+
+typedef struct
+{
+  uint64_t question; /* its checksum */
+  char *path;        /* of the executable; NULL where it isn't known */
+  CprSuccessor executable;
+  GPtrArray *findings; /* CprFinding */
+} CprAnswer;
+
+/* @types: what the program can load. */
+void cpr_answer_write (const CprAnswer *answer, const CprSchemaBuilder *types, CprWriter *writer);
+
+/* Safe for whatever bytes somebody wrote. On failure @answer holds nothing. */
+bool cpr_answer_read (CprAnswer *answer, const void *data, size_t len, GError **error);
+void cpr_answer_clear (CprAnswer *answer);
+
+#endif

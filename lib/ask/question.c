@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The message that asks a program whether it could take the guest over: the manifest and the
+ * schema, without any values. lib/session/preflight.c writes it, and the asked program reads
+ * it. */
+#include "ask/question.h"
+
+#include <unistd.h>
+
+#include "base/checksum.h"
+#include "base/error.h"
+
+bool
+cpr_question_is_one (int fd)
+{
+  uint32_t type;
+
+  return pread (fd, &type, sizeof type, CPR_FORMAT_HEADER_SIZE) == (ssize_t) sizeof type && type == CPR_CHUNK_QUESTION;
+}
+
+void
+cpr_question_write_head (const CprQuestionHead *head, CprWriter *writer)
+{
+  cpr_writer_begin_chunk (writer, CPR_CHUNK_QUESTION, 0);
+  cpr_writer_put_u32 (writer, head->schema_only ? CPR_QUESTION_FLAG_SCHEMA : 0);
+  cpr_writer_put_u32 (writer, head->answer_fd);
+  cpr_writer_put_u64 (writer, head->pipe_device);
+  cpr_writer_put_u64 (writer, head->pipe_inode);
+  cpr_writer_end_chunk (writer);
+}
+
+static bool
+read_head (CprQuestionHead *head, CprCursor *cursor, GError **error)
+{
+  uint32_t flags = cpr_cursor_get_u32 (cursor);
+
+  head->schema_only = (flags & CPR_QUESTION_FLAG_SCHEMA) != 0;
+  head->answer_fd = cpr_cursor_get_u32 (cursor);
+  head->pipe_device = cpr_cursor_get_u64 (cursor);
+  head->pipe_inode = cpr_cursor_get_u64 (cursor);
+  if (cursor->failed || cpr_cursor_left (cursor) != 0 || (flags & ~(uint32_t) CPR_QUESTION_FLAG_SCHEMA) != 0 ||
+      head->answer_fd > G_MAXINT)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "its head can't be right");
+  return true;
+}
+
+static bool
+read_devices (CprQuestion *question, CprCursor *cursor, GError **error)
+{
+  uint32_t n = cpr_cursor_get_u32 (cursor);
+
+  for (uint32_t i = 0; i < n && !cursor->failed; i++)
+    {
+      CprAskedDevice device = { .name = cpr_cursor_get_name (cursor) };
+      uint32_t flags;
+
+      device.type = cpr_cursor_get_u32 (cursor);
+      flags = cpr_cursor_get_u32 (cursor);
+      device.has_section = (flags & CPR_DEVICES_FLAG_TRIAL) != 0;
+      if (device.type >= question->manifest.schema.types->len || (flags & ~(uint32_t) CPR_DEVICES_FLAG_TRIAL) != 0 ||
+          cpr_question_find_device (question, device.name) != NULL)
+        cursor->failed = true;
+      g_array_append_val (question->devices, device);
+      g_hash_table_insert (question->by_name, (char *) device.name, GUINT_TO_POINTER (question->devices->len));
+    }
+  if (cursor->failed || cpr_cursor_left (cursor) != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "its list of devices can't be right");
+  return true;
+}
+
+static bool
+read_section (CprQuestion *question, const CprChunk *chunk, GError **error)
+{
+  const CprSchema *schema = &question->manifest.schema;
+  const CprSchemaType *type;
+  CprAskedDevice *device;
+  CprCursor fields;
+  const char *name;
+
+  if (!cpr_section_read (schema, chunk, &name, &type, &fields))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "a section can't be right");
+  device = cpr_question_find_device (question, name);
+  if (device == NULL || !device->has_section || device->fields.data != NULL ||
+      type != &g_array_index (schema->types, CprSchemaType, device->type))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its section can't be right", name);
+  device->fields = fields;
+  return true;
+}
+
+static bool
+read_chunk (CprQuestion *question, CprChunk *chunk, GError **error)
+{
+  switch (chunk->type)
+    {
+    case CPR_CHUNK_QUESTION:
+      return read_head (&question->head, &chunk->payload, error);
+    case CPR_CHUNK_DEVICES:
+      return read_devices (question, &chunk->payload, error);
+    case CPR_CHUNK_SECTION:
+      return read_section (question, chunk, error);
+    default: /* the manifest, read before */
+      return true;
+    }
+}
+
+static bool
+check_sections (const CprQuestion *question, GError **error)
+{
+  for (guint i = 0; i < question->devices->len; i++)
+    {
+      const CprAskedDevice *device = &g_array_index (question->devices, CprAskedDevice, i);
+
+      if (device->has_section && device->fields.data == NULL)
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its section is missing", device->name);
+    }
+  return true;
+}
+
+static bool
+read_all (CprQuestion *question, size_t len, GError **error)
+{
+  CprChunk chunk;
+
+  if (!cpr_reader_open (&question->reader, question->data, len, error))
+    return false;
+  if (question->reader.kind != CPR_STREAM_QUESTION)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it is another kind of stream");
+  if (!cpr_manifest_read (&question->manifest, &question->reader, error))
+    return false;
+  cpr_reader_rewind (&question->reader);
+  while (cpr_reader_next (&question->reader, &chunk))
+    if (!read_chunk (question, &chunk, error))
+      return false;
+  if (question->head.schema_only != (question->manifest.vm_name == NULL))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it ends too soon, or goes on, for what it asks");
+  return check_sections (question, error);
+}
+
+bool
+cpr_question_read (CprQuestion *question, void *data, size_t len, GError **error)
+{
+  *question = (CprQuestion){ .data = data, .checksum = cpr_checksum (data, len) };
+  cpr_manifest_init (&question->manifest);
+  question->devices = g_array_new (FALSE, FALSE, sizeof (CprAskedDevice));
+  question->by_name = g_hash_table_new (g_str_hash, g_str_equal);
+  if (read_all (question, len, error))
+    return true;
+  g_prefix_error (error, "question: ");
+  return false;
+}
+
+void
+cpr_question_clear (CprQuestion *question)
+{
+  g_array_unref (question->devices);
+  g_hash_table_unref (question->by_name);
+  cpr_manifest_clear (&question->manifest);
+  cpr_reader_clear (&question->reader);
+  g_free (question->data);
+}
+
+CprAskedDevice *
+cpr_question_find_device (const CprQuestion *question, const char *name)
+{
+  guint at = GPOINTER_TO_UINT (g_hash_table_lookup (question->by_name, name));
+
+  return at != 0 ? &g_array_index (question->devices, CprAskedDevice, at - 1) : NULL;
+}

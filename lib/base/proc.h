@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_BASE_PROC_H
+#define CPR_BASE_PROC_H
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+/* What is missing where nothing is found at @path, which is one below /proc; NULL: nothing that
+ * is to be expected there. */
+const char *cpr_proc_describe_absence (const char *path);
+
+/* CPR_ERROR_SYSTEM with @path, and what is missing. */
+bool cpr_proc_throw (GError **error, int errnum, const char *path);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Exec mode in the old program, from the preparations to the execve, and the carrier's table.
+ * Called by the order of steps in lib/session. */
+#include "handoff/exec/exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/signals.h"
+#include "base/sys.h"
+#include "base/uapi.h"
+#include "handoff/exec/image.h"
+#include "handoff/exec/notify.h"
+#include "handoff/exec/take-up.h"
+#include "state/seal.h"
+
+static GArray *
+list_inheritable (GError **error)
+{
+  GArray *open_fds = cpr_fd_list (error);
+  guint kept = 0;
+
+  if (open_fds == NULL)
+    return NULL;
+  for (guint i = 0; i < open_fds->len; i++)
+    {
+      int fd = g_array_index (open_fds, int, i);
+      int flags = cpr_sys->fcntl (fd, F_GETFD, 0);
+
+      if (flags >= 0 && (flags & FD_CLOEXEC) == 0)
+        g_array_index (open_fds, int, kept++) = fd;
+    }
+  g_array_set_size (open_fds, kept);
+  return open_fds;
+}
+
+/* The library's own fds go through the fd table like all others: named, recorded, verified. */
+static bool
+add_own (CprExecve *exec, const CprProgram *self, GError **error)
+{
+  return cpr_fd_table_add (exec->fds, CPR_FD_BATON, 0, exec->baton.fd, error) &&
+         cpr_fd_table_add (exec->fds, CPR_FD_RELEASE, 0, exec->release_fd, error) &&
+         cpr_fd_table_add (exec->fds, CPR_FD_EXECUTABLE, 0, self->exe_fd, error);
+}
+
+static void
+remove_own (CprExecve *exec)
+{
+  static const char *const names[] = { CPR_FD_BATON, CPR_FD_RELEASE, CPR_FD_EXECUTABLE };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      CprFdEntry *entry = cpr_fd_table_find (exec->fds, names[i], 0);
+
+      if (entry != NULL)
+        cpr_fd_table_remove (exec->fds, entry);
+    }
+}
+
+static bool
+make_guardian (CprExecve *exec, const CprExecvePlan *plan, GError **error)
+{
+  g_autoptr (GArray) keep = cpr_image_collect_fds (exec->fds, exec->state_fd, plan->held);
+  CprGuardianConfig config = {
+    .page = exec->baton.page, .keep = keep, .release = exec->release_fd, .notify = -1, .ram = plan->ram
+  };
+
+  if (plan->with_rescue && cpr_notify_is_expected ())
+    {
+      config.notify = cpr_notify_open ();
+      if (config.notify < 0)
+        return cpr_throw_errno (error, errno, "guardian: the supervisor can't be told; see CPR_UPDATE_NO_RESCUE");
+    }
+  if (plan->with_rescue)
+    config.rescue = cpr_rescue_new (plan->self, plan->vm_name, exec->state_fd, exec->carried);
+  exec->guardian = cpr_guardian_new (&config, error);
+  return exec->guardian != NULL;
+}
+
+static bool
+open_own (CprExecve *exec, GError **error)
+{
+  exec->state_fd = cpr_memfd_new ("libcpr-state", 0);
+  if (exec->state_fd < 0)
+    return cpr_throw_errno (error, errno, "state: memfd_create");
+  exec->release_fd = cpr_fd_above_std (cpr_sys->eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (exec->release_fd < 0)
+    return cpr_throw_errno (error, errno, "guardian: eventfd");
+  return cpr_baton_new (&exec->baton, error);
+}
+
+bool
+cpr_execve_prepare (CprExecve *exec, const CprExecvePlan *plan, CprFdTable *fds, GError **error)
+{
+  *exec = (CprExecve){
+    .base.type = &cpr_carrier_exec, .fds = fds, .state_fd = -1, .release_fd = -1, .baton = { .fd = -1 }
+  };
+  exec->path = cpr_program_find (plan->argv[0], error);
+  if (exec->path != NULL && cpr_fd_table_verify (fds, 0, error) && open_own (exec, error) &&
+      add_own (exec, plan->self, error))
+    {
+      exec->base.stream_fd = exec->state_fd;
+      exec->base.page = exec->baton.page;
+      exec->baton.page->timeout_ns = plan->timeout_ns;
+      exec->baton.page->rescue = plan->with_rescue;
+      exec->baton.page->pause_budget_ns = plan->pause_budget_ns;
+      cpr_surroundings_read (&exec->baton.page->surroundings);
+      exec->argv = g_strdupv ((char **) plan->argv);
+      exec->envp = cpr_program_make_envp (plan->envp, exec->state_fd);
+      exec->carried = cpr_image_collect_fds (fds, exec->state_fd, NULL);
+      exec->inheritable = list_inheritable (error);
+      if (exec->inheritable != NULL && (!plan->with_guardian || make_guardian (exec, plan, error)))
+        return true;
+    }
+  cpr_execve_clear (exec);
+  return false;
+}
+
+void
+cpr_execve_clear (CprExecve *exec)
+{
+  g_clear_pointer (&exec->guardian, cpr_guardian_free);
+  if (exec->fds != NULL)
+    remove_own (exec);
+  exec->fds = NULL;
+  cpr_baton_clear (&exec->baton);
+  cpr_fd_clear (&exec->release_fd);
+  cpr_fd_clear (&exec->state_fd);
+  g_clear_pointer (&exec->carried, g_array_unref);
+  g_clear_pointer (&exec->inheritable, g_array_unref);
+  g_clear_pointer (&exec->path, g_free);
+  g_clear_pointer (&exec->argv, g_strfreev);
+  g_clear_pointer (&exec->envp, g_strfreev);
+}
+
+bool
+cpr_execve_seal (CprExecve *exec, CprWriter *writer, GError **error)
+{
+  return cpr_stream_seal (exec->state_fd, writer, error);
+}
+
+/* The other way round than cpr_image_exchange(), as far as that came. */
+static void
+restore_fds (CprExecve *exec)
+{
+  cpr_image_set_cloexec (exec->carried);
+  for (guint i = 0; i < exec->inheritable->len; i++)
+    cpr_fd_set_cloexec (g_array_index (exec->inheritable, int, i), false);
+}
+
+bool
+cpr_execve_launch_guardian (CprExecve *exec, GError **error)
+{
+  sigset_t old;
+  bool ok;
+
+  if (exec->guardian == NULL)
+    return true;
+  cpr_signals_block_all (&old); /* it inherits this; our handlers mustn't run there */
+  ok = cpr_guardian_launch (exec->guardian, error);
+  cpr_signals_restore (&old);
+  return ok;
+}
+
+static bool
+go_blocked (CprExecve *exec, GError **error)
+{
+  const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () }, offered = { CPR_BATON_OFFERED, 1, getpid () },
+                     mine_again = { CPR_BATON_OWNED, 1, getpid () };
+  struct itimerval timer;
+  GError *reason = NULL;
+
+  cpr_sys->getitimer (ITIMER_REAL, &timer);
+  cpr_baton_begin_attempt (exec->baton.page, cpr_now_ns ());
+  if (!cpr_baton_move (exec->baton.page, mine, offered))
+    {
+      exec->base.lost = true;
+      return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
+    }
+
+  atomic_store (&exec->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
+  cpr_image_exchange (exec->carried, exec->path, -1, exec->argv, exec->envp, &reason);
+
+  restore_fds (exec);
+  cpr_sys->setitimer (ITIMER_REAL, &timer, NULL);
+  if (cpr_baton_move (exec->baton.page, offered, mine_again))
+    g_propagate_error (error, reason);
+  else
+    {
+      exec->base.lost = true;
+      cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: another process took it while this one failed: %s",
+                 reason->message);
+      g_error_free (reason);
+    }
+  return false;
+}
+
+bool
+cpr_execve_go (CprExecve *exec, GError **error)
+{
+  sigset_t old;
+  bool ok;
+
+  cpr_signals_block_all (&old);
+  ok = go_blocked (exec, error);
+  if (exec->base.lost)
+    exec->guardian = NULL; /* it takes the guest, and ends this process first */
+  g_clear_pointer (&exec->guardian, cpr_guardian_free);
+  cpr_signals_restore (&old);
+  return ok;
+}
+
+/* ---- The carrier. */
+
+static bool
+exec_check (const CprUpdate *update, GError **error)
+{
+  if (update->argv == NULL || update->argv[0] == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
+  return true;
+}
+
+/* As PID 1 of a namespace this process takes the guardian along when it dies. */
+static bool
+can_rescue (const CprUpdate *update)
+{
+  return (update->flags & CPR_UPDATE_NO_RESCUE) == 0 && getpid () != 1;
+}
+
+static CprCarrier *
+exec_open (const CprCarrierPlan *plan, GError **error)
+{
+  const CprUpdate *update = plan->update;
+  const CprExecvePlan own = {
+    .argv = update->argv,
+    .envp = update->envp != NULL ? update->envp : environ,
+    .vm_name = plan->vm_name,
+    .self = plan->self,
+    .ram = plan->ram,
+    .held = plan->held,
+    .with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0,
+    .with_rescue = can_rescue (update),
+    .timeout_ns = plan->timeout_ns,
+    .pause_budget_ns = plan->pause_budget_ns,
+  };
+  CprExecve *exec = g_new (CprExecve, 1);
+
+  if (cpr_execve_prepare (exec, &own, plan->fds, error))
+    return &exec->base;
+  g_free (exec);
+  return NULL;
+}
+
+static bool
+exec_launch (CprCarrier *carrier, GError **error)
+{
+  return cpr_execve_launch_guardian ((CprExecve *) carrier, error);
+}
+
+static bool
+exec_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
+{
+  return cpr_execve_seal ((CprExecve *) carrier, writer, error);
+}
+
+static bool
+exec_go (CprCarrier *carrier, GError **error)
+{
+  return cpr_execve_go ((CprExecve *) carrier, error);
+}
+
+static void
+exec_close (CprCarrier *carrier)
+{
+  cpr_execve_clear ((CprExecve *) carrier);
+  g_free (carrier);
+}
+
+const CprCarrierType cpr_carrier_exec = {
+  .mode = CPR_MODE_EXEC,
+  .name = "exec",
+  .starts_program = true,
+  .check = exec_check,
+  .open = exec_open,
+  .launch = exec_launch,
+  .seal = exec_seal,
+  .go = exec_go,
+  .close = exec_close,
+  .find = cpr_execve_find,
+  .take_up = cpr_execve_take_up,
+  .committed = cpr_execve_committed,
+  .give_back = cpr_execve_give_back,
+  .finish = cpr_execve_finish,
+  .clear = cpr_execve_clear_taken,
+};

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Exec mode's way back after a fatal signal: a handler in the new program executes the old
+ * one. take-up.c installs it, and the commit removes it. The handler calls only what a signal
+ * handler may call. */
+#include "handoff/exec/fatal.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "base/uapi.h"
+#include "process/raw.h"
+
+static const int fatal_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
+
+#define STACK_SIZE (64 * 1024)
+
+typedef struct
+{
+  int fd;
+  uint32_t type;
+  uint64_t device, inode;
+} Carried;
+
+struct _CprFatal
+{
+  pid_t pid;
+  unsigned attempt;
+  CprBatonPage *page;
+  CprRescue *rescue;
+  CprGuardian *guardian;
+  Carried *carried;
+  guint n_carried;
+  void *stack;
+  stack_t old_stack;
+  timer_t timer;
+  bool has_timer;
+  unsigned closed_std; /* of 0, 1 and 2: the old program shall not inherit what was opened there since */
+  struct sigaction old_actions[G_N_ELEMENTS (fatal_signals)];
+};
+
+/* A handler has no argument of its own, and a process has one candidate: itself. */
+static _Atomic (CprFatal *) armed;
+
+/* ---- In the handler: nothing that could be locked or in disorder. */
+
+/* A forked child has the handlers too, and nothing to do with the guest. */
+CPR_RAW_CODE static bool
+is_candidate (const CprFatal *fatal)
+{
+  CprBatonWord word = cpr_baton_get (fatal->page);
+
+  return word.state == CPR_BATON_OFFERED && word.pid == fatal->pid && word.attempt == fatal->attempt &&
+         cpr_raw (SYS_getpid, 0, 0, 0, 0) == fatal->pid;
+}
+
+/* What the old program would be given is what it had: else the guardian, which has its own
+ * copies, does better. */
+CPR_RAW_CODE static bool
+fds_are_there (const CprFatal *fatal)
+{
+  for (guint i = 0; i < fatal->n_carried; i++)
+    {
+      const Carried *carried = &fatal->carried[i];
+      struct stat st;
+
+      if (fstat (carried->fd, &st) < 0 || (st.st_mode & S_IFMT) != carried->type || st.st_dev != carried->device ||
+          st.st_ino != carried->inode)
+        return false;
+    }
+  return true;
+}
+
+CPR_RAW_CODE static char *
+put (char *to, const char *end, const char *text)
+{
+  while (*text != '\0' && to < end)
+    *to++ = *text++;
+  *to = '\0';
+  return to;
+}
+
+CPR_RAW_CODE static char *
+put_number (char *to, const char *end, unsigned long value, unsigned base)
+{
+  char digits[24];
+  int n = 0;
+
+  do
+    digits[n++] = "0123456789abcdef"[value % base];
+  while ((value /= base) != 0);
+  while (n > 0 && to < end)
+    *to++ = digits[--n];
+  *to = '\0';
+  return to;
+}
+
+CPR_RAW_CODE static void
+give_reason (CprBatonPage *page, int signal, const siginfo_t *info)
+{
+  static const char *const names[] = { "SEGV", "BUS", "ILL", "FPE", "ABRT", "SYS", "TRAP" };
+  const char *end = page->reason + CPR_BATON_REASON_SIZE - 1;
+  char *at = put (page->reason, end, "the new program got signal ");
+
+  if (info->si_code == SI_TIMER)
+    {
+      at = put_number (put (page->reason, end, "the new program gave no answer in "), end, page->timeout_ns / 1000000,
+                       10);
+      put (put (at, end, " ms, in step "), end, cpr_baton_get_step_name (cpr_baton_get_last_step (page)));
+      return;
+    }
+  at = put_number (at, end, (unsigned) signal, 10);
+  for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
+    if (fatal_signals[i] == signal)
+      at = put (put (put (at, end, " (SIG"), end, names[i]), end, ")");
+  if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE)
+    at = put_number (put (at, end, " at address 0x"), end, (unsigned long) info->si_addr, 16);
+  put (put (at, end, " in step "), end, cpr_baton_get_step_name (cpr_baton_get_last_step (page)));
+}
+
+CPR_RAW_CODE static void
+go_back (CprFatal *fatal, int signal, const siginfo_t *info)
+{
+  CprBatonWord offered, again;
+  uint64_t all = ~UINT64_C (0);
+
+  if (!is_candidate (fatal) || !fds_are_there (fatal) ||
+      cpr_guardians_restore_surroundings (fatal->page, fatal->rescue->program) != NULL)
+    return;
+  cpr_raw (SYS_rt_sigprocmask, SIG_SETMASK, (long) &all, 0, sizeof all);
+  fatal->page->failed_ns = cpr_now_ns ();
+  give_reason (fatal->page, signal, info);
+  cpr_baton_begin_attempt (fatal->page, cpr_now_ns ()); /* before there is a guardian that would find it passed */
+  if (fatal->guardian != NULL)
+    cpr_guardian_launch_quietly (fatal->guardian);
+  offered.state = again.state = CPR_BATON_OFFERED;
+  offered.attempt = fatal->attempt;
+  again.attempt = fatal->attempt + 1;
+  offered.pid = again.pid = fatal->pid;
+  if (!cpr_baton_move (fatal->page, offered, again))
+    return;
+  cpr_raw (SYS_close_range, STDERR_FILENO + 1, (long) ~0U, CLOSE_RANGE_CLOEXEC, 0);
+  for (int fd = 0; fd <= STDERR_FILENO; fd++)
+    if ((fatal->closed_std >> fd & 1) != 0 && !cpr_streams_have (&fatal->page->surroundings.streams[fd], fd))
+      cpr_raw (SYS_fcntl, fd, F_SETFD, FD_CLOEXEC, 0);
+  cpr_rescue_execute (fatal->rescue);
+}
+
+/* Returning lets the faulting instruction run again, or abort() go on, and the process dies of
+ * it. */
+CPR_RAW_CODE static void
+handle (int signal, siginfo_t *info, void *context)
+{
+  struct sigaction dies = { .sa_handler = SIG_DFL };
+  CprFatal *fatal = atomic_exchange (&armed, NULL);
+
+  if (fatal != NULL)
+    go_back (fatal, signal, info);
+  sigaction (signal, &dies, NULL);
+  if (info->si_code <= 0) /* sent, not raised by an instruction */
+    raise (signal);
+}
+
+/* ---- In order. */
+
+static void
+set_handlers (CprFatal *fatal)
+{
+  struct sigaction action = { .sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+  const stack_t stack = { .ss_sp = fatal->stack, .ss_size = STACK_SIZE };
+
+  sigfillset (&action.sa_mask);
+  sigaltstack (&stack, &fatal->old_stack);
+  for (size_t i = 0; i < G_N_ELEMENTS (fatal_signals); i++)
+    sigaction (fatal_signals[i], &action, &fatal->old_actions[i]);
+}
+
+/* As PID 1 of a namespace this process can't be killed by a guardian, which lives in there too:
+ * a timer has to do. */
+static void
+set_timer (CprFatal *fatal)
+{
+  uint64_t deadline = fatal->page->deadline_ns;
+  struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGABRT };
+  const struct itimerspec when = { .it_value = { (time_t) (deadline / 1000000000u), (long) (deadline % 1000000000u) } };
+
+  if (fatal->pid != 1 || deadline == 0 || timer_create (CLOCK_MONOTONIC, &event, &fatal->timer) < 0)
+    return;
+  fatal->has_timer = true;
+  timer_settime (fatal->timer, TIMER_ABSTIME, &when, NULL);
+}
+
+static void
+restore_handlers (CprFatal *fatal)
+{
+  stack_t stack;
+
+  for (size_t i = 0; i < G_N_ELEMENTS (fatal_signals); i++)
+    {
+      struct sigaction now;
+
+      if (sigaction (fatal_signals[i], NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 &&
+          now.sa_sigaction == handle)
+        sigaction (fatal_signals[i], &fatal->old_actions[i], NULL);
+    }
+  if (sigaltstack (NULL, &stack) == 0 && stack.ss_sp == fatal->stack)
+    sigaltstack (&fatal->old_stack, NULL);
+}
+
+static void
+record_carried (CprFatal *fatal, const CprFdTable *fds)
+{
+  fatal->carried = g_new (Carried, fds->entries->len);
+  for (guint i = 0; i < fds->entries->len; i++)
+    {
+      const CprFdEntry *entry = fds->entries->pdata[i];
+
+      fatal->carried[fatal->n_carried++] =
+          (Carried){ entry->fd, entry->identity.type, entry->identity.device, entry->identity.inode };
+    }
+}
+
+CprFatal *
+cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprRescue *rescue, CprGuardian *guardian)
+{
+  CprFatal *fatal = g_new0 (CprFatal, 1), *none = NULL;
+
+  fatal->pid = getpid ();
+  fatal->attempt = attempt;
+  fatal->page = page;
+  fatal->rescue = rescue;
+  fatal->guardian = guardian;
+  fatal->closed_std = cpr_fd_get_closed_std ();
+  record_carried (fatal, fds);
+  fatal->stack =
+      cpr_sys->mmap (NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (fatal->stack == MAP_FAILED || !atomic_compare_exchange_strong (&armed, &none, fatal))
+    {
+      if (fatal->stack != MAP_FAILED)
+        cpr_sys->munmap (fatal->stack, STACK_SIZE);
+      fatal->stack = NULL;
+      cpr_fatal_disarm (fatal);
+      return NULL;
+    }
+  set_handlers (fatal);
+  set_timer (fatal);
+  return fatal;
+}
+
+void
+cpr_fatal_disarm (CprFatal *fatal)
+{
+  CprFatal *mine = fatal;
+
+  if (fatal == NULL)
+    return;
+  if (fatal->has_timer)
+    timer_delete (fatal->timer);
+  if (fatal->stack != NULL)
+    {
+      restore_handlers (fatal);
+      atomic_compare_exchange_strong (&armed, &mine, NULL);
+      cpr_sys->munmap (fatal->stack, STACK_SIZE);
+    }
+  cpr_guardian_free (fatal->guardian);
+  cpr_rescue_free (fatal->rescue);
+  g_free (fatal->carried);
+  g_free (fatal);
+}

@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The process that keeps the old address space and the fds over the execve, and takes the
+ * guest back when the new program has died. exec.c and give-back.c launch it; finish.c in
+ * lib/session ends it. The upper half runs in that process, without libc. */
+#include "handoff/exec/guardian.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/time_types.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/signals.h"
+#include "base/sys.h"
+#include "handoff/exec/notify.h"
+#include "handoff/exec/teardown.h"
+#include "process/raw.h"
+
+#define STACK_SIZE (64 * 1024)
+
+typedef struct
+{
+  unsigned first, last;
+} FdRange;
+
+struct _CprGuardian
+{
+  CprBatonPage *page;
+  CprRescue *rescue; /* NULL: it only holds the address space */
+  pid_t watched;     /* who holds the baton, or is about to */
+  int pidfd;         /* of that process; stays valid over the execve; -1 in the guardian once it is dead */
+  int release;
+  char message[32]; /* to the supervisor */
+  int notify;       /* a socket to the supervisor, or -1 */
+  FdRange *closed;  /* what the guardian closes at its start */
+  unsigned n_closed;
+  uint8_t *stacks;    /* two: a guardian that executes the old program leaves one behind, on the other stack */
+  pid_t pid;          /* 0: not launched */
+  pid_t successor;    /* the one left behind */
+  const char *denied; /* the system call that it would need and may not make */
+  int denied_errnum;
+  _Atomic uint32_t ready;
+  CprTeardown *teardown;   /* NULL: nothing to do but to end */
+  _Atomic uint32_t undone; /* the program that made it lives on in this address space */
+};
+
+/* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc; its
+ * memory is the old program's, its thread-local storage a dead thread's. All signals are
+ * blocked. */
+
+/* How long the end of a killed guardian is waited for that has this one's address space, and so
+ * nothing to give back but fds. */
+#define SUCCESSOR_MS 1000
+
+/* While the baton isn't offered yet there is nothing to wait for that could be waited for. */
+#define LOOK_AGAIN_NS (20 * 1000 * 1000)
+
+/* "MAINPID=…": tells the supervisor which process is the VM's. It listens to the one it takes
+ * for that. */
+CPR_RAW_CODE static void
+announce (CprGuardian *guardian, pid_t pid)
+{
+  char *at;
+  long result;
+
+  if (guardian->notify < 0)
+    return;
+  at = cpr_raw_put_number (cpr_raw_put_text (guardian->message, "MAINPID="), (unsigned long) pid);
+  do
+    result = cpr_raw (SYS_write, guardian->notify, (long) guardian->message, at - guardian->message, 0);
+  while (result == -EINTR);
+}
+
+/* Closes first, so that a device held here isn't busy longer than it has to be; that is all that
+ * the next update waits for. */
+CPR_RAW_CODE static void
+let_go (CprGuardian *guardian)
+{
+  cpr_raw (SYS_close_range, 0, (long) ~0U, 0, 0);
+  cpr_baton_set_closed (guardian->page, (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0));
+  cpr_raw (SYS_futex, (long) &guardian->page->closed, FUTEX_WAKE, INT_MAX, 0);
+  if (atomic_load (&guardian->undone) == 0)
+    cpr_teardown_run (guardian->teardown, guardian->page);
+  cpr_raw (SYS_exit_group, 0, 0, 0, 0);
+  cpr_raw (SYS_exit, 0, 0, 0, 0); /* a seccomp filter that denies the other */
+  __builtin_trap ();
+}
+
+/* How long to wait at most; 0: for ever. */
+CPR_RAW_CODE static uint64_t
+get_patience (const CprGuardian *guardian, CprBatonWord word)
+{
+  uint64_t deadline = atomic_load (&guardian->page->deadline_ns), now;
+
+  if (guardian->rescue == NULL)
+    return 0;
+  if (word.state == CPR_BATON_OWNED && word.attempt == 0)
+    return LOOK_AGAIN_NS;
+  if (word.state != CPR_BATON_OFFERED || word.pid != guardian->watched || deadline == 0)
+    return 0;
+  now = cpr_raw_now_ns ();
+  return now < deadline ? deadline - now : 1;
+}
+
+typedef enum
+{
+  EVENT_NONE,
+  EVENT_RELEASED,
+  EVENT_DIED
+} Event;
+
+CPR_RAW_CODE static Event
+await_event (const CprGuardian *guardian, uint64_t patience)
+{
+  struct __kernel_timespec limit;
+  struct pollfd fds[2];
+
+  limit.tv_sec = (long long) (patience / 1000000000u);
+  limit.tv_nsec = (long long) (patience % 1000000000u);
+  fds[0].fd = guardian->release;
+  fds[0].events = POLLIN;
+  fds[0].revents = 0;
+  fds[1].fd = guardian->pidfd;
+  fds[1].events = POLLIN;
+  fds[1].revents = 0;
+  cpr_raw (SYS_ppoll, (long) fds, 2, patience != 0 ? (long) &limit : 0, 0);
+  if ((fds[0].revents & POLLIN) != 0)
+    return EVENT_RELEASED;
+  return (fds[1].revents & POLLIN) != 0 ? EVENT_DIED : EVENT_NONE;
+}
+
+static int guardian_again (void *data);
+
+/* The end of the stack that isn't this process's own: whatever was tried and undone before, it
+ * is free. */
+CPR_RAW_CODE static uint8_t *
+get_other_stack (const CprGuardian *guardian)
+{
+  bool on_first = (uint8_t *) __builtin_frame_address (0) <= guardian->stacks + STACK_SIZE;
+
+  return guardian->stacks + (on_first ? 2 : 1) * STACK_SIZE;
+}
+
+/* Not one of 0, 1 and 2 either. */
+CPR_RAW_CODE static long
+open_pidfd (pid_t pid)
+{
+  long opened = cpr_raw (SYS_pidfd_open, pid, 0, 0, 0), pidfd;
+
+  if (opened < 0 || opened > STDERR_FILENO)
+    return opened;
+  pidfd = cpr_raw (SYS_fcntl, opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1, 0);
+  cpr_raw (SYS_close, opened, 0, 0, 0);
+  return pidfd;
+}
+
+/* Whoever executes leaves a guardian behind: else the teardown of the old address space is on
+ * the pause again. */
+CPR_RAW_CODE static void
+leave_successor (CprGuardian *guardian)
+{
+  pid_t me = (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0);
+  long pidfd = open_pidfd (me);
+
+  cpr_baton_remove_guardian (guardian->page, me);
+  guardian->successor = -1;
+  if (pidfd < 0)
+    return;
+  cpr_raw (SYS_close, guardian->pidfd, 0, 0, 0);
+  guardian->pidfd = (int) pidfd;
+  guardian->watched = me;
+  /* clone() of libc is nothing but the call; what it would do with errno concerns nobody, the
+   * program is gone. */
+  guardian->successor = clone (guardian_again, get_other_stack (guardian), CLONE_VM, guardian);
+  if (guardian->successor > 0)
+    {
+      cpr_baton_add_guardian (guardian->page, guardian->successor);
+      announce (guardian, guardian->successor);
+    }
+}
+
+CPR_RAW_CODE static void
+end_successor (CprGuardian *guardian)
+{
+  long pidfd;
+
+  if (guardian->successor <= 0)
+    return;
+  announce (guardian, (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0));
+  pidfd = cpr_raw (SYS_pidfd_open, guardian->successor, 0, 0, 0);
+  cpr_raw_send_signal ((int) pidfd, guardian->successor, SIGKILL);
+  cpr_raw_await_death ((int) pidfd, SUCCESSOR_MS);
+  cpr_raw (SYS_wait4, guardian->successor, 0, __WALL | WNOHANG, 0);
+  cpr_raw (SYS_close, pidfd, 0, 0, 0);
+  cpr_baton_remove_guardian (guardian->page, guardian->successor);
+}
+
+/* The candidate died with the baton in its hand, or was too slow: takes the guest back. Returns
+ * if there is nothing to take. */
+CPR_RAW_CODE static void
+rescue (CprGuardian *guardian, CprBatonWord word, bool died)
+{
+  bool offered;
+
+  if (!cpr_rescue_fence (guardian->page, word, guardian->pidfd, died))
+    return;
+  for (offered = cpr_rescue_offer (guardian->rescue, guardian->page);;
+       offered = cpr_rescue_park (guardian->rescue, guardian->page))
+    {
+      if (!offered && cpr_baton_get (guardian->page).state == CPR_BATON_PARKED)
+        let_go (guardian); /* it was told to give the guest up */
+      if (!offered)
+        continue;
+      leave_successor (guardian);
+      cpr_rescue_execute (guardian->rescue);
+      end_successor (guardian);
+    }
+}
+
+/* Whether the process that this guardian watches is the one that may take the guest. */
+CPR_RAW_CODE static bool
+watches_candidate (const CprGuardian *guardian, CprBatonWord word)
+{
+  return guardian->rescue != NULL && word.state == CPR_BATON_OFFERED && word.pid == guardian->watched;
+}
+
+/* Waits until it is told to go. */
+CPR_RAW_CODE static void
+watch (CprGuardian *guardian)
+{
+  for (;;)
+    {
+      CprBatonWord word = cpr_baton_get (guardian->page);
+      Event event = await_event (guardian, get_patience (guardian, word));
+      uint64_t deadline = atomic_load (&guardian->page->deadline_ns);
+
+      word = cpr_baton_get (guardian->page);
+      if (event == EVENT_RELEASED)
+        {
+          announce (guardian, word.pid);
+          let_go (guardian);
+        }
+      if (watches_candidate (guardian, word) &&
+          (event == EVENT_DIED || (deadline != 0 && cpr_raw_now_ns () >= deadline)))
+        rescue (guardian, word, event == EVENT_DIED);
+      else if (event == EVENT_DIED && (guardian->rescue == NULL || word.state == CPR_BATON_OWNED))
+        let_go (guardian); /* a VMM died: a supervisor that starts it again shall find disks and devices free */
+      else if (event == EVENT_DIED)
+        guardian->pidfd = -1; /* another guardian is at it */
+    }
+}
+
+CPR_RAW_CODE static int
+guardian_again (void *data)
+{
+  watch (data);
+  return 0;
+}
+
+CPR_RAW_CODE static void
+note_denied (CprGuardian *guardian, const char *call, long result)
+{
+  if (guardian->denied != NULL || (result != -EPERM && result != -ENOSYS && result != -EACCES))
+    return;
+  guardian->denied = call;
+  guardian->denied_errnum = (int) -result;
+}
+
+/* A seccomp filter is inherited and can't be taken off: what is denied here and now is denied
+ * when it matters. Without these calls there is no rescue; each is made as it would be then. */
+CPR_RAW_CODE static void
+probe (CprGuardian *guardian)
+{
+  struct __kernel_timespec no_time = { 0, 0 };
+  const uint64_t no_signal = 0;
+  struct pollfd fd;
+
+  fd.fd = guardian->pidfd;
+  fd.events = POLLIN;
+  fd.revents = 0;
+  note_denied (guardian, "ppoll", cpr_raw (SYS_ppoll, (long) &fd, 1, (long) &no_time, 0));
+  if (guardian->rescue == NULL)
+    return;
+  note_denied (guardian, "clock_gettime", cpr_raw (SYS_clock_gettime, 1 /* CLOCK_MONOTONIC */, (long) &no_time, 0, 0));
+  note_denied (guardian, "pidfd_send_signal and kill", cpr_raw_send_signal (guardian->pidfd, guardian->watched, 0));
+  no_time.tv_sec = no_time.tv_nsec = 0;
+  note_denied (guardian, "rt_sigtimedwait",
+               cpr_raw (SYS_rt_sigtimedwait, (long) &no_signal, 0, (long) &no_time, sizeof no_signal));
+}
+
+CPR_RAW_CODE static int
+guardian_main (void *data)
+{
+  CprGuardian *guardian = data;
+
+  for (unsigned i = 0; i < guardian->n_closed; i++)
+    note_denied (guardian, "close_range",
+                 cpr_raw (SYS_close_range, (long) guardian->closed[i].first, (long) guardian->closed[i].last, 0, 0));
+  probe (guardian);
+  cpr_raw (SYS_prctl, PR_SET_NAME, (long) "cpr-guardian", 0, 0);
+  atomic_store (&guardian->ready, 1);
+  cpr_raw (SYS_futex, (long) &guardian->ready, FUTEX_WAKE, 1, 0);
+  watch (guardian);
+  return 0;
+}
+
+/* ---- In the program that makes it. */
+
+static void
+append_range (GArray *ranges, unsigned first, unsigned last)
+{
+  FdRange range = { first, last };
+
+  if (first <= last)
+    g_array_append_val (ranges, range);
+}
+
+/* Whether an fd is one of the streams that every program inherits, and the one that the guardian
+ * executes as well. */
+static bool
+is_stream (int fd)
+{
+  int flags = cpr_sys->fcntl (fd, F_GETFD, 0);
+
+  return flags >= 0 && (flags & FD_CLOEXEC) == 0;
+}
+
+/* Everything that isn't to be kept. */
+static void
+set_ranges (CprGuardian *guardian, GArray *keep)
+{
+  GArray *ranges = g_array_new (FALSE, FALSE, sizeof (FdRange));
+  g_autoptr (GArray) all = g_array_copy (keep);
+  unsigned next = 0;
+
+  for (int fd = 0; fd <= STDERR_FILENO; fd++)
+    if (is_stream (fd))
+      g_array_append_val (all, fd);
+  g_array_append_val (all, guardian->pidfd);
+  if (guardian->notify >= 0)
+    g_array_append_val (all, guardian->notify);
+  cpr_fd_sort (all);
+  for (guint i = 0; i < all->len; i++)
+    {
+      unsigned fd = (unsigned) g_array_index (all, int, i);
+
+      if (fd > next)
+        append_range (ranges, next, fd - 1);
+      next = fd + 1;
+    }
+  append_range (ranges, next, ~0U);
+  guardian->n_closed = ranges->len;
+  guardian->closed = (FdRange *) (void *) g_array_free (ranges, FALSE);
+}
+
+CprGuardian *
+cpr_guardian_new (const CprGuardianConfig *config, GError **error)
+{
+  CprGuardian *guardian = g_new0 (CprGuardian, 1);
+  void *stack;
+
+  guardian->page = config->page;
+  guardian->release = config->release;
+  guardian->notify = config->notify;
+  guardian->rescue = config->rescue;
+  guardian->watched = getpid ();
+  /* Opened here, before there is a guardian: it would find its parent gone already, now and
+   * then. */
+  guardian->pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (getpid ()));
+  if (guardian->pidfd < 0)
+    {
+      cpr_throw_errno (error, errno, "guardian: pidfd_open");
+      cpr_guardian_free (guardian);
+      return NULL;
+    }
+  stack = cpr_sys->mmap (NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED)
+    {
+      cpr_throw_errno (error, errno, "guardian: %d bytes of stack", 2 * STACK_SIZE);
+      cpr_guardian_free (guardian);
+      return NULL;
+    }
+  guardian->stacks = stack;
+  if (config->ram != NULL)
+    guardian->teardown = cpr_teardown_new (config->ram);
+  set_ranges (guardian, config->keep);
+  return guardian;
+}
+
+/* For where a seccomp filter denies waitid(). It knows no WNOWAIT: the guardian is reaped. */
+static bool
+await_otherwise (pid_t pid, int options)
+{
+  pid_t result;
+
+  do
+    result = cpr_sys->waitpid (pid, NULL, __WALL | (options & WNOHANG));
+  while (result < 0 && errno == EINTR);
+  return result != 0;
+}
+
+/* Waits until a guardian has ended; with WNOHANG and WNOWAIT as options. False with WNOHANG if
+ * it hasn't. */
+static bool
+await (pid_t pid, int options)
+{
+  siginfo_t info = { .si_pid = 0 };
+  int result;
+
+  do
+    result = cpr_sys->waitid (P_PID, (id_t) pid, &info, WEXITED | __WALL | options);
+  while (result < 0 && errno == EINTR);
+  if (result < 0 && errno != ECHILD)
+    return await_otherwise (pid, options);
+  return result < 0 || info.si_pid != 0; /* ECHILD: somebody else reaped it */
+}
+
+/* What this program's filter denies the guardian. */
+static bool
+check_allowed (const CprGuardian *guardian, GError **error)
+{
+  if (guardian->denied == NULL)
+    return true;
+  return cpr_throw_errno (error, guardian->denied_errnum, "guardian: it may not call %s (a seccomp filter?); see %s",
+                          guardian->denied,
+                          guardian->rescue != NULL ? "CPR_UPDATE_NO_RESCUE" : "CPR_UPDATE_NO_GUARDIAN");
+}
+
+bool
+cpr_guardian_launch (CprGuardian *guardian, GError **error)
+{
+  static const struct timespec patience = { 0, 50 * 1000 * 1000 };
+  pid_t pid;
+
+  /* No CLONE_FILES: its own copies of the fds. No exit signal: nobody but us shall see it end. */
+  pid = cpr_sys->clone (guardian_main, guardian->stacks + STACK_SIZE, CLONE_VM, guardian);
+  if (pid < 0)
+    return cpr_throw_errno (error, errno, "guardian: clone");
+  guardian->pid = pid;
+  while (atomic_load (&guardian->ready) == 0)
+    if (cpr_sys->futex_wait (&guardian->ready, 0, &patience) < 0 && errno == ETIMEDOUT && await (pid, WNOHANG))
+      {
+        guardian->pid = 0;
+        return cpr_throw (error, CPR_ERROR_SYSTEM, "guardian: it died at its start");
+      }
+  if (!check_allowed (guardian, error))
+    return false;
+  if (!cpr_baton_add_guardian (guardian->page, pid))
+    return cpr_throw (error, CPR_ERROR_STATE, "guardian: there are %d of them already", CPR_BATON_GUARDIANS);
+  if (guardian->notify >= 0 && !cpr_notify_main_pid (guardian->notify, pid))
+    return cpr_throw_errno (error, errno, "guardian: telling the supervisor");
+  return true;
+}
+
+void
+cpr_guardian_launch_quietly (CprGuardian *guardian)
+{
+  static const struct timespec patience = { 0, 50 * 1000 * 1000 };
+  pid_t pid = clone (guardian_main, guardian->stacks + STACK_SIZE, CLONE_VM, guardian);
+
+  if (pid < 0)
+    return;
+  for (int i = 0; i < 20 && atomic_load (&guardian->ready) == 0; i++)
+    syscall (SYS_futex, &guardian->ready, FUTEX_WAIT, 0, &patience, NULL, 0);
+  cpr_baton_add_guardian (guardian->page, pid);
+}
+
+void
+cpr_guardian_free (CprGuardian *guardian)
+{
+  static const uint64_t one = 1;
+
+  if (guardian == NULL)
+    return;
+  if (guardian->pid > 0)
+    {
+      atomic_store (&guardian->undone, 1);
+      /* The supervisor listens to the guardian now, which has to say that we are the VM again. */
+      if (guardian->notify < 0 || cpr_sys->write (guardian->release, &one, sizeof one) < 0)
+        cpr_signals_send (guardian->pid, -1, SIGKILL);
+      await (guardian->pid, 0);
+    }
+  cpr_fd_clear (&guardian->pidfd);
+  cpr_fd_clear (&guardian->notify);
+  if (guardian->stacks != NULL)
+    cpr_sys->munmap (guardian->stacks, 2 * STACK_SIZE);
+  cpr_rescue_free (guardian->rescue);
+  cpr_teardown_free (guardian->teardown);
+  g_free (guardian->closed);
+  g_free (guardian);
+}
+
+void
+cpr_guardians_release (CprBatonPage *page, int release)
+{
+  static const uint64_t one = 1;
+  bool told = cpr_sys->write (release, &one, sizeof one) > 0 || errno == EAGAIN;
+
+  for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
+    if (page->guardians[i] > 0)
+      cpr_signals_send (page->guardians[i], -1, told ? SIGCONT : SIGKILL); /* one that was stopped would never see it */
+}
+
+/* Where a seccomp filter denies waitid() the other one is left, which reaps. */
+static CprGuardianState
+look (pid_t guardian, int options)
+{
+  siginfo_t info = { .si_pid = 0 };
+  pid_t ended;
+
+  if (cpr_sys->waitid (P_PID, (id_t) guardian, &info, WEXITED | WNOHANG | __WALL | options) == 0)
+    return info.si_pid != 0 ? CPR_GUARDIAN_GONE : CPR_GUARDIAN_THERE;
+  if (errno == ECHILD)
+    return CPR_GUARDIAN_OTHERS;
+  ended = cpr_sys->waitpid (guardian, NULL, WNOHANG | __WALL);
+  if (ended < 0 && errno == ECHILD)
+    return CPR_GUARDIAN_OTHERS;
+  return ended > 0 ? CPR_GUARDIAN_GONE : CPR_GUARDIAN_THERE;
+}
+
+CprGuardianState
+cpr_guardian_reap (pid_t guardian)
+{
+  return look (guardian, 0);
+}
+
+CprGuardianState
+cpr_guardian_look (pid_t guardian)
+{
+  return look (guardian, WNOWAIT);
+}
+
+/* Those of earlier releases end at idle priority, which needs RLIMIT_NICE or CAP_SYS_NICE to be
+ * undone. */
+void
+cpr_guardian_hurry (pid_t guardian)
+{
+  static const struct sched_param param = { .sched_priority = 0 };
+
+  cpr_sys->sched_setscheduler (guardian, SCHED_OTHER, &param);
+  cpr_signals_send (guardian, -1, CPR_TEARDOWN_HURRY);
+  cpr_signals_send (guardian, -1, SIGCONT);
+}
+
+pid_t
+cpr_guardians_find (const CprBatonPage *page)
+{
+  for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
+    if (page->guardians[i] > 0 && !cpr_baton_is_closed (page, i) && !await (page->guardians[i], WNOHANG | WNOWAIT))
+      return page->guardians[i];
+  return 0;
+}
+
+const char *
+cpr_guardians_restore_surroundings (const CprBatonPage *page, const CprProgram *program)
+{
+  const char *lost = cpr_surroundings_restore (&page->surroundings, program);
+  pid_t guardian = cpr_guardians_find (page);
+
+  if (lost == NULL && guardian != 0 && !cpr_streams_restore (page->surroundings.streams, guardian))
+    lost = "standard streams";
+  return lost != NULL && page->rescue != 0 && guardian != 0 ? lost : NULL;
+}
+
+bool
+cpr_guardian_is_child (void)
+{
+  siginfo_t info;
+
+  if (cpr_sys->waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE) == 0)
+    return true;
+  /* Where a seccomp filter denies waitid(), the other one knows it too. */
+  return errno != ECHILD && cpr_sys->waitpid (-1, NULL, WNOHANG | __WCLONE) >= 0;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The guardian's way back: it ends the new program, takes the baton and executes the old
+ * program. The upper half prepares everything in the old program; the lower half runs in the
+ * guardian, without libc. */
+#include "handoff/exec/rescue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/time_types.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+
+#include "process/raw.h"
+
+/* How long a killed process's death is waited for, and how often it is killed again. */
+#define DEATH_MS 10000
+#define RETRY_MS 20
+
+#define PID_ROOM         16
+#define PARKED_NOTE_ROOM 24 /* for a pid and a line end */
+
+/* ---- In the program that makes it. */
+
+/* systemd: sd_watchdog_enabled(3), sd_listen_fds(3), systemd.exec(5). A process that finds
+ * another's number there takes it that it isn't meant. */
+static const char *const pid_variables[] = { "WATCHDOG_PID", "LISTEN_PID", "SYSTEMD_EXEC_PID" };
+
+G_STATIC_ASSERT (G_N_ELEMENTS (pid_variables) < CPR_RESCUE_PIDS);
+
+/* Where it names this process; where it names another it goes on doing so. */
+static void
+find_pids (CprRescue *rescue)
+{
+  unsigned n = 0;
+
+  for (size_t i = 0; i < G_N_ELEMENTS (pid_variables); i++)
+    {
+      g_autofree char *mine = g_strdup_printf ("%s=%d", pid_variables[i], getpid ());
+
+      for (char **at = rescue->envp; *at != NULL && n < G_N_ELEMENTS (pid_variables); at++)
+        if (strcmp (*at, mine) == 0)
+          {
+            *at = g_realloc (*at, strlen (mine) + PID_ROOM);
+            rescue->pids[n++] = *at + strlen (pid_variables[i]) + 1;
+          }
+    }
+}
+
+CprRescue *
+cpr_rescue_new (const CprProgram *program, const char *vm_name, int state_fd, GArray *carried)
+{
+  CprRescue *rescue = g_new0 (CprRescue, 1);
+  g_autofree char *note = NULL;
+
+  rescue->program = program;
+  rescue->state_fd = state_fd;
+  rescue->carried = g_memdup2 (carried->data, carried->len * sizeof (int));
+  rescue->n_carried = carried->len;
+  rescue->exe_path = cpr_program_make_exe_path (program->exe_fd);
+  rescue->envp = cpr_program_make_envp (program->envp, state_fd);
+  find_pids (rescue);
+  note = g_strdup_printf (
+      "libcpr: VM '%s': no program could take the guest; SIGUSR1 tries again, SIGTERM gives it up; held by process ",
+      vm_name);
+  rescue->parked_note = g_malloc0 (strlen (note) + PARKED_NOTE_ROOM);
+  strcpy (rescue->parked_note, note);
+  return rescue;
+}
+
+void
+cpr_rescue_free (CprRescue *rescue)
+{
+  if (rescue == NULL)
+    return;
+  g_free (rescue->carried);
+  g_free (rescue->exe_path);
+  g_strfreev (rescue->envp);
+  g_free (rescue->parked_note);
+  g_free (rescue);
+}
+
+/* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc but
+ * what is pure computation. */
+
+static inline __attribute__ ((always_inline)) pid_t
+self (void)
+{
+  return (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0);
+}
+
+CPR_RAW_CODE uint64_t
+cpr_raw_now_ns (void)
+{
+  struct __kernel_timespec now = { 0, 0 };
+
+  cpr_raw (SYS_clock_gettime, 1 /* CLOCK_MONOTONIC */, (long) &now, 0, 0);
+  return (uint64_t) now.tv_sec * 1000000000u + (uint64_t) now.tv_nsec;
+}
+
+CPR_RAW_CODE bool
+cpr_raw_await_death (int pidfd, long timeout_ms)
+{
+  struct __kernel_timespec limit = { timeout_ms / 1000, timeout_ms % 1000 * 1000000 };
+  struct pollfd fd;
+
+  fd.fd = pidfd;
+  fd.events = POLLIN;
+  fd.revents = 0;
+  return cpr_raw (SYS_ppoll, (long) &fd, 1, (long) &limit, 0) == 1 && (fd.revents & POLLIN) != 0;
+}
+
+CPR_RAW_CODE long
+cpr_raw_send_signal (int pidfd, pid_t pid, int signal)
+{
+  long result = cpr_raw (SYS_pidfd_send_signal, pidfd, signal, 0, 0);
+
+  if (result == 0 || result == -ESRCH)
+    return result;
+  if (cpr_raw_await_death (pidfd, 0))
+    return -ESRCH; /* its number may be another's by now */
+  return cpr_raw (SYS_kill, pid, signal, 0, 0);
+}
+
+CPR_RAW_CODE static char *
+end_of (char *text)
+{
+  while (*text != '\0')
+    text++;
+  return text;
+}
+
+#define PROC_PATH_MAX 32
+
+CPR_RAW_CODE static void
+put_proc_path (char *to, pid_t pid, const char *entry)
+{
+  cpr_raw_put_text (cpr_raw_put_number (cpr_raw_put_text (to, "/proc/"), (unsigned) pid), entry);
+}
+
+/* How a zombie ended: the last number of its stat. -1: it isn't there any more, or we may not
+ * know. */
+CPR_RAW_CODE static int
+read_zombie_status (pid_t pid)
+{
+  char path[PROC_PATH_MAX], text[1024];
+  long fd, len, i;
+  int status = 0;
+
+  put_proc_path (path, pid, "/stat");
+  fd = cpr_raw (SYS_openat, AT_FDCWD, (long) path, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0)
+    return -1;
+  len = cpr_raw (SYS_read, fd, (long) text, sizeof text - 1, 0);
+  cpr_raw (SYS_close, fd, 0, 0, 0);
+  for (i = len - 1; i > 0 && (text[i] < '0' || text[i] > '9'); i--)
+    ;
+  for (; i > 0 && text[i - 1] != ' '; i--)
+    ;
+  if (i <= 0)
+    return -1;
+  for (; i < len && text[i] >= '0' && text[i] <= '9'; i++)
+    status = status * 10 + (text[i] - '0');
+  return status;
+}
+
+/* The same once it was reaped (Linux 6.15, linux/pidfd.h). */
+CPR_RAW_CODE static int
+read_reaped_status (int pidfd)
+{
+  struct
+  {
+    uint64_t mask;
+    uint64_t cgroup;
+    uint32_t ids[11];
+    int32_t exit_code;
+  } info;
+  const unsigned long get_info = 0xc040ff0b; /* PIDFD_GET_INFO of 64 bytes */
+  const uint64_t with_exit = 1u << 3;        /* PIDFD_INFO_EXIT */
+
+  info.mask = with_exit;
+  info.exit_code = -1;
+  if (cpr_raw (SYS_ioctl, pidfd, (long) get_info, (long) &info, 0) < 0 || (info.mask & with_exit) == 0)
+    return -1;
+  return info.exit_code;
+}
+
+/* /proc says 0 for whoever may not look, see ptrace(2), "Ptrace access mode checking". */
+CPR_RAW_CODE static bool
+may_look (pid_t pid)
+{
+  char path[PROC_PATH_MAX], target[8];
+  long result;
+
+  put_proc_path (path, pid, "/exe");
+  result = cpr_raw (SYS_readlinkat, AT_FDCWD, (long) path, (long) target, sizeof target);
+  return result != -EACCES && result != -EPERM;
+}
+
+/* Between the two there is an instant in which neither knows. */
+CPR_RAW_CODE static int
+read_status (pid_t pid, int pidfd)
+{
+  struct __kernel_timespec pause = { 0, 500000 };
+  int status = -1;
+
+  for (int i = 0; status < 0 && i < 6; i++)
+    {
+      if (i > 0)
+        cpr_raw (SYS_nanosleep, (long) &pause, 0, 0, 0);
+      status = read_reaped_status (pidfd);
+      if (status < 0)
+        status = read_zombie_status (pid);
+      if (status == 0 && !may_look (pid))
+        status = -1;
+    }
+  return status;
+}
+
+/* Where it can't be killed its end is waited for, however long that takes: two must not run the
+ * guest. At idle priority it would take long on a busy machine. */
+CPR_RAW_CODE static void
+end_candidate (int pidfd, pid_t pid, bool died)
+{
+  uint64_t end = cpr_raw_now_ns () + DEATH_MS * 1000000ull;
+  struct sched_param param;
+  long result;
+
+  param.sched_priority = 0;
+  if (!died)
+    cpr_raw (SYS_sched_setscheduler, pid, SCHED_OTHER, (long) &param, 0);
+  do
+    result = died ? 0 : cpr_raw_send_signal (pidfd, pid, SIGKILL);
+  while (result != -ESRCH && !cpr_raw_await_death (pidfd, RETRY_MS) && (result != 0 || cpr_raw_now_ns () < end));
+}
+
+CPR_RAW_CODE bool
+cpr_rescue_fence (CprBatonPage *page, CprBatonWord from, int pidfd, bool died)
+{
+  CprBatonWord fenced;
+
+  fenced.state = CPR_BATON_FENCED;
+  fenced.attempt = from.attempt;
+  fenced.pid = self ();
+  if (!cpr_baton_move (page, from, fenced))
+    return false;
+  page->candidate = from.pid;
+  page->failed_ns = cpr_raw_now_ns ();
+  page->failed_step = cpr_baton_get_last_step (page);
+  end_candidate (pidfd, from.pid, died);
+  page->status = read_status (from.pid, pidfd);
+  page->cause = died ? CPR_BATON_CAUSE_DIED : CPR_BATON_CAUSE_TIMEOUT;
+  return true;
+}
+
+CPR_RAW_CODE bool
+cpr_rescue_offer (const CprRescue *rescue, CprBatonPage *page)
+{
+  CprBatonWord word = cpr_baton_get (page), offered;
+
+  if (word.state == CPR_BATON_FENCED && word.attempt >= CPR_BATON_LAST_RESCUE)
+    return false;
+  offered.state = CPR_BATON_OFFERED;
+  offered.attempt = word.attempt + 1;
+  offered.pid = self ();
+  cpr_baton_begin_attempt (page, cpr_raw_now_ns ());
+  return word.pid == offered.pid && cpr_baton_move (page, word, offered);
+}
+
+/* struct sigaction as the kernel has it. */
+typedef struct
+{
+  void *handler;
+  unsigned long flags;
+  void *restorer;
+  uint64_t mask;
+} KernelAction;
+
+CPR_RAW_CODE static void
+restore_program (const CprProgram *program)
+{
+  if (cpr_raw (SYS_chdir, (long) program->cwd, 0, 0, 0) < 0)
+    cpr_raw (SYS_chdir, (long) "/", 0, 0, 0);
+  cpr_raw (SYS_umask, program->umask, 0, 0, 0);
+  for (unsigned i = 0; i < program->n_limits; i++)
+    cpr_raw (SYS_prlimit64, 0, (long) i, (long) &program->limits[i], 0);
+  for (int signal = 1; signal <= 64; signal++)
+    {
+      KernelAction action;
+
+      action.handler = (program->ignored_signals >> (signal - 1) & 1) != 0 ? (void *) 1 : NULL;
+      action.flags = 0;
+      action.restorer = NULL;
+      action.mask = 0;
+      if (signal != SIGKILL && signal != SIGSTOP && signal != 32 && signal != 33) /* libc keeps those to itself */
+        cpr_raw (SYS_rt_sigaction, signal, (long) &action, 0, sizeof action.mask);
+    }
+}
+
+CPR_RAW_CODE void
+cpr_rescue_execute (const CprRescue *rescue)
+{
+  restore_program (rescue->program);
+  for (unsigned i = 0; i < rescue->n_carried; i++)
+    cpr_raw (SYS_fcntl, rescue->carried[i], F_SETFD, 0, 0);
+  for (unsigned i = 0; rescue->pids[i] != NULL; i++)
+    cpr_raw_put_number (rescue->pids[i], (unsigned) self ());
+  /* The one that the preflight has tried; a seccomp filter may deny either. */
+  cpr_raw (SYS_execve, (long) rescue->exe_path, (long) rescue->program->argv, (long) rescue->envp, 0);
+  cpr_raw5 (SYS_execveat, rescue->program->exe_fd, (long) "", (long) rescue->program->argv, (long) rescue->envp,
+            AT_EMPTY_PATH);
+}
+
+/* Whether 2 takes messages. One that is in the fd table, or close-on-exec, is a file of the
+ * VM's. */
+CPR_RAW_CODE static bool
+has_stderr (const CprRescue *rescue)
+{
+  for (unsigned i = 0; i < rescue->n_carried; i++)
+    if (rescue->carried[i] == STDERR_FILENO)
+      return false;
+  return cpr_raw (SYS_fcntl, STDERR_FILENO, F_GETFD, 0, 0) == 0;
+}
+
+/* Where nobody reads stderr the note is dropped: whoever waits to write it doesn't see the
+ * signals that it names. */
+CPR_RAW_CODE static void
+print_note (const char *note, long len)
+{
+  struct __kernel_timespec at_once = { 0, 0 };
+  struct pollfd room;
+
+  room.fd = STDERR_FILENO;
+  room.events = POLLOUT;
+  room.revents = 0;
+  if (cpr_raw (SYS_ppoll, (long) &room, 1, (long) &at_once, 0) != 0)
+    cpr_raw (SYS_write, STDERR_FILENO, (long) note, len, 0);
+}
+
+CPR_RAW_CODE bool
+cpr_rescue_park (const CprRescue *rescue, CprBatonPage *page)
+{
+  CprBatonWord word = cpr_baton_get (page), other;
+  const uint64_t wanted = 1ull << (SIGUSR1 - 1) | 1ull << (SIGTERM - 1);
+  char *end = end_of (rescue->parked_note), *text_end;
+  long signal;
+
+  other.state = CPR_BATON_PARKED;
+  other.attempt = word.attempt;
+  other.pid = self ();
+  if (!cpr_baton_move (page, word, other))
+    return false;
+  text_end = cpr_raw_put_number (end, (unsigned) other.pid);
+  *text_end++ = '\n';
+  if (has_stderr (rescue))
+    print_note (rescue->parked_note, text_end - rescue->parked_note);
+  *end = '\0';
+  do
+    signal = cpr_raw (SYS_rt_sigtimedwait, (long) &wanted, 0, 0, sizeof wanted);
+  while (signal != SIGUSR1 && signal != SIGTERM);
+  return signal == SIGUSR1 && cpr_rescue_offer (rescue, page);
+}

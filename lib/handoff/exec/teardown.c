@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Takes the old address space apart in small steps while the guest runs in the new program.
+ * guardian.c prepares it, and the guardian runs it, without libc. */
+#include "handoff/exec/teardown.h"
+
+#include <errno.h>
+#include <linux/time_types.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "base/uapi.h"
+#include "process/raw.h"
+
+/* What a step takes from a guest's CPU, 0.1 to 0.2 ms, and how long it has it in between. */
+#define STEP    (1024u * 1024)
+#define REST_NS (1000 * 1000)
+
+/* For what is not guest RAM. */
+#define LOW_PRIORITY 19
+
+typedef struct
+{
+  uint8_t *vaddr;
+  size_t size;
+} Area;
+
+struct _CprTeardown
+{
+  Area *areas;
+  guint n_areas;
+};
+
+/* ---- In the program that makes it. */
+
+CprTeardown *
+cpr_teardown_new (const CprRamTable *ram)
+{
+  CprTeardown *teardown = g_new (CprTeardown, 1);
+  GArray *areas = g_array_new (FALSE, FALSE, sizeof (Area));
+
+  for (guint i = 0; i < ram->blocks->len; i++)
+    {
+      const CprRamBlock *block = ram->blocks->pdata[i];
+      Area area = { block->vaddr, block->size };
+
+      /* Only what is shared has its contents elsewhere. */
+      if (block->vaddr != NULL && block->backend != CPR_RAM_PRIVATE && block->copy_of == NULL)
+        g_array_append_val (areas, area);
+    }
+  teardown->n_areas = areas->len;
+  teardown->areas = (Area *) (void *) g_array_free (areas, FALSE);
+  return teardown;
+}
+
+void
+cpr_teardown_free (CprTeardown *teardown)
+{
+  if (teardown == NULL)
+    return;
+  g_free (teardown->areas);
+  g_free (teardown);
+}
+
+/* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc. */
+
+/* Returns whether there is time for more rests. */
+CPR_RAW_CODE static bool
+rest (const CprBatonPage *page)
+{
+  struct __kernel_timespec limit;
+  const uint64_t hurry = 1ull << (CPR_TEARDOWN_HURRY - 1);
+
+  limit.tv_sec = 0;
+  limit.tv_nsec = REST_NS;
+  return atomic_load (&page->hurry) == 0 &&
+         cpr_raw (SYS_rt_sigtimedwait, (long) &hurry, 0, (long) &limit, sizeof hurry) != CPR_TEARDOWN_HURRY;
+}
+
+/* Pages that are locked need the second kind (Linux 5.18). */
+CPR_RAW_CODE static bool
+take_out (const uint8_t *vaddr, size_t size)
+{
+  return cpr_raw (SYS_madvise, (long) vaddr, (long) size, MADV_DONTNEED, 0) >= 0 ||
+         cpr_raw (SYS_madvise, (long) vaddr, (long) size, MADV_DONTNEED_LOCKED, 0) >= 0;
+}
+
+CPR_RAW_CODE void
+cpr_teardown_run (const CprTeardown *teardown, const CprBatonPage *page)
+{
+  bool resting = true;
+
+  for (guint i = 0; teardown != NULL && i < teardown->n_areas; i++)
+    for (size_t at = 0, size = teardown->areas[i].size; at < size; at += STEP)
+      {
+        if (!take_out (teardown->areas[i].vaddr + at, size - at < STEP ? size - at : STEP))
+          break; /* huge pages, of which there are few; the end of the process takes them out */
+        resting = resting && rest (page);
+      }
+  if (resting) /* whatever else there is */
+    cpr_raw (SYS_setpriority, PRIO_PROCESS, 0, LOW_PRIORITY, 0);
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reboot mode in the old program: the state and the contents of RAM go into a file or a pipe.
+ * It also has the carrier's table. Called by the order of steps in lib/session. */
+#include "handoff/reboot/reboot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+
+#define SCHEME_FILE CPR_REBOOT_SCHEME_FILE ":"
+#define SCHEME_FD   "fd:"
+
+/* How long a reader may take where the update doesn't say: this, and the time that RAM takes at
+ * so many bytes in a second. */
+#define LEAST_NS   (UINT64_C (60) * 1000000000)
+#define LEAST_RATE (1u << 20)
+
+/* The last chunk of a stream. */
+#define END_SIZE (CPR_FORMAT_CHUNK_HEADER_SIZE + 8 + CPR_FORMAT_CHECKSUM_SIZE)
+
+typedef struct
+{
+  CprCarrier base;
+  CprBaton baton;
+  CprRamStore *store;
+  const CprUpdate *update;
+  _Atomic uint64_t *ram_done, *ram_total;
+  char *path;     /* NULL: into an fd */
+  char *new_path; /* where it is written; NULL: there is nothing */
+  int file;
+} CprReboot;
+
+uint64_t
+cpr_reboot_get_base (uint64_t stream_len)
+{
+  return (stream_len + CPR_RAM_AREA_ALIGN - 1) / CPR_RAM_AREA_ALIGN * CPR_RAM_AREA_ALIGN;
+}
+
+/* ---- The old program. */
+
+static bool
+parse_fd (const char *uri, int *fd)
+{
+  gint64 number;
+
+  if (!g_str_has_prefix (uri, SCHEME_FD) ||
+      !g_ascii_string_to_signed (uri + strlen (SCHEME_FD), 10, STDERR_FILENO + 1, G_MAXINT, &number, NULL))
+    return false;
+  *fd = (int) number;
+  return true;
+}
+
+static bool
+reboot_check (const CprUpdate *update, GError **error)
+{
+  const char *uri = update->uri;
+  int fd;
+
+  if (uri != NULL &&
+      (parse_fd (uri, &fd) || (g_str_has_prefix (uri, SCHEME_FILE) && uri[strlen (SCHEME_FILE)] != '\0')))
+    return true;
+  return cpr_throw (error, CPR_ERROR_INVALID, "update: uri '%s': file:PATH or fd:NUMBER expected",
+                    uri != NULL ? uri : "");
+}
+
+/* A state that is there is a guest. */
+static bool
+check_absence (const char *path, GError **error)
+{
+  g_autofree char *target = cpr_reboot_read_link (path);
+  struct stat st;
+
+  if (target != NULL) /* one that leads nowhere, too: its name is in use */
+    return cpr_throw (error, CPR_ERROR_EXISTS, "state: there is a symbolic link '%s', to '%s'", path, target);
+  if (cpr_sys->stat (path, &st) == 0)
+    return cpr_throw (error, CPR_ERROR_EXISTS, "state: there is a file '%s'", path);
+  return errno == ENOENT || cpr_throw_errno (error, errno, "state: '%s'", path);
+}
+
+static char *
+make_new_path (const char *path)
+{
+  return g_strdup_printf ("%s.%08x.new", path, g_random_int ());
+}
+
+/* By its name, as a take-up would: with the very calls, on this file. The lock is gone with the
+ * fd. */
+static bool
+check_claim (const CprReboot *reboot, GError **error)
+{
+  int file = cpr_reboot_open_file (reboot->path, reboot->new_path, error);
+  struct stat st;
+  bool ok = file >= 0 && cpr_reboot_claim_file (file, reboot->path, reboot->new_path, &st, error);
+
+  cpr_fd_clear (&file);
+  return ok;
+}
+
+/* The names that the file gets later, at the save's end and when it is taken up. */
+static bool
+check_renames (CprReboot *reboot, GError **error)
+{
+  g_autofree char *other = make_new_path (reboot->path);
+
+  if (!cpr_reboot_rename (reboot->new_path, other))
+    return cpr_throw_errno (error, errno, "state '%s': renaming it", reboot->path);
+  g_free (reboot->new_path);
+  reboot->new_path = g_steal_pointer (&other);
+  return cpr_reboot_sync_folder (reboot->path) ||
+         cpr_throw_errno (error, errno, "state '%s': fsync of its folder", reboot->path);
+}
+
+/* With the guest running. What can never be taken up isn't saved. */
+static bool
+check_take_up (CprReboot *reboot, GError **error)
+{
+  GError *reason = NULL;
+
+  if (check_claim (reboot, &reason) && check_renames (reboot, &reason))
+    return true;
+  if (g_error_matches (reason, CPR_ERROR, CPR_ERROR_NOT_OWNER)) /* nobody has the guest but this process */
+    {
+      g_clear_error (&reason);
+      cpr_throw (&reason, CPR_ERROR_MISMATCH,
+                 "state '%s': its file system shows another file under the new file's name, or has a lock on it",
+                 reboot->path);
+    }
+  g_propagate_prefixed_error (error, reason, "a state that is saved there couldn't be taken up: ");
+  return false;
+}
+
+static bool
+open_file (CprReboot *reboot, const char *path, GError **error)
+{
+  g_autofree char *taken = cpr_reboot_name_taken (path);
+
+  if (!check_absence (path, error) || !check_absence (taken, error))
+    return false;
+  reboot->path = g_strdup (path);
+  reboot->new_path = make_new_path (path);
+  reboot->file =
+      cpr_fd_above_std (cpr_sys->open (reboot->new_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (reboot->file >= 0)
+    return check_take_up (reboot, error);
+  cpr_throw_errno (error, errno, "state: making '%s'", reboot->new_path);
+  g_clear_pointer (&reboot->new_path, g_free);
+  return false;
+}
+
+/* A pipe gets an open file of its own, where a write takes what there is room for. Where it
+ * can't be had there are smaller writes. */
+static void
+make_nonblocking (CprReboot *reboot)
+{
+  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", reboot->file);
+  int fd = cpr_fd_above_std (cpr_sys->open (link, O_WRONLY | O_NONBLOCK | O_CLOEXEC, 0));
+
+  if (fd < 0)
+    return;
+  cpr_fd_clear (&reboot->file);
+  reboot->file = fd;
+}
+
+/* The guest stands still for as long as the reader takes, who may take nothing, or a byte now
+ * and then. */
+static uint64_t
+choose_end (const CprCarrierPlan *plan)
+{
+  uint64_t ns = LEAST_NS;
+
+  if (plan->update->deadline_ms != 0)
+    return cpr_now_ns () + plan->timeout_ns;
+  for (guint i = 0; i < plan->ram->blocks->len; i++)
+    ns += ((const CprRamBlock *) plan->ram->blocks->pdata[i])->size / LEAST_RATE * 1000000000;
+  return cpr_now_ns () + ns;
+}
+
+static bool
+open_target (CprReboot *reboot, const CprCarrierPlan *plan, GError **error)
+{
+  const char *uri = plan->update->uri;
+  struct stat st;
+  int fd;
+
+  if (!parse_fd (uri, &fd))
+    return open_file (reboot, uri + strlen (SCHEME_FILE), error);
+  reboot->file = cpr_sys->fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (reboot->file < 0 || cpr_sys->fstat (reboot->file, &st) < 0)
+    return cpr_throw_errno (error, errno, "state: fd %d", fd);
+  if (S_ISFIFO (st.st_mode))
+    make_nonblocking (reboot);
+  if (!S_ISREG (st.st_mode))
+    reboot->base.stream_end_ns = choose_end (plan);
+  return true;
+}
+
+static void
+reboot_close (CprCarrier *carrier)
+{
+  CprReboot *reboot = (CprReboot *) carrier;
+
+  if (reboot->new_path != NULL)
+    cpr_sys->unlink (reboot->new_path);
+  cpr_fd_clear (&reboot->file);
+  cpr_baton_clear (&reboot->baton);
+  cpr_ram_store_free (reboot->store);
+  g_free (reboot->new_path);
+  g_free (reboot->path);
+  g_free (reboot);
+}
+
+static CprCarrier *
+reboot_open (const CprCarrierPlan *plan, GError **error)
+{
+  CprReboot *reboot = g_new0 (CprReboot, 1);
+  bool in_place = (plan->update->flags & CPR_UPDATE_RAM_IN_PLACE) != 0;
+  int fd;
+
+  *reboot = (CprReboot){ .base.type = &cpr_carrier_reboot,
+                         .baton = { .fd = -1 },
+                         .update = plan->update,
+                         .ram_done = plan->ram_done,
+                         .ram_total = plan->ram_total,
+                         .file = -1 };
+  reboot->store = cpr_ram_store_new (
+      plan->ram, parse_fd (plan->update->uri, &fd) ? CPR_RAM_LAYOUT_STREAM : CPR_RAM_LAYOUT_AREA, in_place, error);
+  if (reboot->store != NULL && cpr_ram_store_probe (reboot->store, error) && cpr_baton_new (&reboot->baton, error) &&
+      open_target (reboot, plan, error))
+    {
+      reboot->base.page = reboot->baton.page;
+      reboot->base.page->pause_budget_ns = plan->pause_budget_ns;
+      reboot->base.stream_fd = reboot->file;
+      return &reboot->base;
+    }
+  reboot_close (&reboot->base);
+  return NULL;
+}
+
+static void
+reboot_describe (CprCarrier *carrier, CprWriter *writer)
+{
+  cpr_writer_begin_chunk (writer, CPR_CHUNK_STORE, 0);
+  cpr_ram_store_write (((CprReboot *) carrier)->store, writer);
+  cpr_writer_end_chunk (writer);
+}
+
+static bool
+reboot_launch (CprCarrier *carrier, GError **error)
+{
+  return true;
+}
+
+static bool
+report (uint64_t done, uint64_t total, void *user_data, GError **error)
+{
+  const CprReboot *reboot = user_data;
+  const CprUpdate *update = reboot->update;
+
+  *reboot->ram_done = done;
+  *reboot->ram_total = total;
+  return update->progress == NULL || update->progress (done, total, update->callback_data, error);
+}
+
+static bool
+finish_stream (CprReboot *reboot, CprWriter *writer, GError **error)
+{
+  cpr_ram_store_write_sums (reboot->store, writer);
+  return cpr_writer_finish (writer) || cpr_throw_errno (error, errno, "state: writing it");
+}
+
+/* The stream's length is known before its last chunks, which have the sums, are: so RAM has its
+ * place. */
+static bool
+write_file (CprReboot *reboot, CprWriter *writer, GError **error)
+{
+  const CprRamProgress progress = { report, reboot };
+  uint64_t len = cpr_writer_get_len (writer) + cpr_ram_store_get_sums_len (reboot->store) + END_SIZE;
+  uint64_t base = cpr_reboot_get_base (len);
+
+  if (reboot->store->area > 0 && !cpr_fd_truncate (reboot->file, base + reboot->store->area))
+    return cpr_throw_errno (error, errno, "state: a file of %" G_GUINT64_FORMAT " bytes", base + reboot->store->area);
+  if (!cpr_ram_store_copy (reboot->store, reboot->file, base, &progress, error) ||
+      !finish_stream (reboot, writer, error))
+    return false;
+  return cpr_sys->fsync (reboot->file) == 0 || cpr_throw_errno (error, errno, "state: fsync");
+}
+
+static bool
+write_pipe (CprReboot *reboot, CprWriter *writer, GError **error)
+{
+  const CprRamProgress progress = { report, reboot };
+
+  return cpr_ram_store_copy (reboot->store, -1, 0, NULL, error) && finish_stream (reboot, writer, error) &&
+         cpr_ram_store_send (reboot->store, reboot->file, reboot->base.stream_end_ns, &progress, error) &&
+         (cpr_sys->fsync (reboot->file) == 0 || errno == EINVAL || errno == EROFS ||
+          cpr_throw_errno (error, errno, "state: fsync"));
+}
+
+static bool
+reboot_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
+{
+  CprReboot *reboot = (CprReboot *) carrier;
+
+  if (!cpr_ram_store_stamp (reboot->store, error))
+    return false;
+  return reboot->path != NULL ? write_file (reboot, writer, error) : write_pipe (reboot, writer, error);
+}
+
+static bool
+confirm (const CprReboot *reboot, GError **error)
+{
+  const CprUpdate *update = reboot->update;
+  GError *reason = NULL;
+
+  if (update->confirm == NULL || update->confirm (update->callback_data, &reason))
+    return true;
+  if (reason == NULL)
+    return cpr_throw (error, CPR_ERROR_CALLBACK, "state: it wasn't confirmed, without a reason");
+  g_propagate_error (error, reason);
+  return false;
+}
+
+/* It has its name, but might not have it after a crash of the host. It is taken back, unless
+ * somebody was quicker. */
+static bool
+take_back (CprReboot *reboot, int errnum, GError **error)
+{
+  if (cpr_sys->unlink (reboot->path) == 0)
+    return cpr_throw_errno (error, errnum, "state: fsync of the folder of '%s'", reboot->path);
+  reboot->base.lost = true;
+  return cpr_throw_errno (error, errno, "state: '%s' can't be taken back, and has the guest", reboot->path);
+}
+
+static bool
+reboot_go (CprCarrier *carrier, GError **error)
+{
+  CprReboot *reboot = (CprReboot *) carrier;
+
+  cpr_fd_clear (&reboot->file);
+  if (!confirm (reboot, error))
+    return false;
+  if (reboot->path == NULL)
+    return true;
+  if (!cpr_reboot_rename (reboot->new_path, reboot->path))
+    return cpr_throw_errno (error, errno, "state: naming it '%s'", reboot->path);
+  g_clear_pointer (&reboot->new_path, g_free);
+  return cpr_reboot_sync_folder (reboot->path) || take_back (reboot, errno, error);
+}
+
+const CprCarrierType cpr_carrier_reboot = {
+  .mode = CPR_MODE_REBOOT,
+  .name = "reboot",
+  .scheme = CPR_REBOOT_SCHEME_FILE,
+  .alias = CPR_REBOOT_SCHEME_PIPE,
+  .check = reboot_check,
+  .open = reboot_open,
+  .describe = reboot_describe,
+  .launch = reboot_launch,
+  .seal = reboot_seal,
+  .go = reboot_go,
+  .close = reboot_close,
+  .take_up = cpr_reboot_take_up,
+  .commit = cpr_reboot_commit,
+  .give_back = cpr_reboot_give_back,
+  .finish = cpr_reboot_finish,
+  .clear = cpr_reboot_clear_taking,
+};

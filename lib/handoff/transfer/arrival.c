@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Transfer mode in the new program, which waits for the old one to connect: its half of the
+ * conversation, up to the commit. Called through the carrier's table by handoff/incoming.c. */
+#include "handoff/transfer/arrival.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "ask/compare.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/memory.h"
+#include "base/signals.h"
+#include "base/sys.h"
+#include "handoff/incoming.h"
+#include "handoff/transfer/channel.h"
+#include "registry/ram/fill.h"
+#include "state/seal.h"
+
+#define WHOM "old program"
+/* How long a program that has connected may take to say who it is: nobody else gets through
+ * meanwhile. */
+#define HELLO_NS (UINT64_C (5) * 1000000000)
+/* How long it may then take to hand over its manifest, which it makes while its guest runs. */
+#define MANIFEST_NS (UINT64_C (60) * 1000000000)
+/* How long it may take to stop the guest and to save: it does that by itself, so this is for one
+ * that hangs. */
+#define STOP_NS (UINT64_C (600) * 1000000000)
+/* How often the old program hears that this one still prepares itself. */
+#define BUSY_MS 500
+/* How long it stays awake for a state that has been announced. */
+#define AWAKE_NS (UINT64_C (2) * 1000000)
+/* Of a question; a memfd may say that it has any size. */
+#define QUESTION_MAX (INT64_C (256) << 20)
+
+typedef struct
+{
+  CprChannel channel;
+  CprMessage message; /* the last one */
+  GHashTable *fds;    /* number in the old program → number here, until it is found in the manifest */
+  CprQuestion question;
+  bool has_question;
+  uint64_t fill_end_ns; /* page tables are filled until then, no longer */
+} Arrival;
+
+static Arrival *
+get_arrival (const CprIncoming *incoming)
+{
+  return incoming->transport;
+}
+
+/* ---- The connection. */
+
+static void
+limit_waits (Arrival *arrival, uint64_t patience_ns)
+{
+  arrival->channel.deadline_ns = cpr_now_ns () + patience_ns;
+}
+
+/* Made when the other one has come. Where that doesn't fit the old program sees for itself what
+ * doesn't. */
+static bool
+answer_greeting (Arrival *arrival, const char *vm_name, GError **reason)
+{
+  if (*reason == NULL)
+    return cpr_channel_send_hello (&arrival->channel, vm_name, reason);
+  if ((*reason)->code == CPR_ERROR_MISMATCH || (*reason)->code == CPR_ERROR_VERSION)
+    cpr_channel_send_hello (&arrival->channel, vm_name, NULL);
+  return false;
+}
+
+static bool
+greet (Arrival *arrival, int fd, const char *vm_name, GError **error)
+{
+  GError *reason = NULL;
+
+  if (cpr_channel_open (&arrival->channel, fd, WHOM, &reason))
+    {
+      limit_waits (arrival, HELLO_NS);
+      cpr_channel_receive_hello (&arrival->channel, vm_name, NULL, &reason);
+      if (answer_greeting (arrival, vm_name, &reason))
+        return true;
+    }
+  cpr_channel_send_failure (&arrival->channel, reason->message);
+  g_propagate_error (error, reason);
+  cpr_channel_close (&arrival->channel);
+  return false;
+}
+
+static void
+log_refused (const CprSessionConfig *config, GError *reason)
+{
+  g_autofree char *text = g_strdup_printf ("incoming: a connection was refused: %s", reason->message);
+
+  if (config->log != NULL)
+    config->log (CPR_LOG_WARNING, text, config->user_data);
+  g_error_free (reason);
+}
+
+/* Somebody who isn't the old program shall not keep it from coming. */
+static bool
+accept_old (Arrival *arrival, int listener, const CprSessionConfig *config, GError **error)
+{
+  for (;;)
+    {
+      int fd = cpr_fd_above_std (cpr_sys->accept4 (listener, NULL, NULL, SOCK_CLOEXEC));
+      GError *reason = NULL;
+
+      if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+        continue;
+      if (fd < 0)
+        return cpr_throw_errno (error, errno, "incoming: accept");
+      if (greet (arrival, fd, config->name, &reason))
+        return true;
+      log_refused (config, reason);
+    }
+}
+
+/* Of a socket that this process was started with. */
+static bool
+is_listening (int fd, int *listening, GError **error)
+{
+  socklen_t len = sizeof *listening;
+
+  return cpr_sys->getsockopt (fd, SOL_SOCKET, SO_ACCEPTCONN, listening, &len) == 0 ||
+         cpr_throw_errno (error, errno, WHOM ": fd %d", fd);
+}
+
+static bool
+connect_old (Arrival *arrival, const CprSessionConfig *config, GError **error)
+{
+  const char *path;
+  int fd, listening = 1;
+  bool ok;
+
+  if (!cpr_channel_parse (config->incoming, &path, &fd, error))
+    return false;
+  if (path != NULL)
+    fd = cpr_channel_listen (path, error);
+  if (fd < 0 || (path == NULL && !is_listening (fd, &listening, error)))
+    return false;
+  if (!listening)
+    return greet (arrival, fd, config->name, error);
+  ok = accept_old (arrival, fd, config, error);
+  cpr_fd_clear (&fd);
+  if (path != NULL)
+    cpr_sys->unlink (path);
+  return ok;
+}
+
+/* ---- The question, and all fds. */
+
+static bool
+keep_fds (Arrival *arrival, GError **error)
+{
+  CprMessage *message = &arrival->message;
+  CprCursor numbers = { .data = message->data, .len = message->len };
+
+  for (unsigned i = 0; i < message->n_fds; i++)
+    {
+      uint32_t number = cpr_cursor_get_u32 (&numbers);
+      int fd = cpr_fd_above_std (message->fds[i]);
+
+      message->fds[i] = -1;
+      if (fd < 0)
+        return cpr_throw_errno (error, errno, WHOM ": fd %u", number);
+      if (g_hash_table_contains (arrival->fds, GUINT_TO_POINTER (number)))
+        {
+          cpr_fd_clear (&fd);
+          return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": fd %u came twice", number);
+        }
+      g_hash_table_insert (arrival->fds, GUINT_TO_POINTER (number), GINT_TO_POINTER (fd));
+    }
+  return true;
+}
+
+/* The carrier's take_fd(). */
+int
+cpr_arrival_take_fd (void *incoming, uint32_t where, GError **error)
+{
+  GHashTable *fds = get_arrival (incoming)->fds;
+  int fd = GPOINTER_TO_INT (g_hash_table_lookup (fds, GUINT_TO_POINTER (where)));
+
+  if (fd == 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it didn't come with the manifest") - 1;
+  return fd;
+}
+
+/* One that nobody finds would stay open for ever. */
+static bool
+place_fds (CprIncoming *incoming, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+  CprFdTable *table = &arrival->question.manifest.fds;
+  guint came = g_hash_table_size (arrival->fds);
+
+  return cpr_fd_table_place (table, cpr_arrival_take_fd, incoming, error) &&
+         (came == table->entries->len ||
+          cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": %u fds came, %u are in the manifest", came,
+                     table->entries->len));
+}
+
+static bool
+read_question (Arrival *arrival, int fd, GError **error)
+{
+  struct stat st;
+  void *data;
+
+  if (!cpr_stream_is_sealed (fd) || cpr_sys->fstat (fd, &st) < 0 || st.st_size > QUESTION_MAX)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": its manifest isn't sealed, or too large");
+  data = g_try_malloc ((size_t) st.st_size + 1);
+  if (data == NULL || !cpr_fd_read_at (fd, data, (size_t) st.st_size, 0))
+    {
+      cpr_throw_errno (error, data == NULL ? ENOMEM : errno, WHOM ": its manifest of %" G_GINT64_FORMAT " bytes",
+                       (gint64) st.st_size);
+      g_free (data);
+      return false;
+    }
+  arrival->has_question = true;
+  return cpr_question_read (&arrival->question, data, (size_t) st.st_size, error);
+}
+
+static bool
+open_baton (CprIncoming *incoming, int *fd, GError **error)
+{
+  CprBatonWord word;
+
+  if (!cpr_baton_open (&incoming->baton, *fd, error))
+    {
+      incoming->baton.fd = -1;
+      return false;
+    }
+  *fd = -1;
+  word = cpr_baton_get (incoming->baton.page);
+  incoming->attempt = 1;
+  return (word.state == CPR_BATON_OWNED && word.pid == get_arrival (incoming)->channel.peer) ||
+         cpr_throw (error, CPR_ERROR_MISMATCH, "baton: it isn't process %d's", get_arrival (incoming)->channel.peer);
+}
+
+/* Everything that is needed before the stop. *wanted: whether an answer is. */
+static bool
+receive_all (CprIncoming *incoming, bool *wanted, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+  CprMessage *message = &arrival->message;
+
+  limit_waits (arrival, MANIFEST_NS);
+  for (;;)
+    {
+      if (!cpr_channel_receive (&arrival->channel, message, "the manifest", error))
+        return false;
+      if (message->type == CPR_MESSAGE_QUESTION)
+        break;
+      if (!cpr_channel_expect (&arrival->channel, message, CPR_MESSAGE_FDS, "the manifest", error) ||
+          !keep_fds (arrival, error))
+        return false;
+    }
+  *wanted = message->data[0] != 0;
+  return read_question (arrival, message->fds[0], error) && open_baton (incoming, &message->fds[1], error);
+}
+
+/* ---- The answer. */
+
+static bool
+send_answer (Arrival *arrival, const CprAnswer *answer, const GPtrArray *types, GError **error)
+{
+  CprSchemaBuilder builder;
+  CprWriter writer;
+  bool ok;
+  int fd;
+
+  cpr_schema_builder_init (&builder);
+  for (guint i = 0; i < types->len; i++)
+    cpr_schema_builder_add (&builder, types->pdata[i]);
+  cpr_writer_init (&writer, -1);
+  cpr_answer_write (answer, &builder, &writer);
+  fd = cpr_memfd_seal ("libcpr-answer", writer.data, writer.len);
+  if (fd < 0)
+    cpr_throw_errno (error, errno, "answer: a memfd of %zu bytes", writer.len);
+  ok = fd >= 0 && cpr_channel_send (&arrival->channel, CPR_MESSAGE_ANSWER, NULL, 0, &fd, 1, error);
+  cpr_fd_clear (&fd);
+  cpr_writer_clear (&writer);
+  cpr_schema_builder_clear (&builder);
+  return ok;
+}
+
+static bool
+compare_and_answer (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+  CprQuestion *question = &arrival->question;
+  g_autoptr (CprInventory) inventory = config->declare != NULL ? cpr_inventory_new () : NULL;
+  const CprCandidate candidate = { config, inventory, arrival->channel.peer };
+  CprAnswer answer = { .question = question->checksum, .findings = cpr_findings_new () };
+  g_autoptr (GPtrArray) types = NULL;
+  bool ok;
+
+  if (inventory != NULL)
+    config->declare (inventory, config->user_data);
+  types = cpr_candidate_collect_types (&candidate, answer.findings);
+  cpr_compare (question, &candidate, types, answer.findings);
+  cpr_compare_limits (question, answer.findings);
+  ok = cpr_executable_get (&answer.executable, &answer.path, error) && send_answer (arrival, &answer, types, error);
+  if (ok && cpr_findings_count_refusals (answer.findings) > 0)
+    ok = cpr_throw (error, CPR_ERROR_REFUSED, "%s", ((const CprFinding *) answer.findings->pdata[0])->message);
+  cpr_answer_clear (&answer);
+  return ok;
+}
+
+/* ---- The take-up. */
+
+static void
+close_fd (void *key, void *value, void *unused)
+{
+  int fd = GPOINTER_TO_INT (value);
+
+  cpr_fd_clear (&fd);
+}
+
+static bool
+take_up (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+  CprQuestion *question = &arrival->question;
+  bool wanted = false;
+
+  arrival->channel.pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (arrival->channel.peer));
+  if (arrival->channel.pidfd < 0)
+    return cpr_throw_errno (error, errno, WHOM ": process %d", arrival->channel.peer);
+  if (!receive_all (incoming, &wanted, error) || !place_fds (incoming, error) ||
+      (wanted && !compare_and_answer (incoming, config, error)))
+    return false;
+  /* From here on the old program's deadline runs. A quarter of it is for all else: what isn't
+   * filled costs the guest a fault. */
+  arrival->fill_end_ns = cpr_now_ns () + incoming->baton.page->timeout_ns / 4 * 3;
+  arrival->channel.deadline_ns = 0;
+  /* Once more: the comparison has claimed fds. */
+  return cpr_manifest_read (&incoming->manifest, &question->reader, error) &&
+         cpr_incoming_check_identity (&incoming->manifest, config->name, CPR_BOOT_SAME_CLOCKS, error) &&
+         cpr_fd_table_verify (&incoming->manifest.fds, 0, error);
+}
+
+bool
+cpr_arrival_take_up (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error)
+{
+  Arrival *arrival = g_new0 (Arrival, 1);
+  GError *reason = NULL;
+
+  arrival->channel = (CprChannel){ .fd = -1, .pidfd = -1, .cancel_fd = -1, .whom = WHOM };
+  arrival->fds = g_hash_table_new (NULL, NULL);
+  incoming->transport = arrival;
+  if (config->name == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM: it has no name");
+  if (!connect_old (arrival, config, error))
+    return false;
+  if (take_up (incoming, config, &reason))
+    {
+      /* This process's own stays; it was never blocked. */
+      incoming->manifest.signal_mask = cpr_signals_get_mask ();
+      return true;
+    }
+  cpr_channel_send_failure (&arrival->channel, reason->message);
+  g_propagate_error (error, reason);
+  g_hash_table_foreach (arrival->fds, close_fd, NULL);
+  return false;
+}
+
+void
+cpr_arrival_clear (CprIncoming *incoming)
+{
+  Arrival *arrival = get_arrival (incoming);
+
+  if (arrival == NULL)
+    return;
+  cpr_message_clear (&arrival->message);
+  cpr_channel_close (&arrival->channel);
+  g_hash_table_unref (arrival->fds);
+  if (arrival->has_question)
+    cpr_question_clear (&arrival->question);
+  g_free (arrival);
+  incoming->transport = NULL;
+}
+
+/* ---- The state. */
+
+/* Fills page tables, for as long as there is time, and says now and then that it is alive. */
+static bool
+fill (Arrival *arrival, const CprRamTable *ram, GError **error)
+{
+  CprFill *filling = cpr_fill_start (ram);
+  bool ok = true;
+
+  while (ok)
+    {
+      uint64_t now = cpr_now_ns (), left_ms = arrival->fill_end_ns > now ? (arrival->fill_end_ns - now) / 1000000 : 0;
+
+      if (cpr_fill_wait (filling, (unsigned) MIN (left_ms, BUSY_MS)) || left_ms == 0)
+        break;
+      ok = cpr_channel_send (&arrival->channel, CPR_MESSAGE_BUSY, NULL, 0, NULL, 0, error);
+    }
+  cpr_fill_end (filling);
+  return ok;
+}
+
+static bool
+equals (const CprChunk *a, const CprChunk *b)
+{
+  return a->type == b->type && a->payload.len == b->payload.len &&
+         memcmp (a->payload.data, b->payload.data, a->payload.len) == 0;
+}
+
+static bool
+find_chunk (CprReader *reader, uint32_t type, CprChunk *chunk)
+{
+  cpr_reader_rewind (reader);
+  while (cpr_reader_next (reader, chunk))
+    if (chunk->type == type)
+      return true;
+  return false;
+}
+
+/* What this program has built is what the state is of. DMA isn't there where nothing is
+ * assigned. */
+static bool
+check_unchanged (Arrival *arrival, CprReader *state, GError **error)
+{
+  static const struct
+  {
+    uint32_t type;
+    bool is_optional;
+    const char *what;
+  } parts[] = { { CPR_CHUNK_FDS, false, "fds" },
+                { CPR_CHUNK_RAM, false, "RAM blocks" },
+                { CPR_CHUNK_DMA, true, "assigned devices and their mappings" },
+                { CPR_CHUNK_SCHEMA, false, "device types" } };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (parts); i++)
+    {
+      CprChunk early, late;
+      bool was_there = find_chunk (&arrival->question.reader, parts[i].type, &early);
+      bool is_there = find_chunk (state, parts[i].type, &late);
+
+      if (was_there != is_there || (is_there ? !equals (&early, &late) : !parts[i].is_optional))
+        return cpr_throw (error, CPR_ERROR_MISMATCH, "state: the %s have changed since this program was told of them",
+                          parts[i].what);
+    }
+  return true;
+}
+
+static bool
+open_state (CprIncoming *incoming, int *fd, GError **error)
+{
+  if (!cpr_stream_is_sealed (*fd))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it isn't sealed");
+  incoming->state_fd = *fd;
+  *fd = -1;
+  return cpr_incoming_open_stream (incoming, error) &&
+         check_unchanged (get_arrival (incoming), &incoming->reader, error);
+}
+
+bool
+cpr_arrival_await_state (CprIncoming *incoming, const CprRamTable *ram, GError **error)
+{
+  Arrival *arrival = get_arrival (incoming);
+
+  incoming->spare = g_malloc (CPR_READER_BLOCK);
+  cpr_populate (incoming->spare, CPR_READER_BLOCK);
+  if (!fill (arrival, ram, error))
+    return false;
+  limit_waits (arrival, STOP_NS);
+  if (!cpr_channel_send (&arrival->channel, CPR_MESSAGE_READY, NULL, 0, NULL, 0, error) ||
+      !cpr_channel_receive (&arrival->channel, &arrival->message, "the stop", error) ||
+      !cpr_channel_expect (&arrival->channel, &arrival->message, CPR_MESSAGE_STOPPED, "the stop", error))
+    return false;
+  cpr_channel_spin (&arrival->channel, AWAKE_NS);
+  return cpr_channel_receive (&arrival->channel, &arrival->message, "the state", error) &&
+         cpr_channel_expect (&arrival->channel, &arrival->message, CPR_MESSAGE_STATE, "the state", error) &&
+         open_state (incoming, &arrival->message.fds[0], error);
+}
+
+/* ---- The end. */
+
+/* The old program has the guest, or takes it back as soon as it hears this. */
+bool
+cpr_arrival_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
+{
+  cpr_channel_send_failure (&get_arrival (incoming)->channel, reason->message);
+  cpr_channel_close (&get_arrival (incoming)->channel);
+  g_propagate_error (error, reason);
+  return false;
+}
+
+void
+cpr_arrival_finish (CprIncoming *incoming)
+{
+  CprChannel *channel = &get_arrival (incoming)->channel;
+
+  channel->deadline_ns = 0; /* that of the wait for the state is nothing to it */
+  cpr_channel_send (channel, CPR_MESSAGE_DONE, NULL, 0, NULL, 0, NULL);
+}

@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The messages between the two programs of a transfer: a Unix socket, fds that travel along,
+ * and one absolute end for each part of the conversation. transfer.c and arrival.c speak
+ * through it. */
+#include "handoff/transfer/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+#include "base/text.h"
+#include "stream/wire.h"
+
+/* How long a full socket may hold up who sends, however little of it is taken now and then: its
+ * other end reads, or has failed. */
+#define SEND_PATIENCE_NS (UINT64_C (5) * 1000000000)
+/* The same for the reason of who has gone: it was there before the end of the connection. */
+#define REASON_PATIENCE_NS (UINT64_C (100) * 1000000)
+/* How often it is looked whether a listener has room for one more. */
+#define CONNECT_LOOK_MS 10
+
+/* ---- Messages. */
+
+static const struct
+{
+  uint32_t least, most; /* bytes */
+  unsigned least_fds, most_fds;
+} limits[] = {
+  [CPR_MESSAGE_HELLO] = { 1, 512, 0, 0 },
+  [CPR_MESSAGE_FDS] = { 4, 4 * CPR_MESSAGE_FDS_MAX, 1, CPR_MESSAGE_FDS_MAX },
+  [CPR_MESSAGE_QUESTION] = { 1, 1, 2, 2 },
+  [CPR_MESSAGE_ANSWER] = { 0, 0, 1, 1 },
+  [CPR_MESSAGE_BUSY] = { 0, 0, 0, 0 },
+  [CPR_MESSAGE_READY] = { 0, 0, 0, 0 },
+  [CPR_MESSAGE_STATE] = { 0, 0, 1, 1 },
+  [CPR_MESSAGE_DONE] = { 0, 0, 0, 0 },
+  [CPR_MESSAGE_FAILED] = { 1, CPR_MESSAGE_MAX, 0, 0 },
+  [CPR_MESSAGE_STOPPED] = { 0, 0, 0, 0 },
+};
+
+bool
+cpr_message_check (uint32_t type, uint32_t len, unsigned n_fds, GError **error)
+{
+  if (type < CPR_MESSAGE_HELLO || type >= G_N_ELEMENTS (limits))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it sent a message of the unknown type %u", type);
+  if (len < limits[type].least || len > limits[type].most || n_fds < limits[type].least_fds ||
+      n_fds > limits[type].most_fds || (type == CPR_MESSAGE_FDS && len != n_fds * sizeof (uint32_t)))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it sent a message of type %u with %u bytes and %u fds", type, len,
+                      n_fds);
+  return true;
+}
+
+void
+cpr_message_clear (CprMessage *message)
+{
+  for (unsigned i = 0; i < message->n_fds; i++)
+    cpr_fd_clear (&message->fds[i]);
+  message->n_fds = 0;
+}
+
+/* ---- The socket. */
+
+bool
+cpr_channel_open (CprChannel *channel, int fd, const char *whom, GError **error)
+{
+  static const int on = 1;
+  int type = 0, domain = 0;
+  socklen_t len = sizeof type;
+
+  *channel = (CprChannel){ .fd = fd, .whom = whom, .pidfd = -1, .cancel_fd = -1 };
+  if (cpr_sys->getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+      cpr_sys->getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+    return cpr_throw_errno (error, errno, "%s: fd %d", whom, fd);
+  if (type != SOCK_STREAM || domain != AF_UNIX)
+    return cpr_throw (error, CPR_ERROR_INVALID, "%s: fd %d isn't a Unix stream socket", whom, fd);
+  return (cpr_sys->setsockopt (fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0 && cpr_fd_set_cloexec (fd, true)) ||
+         cpr_throw_errno (error, errno, "%s: fd %d", whom, fd);
+}
+
+void
+cpr_channel_close (CprChannel *channel)
+{
+  cpr_fd_clear (&channel->fd);
+  cpr_fd_clear (&channel->pidfd);
+}
+
+bool
+cpr_channel_parse (const char *uri, const char **path, int *fd, GError **error)
+{
+  gint64 number;
+
+  *path = NULL;
+  *fd = -1;
+  if (g_str_has_prefix (uri, CPR_CHANNEL_SCHEME ":"))
+    *path = uri + strlen (CPR_CHANNEL_SCHEME ":");
+  else if (!g_str_has_prefix (uri, CPR_CHANNEL_SCHEME_FD ":") ||
+           !g_ascii_string_to_signed (uri + strlen (CPR_CHANNEL_SCHEME_FD ":"), 10, STDERR_FILENO + 1, G_MAXINT,
+                                      &number, NULL))
+    return cpr_throw (error, CPR_ERROR_INVALID, "'%s': neither %s:PATH nor %s:N with an fd from 3 up", uri,
+                      CPR_CHANNEL_SCHEME, CPR_CHANNEL_SCHEME_FD);
+  else
+    *fd = (int) number;
+  return true;
+}
+
+static bool
+make_address (const char *path, struct sockaddr_un *address, GError **error)
+{
+  *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+  if (path[0] == '\0')
+    return cpr_throw (error, CPR_ERROR_INVALID, "socket: its path is empty");
+  if (g_strlcpy (address->sun_path, path, sizeof address->sun_path) >= sizeof address->sun_path)
+    return cpr_throw (error, CPR_ERROR_INVALID, "socket '%s': its path has more than %zu bytes", path,
+                      sizeof address->sun_path - 1);
+  return true;
+}
+
+static int
+open_socket (int flags)
+{
+  return cpr_fd_above_std (cpr_sys->socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+}
+
+/* A listener that accepts nobody has room for a few, and then a blocking connect() would wait
+ * for it for ever. */
+int
+cpr_channel_connect (const char *path, uint64_t deadline_ns, int cancel_fd, GError **error)
+{
+  struct pollfd cancel = { cancel_fd, POLLIN, 0 };
+  struct sockaddr_un address;
+  int fd;
+
+  if (!make_address (path, &address, error))
+    return -1;
+  fd = open_socket (SOCK_NONBLOCK);
+  while (fd >= 0)
+    {
+      if (cpr_sys->connect (fd, (const struct sockaddr *) &address, sizeof address) == 0)
+        return fd;
+      if (errno != EAGAIN || (deadline_ns != 0 && cpr_now_ns () >= deadline_ns))
+        break;
+      if (cpr_sys->poll (&cancel, 1, CONNECT_LOOK_MS) > 0)
+        {
+          cpr_throw (error, CPR_ERROR_ROLLED_BACK, "cancelled, connecting to the socket '%s'", path);
+          cpr_fd_clear (&fd);
+          return -1;
+        }
+    }
+  if (errno == EAGAIN)
+    cpr_throw (error, CPR_ERROR_ROLLED_BACK, "socket '%s': nobody accepted the connection in time", path);
+  else
+    cpr_throw_errno (error, errno, "socket '%s': connecting", path);
+  cpr_fd_clear (&fd);
+  return -1;
+}
+
+/* One that nobody listens at is a dead program's. */
+static void
+remove_stale (const char *path, const struct sockaddr_un *address)
+{
+  struct stat st;
+  int probe = -1;
+
+  if (cpr_sys->stat (path, &st) == 0 && S_ISSOCK (st.st_mode))
+    probe = open_socket (SOCK_NONBLOCK);
+  if (probe >= 0 && cpr_sys->connect (probe, (const struct sockaddr *) address, sizeof *address) < 0 &&
+      errno == ECONNREFUSED)
+    cpr_sys->unlink (path);
+  cpr_fd_clear (&probe);
+}
+
+/* The mode of the socket is the file's, so that there is no instant in which others may connect. */
+static bool
+listen_at (int fd, const struct sockaddr_un *address)
+{
+  return cpr_sys->fchmod (fd, 0600) == 0 &&
+         cpr_sys->bind (fd, (const struct sockaddr *) address, sizeof *address) == 0 && cpr_sys->listen (fd, 1) == 0;
+}
+
+/* It is at its place once it can be connected to: who waits for the file needn't try twice. */
+int
+cpr_channel_listen (const char *path, GError **error)
+{
+  g_autofree char *made = g_strconcat (path, "~", NULL);
+  struct sockaddr_un address, first;
+  int fd;
+
+  if (!make_address (path, &address, error) || !make_address (made, &first, error))
+    return -1;
+  remove_stale (path, &address);
+  remove_stale (made, &first);
+  fd = open_socket (0);
+  if (fd >= 0 && listen_at (fd, &first) && cpr_sys->link (made, path) == 0)
+    {
+      cpr_sys->unlink (made);
+      return fd;
+    }
+  cpr_throw_errno (error, errno, "socket '%s': listening", path);
+  cpr_sys->unlink (made);
+  cpr_fd_clear (&fd);
+  return -1;
+}
+
+/* ---- Waiting. */
+
+/* Until something can be read, or sent. Its end may be known from the pidfd only: a child that
+ * it forked keeps the socket open. Past
+ * @end_ns (0: never) nothing counts any more, not even what is there: else who sends without end
+ * would never be too late. */
+static bool
+await (CprChannel *channel, short events, uint64_t end_ns, const char *what, GError **error)
+{
+  struct pollfd fds[] = { { channel->fd, events, 0 },
+                          { channel->cancel_fd, POLLIN, 0 },
+                          { channel->pidfd, POLLIN, 0 } };
+
+  for (;;)
+    {
+      uint64_t now = cpr_now_ns (), left = end_ns > now ? end_ns - now : 0;
+      int n;
+
+      if (end_ns != 0 && left == 0)
+        return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "%s: nothing came in time, waiting for %s", channel->whom,
+                          what);
+      n = cpr_sys->poll (fds, G_N_ELEMENTS (fds), end_ns == 0 ? -1 : (int) MIN ((left + 999999) / 1000000, G_MAXINT));
+      if (n < 0 && errno != EINTR && errno != EAGAIN)
+        return cpr_throw_errno (error, errno, "%s: poll", channel->whom);
+      if (n <= 0)
+        continue;
+      if ((fds[1].revents & POLLIN) != 0)
+        return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "cancelled, waiting for %s", what);
+      if (fds[0].revents != 0)
+        return true;
+      if (fds[2].revents != 0)
+        return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "%s: process %d ended, waiting for %s", channel->whom,
+                          channel->peer, what);
+    }
+}
+
+/* @patience_ns from now, unless the channel's own end is sooner. */
+static uint64_t
+get_end (const CprChannel *channel, uint64_t patience_ns)
+{
+  uint64_t end_ns = cpr_now_ns () + patience_ns;
+
+  return channel->deadline_ns != 0 ? MIN (channel->deadline_ns, end_ns) : end_ns;
+}
+
+/* ---- Receiving. */
+
+typedef union
+{
+  char bytes[CMSG_SPACE (sizeof (struct ucred)) + CMSG_SPACE (CPR_MESSAGE_FDS_MAX * sizeof (int))];
+  struct cmsghdr alignment;
+} Control;
+
+/* More than fit come only where it is an error that any come: closed at once. */
+static void
+take_fds (CprMessage *message, const void *fds, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    {
+      int fd;
+
+      memcpy (&fd, (const uint8_t *) fds + i * sizeof fd, sizeof fd);
+      fd = cpr_fd_above_std (fd);
+      if (message->n_fds < CPR_MESSAGE_FDS_MAX)
+        message->fds[message->n_fds++] = fd;
+      else
+        cpr_fd_clear (&fd);
+    }
+}
+
+static void
+take_control (struct msghdr *header, CprMessage *message, struct ucred *sender)
+{
+  for (struct cmsghdr *part = CMSG_FIRSTHDR (header); part != NULL; part = CMSG_NXTHDR (header, part))
+    {
+      size_t len = part->cmsg_len - CMSG_LEN (0);
+
+      if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_CREDENTIALS && len == sizeof *sender)
+        memcpy (sender, CMSG_DATA (part), sizeof *sender);
+      if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS)
+        take_fds (message, CMSG_DATA (part), len / sizeof (int));
+    }
+}
+
+static bool
+check_sender (CprChannel *channel, const struct ucred *sender, GError **error)
+{
+  if (sender->uid != geteuid ())
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "%s: it is user %u's, this is user %u", channel->whom, sender->uid,
+                      geteuid ());
+  if (sender->pid <= 0)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "%s: its process can't be seen from this PID namespace",
+                      channel->whom);
+  if (channel->peer != 0 && sender->pid != channel->peer)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "%s: process %d sent a message in the place of process %d",
+                      channel->whom, sender->pid, channel->peer);
+  channel->peer = sender->pid;
+  return true;
+}
+
+/* @len bytes. fds may come with the first of them only, and only where @sender is asked for. */
+static bool
+receive_bytes (CprChannel *channel,
+               void *data,
+               size_t len,
+               CprMessage *message,
+               struct ucred *sender,
+               uint64_t end_ns,
+               const char *what,
+               GError **error)
+{
+  for (size_t got = 0; got < len;)
+    {
+      struct iovec part = { (char *) data + got, len - got };
+      Control control;
+      struct msghdr header = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes
+      };
+      unsigned n_fds = message->n_fds;
+      struct ucred ignored;
+      ssize_t n;
+
+      if (!await (channel, POLLIN, end_ns, what, error))
+        return false;
+      n = cpr_sys->recvmsg (channel->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+      if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        continue;
+      if (n < 0 && errno != ECONNRESET)
+        return cpr_throw_errno (error, errno, "%s: receiving %s", channel->whom, what);
+      if (n <= 0)
+        return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "%s: it closed the connection, waiting for %s", channel->whom,
+                          what);
+      take_control (&header, message, got == 0 && sender != NULL ? sender : &ignored);
+      if ((header.msg_flags & MSG_CTRUNC) != 0)
+        return cpr_throw_errno (error, EMFILE, "%s: fds that it sent were lost", channel->whom);
+      if (message->n_fds > n_fds && (got > 0 || sender == NULL))
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: it sent fds in the middle of a message", channel->whom);
+      got += (size_t) n;
+    }
+  return true;
+}
+
+static bool
+receive (CprChannel *channel, CprMessage *message, uint64_t end_ns, const char *what, GError **error)
+{
+  struct ucred sender = { .pid = 0, .uid = (uid_t) -1 };
+  uint32_t head[2];
+
+  if (!receive_bytes (channel, head, sizeof head, message, &sender, end_ns, what, error) ||
+      !check_sender (channel, &sender, error))
+    return false;
+  if (!cpr_message_check (head[0], head[1], message->n_fds, error))
+    {
+      g_prefix_error (error, "%s: ", channel->whom);
+      return false;
+    }
+  message->len = head[1];
+  if (!receive_bytes (channel, message->data, message->len, message, NULL, end_ns, what, error))
+    return false;
+  message->type = (CprMessageType) head[0]; /* nothing was said before it was said to the end */
+  return true;
+}
+
+static bool
+receive_any (CprChannel *channel, CprMessage *message, uint64_t end_ns, const char *what, GError **error)
+{
+  g_autofree char *reason = NULL;
+
+  cpr_message_clear (message); /* of the last one */
+  message->type = CPR_MESSAGE_NONE;
+  if (receive (channel, message, end_ns, what, error))
+    {
+      if (message->type != CPR_MESSAGE_FAILED)
+        return true;
+      reason = cpr_text_make_line ((const char *) message->data, message->len);
+      cpr_throw (error, CPR_ERROR_ROLLED_BACK, "%s: %s", channel->whom, reason);
+    }
+  cpr_message_clear (message);
+  return false;
+}
+
+bool
+cpr_channel_receive (CprChannel *channel, CprMessage *message, const char *what, GError **error)
+{
+  return receive_any (channel, message, channel->deadline_ns, what, error);
+}
+
+/* ---- Sending. */
+
+/* The sender's credentials go with each message: the kernel vouches for them, and they are right
+ * also where another process opened the socket. */
+static void
+put_control (struct msghdr *header, Control *control, const int *fds, unsigned n_fds)
+{
+  const struct ucred self = { .pid = getpid (), .uid = geteuid (), .gid = getegid () };
+  struct cmsghdr *part;
+
+  header->msg_control = control->bytes;
+  header->msg_controllen = CMSG_SPACE (sizeof self) + (n_fds > 0 ? CMSG_SPACE (n_fds * sizeof (int)) : 0);
+  memset (control->bytes, 0, header->msg_controllen);
+  part = CMSG_FIRSTHDR (header);
+  *part = (struct cmsghdr){ CMSG_LEN (sizeof self), SOL_SOCKET, SCM_CREDENTIALS };
+  memcpy (CMSG_DATA (part), &self, sizeof self);
+  if (n_fds == 0)
+    return;
+  part = CMSG_NXTHDR (header, part);
+  *part = (struct cmsghdr){ CMSG_LEN (n_fds * sizeof (int)), SOL_SOCKET, SCM_RIGHTS };
+  memcpy (CMSG_DATA (part), fds, n_fds * sizeof (int));
+}
+
+/* The first @sent bytes are gone, and the control data with them. */
+static void
+advance (struct msghdr *header, size_t sent)
+{
+  header->msg_controllen = 0;
+  header->msg_control = NULL;
+  for (; header->msg_iovlen > 0 && sent >= header->msg_iov->iov_len; header->msg_iov++)
+    {
+      sent -= header->msg_iov->iov_len;
+      header->msg_iovlen--;
+    }
+  if (header->msg_iovlen > 0)
+    {
+      header->msg_iov->iov_base = (char *) header->msg_iov->iov_base + sent;
+      header->msg_iov->iov_len -= sent;
+    }
+}
+
+/* Who doesn't listen any more may have said why. */
+static bool
+throw_unsent (CprChannel *channel, CprMessageType type, int errnum, GError **error)
+{
+  g_autofree CprMessage *message = g_new0 (CprMessage, 1);
+  uint64_t end_ns = get_end (channel, REASON_PATIENCE_NS);
+  GError *reason = NULL;
+
+  while (errnum == EPIPE && error != NULL && reason == NULL)
+    receive_any (channel, message, end_ns, "its reason", &reason);
+  cpr_message_clear (message);
+  if (message->type == CPR_MESSAGE_FAILED)
+    {
+      g_propagate_error (error, reason);
+      return false;
+    }
+  g_clear_error (&reason);
+  return cpr_throw_errno (error, errnum, "%s: sending message %u", channel->whom, type);
+}
+
+static bool
+send_all (CprChannel *channel, CprMessageType type, struct msghdr *header, GError **error)
+{
+  uint64_t end_ns = get_end (channel, SEND_PATIENCE_NS);
+
+  while (header->msg_iovlen > 0)
+    {
+      ssize_t sent = cpr_sys->sendmsg (channel->fd, header, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+      if (sent >= 0)
+        advance (header, (size_t) sent);
+      else if (errno == EAGAIN)
+        {
+          if (!await (channel, POLLOUT, end_ns, "room for a message", error))
+            return false;
+        }
+      /* The user's limit on fds that are under way: there is room as soon as the other end has
+       * taken some. */
+      else if (errno == ETOOMANYREFS && cpr_now_ns () < end_ns)
+        g_usleep (1000);
+      else if (errno != EINTR)
+        return throw_unsent (channel, type, errno, error);
+    }
+  return true;
+}
+
+bool
+cpr_channel_send (CprChannel *channel,
+                  CprMessageType type,
+                  const void *data,
+                  size_t len,
+                  const int *fds,
+                  unsigned n_fds,
+                  GError **error)
+{
+  uint32_t head[2] = { type, (uint32_t) len };
+  struct iovec parts[2] = { { head, sizeof head }, { (void *) data, len } };
+  struct msghdr header = { .msg_iov = parts, .msg_iovlen = len > 0 ? 2 : 1 };
+  Control control;
+
+  put_control (&header, &control, fds, n_fds);
+  return send_all (channel, type, &header, error);
+}
+
+void
+cpr_channel_send_failure (CprChannel *channel, const char *reason)
+{
+  size_t len = MIN (strlen (reason), CPR_MESSAGE_MAX);
+
+  if (len > 0)
+    cpr_channel_send (channel, CPR_MESSAGE_FAILED, reason, len, NULL, 0, NULL);
+}
+
+bool
+cpr_channel_expect (
+    const CprChannel *channel, const CprMessage *message, CprMessageType type, const char *what, GError **error)
+{
+  return message->type == type ||
+         cpr_throw (error, CPR_ERROR_CORRUPT, "%s: message %u came in place of %s", channel->whom, message->type, what);
+}
+
+void
+cpr_channel_spin (CprChannel *channel, uint64_t ns)
+{
+  uint64_t end = cpr_now_ns () + ns;
+  struct pollfd poll = { channel->fd, POLLIN, 0 };
+
+  while (cpr_sys->poll (&poll, 1, 0) == 0 && cpr_now_ns () < end)
+    sched_yield ();
+}
+
+/* ---- HELLO: u64 magic, u32 version, u32 oldest, u32 pid, the VM's name; then what may be
+ * missing: u64 CLOCK_MONOTONIC, u64 CLOCK_BOOTTIME; what follows is a later version's. The first
+ * two stay what they are for ever. */
+
+#define HELLO_MAGIC UINT64_C (0x31524546534e5254) /* "TRNSFER1" */
+
+static uint64_t
+read_clock (clockid_t id)
+{
+  struct timespec now = { 0 };
+
+  clock_gettime (id, &now); /* can't fail */
+  return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+}
+
+CprClocks
+cpr_clocks_get (void)
+{
+  return (CprClocks){ read_clock (CLOCK_MONOTONIC), read_clock (CLOCK_BOOTTIME) };
+}
+
+bool
+cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error)
+{
+  CprCursor cursor = { .data = data, .len = len };
+  uint64_t magic = cpr_cursor_get_u64 (&cursor);
+  const char *name;
+
+  *hello = (CprHello){ .vm_name = NULL };
+  hello->version = cpr_cursor_get_u32 (&cursor);
+  hello->oldest = cpr_cursor_get_u32 (&cursor);
+  if (cursor.failed || magic != HELLO_MAGIC)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it doesn't speak like libcpr");
+  if (hello->version < CPR_HELLO_OLDEST || hello->oldest > CPR_HELLO_VERSION || hello->oldest > hello->version)
+    return cpr_throw (error, CPR_ERROR_VERSION, "it speaks versions %u to %u of the transfer, this program %d to %d",
+                      hello->oldest, hello->version, CPR_HELLO_OLDEST, CPR_HELLO_VERSION);
+  hello->pid = cpr_cursor_get_u32 (&cursor);
+  name = cpr_cursor_get_name (&cursor);
+  if (cursor.failed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "its greeting can't be right");
+  hello->vm_name = g_strdup (name);
+  hello->clocks.monotonic_ns = cpr_cursor_get_u64 (&cursor);
+  hello->clocks.boottime_ns = cpr_cursor_get_u64 (&cursor);
+  hello->has_clocks = !cursor.failed;
+  return true;
+}
+
+bool
+cpr_channel_send_hello (CprChannel *channel, const char *vm_name, GError **error)
+{
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  const uint64_t magic = HELLO_MAGIC;
+  const uint32_t numbers[] = { CPR_HELLO_VERSION, CPR_HELLO_OLDEST, (uint32_t) getpid () };
+  uint16_t len = (uint16_t) strlen (vm_name);
+  CprClocks clocks;
+
+  g_byte_array_append (bytes, (const uint8_t *) &magic, sizeof magic);
+  g_byte_array_append (bytes, (const uint8_t *) numbers, sizeof numbers);
+  g_byte_array_append (bytes, (const uint8_t *) &len, sizeof len);
+  g_byte_array_append (bytes, (const uint8_t *) vm_name, len + 1u);
+  clocks = cpr_clocks_get ();
+  g_byte_array_append (bytes, (const uint8_t *) &clocks, sizeof clocks);
+  return cpr_channel_send (channel, CPR_MESSAGE_HELLO, bytes->data, bytes->len, NULL, 0, error);
+}
+
+/* It can't have been made before it was asked for, nor after it has come: else a watchdog of the
+ * guest's might fire there at once, or never. */
+static bool
+check_clock (const char *name, uint64_t asked_ns, uint64_t theirs_ns, uint64_t now_ns, GError **error)
+{
+  bool behind = theirs_ns < asked_ns;
+  uint64_t by_ns = behind ? asked_ns - theirs_ns : theirs_ns - now_ns;
+
+  return (asked_ns <= theirs_ns && theirs_ns <= now_ns) ||
+         cpr_throw (error, CPR_ERROR_MISMATCH, "it is in another time namespace: %s is %.3f s %s there", name,
+                    (double) by_ns / 1e9, behind ? "behind" : "ahead");
+}
+
+static bool
+check_clocks (const CprHello *hello, const CprClocks *asked, GError **error)
+{
+  const CprClocks now = cpr_clocks_get (), *theirs = &hello->clocks;
+
+  return asked == NULL || !hello->has_clocks ||
+         (check_clock ("CLOCK_MONOTONIC", asked->monotonic_ns, theirs->monotonic_ns, now.monotonic_ns, error) &&
+          check_clock ("CLOCK_BOOTTIME", asked->boottime_ns, theirs->boottime_ns, now.boottime_ns, error));
+}
+
+static bool
+check_hello (const CprChannel *channel, const CprHello *hello, const char *vm_name, GError **error)
+{
+  if (strcmp (hello->vm_name, vm_name) != 0)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "it is for VM '%s', this program is for VM '%s'", hello->vm_name,
+                      vm_name);
+  if (hello->pid != (uint32_t) channel->peer)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "it is in another PID namespace: process %u there, %d here",
+                      hello->pid, channel->peer);
+  return true;
+}
+
+bool
+cpr_channel_receive_hello (CprChannel *channel, const char *vm_name, const CprClocks *asked, GError **error)
+{
+  g_autofree CprMessage *message = g_new0 (CprMessage, 1);
+  CprHello hello = { .vm_name = NULL };
+  GError *reason = NULL;
+  bool ok;
+
+  if (!cpr_channel_receive (channel, message, "its greeting", error))
+    return false;
+  if (!cpr_channel_expect (channel, message, CPR_MESSAGE_HELLO, "its greeting", error))
+    {
+      cpr_message_clear (message);
+      return false;
+    }
+  ok = cpr_hello_parse (&hello, message->data, message->len, &reason) &&
+       check_hello (channel, &hello, vm_name, &reason) && check_clocks (&hello, asked, &reason);
+  g_free (hello.vm_name);
+  if (!ok)
+    g_propagate_prefixed_error (error, reason, "%s: ", channel->whom);
+  return ok;
+}

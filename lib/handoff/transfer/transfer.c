@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Transfer mode, in the old program: the new one is a process of its own, which was started
+ * before. What it answers to is in handoff/transfer/arrival.c, what is said in
+ * handoff/transfer/channel.h. The old program is its own guardian: it is there until the
+ * commit. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/signals.h"
+#include "base/sys.h"
+#include "handoff/transfer/arrival.h"
+#include "handoff/transfer/channel.h"
+#include "state/seal.h"
+
+#define WHOM "new program"
+/* How long a killed program's death is waited for: it may have much memory to give back, and
+ * never runs the guest anyway. */
+#define DEATH_MS 10000
+/* How long a program that is told, or says itself, that it doesn't get the guest may take to end
+ * by itself. */
+#define GRACE_MS   2000
+#define ANSWER_MAX (INT64_C (64) << 20)
+
+typedef struct
+{
+  CprCarrier base;
+  CprChannel channel;
+  CprMessage message; /* the last one */
+  CprFdTable *fds;
+  CprBaton baton;
+  uint64_t timeout_ns;
+  bool gave_fds;    /* the new program has what the guest's devices and memory are made of */
+  bool handed_over; /* and the guest */
+} Transfer;
+
+/* ---- Before the stop. */
+
+static bool
+check (const CprUpdate *update, GError **error)
+{
+  const char *path;
+  int fd;
+
+  if (update->uri == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "update: transfer mode needs a URI");
+  return cpr_channel_parse (update->uri, &path, &fd, error);
+}
+
+/* A socket that was inherited goes on being the caller's. */
+static bool
+connect_new (Transfer *transfer, const CprCarrierPlan *plan, GError **error)
+{
+  uint64_t deadline_ns = cpr_now_ns () + plan->ask_timeout_ns;
+  const char *path, *uri = plan->update->uri;
+  int fd;
+
+  if (!cpr_channel_parse (uri, &path, &fd, error))
+    return false;
+  if (path != NULL)
+    fd = cpr_channel_connect (path, deadline_ns, plan->cancel_fd, error);
+  else
+    {
+      fd = cpr_sys->fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      if (fd < 0)
+        return cpr_throw_errno (error, errno, "'%s'", uri);
+    }
+  if (fd < 0 || !cpr_channel_open (&transfer->channel, fd, WHOM, error))
+    return false;
+  transfer->channel.cancel_fd = plan->cancel_fd;
+  transfer->channel.deadline_ns = deadline_ns; /* the answer included */
+  return true;
+}
+
+static bool
+send_signal (const Transfer *transfer, int number)
+{
+  return cpr_signals_send (transfer->channel.peer, transfer->channel.pidfd, number);
+}
+
+static bool
+greet (Transfer *transfer, const char *vm_name, GError **error)
+{
+  CprChannel *channel = &transfer->channel;
+  const CprClocks asked = cpr_clocks_get ();
+
+  if (!cpr_channel_send_hello (channel, vm_name, error) || !cpr_channel_receive_hello (channel, vm_name, &asked, error))
+    return false;
+  if (channel->peer == getpid ())
+    return cpr_throw (error, CPR_ERROR_MISMATCH, WHOM ": it is this very process");
+  channel->pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (channel->peer));
+  if (channel->pidfd < 0)
+    return cpr_throw_errno (error, errno, WHOM ": process %d", channel->peer);
+  /* With the guest stopped it would be too late to find out. */
+  return send_signal (transfer, 0) ||
+         cpr_throw_errno (error, errno, WHOM ": process %d: it couldn't be ended should it hang: kill", channel->peer);
+}
+
+static bool
+open_own (Transfer *transfer, const CprCarrierPlan *plan, GError **error)
+{
+  if (!cpr_fd_table_verify (transfer->fds, 0, error) || !cpr_baton_new (&transfer->baton, error))
+    return false;
+  transfer->base.page = transfer->baton.page;
+  transfer->baton.page->timeout_ns = plan->timeout_ns;
+  transfer->baton.page->pause_budget_ns = plan->pause_budget_ns;
+  transfer->base.stream_fd = cpr_memfd_new ("libcpr-state", 0);
+  return transfer->base.stream_fd >= 0 || cpr_throw_errno (error, errno, "state: memfd_create");
+}
+
+/* ---- The new program's end. */
+
+static bool
+ends_within (const Transfer *transfer, unsigned patience_ms)
+{
+  struct pollfd death = { transfer->channel.pidfd, POLLIN, 0 };
+  uint64_t end_ns = cpr_now_ns () + patience_ms * UINT64_C (1000000), now;
+  int n = 0;
+
+  for (now = cpr_now_ns (); n <= 0 && now < end_ns; now = cpr_now_ns ())
+    {
+      n = cpr_sys->poll (&death, 1, (int) ((end_ns - now + 999999) / 1000000));
+      if (n < 0)
+        g_usleep (1000);
+    }
+  return n > 0;
+}
+
+static void
+end_new (Transfer *transfer)
+{
+  if (send_signal (transfer, SIGKILL) || errno != ESRCH)
+    ends_within (transfer, DEATH_MS);
+}
+
+/* Its FAILED is the last that it says. */
+static bool
+gave_up (const Transfer *transfer)
+{
+  return transfer->message.type == CPR_MESSAGE_FAILED;
+}
+
+/* Who has the fds and not the guest holds locks, devices and memory for nothing. The guest runs
+ * meanwhile. */
+static void
+dismiss (Transfer *transfer)
+{
+  if (!transfer->gave_fds || transfer->handed_over)
+    return;
+  cpr_fd_clear (&transfer->channel.fd); /* so it hears that nothing comes any more */
+  if (!ends_within (transfer, GRACE_MS))
+    end_new (transfer);
+}
+
+static void
+close_all (CprCarrier *carrier)
+{
+  Transfer *transfer = (Transfer *) carrier;
+
+  dismiss (transfer);
+  cpr_message_clear (&transfer->message);
+  cpr_channel_close (&transfer->channel);
+  cpr_baton_clear (&transfer->baton);
+  cpr_fd_clear (&transfer->base.stream_fd);
+  g_free (transfer);
+}
+
+static CprCarrier *
+open_transfer (const CprCarrierPlan *plan, GError **error)
+{
+  Transfer *transfer = g_new0 (Transfer, 1);
+  GError *reason = NULL;
+
+  transfer->base = (CprCarrier){ .type = &cpr_carrier_transfer, .stream_fd = -1 };
+  transfer->channel = (CprChannel){ .fd = -1, .pidfd = -1, .cancel_fd = -1 };
+  transfer->baton.fd = -1;
+  transfer->fds = plan->fds;
+  transfer->timeout_ns = plan->timeout_ns;
+  if (connect_new (transfer, plan, &reason))
+    {
+      if (greet (transfer, plan->vm_name, &reason) && open_own (transfer, plan, &reason))
+        return &transfer->base;
+      cpr_channel_send_failure (&transfer->channel, reason->message);
+    }
+  g_propagate_error (error, reason);
+  close_all (&transfer->base);
+  return NULL;
+}
+
+static bool
+send_fds (Transfer *transfer, GError **error)
+{
+  const GPtrArray *entries = transfer->fds->entries;
+  uint32_t numbers[CPR_MESSAGE_FDS_MAX];
+  int fds[CPR_MESSAGE_FDS_MAX];
+
+  for (guint first = 0; first < entries->len; first += CPR_MESSAGE_FDS_MAX)
+    {
+      guint n = MIN (entries->len - first, CPR_MESSAGE_FDS_MAX);
+
+      for (guint i = 0; i < n; i++)
+        {
+          fds[i] = ((const CprFdEntry *) entries->pdata[first + i])->fd;
+          numbers[i] = (uint32_t) fds[i];
+        }
+      if (!cpr_channel_send (&transfer->channel, CPR_MESSAGE_FDS, numbers, n * sizeof numbers[0], fds, n, error))
+        return false;
+    }
+  return true;
+}
+
+static bool
+send_question (Transfer *transfer, const CprWriter *question, bool wants_answer, GError **error)
+{
+  const uint8_t wants = wants_answer;
+  int fds[2] = { cpr_memfd_seal ("libcpr-question", question->data, question->len), transfer->baton.fd };
+  bool ok;
+
+  if (fds[0] < 0)
+    return cpr_throw_errno (error, errno, "manifest: a memfd of %zu bytes", question->len);
+  ok = cpr_channel_send (&transfer->channel, CPR_MESSAGE_QUESTION, &wants, 1, fds, 2, error);
+  cpr_fd_clear (&fds[0]);
+  return ok;
+}
+
+/* The next message, which has to be of @type. BUSY may come before it, and is nothing to the
+ * channel's end. */
+static bool
+receive (Transfer *transfer, CprMessageType type, const char *what, GError **error)
+{
+  CprMessage *message = &transfer->message;
+
+  do
+    if (!cpr_channel_receive (&transfer->channel, message, what, error))
+      return false;
+  while (message->type == CPR_MESSAGE_BUSY);
+  return cpr_channel_expect (&transfer->channel, message, type, what, error);
+}
+
+static bool
+read_answer (CprAnswer *answer, int fd, GError **error)
+{
+  g_autofree void *data = NULL;
+  struct stat st;
+
+  if (cpr_sys->fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || st.st_size > ANSWER_MAX)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": its answer isn't a memfd, or too large");
+  data = g_try_malloc ((size_t) st.st_size + 1);
+  if (data == NULL || !cpr_fd_read_at (fd, data, (size_t) st.st_size, 0))
+    return cpr_throw_errno (error, data == NULL ? ENOMEM : errno, WHOM ": its answer of %" G_GINT64_FORMAT " bytes",
+                            (gint64) st.st_size);
+  if (cpr_answer_read (answer, data, (size_t) st.st_size, error))
+    return true;
+  g_prefix_error (error, WHOM ": its answer is damaged: ");
+  return false;
+}
+
+static bool
+ask (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GError **error)
+{
+  Transfer *transfer = (Transfer *) carrier;
+
+  transfer->gave_fds = true;
+  if (!send_fds (transfer, error) || !send_question (transfer, question, answer != NULL, error))
+    return false;
+  if (answer == NULL)
+    return true;
+  return receive (transfer, CPR_MESSAGE_ANSWER, "its answer", error) &&
+         read_answer (answer, transfer->message.fds[0], error);
+}
+
+/* The new program builds everything; the guest runs. */
+static bool
+launch (CprCarrier *carrier, GError **error)
+{
+  Transfer *transfer = (Transfer *) carrier;
+
+  transfer->channel.deadline_ns = cpr_now_ns () + transfer->timeout_ns;
+  if (!receive (transfer, CPR_MESSAGE_READY, "its preparations", error))
+    return false;
+  /* What it did before the stop is no part of the pause. */
+  transfer->baton.page->stamps[CPR_STEP_TAKE_UP] = transfer->baton.page->stamps[CPR_STEP_CLAIM] = 0;
+  return true;
+}
+
+/* ---- With the guest stopped. */
+
+static bool
+stopped (CprCarrier *carrier, GError **error)
+{
+  Transfer *transfer = (Transfer *) carrier;
+
+  transfer->channel.deadline_ns = cpr_now_ns () + transfer->timeout_ns; /* until the offer, which has its own */
+  return cpr_channel_send (&transfer->channel, CPR_MESSAGE_STOPPED, NULL, 0, NULL, 0, error);
+}
+
+static bool
+seal (CprCarrier *carrier, CprWriter *writer, GError **error)
+{
+  return cpr_stream_seal (carrier->stream_fd, writer, error);
+}
+
+/* The guest comes back, unless the new program has committed: false then. One that hasn't given
+ * up by itself has lost the baton; but what it still does, to devices or to memory, must have an
+ * end before the guest goes on. */
+static bool
+take_back (Transfer *transfer)
+{
+  const CprBatonWord offered = { CPR_BATON_OFFERED, 1, transfer->channel.peer },
+                     fenced = { CPR_BATON_FENCED, 1, getpid () }, mine = { CPR_BATON_OWNED, 1, getpid () };
+
+  if (!cpr_baton_move (transfer->baton.page, offered, fenced))
+    return false;
+  if (!gave_up (transfer))
+    end_new (transfer);
+  return cpr_baton_move (transfer->baton.page, fenced, mine);
+}
+
+static bool
+is_cancelled (const Transfer *transfer)
+{
+  struct pollfd cancel = { transfer->channel.cancel_fd, POLLIN, 0 };
+
+  return cpr_sys->poll (&cancel, 1, 0) > 0;
+}
+
+static bool
+offer (Transfer *transfer, GError **error)
+{
+  const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () },
+                     offered = { CPR_BATON_OFFERED, 1, transfer->channel.peer };
+
+  if (is_cancelled (transfer))
+    return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "cancelled, with the guest stopped");
+  cpr_baton_begin_attempt (transfer->baton.page, cpr_now_ns ());
+  transfer->channel.deadline_ns = transfer->baton.page->deadline_ns;
+  if (!cpr_baton_move (transfer->baton.page, mine, offered))
+    return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
+  atomic_store (&transfer->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
+  transfer->base.offered = true;
+  return true;
+}
+
+static bool
+go (CprCarrier *carrier, GError **error)
+{
+  Transfer *transfer = (Transfer *) carrier;
+  GError *reason = NULL;
+
+  if (!offer (transfer, error))
+    return false;
+  if (cpr_channel_send (&transfer->channel, CPR_MESSAGE_STATE, NULL, 0, &transfer->base.stream_fd, 1, &reason) &&
+      receive (transfer, CPR_MESSAGE_DONE, "its commit", &reason))
+    cpr_throw (&reason, CPR_ERROR_CORRUPT, WHOM ": it said that it had the guest, and hasn't");
+  transfer->handed_over = !take_back (transfer);
+  if (transfer->handed_over)
+    g_error_free (reason); /* whatever that was, or nothing: it has the guest */
+  else
+    g_propagate_error (error, reason);
+  return transfer->handed_over;
+}
+
+const CprCarrierType cpr_carrier_transfer = {
+  .mode = CPR_MODE_TRANSFER,
+  .name = "transfer",
+  .scheme = CPR_CHANNEL_SCHEME,
+  .alias = CPR_CHANNEL_SCHEME_FD,
+  .check = check,
+  .open = open_transfer,
+  .ask = ask,
+  .launch = launch,
+  .stopped = stopped,
+  .seal = seal,
+  .go = go,
+  .close = close_all,
+  .take_up = cpr_arrival_take_up,
+  .take_fd = cpr_arrival_take_fd,
+  .await_state = cpr_arrival_await_state,
+  .give_back = cpr_arrival_give_back,
+  .finish = cpr_arrival_finish,
+  .clear = cpr_arrival_clear,
+};

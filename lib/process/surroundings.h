@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_PROCESS_SURROUNDINGS_H
+#define CPR_PROCESS_SURROUNDINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "process/program.h"
+#include "process/streams.h"
+
+#define CPR_SURROUNDINGS_NAMESPACES 10
+#define CPR_SURROUNDINGS_LIMITS     16
+#define CPR_SURROUNDINGS_CPUS       1024
+
+/* What a process passes on over an execve and the command of an update may have changed on the
+ * way: the old program records its own before it stops the guest; what the new program hands
+ * back to has to be the same. This is part of the baton's page and so an ABI between releases:
+ * members are only ever added at the end. What can't be read is 0. */
+typedef struct
+{
+  uint32_t size; /* of the struct as the program that recorded it knows it; 0: not recorded */
+  int32_t nice;
+  int32_t policy, priority; /* sched_getscheduler(), sched_getparam() */
+  int32_t io_priority;      /* ioprio_get() */
+  int32_t oom_score_adj;
+  int32_t session, group;
+  uint64_t personality;
+  uint64_t root_device, root_inode;
+  uint64_t namespaces[CPR_SURROUNDINGS_NAMESPACES]; /* inode numbers below /proc/self/ns, in the order of their names */
+  uint64_t credentials;                             /* a hash of the users and groups in /proc/self/status */
+  uint64_t capabilities;  /* of what an execve passes on: inheritable, bounding and ambient ones */
+  uint64_t confinement;   /* of no_new_privs and the number of seccomp filters */
+  uint64_t control_group; /* of /proc/self/cgroup */
+  uint64_t cpus[CPR_SURROUNDINGS_CPUS / 64];
+  struct
+  {
+    uint64_t soft, hard;
+  } limits[CPR_SURROUNDINGS_LIMITS];
+  CprStream streams[CPR_STREAMS]; /* put back by cpr_streams_restore() */
+} CprSurroundings;
+
+/* Those of this process. */
+void cpr_surroundings_read (CprSurroundings *surroundings);
+
+/* Gives this process @wanted again, as far as it may; of limits only what takes a privilege: the
+ * hard ones are as high as @program's, or as in @wanted, so that setting them lower at the last
+ * moment succeeds. NULL, or the name of the first thing that differs and can't be put back.
+ * Without locks and memory of its own, for a signal handler. */
+const char *cpr_surroundings_restore (const CprSurroundings *wanted, const CprProgram *program);
+
+#endif

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The table of RAM blocks: how each is made, mapped, taken over and removed. Called by
+ * lib/session. */
+#include "registry/ram/ram.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/sys.h"
+#include "base/uapi.h"
+#include "registry/ram/dax.h"
+
+static const char *const backend_names[] = { "memfd", "hugetlb", "file", "fd", "private" };
+
+#define ALL_RAM_FLAGS (CPR_RAM_PREALLOC | CPR_RAM_HUGE_PAGES | CPR_RAM_DONT_DUMP | CPR_RAM_DONT_FORK | CPR_RAM_LOCKED)
+
+void
+cpr_ram_block_unmake (CprRamBlock *block)
+{
+  if (block->vaddr != NULL)
+    cpr_sys->munmap (block->vaddr, block->size);
+  block->vaddr = NULL;
+  if (block->owned)
+    cpr_fd_clear (&block->fd);
+  g_clear_pointer (&block->copy_of, g_free);
+}
+
+static void
+block_free (void *data)
+{
+  CprRamBlock *block = data;
+
+  cpr_ram_block_unmake (block);
+  g_free (block->name);
+  g_free (block);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprRamBlock, block_free)
+
+void
+cpr_ram_table_init (CprRamTable *table)
+{
+  table->blocks = g_ptr_array_new_with_free_func (block_free);
+}
+
+void
+cpr_ram_table_clear (CprRamTable *table)
+{
+  g_clear_pointer (&table->blocks, g_ptr_array_unref);
+}
+
+static CprRamBlock *
+find_block (const CprRamTable *table, const char *name)
+{
+  for (guint i = 0; i < table->blocks->len; i++)
+    {
+      CprRamBlock *block = table->blocks->pdata[i];
+
+      if (strcmp (block->name, name) == 0)
+        return block;
+    }
+  return NULL;
+}
+
+/* The fd of the block @name in the table, or NULL. */
+static CprFdEntry *
+find_fd (const CprFdTable *fds, const char *name)
+{
+  g_autofree char *fd_name = g_strconcat (CPR_RAM_FD_PREFIX, name, NULL);
+
+  return cpr_fd_table_find (fds, fd_name, 0);
+}
+
+static bool
+check_request (const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  if (!cpr_name_check ("RAM block", name, error))
+    return false;
+  if (size == 0 || size % (size_t) sysconf (_SC_PAGESIZE) != 0 || size > G_MAXINT64)
+    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': size is %zu, not a multiple of the page size", name,
+                      size);
+  if (options->backend > CPR_RAM_PRIVATE || (options->flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
+    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': unknown backend %u or flags 0x%x", name,
+                      options->backend, options->flags);
+  if (options->backend == CPR_RAM_FILE && options->path == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': a file needs a path", name);
+  return true;
+}
+
+static bool
+open_memfd (CprRamBlock *block, unsigned flags, GError **error)
+{
+  g_autofree char *label = g_strdup_printf ("libcpr-ram:%.200s", block->name);
+
+  block->fd = cpr_memfd_new (label, flags);
+  if (block->fd < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': memfd_create", block->name);
+  if (!cpr_fd_truncate (block->fd, block->size))
+    return cpr_throw_errno (error, errno, "RAM block '%s': a memfd of %zu bytes", block->name, block->size);
+  if (cpr_sys->fcntl (block->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': F_ADD_SEALS", block->name);
+  return true;
+}
+
+/* The kernel maps more than there is, and it is the guest that runs into the end. */
+static bool
+check_dax (const CprRamBlock *block, GError **error)
+{
+  struct stat st;
+  CprDax dax;
+
+  if (cpr_sys->fstat (block->fd, &st) < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': fstat", block->name);
+  if (!S_ISCHR (st.st_mode) || !cpr_dax_describe (st.st_rdev, &dax))
+    return true;
+  if (block->size > dax.size)
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "RAM block '%s': its DAX region has %" G_GUINT64_FORMAT " bytes, %zu needed", block->name,
+                      dax.size, block->size);
+  return dax.align == 0 || block->size % dax.align == 0 ||
+         cpr_throw (error, CPR_ERROR_INVALID,
+                    "RAM block '%s': size is %zu, not a multiple of %" G_GUINT64_FORMAT ", as its DAX region needs it",
+                    block->name, block->size, dax.align);
+}
+
+/* Of a device st_size doesn't tell. */
+static bool
+check_size (const CprRamBlock *block, bool grow, GError **error)
+{
+  struct stat st;
+
+  if (cpr_sys->fstat (block->fd, &st) < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': fstat", block->name);
+  if (!S_ISREG (st.st_mode) || (size_t) st.st_size >= block->size)
+    return true;
+  if (!grow)
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "RAM block '%s': its backing has %" G_GINT64_FORMAT " bytes, %zu needed", block->name,
+                      (gint64) st.st_size, block->size);
+  if (!cpr_fd_truncate (block->fd, block->size))
+    return cpr_throw_errno (error, errno, "RAM block '%s': growing the file to %zu bytes", block->name, block->size);
+  return true;
+}
+
+bool
+cpr_ram_block_open (CprRamBlock *block, const CprRamOptions *options, GError **error)
+{
+  switch (block->backend)
+    {
+    case CPR_RAM_MEMFD:
+      return open_memfd (block, 0, error);
+    case CPR_RAM_HUGETLB:
+      return open_memfd (block, MFD_HUGETLB, error);
+    case CPR_RAM_FILE:
+      block->fd = cpr_fd_above_std (cpr_sys->open (options->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+      if (block->fd < 0)
+        return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, options->path);
+      cpr_sys->futimens (block->fd, NULL); /* a state that left its contents there is spent: see ram-store.c */
+      return check_size (block, true, error) && check_dax (block, error);
+    case CPR_RAM_FD:
+      block->fd = cpr_sys->fcntl (options->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      if (block->fd < 0)
+        return cpr_throw_errno (error, errno, "RAM block '%s': fd %d", block->name, options->fd);
+      return check_size (block, false, error) && check_dax (block, error);
+    default:
+      return true;
+    }
+}
+
+static bool
+advise (const CprRamBlock *block, unsigned flag, int advice, const char *what, GError **error)
+{
+  if ((block->flags & flag) == 0 || cpr_sys->madvise (block->vaddr, block->size, advice) == 0)
+    return true;
+  return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, what);
+}
+
+static bool
+set_attributes (const CprRamBlock *block, GError **error)
+{
+  if (!advise (block, CPR_RAM_HUGE_PAGES, MADV_HUGEPAGE, "MADV_HUGEPAGE", error) ||
+      !advise (block, CPR_RAM_DONT_DUMP, MADV_DONTDUMP, "MADV_DONTDUMP", error) ||
+      !advise (block, CPR_RAM_DONT_FORK, MADV_DONTFORK, "MADV_DONTFORK", error))
+    return false;
+  if ((block->flags & CPR_RAM_LOCKED) != 0 && cpr_sys->mlock2 (block->vaddr, block->size, MLOCK_ONFAULT) < 0)
+    return cpr_throw_errno (error, errno, "RAM block '%s': mlock2", block->name);
+  return true;
+}
+
+static bool
+map (CprRamBlock *block, int flags, int fd, uint64_t offset, GError **error)
+{
+  void *vaddr = cpr_sys->mmap (NULL, block->size, PROT_READ | PROT_WRITE, flags, fd, (off_t) offset);
+
+  if (vaddr == MAP_FAILED)
+    return cpr_throw_errno (error, errno, "RAM block '%s': mapping %zu bytes", block->name, block->size);
+  block->vaddr = vaddr;
+  if (set_attributes (block, error))
+    return true;
+  cpr_sys->munmap (vaddr, block->size);
+  block->vaddr = NULL;
+  return false;
+}
+
+bool
+cpr_ram_block_map (CprRamBlock *block, GError **error)
+{
+  return map (block, block->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, block->fd, 0, error);
+}
+
+bool
+cpr_ram_block_map_copy (CprRamBlock *block, int file, uint64_t offset, GError **error)
+{
+  return map (block, MAP_PRIVATE | MAP_NORESERVE, file, offset, error);
+}
+
+bool
+cpr_ram_block_register (CprRamBlock *block, CprFdTable *fds, GError **error)
+{
+  g_autofree char *fd_name = g_strconcat (CPR_RAM_FD_PREFIX, block->name, NULL);
+
+  return block->fd < 0 || cpr_fd_table_add (fds, fd_name, 0, block->fd, error);
+}
+
+static bool
+populate_block (CprRamBlock *block, GError **error)
+{
+  if (cpr_sys->madvise (block->vaddr, block->size, MADV_POPULATE_WRITE) == 0)
+    return true;
+  if (errno == EINVAL && block->fd >= 0 && cpr_sys->fallocate (block->fd, 0, 0, (off_t) block->size) == 0)
+    return true; /* Linux < 5.14: the pages are there, the page tables fill by themselves */
+  return cpr_throw_errno (error, errno, "RAM block '%s': allocating %zu bytes", block->name, block->size);
+}
+
+CprRamBlock *
+cpr_ram_table_add (
+    CprRamTable *table, CprFdTable *fds, const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  g_autoptr (CprRamBlock) block = NULL;
+
+  if (!check_request (name, size, options, error))
+    return NULL;
+  if (find_block (table, name) != NULL)
+    {
+      cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': there is one of that name", name);
+      return NULL;
+    }
+
+  block = g_new0 (CprRamBlock, 1);
+  block->name = g_strdup (name);
+  block->size = size;
+  block->backend = options->backend;
+  block->flags = options->flags;
+  block->fd = -1;
+  block->owned = true;
+  if (!cpr_ram_block_open (block, options, error) || !cpr_ram_block_map (block, error) ||
+      ((block->flags & CPR_RAM_PREALLOC) != 0 && !populate_block (block, error)) ||
+      !cpr_ram_block_register (block, fds, error))
+    return NULL;
+  g_ptr_array_add (table->blocks, block);
+  return g_steal_pointer (&block);
+}
+
+static bool
+claim_block (CprRamBlock *block, unsigned flags, GError **error)
+{
+  unsigned recorded = block->flags;
+
+  block->flags |= flags;
+  if (cpr_ram_block_map (block, error))
+    {
+      block->owned = true;
+      return true;
+    }
+  block->flags = recorded;
+  return false;
+}
+
+CprRamBlock *
+cpr_ram_table_find (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  CprRamBlock *block;
+
+  if (!check_request (name, size, options, error))
+    return NULL;
+  block = find_block (table, name);
+  if (block == NULL)
+    cpr_throw (error, CPR_ERROR_NOT_FOUND, "RAM block '%s': it isn't in the state", name);
+  else if (block->vaddr != NULL)
+    cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': it was taken before", name);
+  else if (block->size != size)
+    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': size is %zu in the state, %zu here", name, block->size,
+               size);
+  else
+    return block;
+  return NULL;
+}
+
+CprRamBlock *
+cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  CprRamBlock *block = cpr_ram_table_find (table, name, size, options, error);
+
+  if (block == NULL)
+    return NULL;
+  if (block->backend != options->backend)
+    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %s in the state, %s here", name,
+               backend_names[block->backend], backend_names[options->backend]);
+  else if (check_size (block, false, error) && claim_block (block, options->flags, error))
+    return block;
+  return NULL;
+}
+
+bool
+cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, GError **error)
+{
+  CprFdEntry *entry;
+
+  if (!g_ptr_array_find (table->blocks, block, NULL))
+    return cpr_throw (error, CPR_ERROR_NOT_FOUND, "RAM block: it isn't one of this session");
+  if (block->n_dma > 0)
+    return cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': %u of its parts are mapped for DMA", block->name,
+                      block->n_dma);
+  entry = block->fd >= 0 ? find_fd (fds, block->name) : NULL;
+  if (entry != NULL)
+    cpr_fd_table_remove (fds, entry);
+  g_ptr_array_remove (table->blocks, block);
+  return true;
+}
+
+/* The one file that is new memory in each mapping, whoever shares it. */
+static bool
+is_dev_zero (const CprRamOptions *options)
+{
+  struct stat st = { .st_mode = 0 };
+
+  if (options->backend == CPR_RAM_FD)
+    fstat (options->fd, &st);
+  else if (options->backend == CPR_RAM_FILE && options->path != NULL)
+    stat (options->path, &st);
+  return S_ISCHR (st.st_mode) && st.st_rdev == makedev (1, 5);
+}
+
+char *
+cpr_ram_describe_obstacle (const char *name, const CprRamOptions *options)
+{
+  if (!cpr_name_check ("RAM block", name, NULL))
+    return NULL;
+  if (options->backend == CPR_RAM_PRIVATE)
+    return g_strdup_printf ("RAM block '%s': private memory doesn't go along to another program", name);
+  if (is_dev_zero (options))
+    return g_strdup_printf ("RAM block '%s': /dev/zero is other memory each time it is mapped", name);
+  return NULL;
+}
+
+char *
+cpr_ram_table_describe_unclaimed (const CprRamTable *table)
+{
+  GString *names = NULL;
+
+  for (guint i = 0; i < table->blocks->len; i++)
+    {
+      const CprRamBlock *block = table->blocks->pdata[i];
+
+      if (block->vaddr != NULL)
+        continue;
+      if (names == NULL)
+        names = g_string_new (NULL);
+      g_string_append_printf (names, "%s'%s'", names->len > 0 ? ", " : "", block->name);
+    }
+  return names != NULL ? g_string_free (names, FALSE) : NULL;
+}
+
+void
+cpr_ram_table_write (const CprRamTable *table, CprWriter *writer)
+{
+  cpr_writer_put_u32 (writer, table->blocks->len);
+  for (guint i = 0; i < table->blocks->len; i++)
+    {
+      const CprRamBlock *block = table->blocks->pdata[i];
+
+      cpr_writer_put_string (writer, block->name);
+      cpr_writer_put_u64 (writer, block->size);
+      cpr_writer_put_u32 (writer, block->backend);
+      cpr_writer_put_u32 (writer, block->flags);
+    }
+}
+
+static bool
+read_block (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **error)
+{
+  const char *name = cpr_cursor_get_name (cursor);
+  uint64_t size = cpr_cursor_get_u64 (cursor);
+  uint32_t backend = cpr_cursor_get_u32 (cursor);
+  uint32_t flags = cpr_cursor_get_u32 (cursor);
+  CprRamBlock *block;
+  CprFdEntry *entry;
+
+  if (cursor->failed || size == 0 || size > SIZE_MAX / 2 || backend > (fds != NULL ? CPR_RAM_FD : CPR_RAM_PRIVATE) ||
+      (flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
+  entry = fds != NULL ? find_fd (fds, name) : NULL;
+  if (entry == NULL && fds != NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has no fd", name);
+
+  if (entry != NULL && entry->claimed) /* by another block of that name */
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
+
+  if (entry != NULL)
+    entry->claimed = true;
+  block = g_new0 (CprRamBlock, 1);
+  block->name = g_strdup (name);
+  block->size = (size_t) size;
+  block->backend = (CprRamBackend) backend;
+  block->flags = flags;
+  block->fd = entry != NULL ? entry->fd : -1;
+  g_ptr_array_add (table->blocks, block);
+  return true;
+}
+
+bool
+cpr_ram_table_read (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **error)
+{
+  uint32_t n = cpr_cursor_get_u32 (cursor);
+
+  for (uint32_t i = 0; i < n; i++)
+    if (!read_block (table, fds, cursor, error))
+      return false;
+  if (cursor->failed || cpr_cursor_left (cursor) != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: cut off, or bytes after its end");
+  return true;
+}
+
+const char *
+cpr_ram_block_get_name (const CprRamBlock *block)
+{
+  g_return_val_if_fail (block != NULL, NULL);
+
+  return block->name;
+}
+
+void *
+cpr_ram_block_get_vaddr (const CprRamBlock *block)
+{
+  g_return_val_if_fail (block != NULL, NULL);
+
+  return block->vaddr;
+}
+
+size_t
+cpr_ram_block_get_size (const CprRamBlock *block)
+{
+  g_return_val_if_fail (block != NULL, 0);
+
+  return block->size;
+}
+
+int
+cpr_ram_block_get_fd (const CprRamBlock *block)
+{
+  g_return_val_if_fail (block != NULL, -1);
+
+  return block->fd;
+}

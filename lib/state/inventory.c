@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What an asked program says it would build. The VMM declares it through the public functions
+ * of this file, and compare.c in lib/ask reads it. */
+#include "state/inventory.h"
+
+/* All kinds begin with their name. */
+static void
+clear_name (void *data)
+{
+  g_free (*(char **) data);
+}
+
+static void
+clear_vfio (void *data)
+{
+  CprDeclaredVfio *declared = data;
+
+  g_free (declared->name);
+  g_free (declared->device);
+}
+
+static GArray *
+new_list (size_t size)
+{
+  GArray *list = g_array_new (FALSE, FALSE, (guint) size);
+
+  g_array_set_clear_func (list, clear_name);
+  return list;
+}
+
+CprInventory *
+cpr_inventory_new (void)
+{
+  CprInventory *inventory = g_new0 (CprInventory, 1);
+
+  inventory->fds = new_list (sizeof (CprDeclaredFd));
+  inventory->ram = new_list (sizeof (CprDeclaredRam));
+  inventory->devices = new_list (sizeof (CprDeclaredDevice));
+  inventory->vfio = new_list (sizeof (CprDeclaredVfio));
+  g_array_set_clear_func (inventory->vfio, clear_vfio);
+  inventory->refusals = g_ptr_array_new_with_free_func (g_free);
+  return inventory;
+}
+
+void
+cpr_inventory_free (CprInventory *inventory)
+{
+  g_array_unref (inventory->fds);
+  g_array_unref (inventory->ram);
+  g_array_unref (inventory->devices);
+  g_array_unref (inventory->vfio);
+  g_ptr_array_unref (inventory->refusals);
+  g_free (inventory);
+}
+
+void
+cpr_inventory_add_fd (CprInventory *inventory, const char *name, int index)
+{
+  CprDeclaredFd declared = { .index = index };
+
+  g_return_if_fail (inventory != NULL && name != NULL && index >= CPR_INVENTORY_ANY_INDEX);
+
+  declared.name = g_strdup (name);
+  g_array_append_val (inventory->fds, declared);
+}
+
+void
+cpr_inventory_add_ram (CprInventory *inventory, const char *name, size_t size)
+{
+  CprDeclaredRam declared = { .size = size };
+
+  g_return_if_fail (inventory != NULL && name != NULL);
+
+  declared.name = g_strdup (name);
+  g_array_append_val (inventory->ram, declared);
+}
+
+void
+cpr_inventory_add_device (CprInventory *inventory, const char *name, const CprDeviceType *type)
+{
+  CprDeclaredDevice declared = { .type = type };
+
+  g_return_if_fail (inventory != NULL && name != NULL && type != NULL);
+
+  declared.name = g_strdup (name);
+  g_array_append_val (inventory->devices, declared);
+}
+
+void
+cpr_inventory_add_vfio (CprInventory *inventory, const char *container, const char *device)
+{
+  CprDeclaredVfio declared = { .name = NULL };
+
+  g_return_if_fail (inventory != NULL && container != NULL);
+
+  declared.name = g_strdup (container);
+  declared.device = g_strdup (device);
+  g_array_append_val (inventory->vfio, declared);
+}
+
+void
+cpr_inventory_refuse (CprInventory *inventory, const char *reason)
+{
+  g_return_if_fail (inventory != NULL && reason != NULL);
+
+  g_ptr_array_add (inventory->refusals, g_strdup (reason));
+}
