@@ -8,7 +8,7 @@
 
 /* A carrier takes fds and the stream to the new program: one table of functions for each mode.
  * What is carried, the manifest and the sections, is the same in all of them, and so is the
- * order of steps in lib/session/update.c and session.c, which call nothing of a mode but its
+ * order of steps in lib/session/update.c and load.c, which call nothing of a mode but its
  * table. A new mode is a file with a table and a line in carrier.c. */
 
 typedef struct _CprIncoming CprIncoming;

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
-#include "session/private.h"
+#include "session/parts/config.h"
 #include "state/executable.h"
 
 static bool
@@ -64,7 +64,7 @@ find (CprQuestion *question,
 
   if (fault != NULL)
     cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, "", "%s", fault->message);
-  else if (!cpr_session_check_config (candidate->config, &error))
+  else if (!cpr_config_check (candidate->config, &error))
     cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, "", "%s", error->message);
   else
     {

@@ -15,7 +15,7 @@ ELSEWHERE = {  # file, call: where it is seen to
     ("lib/handoff/transfer/channel.c", "recvmsg"): "take_fds() moves each",
     ("lib/handoff/exec/give-back.c", "dup3"): "fetch_fd() puts a carried fd at its own number",
     ("lib/process/streams.c", "dup3"): "fetch() puts a standard stream at its own number",
-    ("lib/session/registration.c", "open"): "the VMM's own callback",
+    ("lib/session/api/fd.c", "open"): "the VMM's own callback",
 }
 top = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
 faults = 0

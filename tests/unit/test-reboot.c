@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/checksum.h"
-#include "session/private.h"
+#include "session/core.h"
 
 #define RAM_SIZE (3 * (size_t) CPR_RAM_PIECE + 5 * PAGE)
 #define VM_NAME  "unit"

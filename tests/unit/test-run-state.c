@@ -3,7 +3,7 @@
  * once for each time. */
 #include "helpers.h"
 
-#include "session/run-state.h"
+#include "session/parts/run-state.h"
 
 #define RUNNING          CPR_RUN_STATE_RUNNING
 #define PAUSED           CPR_RUN_STATE_PAUSED

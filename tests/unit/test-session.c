@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "session/private.h"
+#include "session/core.h"
 
 static Guest guest;
 static GError *error;

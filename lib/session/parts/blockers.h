@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef CPR_SESSION_BLOCKERS_H
-#define CPR_SESSION_BLOCKERS_H
+#ifndef CPR_SESSION_PARTS_BLOCKERS_H
+#define CPR_SESSION_PARTS_BLOCKERS_H
 
 #include <libcpr/libcpr.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The modes' names, and sets of modes. */
-#include "session/mode.h"
+#include "session/parts/mode.h"
 
 #include "base/error.h"
 #include "handoff/carrier.h"

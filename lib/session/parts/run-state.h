@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef CPR_SESSION_RUN_STATE_H
-#define CPR_SESSION_RUN_STATE_H
+#ifndef CPR_SESSION_PARTS_RUN_STATE_H
+#define CPR_SESSION_PARTS_RUN_STATE_H
 
-#include "session/states.h"
+#include "session/parts/states.h"
 
 /* Whether the guest executes. */
 bool cpr_run_state_is_live (CprRunState state);
 
 /* What becomes of @state by @call: one of pause, resume, suspend and wakeup. */
 CprRunState cpr_run_state_after (CprRunState state, CprCall call);
+
+/* Calls the VMM's stop callback. */
+bool cpr_run_state_stop (const CprSessionConfig *config, GError **error);
 
 #endif

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* In which state of a session each public function may be called, as one table, and the one
+/* In which state of a session each public function may be called, as one table. Asked by the one
  * check that all of them make. */
-#include "session/states.h"
-
-#include <unistd.h>
-
-#include "base/error.h"
-#include "session/private.h"
+#include "session/parts/states.h"
 
 #define FRESH    (1u << CPR_SESSION_STATE_FRESH)
 #define INCOMING (1u << CPR_SESSION_STATE_INCOMING)
@@ -81,26 +76,4 @@ cpr_call_is_permitted (CprCall call, CprSessionState state, bool in_reboot)
   unsigned states = calls[call].states | (in_reboot ? calls[call].reboot_states : 0);
 
   return (states >> state & 1) != 0;
-}
-
-bool
-cpr_session_check_process (const CprSession *session, const char *function, GError **error)
-{
-  return cpr_session_is_mine (session) ||
-         cpr_throw (error, CPR_ERROR_STATE, "%s: the session belongs to process %d, this is process %d", function,
-                    session->pid, getpid ());
-}
-
-bool
-cpr_session_check_call (const CprSession *session, CprCall call, GError **error)
-{
-  const char *name = calls[call].name;
-
-  if (!cpr_session_check_process (session, name, error))
-    return false;
-  if (call == CPR_CALL_UPDATE && cpr_notifiers_are_told (session->notifiers))
-    return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a notifier's callback", name);
-  return cpr_call_is_permitted (call, session->state, cpr_session_get_store (session) != NULL) ||
-         cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a session that is %s", name,
-                    cpr_session_state_get_name (session->state));
 }

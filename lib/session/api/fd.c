@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The public functions that register what must survive: each checks the state and hands on to
- * its table. */
+/* The public functions of the fd table, and of the fds that a guardian holds. The VMM calls
+ * them. */
 #include <errno.h>
 
 #include "base/error.h"
-#include "base/sys.h"
-#include "base/versioned.h"
-#include "session/private.h"
-
-/* The modes in which RAM goes along as it is. */
-#define SHARING_MODES ((unsigned) CPR_MODES_EXEC | CPR_MODES_TRANSFER)
+#include "base/fd.h"
+#include "session/core.h"
 
 static bool
 find_held (const CprSession *session, int fd, guint *at)
@@ -79,7 +75,10 @@ cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, v
   if (entry != NULL && !entry->claimed)
     return cpr_fd_table_take (&session->fds, name, index, error);
   if (entry != NULL) /* before the callback has any effect */
-    return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it is in the table already", name, index) - 1;
+    {
+      cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it is in the table already", name, index);
+      return -1;
+    }
   return open_and_add (session, name, index, open, user_data, error);
 }
 
@@ -156,100 +155,4 @@ cpr_session_release_fd (CprSession *session, int fd, GError **error)
     return cpr_throw (error, CPR_ERROR_NOT_FOUND, "held fd %d: it isn't held", fd);
   g_array_remove_index (session->held, at);
   return true;
-}
-
-/* What can't survive is refused before it is made, where it must. */
-static CprRamBlock *
-add_ram (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
-{
-  g_autofree char *obstacle = cpr_ram_describe_obstacle (name, options);
-  CprRamBlock *block;
-
-  if (obstacle != NULL && !cpr_blockers_permit (session->blockers, SHARING_MODES, obstacle, error))
-    return NULL;
-  block = cpr_ram_table_add (&session->ram, &session->fds, name, size, options, error);
-  if (block != NULL && obstacle != NULL)
-    cpr_blockers_add (session->blockers, block, SHARING_MODES, obstacle, NULL);
-  return block;
-}
-
-/* Of a state in reboot mode. What it can't do without afterwards, it is refused for. */
-static CprRamBlock *
-restore_ram (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
-{
-  const unsigned modes = CPR_MODES_ALL & ~CPR_MODES_REBOOT;
-  g_autofree char *obstacle = cpr_ram_describe_obstacle (name, options);
-  CprRamBlock *block;
-
-  if (obstacle != NULL && !cpr_blockers_permit (session->blockers, modes, obstacle, error))
-    return NULL;
-  block =
-      cpr_ram_table_restore (&session->ram, &session->fds, cpr_session_get_store (session), name, size, options, error);
-  if (block != NULL && block->copy_of != NULL)
-    {
-      g_free (obstacle);
-      obstacle = g_strdup_printf ("RAM block '%s': it is mapped copy-on-write from %s", name, block->copy_of);
-      if (!cpr_blockers_permit (session->blockers, modes, obstacle, error))
-        {
-          cpr_ram_block_unmake (block);
-          return NULL;
-        }
-    }
-  if (block != NULL && obstacle != NULL)
-    cpr_blockers_add (session->blockers, block, modes, obstacle, NULL);
-  return block;
-}
-
-CprRamBlock *
-cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
-{
-  CprRamOptions own = { .size = sizeof own };
-
-  g_return_val_if_fail (session != NULL && name != NULL, NULL);
-
-  if (!cpr_session_check_call (session, CPR_CALL_RAM_NEW, error))
-    return NULL;
-  if (options != NULL && !cpr_versioned_read (CPR_VERSIONED_RAM_OPTIONS, &own, options, error))
-    {
-      g_prefix_error (error, "RAM block '%s': ", name);
-      return NULL;
-    }
-  if (session->state == CPR_SESSION_STATE_INCOMING && cpr_session_get_store (session) != NULL)
-    return restore_ram (session, name, size, &own, error);
-  if (session->state == CPR_SESSION_STATE_INCOMING)
-    return cpr_ram_table_take (&session->ram, name, size, &own, error);
-  return add_ram (session, name, size, &own, error);
-}
-
-bool
-cpr_ram_remove (CprSession *session, CprRamBlock *block, GError **error)
-{
-  g_return_val_if_fail (session != NULL && block != NULL, false);
-
-  if (!cpr_session_check_call (session, CPR_CALL_RAM_REMOVE, error))
-    return false;
-  if (session->finish != NULL)
-    cpr_finish_forget (session->finish, block->vaddr);
-  if (!cpr_ram_table_remove (&session->ram, &session->fds, block, error))
-    return false;
-  cpr_blockers_remove_owned (session->blockers, block);
-  return true;
-}
-
-bool
-cpr_device_add (CprSession *session, const char *name, const CprDeviceType *type, void *device, GError **error)
-{
-  g_return_val_if_fail (session != NULL && name != NULL && type != NULL && device != NULL, false);
-
-  return cpr_session_check_call (session, CPR_CALL_DEVICE_ADD, error) &&
-         cpr_device_table_add (&session->devices, name, type, device, error);
-}
-
-bool
-cpr_device_remove (CprSession *session, const char *name, GError **error)
-{
-  g_return_val_if_fail (session != NULL && name != NULL, false);
-
-  return cpr_session_check_call (session, CPR_CALL_DEVICE_REMOVE, error) &&
-         cpr_device_table_remove (&session->devices, name, error);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef CPR_SESSION_STATES_H
-#define CPR_SESSION_STATES_H
+#ifndef CPR_SESSION_PARTS_STATES_H
+#define CPR_SESSION_PARTS_STATES_H
 
 #include <libcpr/libcpr.h>
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Why a mode isn't possible at the moment. The VMM adds and removes blockers from any thread;
  * the order of steps asks before each update. */
-#include "session/blockers.h"
+#include "session/parts/blockers.h"
 
 #include "base/error.h"
 #include "base/text.h"
-#include "session/mode.h"
-#include "session/private.h"
+#include "session/parts/mode.h"
 
 typedef struct
 {
@@ -216,34 +215,4 @@ cpr_blockers_open (CprBlockers *blockers)
   g_mutex_lock (&blockers->lock);
   blockers->closed = false;
   g_mutex_unlock (&blockers->lock);
-}
-
-uint64_t
-cpr_blocker_add (CprSession *session, unsigned modes, const char *reason, GError **error)
-{
-  g_return_val_if_fail (session != NULL && reason != NULL, 0);
-
-  if (!cpr_session_check_process (session, "cpr_blocker_add", error) || !cpr_modes_check ("blocker", modes, error))
-    return 0;
-  if (reason[0] == '\0')
-    return cpr_throw (error, CPR_ERROR_INVALID, "blocker: its reason is empty");
-  return cpr_blockers_add (session->blockers, NULL, modes, reason, error);
-}
-
-bool
-cpr_blocker_remove (CprSession *session, uint64_t blocker, GError **error)
-{
-  g_return_val_if_fail (session != NULL, false);
-
-  return cpr_session_check_process (session, "cpr_blocker_remove", error) &&
-         cpr_blockers_remove (session->blockers, blocker, error);
-}
-
-void
-cpr_blocker_foreach (const CprSession *session, unsigned modes, CprBlockerFunc func, void *user_data)
-{
-  g_return_if_fail (session != NULL && func != NULL);
-
-  if (cpr_session_is_mine (session)) /* in a forked child the lock may be held for ever */
-    cpr_blockers_foreach (session->blockers, modes, func, user_data);
 }

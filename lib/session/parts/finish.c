@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is left to do once the guest runs in the new program, on a thread of its own: the
  * guardians' end, fds to close, and page tables to fill. */
-#include "session/finish.h"
+#include "session/parts/finish.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef CPR_SESSION_FINISH_H
-#define CPR_SESSION_FINISH_H
+#ifndef CPR_SESSION_PARTS_FINISH_H
+#define CPR_SESSION_PARTS_FINISH_H
 
 #include "handoff/incoming.h"
 

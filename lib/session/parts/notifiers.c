@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The VMM's callbacks for what happens in an update. The order of steps calls them. */
-#include "session/notifiers.h"
+#include "session/parts/notifiers.h"
 
 #include "base/error.h"
-#include "session/mode.h"
-#include "session/private.h"
+#include "session/parts/mode.h"
 
 typedef struct
 {
@@ -178,24 +177,4 @@ bool
 cpr_notifiers_are_told (const CprNotifiers *notifiers)
 {
   return notifiers->telling;
-}
-
-uint64_t
-cpr_notifier_add (
-    CprSession *session, unsigned modes, int priority, CprNotifierFunc func, void *user_data, GError **error)
-{
-  g_return_val_if_fail (session != NULL && func != NULL, 0);
-
-  if (!cpr_session_check_call (session, CPR_CALL_NOTIFIER_ADD, error) || !cpr_modes_check ("notifier", modes, error))
-    return 0;
-  return cpr_notifiers_add (session->notifiers, modes, priority, func, user_data);
-}
-
-bool
-cpr_notifier_remove (CprSession *session, uint64_t notifier, GError **error)
-{
-  g_return_val_if_fail (session != NULL, false);
-
-  return cpr_session_check_call (session, CPR_CALL_NOTIFIER_REMOVE, error) &&
-         cpr_notifiers_remove (session->notifiers, notifier, error);
 }

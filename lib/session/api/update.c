@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The public functions of an update. The VMM calls them. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/versioned.h"
+#include "session/update.h"
+
+bool
+cpr_session_update (CprSession *session, const CprUpdate *update, GError **error)
+{
+  CprUpdate own;
+
+  g_return_val_if_fail (session != NULL && update != NULL, false);
+
+  return cpr_session_check_call (session, CPR_CALL_UPDATE, error) &&
+         cpr_versioned_read (CPR_VERSIONED_UPDATE, &own, update, error) &&
+         cpr_session_run_update (session, &own, error);
+}
+
+void
+cpr_session_cancel (CprSession *session)
+{
+  static const uint64_t one = 1;
+  int errnum = errno;
+
+  g_return_if_fail (session != NULL);
+
+  if (cpr_session_is_mine (session) && session->cancel_fd >= 0 && write (session->cancel_fd, &one, sizeof one) < 0)
+    errno = errnum; /* it is readable already */
+}
+
+void
+cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info)
+{
+  CprUpdateInfo own = { .size = sizeof own };
+  bool has_finish;
+
+  g_return_if_fail (session != NULL && info != NULL);
+
+  has_finish = session->finish != NULL && session->timeline.status != CPR_UPDATE_FAILED;
+  cpr_timeline_fill (&session->timeline, has_finish ? cpr_finish_get_end (session->finish) : 0, &own);
+  cpr_versioned_write (CPR_VERSIONED_UPDATE_INFO, info, &own);
+}

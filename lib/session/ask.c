@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Asks the new program, and the old one's executable, whether they could take the guest over,
+ * with the guest running. Called by preflight.c and by update.c. */
+#include "session/ask.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "ask/answer.h"
+#include "ask/child.h"
+#include "ask/compare.h"
+#include "ask/question.h"
+#include "base/checksum.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+#include "session/parts/request.h"
+#include "state/executable.h"
+#include "state/seal.h"
+
+/* How often it is asked again because the program's file changed meanwhile. */
+#define MAX_ROUNDS 3
+
+enum
+{
+  NEW,
+  OLD,
+  N_PROGRAMS
+};
+
+/* One round of asking. */
+typedef struct
+{
+  const CprUpdate *update;
+  char *paths[N_PROGRAMS];
+  char **envps[N_PROGRAMS];
+  CprAsk asks[N_PROGRAMS];
+  uint64_t questions[N_PROGRAMS]; /* their checksums */
+  CprSuccessor next;
+  GPtrArray *findings;
+} Round;
+
+static const char *const titles[N_PROGRAMS] = { [NEW] = "new program", [OLD] = "way back" };
+
+/* ---- The question. */
+
+/* Everything after QUESTION. For the hash without what differs each time. */
+static bool
+write_body (CprSession *session, CprSchemaBuilder *builder, CprWriter *writer, bool for_hash, GError **error)
+{
+  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
+  CprManifest head;
+
+  if (!cpr_session_make_head (session, &head, error))
+    return false;
+  if (for_hash)
+    head.saved_ns = head.saved_real_ns = head.signal_mask = 0;
+  cpr_manifest_write_vm (&head, writer);
+  cpr_manifest_write_tables (&session->fds, &session->ram, writer);
+  cpr_manifest_write_vfio (&session->vfio, &session->ram, writer);
+  cpr_device_table_write_schema (&session->devices, builder, writer);
+  return cpr_device_table_write_list (&session->devices, builder, writer, error) &&
+         (for_hash || cpr_device_table_write_trial (&session->devices, builder, &codec, writer, error));
+}
+
+static bool
+send_question (CprSession *session, CprAsk *ask, CprWriter *writer, uint64_t *checksum, GError **error)
+{
+  CprSchemaBuilder builder;
+  bool ok;
+
+  cpr_schema_builder_init (&builder);
+  ok = write_body (session, &builder, writer, false, error);
+  cpr_schema_builder_clear (&builder);
+  if (!ok)
+    return false;
+  cpr_writer_finish (writer);
+  *checksum = cpr_checksum (writer->data, writer->len);
+  return (cpr_fd_write_all (ask->question_fd, writer->data, writer->len) &&
+          lseek (ask->question_fd, 0, SEEK_SET) == 0 &&
+          cpr_sys->fcntl (ask->question_fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0) ||
+         cpr_throw_errno (error, errno, "preflight: writing %zu bytes", writer->len);
+}
+
+static bool
+write_question (CprSession *session, CprAsk *ask, uint64_t *checksum, GError **error)
+{
+  const CprQuestionHead head = { .answer_fd = CPR_ASK_FD_ANSWER,
+                                 .pipe_device = ask->pipe_device,
+                                 .pipe_inode = ask->pipe_inode };
+  CprWriter writer;
+  bool ok;
+
+  cpr_writer_init (&writer, -1);
+  cpr_question_write_head (&head, &writer);
+  ok = send_question (session, ask, &writer, checksum, error);
+  cpr_writer_clear (&writer);
+  return ok;
+}
+
+static void
+put_strings (CprWriter *writer, char *const *strings)
+{
+  for (; strings != NULL && *strings != NULL; strings++)
+    cpr_writer_put (writer, *strings, strlen (*strings) + 1);
+  cpr_writer_put_u8 (writer, 0);
+}
+
+/* What is asked, and whom: the tables, the command, the file behind it. */
+static bool
+make_hash (CprSession *session, const CprUpdate *update, const char *path, uint64_t *hash, GError **error)
+{
+  CprSchemaBuilder builder;
+  CprWriter writer;
+  struct stat st;
+  bool ok;
+
+  if (stat (path, &st) < 0)
+    return cpr_throw_errno (error, errno, "program '%s'", path);
+  cpr_schema_builder_init (&builder);
+  cpr_writer_init (&writer, -1);
+  ok = write_body (session, &builder, &writer, true, error);
+  cpr_writer_put (&writer, path, strlen (path) + 1);
+  cpr_writer_put_u32 (&writer, cpr_request_wants_way_back (update));
+  put_strings (&writer, update->argv);
+  put_strings (&writer, session->program.argv);
+  put_strings (&writer, update->envp != NULL ? update->envp : environ);
+  cpr_writer_put_u64 (&writer, st.st_dev);
+  cpr_writer_put_u64 (&writer, st.st_ino);
+  cpr_writer_put (&writer, &st.st_mtim, sizeof st.st_mtim);
+  cpr_writer_put (&writer, &st.st_ctim, sizeof st.st_ctim);
+  *hash = cpr_checksum (writer.data, writer.len);
+  cpr_writer_clear (&writer);
+  cpr_schema_builder_clear (&builder);
+  return ok;
+}
+
+/* Of the fields that are read while the guest runs. Apart from the other one, as they may change
+ * all the while. */
+static bool
+hash_values (CprSession *session, uint64_t *hash)
+{
+  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
+  CprSchemaBuilder builder;
+  CprWriter writer;
+  bool ok;
+
+  cpr_schema_builder_init (&builder);
+  cpr_writer_init (&writer, -1);
+  ok = cpr_device_table_write_trial (&session->devices, &builder, &codec, &writer, NULL);
+  *hash = cpr_checksum (writer.data, writer.len);
+  cpr_writer_clear (&writer);
+  cpr_schema_builder_clear (&builder);
+  return ok;
+}
+
+/* ---- The answers. */
+
+static void
+add_failure (Round *round, int who, const char *reason)
+{
+  cpr_findings_add (round->findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, round->paths[who], "%s '%s': %s",
+                    titles[who], round->paths[who], reason);
+}
+
+static void
+take_findings (Round *round, const CprAnswer *answer)
+{
+  for (guint i = 0; i < answer->findings->len; i++)
+    {
+      const CprFinding *finding = answer->findings->pdata[i];
+
+      cpr_findings_add (round->findings, finding->severity, finding->subject, finding->name, "%s", finding->message);
+    }
+}
+
+static void
+take_answer (Round *round, int who)
+{
+  const CprAsk *ask = &round->asks[who];
+  guint first = round->findings->len;
+  g_autoptr (GError) error = NULL;
+  CprAnswer answer;
+
+  if (ask->failure != NULL)
+    add_failure (round, who, ask->failure);
+  else if (!cpr_answer_read (&answer, ask->answer->data, ask->answer->len, &error))
+    {
+      const char *text = error->message + (g_str_has_prefix (error->message, "state: ") ? strlen ("state: ") : 0);
+      g_autofree char *reason = g_strdup_printf ("its answer is damaged: %s", text);
+
+      add_failure (round, who, reason);
+    }
+  else
+    {
+      if (answer.question != round->questions[who])
+        add_failure (round, who, "its answer is damaged: it is to another question");
+      else
+        take_findings (round, &answer);
+      if (who == NEW)
+        {
+          round->next = answer.executable;
+          answer.executable.build_id = NULL;
+        }
+      cpr_answer_clear (&answer);
+    }
+  for (guint i = first; i < round->findings->len; i++)
+    {
+      CprFinding *finding = round->findings->pdata[i];
+
+      finding->way_back = who == OLD;
+      if (who == OLD && !cpr_request_wants_way_back (round->update))
+        finding->severity = CPR_SEVERITY_LOSS;
+    }
+}
+
+/* ---- A round. */
+
+static void
+choose_programs (CprSession *session, Round *round, char *path)
+{
+  const CprProgram *self = &session->program;
+  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", self->exe_fd);
+  const CprUpdate *update = round->update;
+
+  round->paths[NEW] = g_strdup (path);
+  round->paths[OLD] = g_file_read_link (link, NULL);
+  if (round->paths[OLD] == NULL)
+    round->paths[OLD] = g_strdup (self->argv[0]);
+  round->envps[NEW] = cpr_ask_make_envp (update->envp != NULL ? update->envp : environ);
+  round->envps[OLD] = cpr_ask_make_envp (self->envp);
+  round->asks[NEW] = (CprAsk){ .path = path, .argv = update->argv, .envp = round->envps[NEW] };
+  round->asks[OLD] = (CprAsk){ .path = round->paths[OLD],
+                               .by_fd = true,
+                               .exe_fd = self->exe_fd,
+                               .argv = self->argv,
+                               .envp = round->envps[OLD],
+                               .cwd = self->cwd };
+}
+
+static bool
+ask_both (CprSession *session, Round *round, GError **error)
+{
+  bool ok = true;
+
+  for (int who = 0; who < N_PROGRAMS; who++)
+    ok = cpr_ask_open (&round->asks[who], ok ? error : NULL) && ok;
+  for (int who = 0; ok && who < N_PROGRAMS; who++)
+    ok = write_question (session, &round->asks[who], &round->questions[who], error);
+  ok = ok && cpr_ask_run (round->asks, N_PROGRAMS, cpr_request_get_answer_ms (round->update), error);
+  for (int who = 0; who < N_PROGRAMS; who++)
+    {
+      if (ok)
+        take_answer (round, who);
+      cpr_ask_clear (&round->asks[who]);
+    }
+  if (ok)
+    cpr_findings_sort (round->findings);
+  return ok;
+}
+
+static void
+round_clear (Round *round)
+{
+  for (int who = 0; who < N_PROGRAMS; who++)
+    {
+      g_clear_pointer (&round->paths[who], g_free);
+      g_clear_pointer (&round->envps[who], g_strfreev);
+    }
+  cpr_executable_clear (&round->next);
+  g_clear_pointer (&round->findings, g_ptr_array_unref);
+}
+
+/* The first refusal as an error, with the program that it comes from. */
+static bool
+throw_refusal (const Round *round, GError **error)
+{
+  size_t n = cpr_findings_count_refusals (round->findings);
+  const CprFinding *first = round->findings->pdata[0];
+  int who = first->way_back ? OLD : NEW;
+  g_autofree char *title = g_strdup_printf ("%s '%s': ", titles[who], round->paths[who]),
+                  *more = n > 1 ? g_strdup_printf (" (and %zu more)", n - 1) : g_strdup ("");
+
+  return cpr_throw (error, CPR_ERROR_REFUSED, "%s%s%s", g_str_has_prefix (first->message, title) ? "" : title,
+                    first->message, more);
+}
+
+/* ---- The program is there already. */
+
+/* What would be lost is a warning: once, however often it is asked, and however often an update
+ * is tried. */
+static void
+warn (CprSession *session, const GPtrArray *findings, const char *title)
+{
+  for (guint i = 0; i < findings->len; i++)
+    {
+      const CprFinding *finding = findings->pdata[i];
+      char *message = g_strdup_printf ("preflight: %s%s%s", title, title[0] != '\0' ? ": " : "", finding->message);
+
+      if (!g_hash_table_contains (session->warnings, message))
+        cpr_session_log (session, CPR_LOG_WARNING, "%s", message);
+      g_hash_table_add (session->warnings, message); /* takes it */
+    }
+}
+
+static bool
+judge (CprSession *session, const CprAnswer *answer, uint64_t question, GError **error)
+{
+  size_t n = cpr_findings_count_refusals (answer->findings);
+
+  if (answer->question != question)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: its answer is to another question", titles[NEW]);
+  if (n > 0) /* they come first */
+    {
+      const CprFinding *first = answer->findings->pdata[0];
+      g_autofree char *more = n > 1 ? g_strdup_printf (" (and %zu more)", n - 1) : g_strdup ("");
+
+      return cpr_throw (error, CPR_ERROR_REFUSED, "%s '%s': %s%s", titles[NEW], answer->path, first->message, more);
+    }
+  warn (session, answer->findings, "");
+  return true;
+}
+
+static bool
+write_whole_question (CprSession *session, CprWriter *writer, GError **error)
+{
+  const CprQuestionHead head = { .schema_only = false };
+  CprSchemaBuilder builder;
+  bool ok;
+
+  cpr_schema_builder_init (&builder);
+  cpr_question_write_head (&head, writer);
+  ok = write_body (session, &builder, writer, false, error);
+  cpr_schema_builder_clear (&builder);
+  return ok && cpr_writer_finish (writer);
+}
+
+/* The way back is this process: what the kernel accounts to the new one has to find room here
+ * again. */
+static bool
+check_way_back (CprSession *session, const CprUpdate *update, GError **error)
+{
+  g_autoptr (GPtrArray) findings = cpr_findings_new ();
+  const char *message;
+
+  cpr_compare_locked (&session->fds, &session->ram, &session->vfio, findings);
+  if (findings->len == 0)
+    return true;
+  message = ((const CprFinding *) findings->pdata[0])->message;
+  if (cpr_request_wants_way_back (update))
+    return cpr_throw (error, CPR_ERROR_REFUSED, "%s: %s", titles[OLD], message);
+  warn (session, findings, titles[OLD]);
+  return true;
+}
+
+bool
+cpr_session_ask_over (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GError **error)
+{
+  bool wants_answer = cpr_request_wants_answer (update), ok;
+  CprAnswer answer = { .findings = NULL };
+  CprWriter writer;
+
+  if (wants_answer && !check_way_back (session, update, error))
+    return false;
+  cpr_writer_init (&writer, -1);
+  ok = write_whole_question (session, &writer, error) &&
+       carrier->type->ask (carrier, &writer, wants_answer ? &answer : NULL, error);
+  if (ok && wants_answer)
+    {
+      cpr_findings_sort (answer.findings);
+      ok = judge (session, &answer, cpr_checksum (writer.data, writer.len), error);
+      cpr_answer_clear (&answer);
+    }
+  cpr_writer_clear (&writer);
+  return ok;
+}
+
+/* ---- What an update asks for. */
+
+static void
+keep (CprSession *session, Round *round, uint64_t hash, uint64_t values)
+{
+  cpr_passed_keep (&session->passed, hash, values, &round->next);
+  warn (session, round->findings, "");
+}
+
+/* Asks once. Where the program's file isn't the same afterwards, the answer isn't kept. */
+static bool
+ask_once (CprSession *session, const CprUpdate *update, char *path, GPtrArray **findings, GError **error)
+{
+  Round round = { .update = update, .findings = cpr_findings_new () };
+  uint64_t before, after, values;
+  bool ok;
+
+  choose_programs (session, &round, path);
+  hash_values (session, &values);
+  ok = make_hash (session, update, path, &before, error) && ask_both (session, &round, error);
+  if (ok && findings != NULL)
+    {
+      g_clear_pointer (findings, g_ptr_array_unref);
+      *findings = g_ptr_array_ref (round.findings);
+    }
+  if (ok && cpr_findings_count_refusals (round.findings) > 0)
+    ok = throw_refusal (&round, error);
+  ok = ok && make_hash (session, update, path, &after, error);
+  if (ok && before == after)
+    keep (session, &round, before, values);
+  round_clear (&round);
+  return ok;
+}
+
+/* Whether the last preflight is good for this update. */
+static bool
+is_kept (CprSession *session, const CprUpdate *update, const char *path)
+{
+  const CprPassed *passed = &session->passed;
+  uint64_t hash, values;
+
+  return cpr_passed_is_fresh (passed) && make_hash (session, update, path, &hash, NULL) && hash == passed->hash &&
+         hash_values (session, &values) && values == passed->values;
+}
+
+bool
+cpr_session_ask_programs (
+    CprSession *session, const CprUpdate *update, CprAskWhen when, GPtrArray **findings, GError **error)
+{
+  g_autofree char *path = cpr_program_find (update->argv[0], error);
+
+  if (path == NULL || !cpr_fd_table_verify (&session->fds, 0, error))
+    return false;
+  if (when == CPR_ASK_UNLESS_PASSED && is_kept (session, update, path))
+    return true;
+  cpr_passed_clear (&session->passed);
+  for (int i = 0; i < MAX_ROUNDS && !session->passed.is_there; i++)
+    if (!ask_once (session, update, path, findings, error))
+      return false;
+  return session->passed.is_there ||
+         cpr_throw (error, CPR_ERROR_REFUSED, "new program '%s': its file changes all the while", path);
+}

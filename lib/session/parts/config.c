@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Checks the VMM's configuration. Called in a new session, and in a program that is asked. */
+#include "session/parts/config.h"
+
+#include "base/error.h"
+#include "base/name.h"
+#include "session/parts/mode.h"
+
+bool
+cpr_config_check (const CprSessionConfig *config, GError **error)
+{
+  if (!cpr_name_check ("VM", config->name, error))
+    return false;
+  if (config->stop == NULL || config->start == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': the stop and start callbacks are needed", config->name);
+  if (config->unclaimed_fds > CPR_UNCLAIMED_CLOSE)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': unknown policy %u for unclaimed fds", config->name,
+                      config->unclaimed_fds);
+  return config->required_modes == 0 || cpr_modes_check ("required_modes", config->required_modes, error);
+}

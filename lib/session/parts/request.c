@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What an update was asked to do: checks it, and says what holds where the VMM leaves something
+ * open. Called by the order of steps in the old program. */
+#include "session/parts/request.h"
+
+#include "base/error.h"
+
+#define ALL_FLAGS                                                                                                \
+  ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK | CPR_UPDATE_NO_RESCUE | \
+   CPR_UPDATE_RAM_IN_PLACE)
+
+/* The public header promises these. */
+#define DEFAULT_ANSWER_MS   10000
+#define DEFAULT_DEADLINE_MS 5000
+
+#define NS_PER_MS UINT64_C (1000000)
+
+bool
+cpr_request_check (const CprUpdate *update, GError **error)
+{
+  const CprCarrierType *carrier = cpr_request_get_carrier (update);
+
+  if (carrier == NULL || (update->flags & ~ALL_FLAGS) != 0)
+    return cpr_throw (error, CPR_ERROR_INVALID, "update: unknown mode %u or flags 0x%x", update->mode, update->flags);
+  return carrier->check (update, error);
+}
+
+const CprCarrierType *
+cpr_request_get_carrier (const CprUpdate *update)
+{
+  return cpr_carrier_type_get (update->mode);
+}
+
+bool
+cpr_request_wants_answer (const CprUpdate *update)
+{
+  return (update->flags & CPR_UPDATE_NO_PREFLIGHT) == 0;
+}
+
+bool
+cpr_request_wants_way_back (const CprUpdate *update)
+{
+  return (update->flags & CPR_UPDATE_NO_WAY_BACK) == 0;
+}
+
+bool
+cpr_request_wants_guardian (const CprUpdate *update)
+{
+  return (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0 && cpr_request_get_carrier (update)->starts_program;
+}
+
+unsigned
+cpr_request_get_answer_ms (const CprUpdate *update)
+{
+  return update->preflight_timeout_ms != 0 ? update->preflight_timeout_ms : DEFAULT_ANSWER_MS;
+}
+
+uint64_t
+cpr_request_get_deadline_ns (const CprUpdate *update)
+{
+  return (update->deadline_ms != 0 ? update->deadline_ms : DEFAULT_DEADLINE_MS) * NS_PER_MS;
+}
+
+uint64_t
+cpr_request_get_pause_budget_ns (const CprUpdate *update)
+{
+  return update->pause_budget_ms * NS_PER_MS;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whether the guest runs, is paused or sleeps, before and after an update. The order of steps
+ * asks. */
+#include "session/parts/run-state.h"
+
+#include "base/error.h"
+
+/* Each wish to stop the guest is a bit of its own, so that taking one back leaves the other. */
+#define OWNER ((unsigned) CPR_RUN_STATE_PAUSED)
+#define GUEST ((unsigned) CPR_RUN_STATE_SUSPENDED)
+
+G_STATIC_ASSERT (CPR_RUN_STATE_RUNNING == 0);
+G_STATIC_ASSERT (CPR_RUN_STATE_PAUSED_SUSPENDED == (OWNER | GUEST));
+
+bool
+cpr_run_state_is_live (CprRunState state)
+{
+  return state == CPR_RUN_STATE_RUNNING;
+}
+
+CprRunState
+cpr_run_state_after (CprRunState state, CprCall call)
+{
+  switch (call)
+    {
+    case CPR_CALL_PAUSE:
+      return (CprRunState) (state | OWNER);
+    case CPR_CALL_RESUME:
+      return (CprRunState) (state & ~OWNER);
+    case CPR_CALL_SUSPEND:
+      return (CprRunState) (state | GUEST);
+    case CPR_CALL_WAKEUP:
+      return (CprRunState) (state & ~GUEST);
+    default:
+      return state;
+    }
+}
+
+bool
+cpr_run_state_stop (const CprSessionConfig *config, GError **error)
+{
+  GError *reason = NULL;
+
+  if (config->stop (config->user_data, &reason))
+    return true;
+  if (reason == NULL)
+    return cpr_throw (error, CPR_ERROR_CALLBACK, "VM '%s': its stop callback failed without a reason", config->name);
+  g_propagate_error (error, reason);
+  return false;
+}
