@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Two questions about plain memory that several floors have: whether it is all zero, and how
- * to get its pages before they are needed. */
+/* Whether memory is all zero. Called where RAM is copied, by registry/ram/copy.c. */
 #include "base/memory.h"
 
 #include <stdint.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "base/sys.h"
 
 /* The compiler makes of it what the machine has; four at a time hide the latency of the loads. */
 typedef uint64_t Vector __attribute__ ((vector_size (32), aligned (32), may_alias));
@@ -25,14 +20,4 @@ cpr_is_zero (const void *data, size_t len)
         return false;
     }
   return true;
-}
-
-void
-cpr_populate (void *data, size_t len)
-{
-  uintptr_t mask = (uintptr_t) sysconf (_SC_PAGESIZE) - 1, begin = (uintptr_t) data & ~mask;
-
-  if (len > 0)
-    cpr_sys->madvise ((void *) begin, (size_t) ((((uintptr_t) data + len + mask) & ~mask) - begin),
-                      MADV_POPULATE_WRITE);
 }

@@ -9,9 +9,4 @@
  * Ends at the first that isn't. */
 bool cpr_is_zero (const void *data, size_t len);
 
-/* Has the pages of this memory there to be written, now rather than when there is less time;
- * what is in them stays. A kernel that can't do that (before Linux 5.14) gets them there when
- * they are written. */
-void cpr_populate (void *data, size_t len);
-
 #endif

@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #include "base/fd.h"
-#include "base/memory.h"
+#include "base/populate.h"
 #include "stream/format.h"
 
 /* Large enough for an ordinary VM, so that nothing is copied on the pause because the buffer

@@ -10,7 +10,7 @@
 #include "ask/compare.h"
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/memory.h"
+#include "base/populate.h"
 #include "base/signals.h"
 #include "base/sys.h"
 #include "handoff/incoming.h"

@@ -2,7 +2,7 @@
 /* Loads the devices' sections: finds each device, converts its fields, and calls its
  * functions in the order of priorities. Called by lib/session. */
 #include "base/error.h"
-#include "base/memory.h"
+#include "base/populate.h"
 #include "registry/device/bulk.h"
 #include "registry/device/device.h"
 

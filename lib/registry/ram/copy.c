@@ -5,16 +5,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/memory.h"
+#include "base/populate.h"
 #include "base/signals.h"
 #include "base/sys.h"
-#include "base/uapi.h"
 
 /* More than a few don't get more out of one file. */
 #define THREADS_MAX 8
@@ -274,8 +273,7 @@ write_piece (Worker *worker, const CprRamImage *image, uint64_t index, GError **
 static bool
 read_extent (const CprRamImage *image, int file, uint64_t start, uint64_t end)
 {
-  if (cpr_sys->madvise (image->vaddr + start, end - start, MADV_POPULATE_WRITE) < 0 && errno != EINVAL &&
-      errno != EFAULT)
+  if (!cpr_populate (image->vaddr + start, end - start) && errno != EINVAL && errno != EFAULT)
     return false;
   return cpr_fd_read_at (file, image->vaddr + start, end - start, image->offset + start);
 }

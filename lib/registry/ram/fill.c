@@ -5,28 +5,18 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/populate.h"
 #include "base/signals.h"
 #include "base/sys.h"
-#include "base/uapi.h"
 
 #define MAX_THREADS 4
 #define PAGE_SIZE   4096u
 /* What a thread takes at a time, and looks at in one call. */
 #define PIECE (UINT64_C (8) << 20)
-/* What it fills in one call, 0.1 ms: a kernel that isn't preemptible lets nobody else have the
- * CPU before the end of a call. */
-#define STEP (1024u * 1024)
-/* A thread that yields and gets the CPU back only after CROWDED_NS shares the CPU with a vCPU. It
- * then sleeps for REST_US after each of the next steps: without these rests the thread would keep
- * the vCPU waiting for a whole time slice, 3 or 4 ms. */
-#define CROWDED_NS    (200 * 1000)
-#define REST_US       500
-#define CROWDED_STEPS 64
 
 typedef struct
 {
@@ -51,24 +41,6 @@ struct _CprFill
 
 /* ---- A thread. */
 
-/* Lets others have the CPU. @n_rests: how many more steps it rests after. */
-static void
-rest (unsigned *n_rests)
-{
-  uint64_t before;
-
-  if (*n_rests > 0)
-    {
-      --*n_rests;
-      g_usleep (REST_US);
-      return;
-    }
-  before = cpr_now_ns ();
-  g_thread_yield ();
-  if (cpr_now_ns () - before > CROWDED_NS)
-    *n_rests = CROWDED_STEPS;
-}
-
 /* Fills what of a piece is in memory. The end of a stretch isn't asked for with SEEK_HOLE: that
  * is one walk over all its pages, 20 ms for 4 GiB, in which a kernel that isn't preemptible
  * (PREEMPT_NONE, Linux 6.18) gives the CPU to no vCPU. */
@@ -84,12 +56,13 @@ fill_piece (CprFill *fill, const Piece *piece, unsigned *n_rests)
     return;
   for (size_t at = 0, end; at < n && !fill->cancelled; at = end)
     {
-      for (end = at; end < n && end - at < STEP / PAGE_SIZE && (in_memory[end] & 1) == (in_memory[at] & 1); end++)
+      for (end = at; end < n && end - at < CPR_POPULATE_STEP / PAGE_SIZE && (in_memory[end] & 1) == (in_memory[at] & 1);
+           end++)
         ;
       if ((in_memory[at] & 1) == 0)
         continue;
-      cpr_sys->madvise (piece->vaddr + at * PAGE_SIZE, (end - at) * PAGE_SIZE, MADV_POPULATE_WRITE);
-      rest (n_rests);
+      cpr_populate (piece->vaddr + at * PAGE_SIZE, (end - at) * PAGE_SIZE);
+      cpr_populate_yield (n_rests);
     }
 }
 

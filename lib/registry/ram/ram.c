@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/populate.h"
 #include "base/sys.h"
 #include "base/uapi.h"
 #include "registry/ram/dax.h"
@@ -229,7 +230,7 @@ cpr_ram_block_register (CprRamBlock *block, CprFdTable *fds, GError **error)
 static bool
 populate_block (CprRamBlock *block, GError **error)
 {
-  if (cpr_sys->madvise (block->vaddr, block->size, MADV_POPULATE_WRITE) == 0)
+  if (cpr_populate (block->vaddr, block->size))
     return true;
   if (errno == EINVAL && block->fd >= 0 && cpr_sys->fallocate (block->fd, 0, 0, (off_t) block->size) == 0)
     return true; /* Linux < 5.14: the pages are there, the page tables fill by themselves */

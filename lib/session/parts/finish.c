@@ -7,21 +7,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/populate.h"
 #include "base/signals.h"
 #include "base/sys.h"
-#include "base/uapi.h"
 #include "handoff/exec/guardian.h"
 #include "handoff/exec/teardown.h"
-
-/* Filling page tables holds the lock of the address space, which the guest's own faults need:
- * small steps with rests between them, at ordinary priority. At idle priority a busy machine
- * would stop the thread with the lock in its hand. 1 MiB takes about 0.2 ms. */
-#define FILL_STEP    (1024u * 1024)
-#define FILL_REST_US 500
 
 /* Where there is nothing that could be waited for, or who is in a hurry has to say so again. */
 #define LOOK_AGAIN_MS 20
@@ -208,8 +201,8 @@ fill_step (CprFinish *finish)
   if (finish->areas->len == 0)
     return false;
   area = &g_array_index (finish->areas, Area, finish->areas->len - 1);
-  step = MIN (FILL_STEP, area->size - area->at);
-  if (cpr_sys->madvise (area->vaddr + area->at, step, MADV_POPULATE_WRITE) < 0)
+  step = MIN (CPR_POPULATE_STEP, area->size - area->at);
+  if (!cpr_populate (area->vaddr + area->at, step))
     step = area->size - area->at; /* an optimisation; the pages are there */
   area->at += step;
   if (area->at == area->size)
@@ -217,6 +210,8 @@ fill_step (CprFinish *finish)
   return true;
 }
 
+/* At ordinary priority: at idle priority a busy machine would stop the thread while it holds the
+ * lock of the address space. */
 static void *
 finish_thread (void *data)
 {
@@ -235,7 +230,7 @@ finish_thread (void *data)
         await_guardians (finish, filled ? 0 : -1);
       note_end (finish);
       if (filled)
-        g_usleep (FILL_REST_US);
+        cpr_populate_rest ();
     }
   return NULL;
 }
