@@ -9,7 +9,11 @@
 /* A carrier takes fds and the stream to the new program: one table of functions for each mode.
  * What is carried, the manifest and the sections, is the same in all of them, and so is the
  * order of steps in lib/session/update.c and load.c, which call nothing of a mode but its
- * table. A new mode is a file with a table and a line in carrier.c. */
+ * table. A new mode is a file with a table and a line in carrier.c.
+ *
+ * The functions are named by their members: exec_open(), transfer_open() and reboot_open() beside
+ * the table in the old program's file; cpr_execve_take_up(), cpr_arrival_take_up() and
+ * cpr_reboot_take_up() in the new program's. */
 
 typedef struct _CprIncoming CprIncoming;
 

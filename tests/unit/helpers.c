@@ -659,16 +659,17 @@ static void
 prepare (Offer *offer, Machine *machine)
 {
   static char *argv[] = { (char *) "/bin/true", NULL };
-  const CprExecvePlan plan = {
-    .argv = argv, .envp = environ, .vm_name = MACHINE_NAME, .self = &machine->program, .with_guardian = false
+  const CprUpdate update = { .argv = argv, .flags = CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_RESCUE };
+  const CprCarrierPlan plan = {
+    .update = &update, .vm_name = MACHINE_NAME, .self = &machine->program, .fds = &machine->fds
   };
   GError *error = NULL;
 
-  ck_assert (cpr_execve_prepare (&offer->exec, &plan, &machine->fds, &error));
+  offer->exec = (CprExecve *) cpr_carrier_exec.open (&plan, &error);
   assert_no_error (error);
-  offer->state_fd = offer->exec.state_fd;
-  offer->baton_fd = offer->exec.baton.fd;
-  offer->release_fd = offer->exec.release_fd;
+  offer->state_fd = offer->exec->state_fd;
+  offer->baton_fd = offer->exec->baton.fd;
+  offer->release_fd = offer->exec->release_fd;
   offer->exe_fd = machine->program.exe_fd;
 }
 
@@ -677,8 +678,8 @@ seal_and_offer (Offer *offer, CprWriter *writer)
 {
   const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () }, offered = { CPR_BATON_OFFERED, 1, getpid () };
 
-  ck_assert (cpr_execve_seal (&offer->exec, writer, NULL));
-  ck_assert (cpr_baton_move (offer->exec.baton.page, mine, offered));
+  ck_assert (cpr_carrier_exec.seal (&offer->exec->base, writer, NULL));
+  ck_assert (cpr_baton_move (offer->exec->baton.page, mine, offered));
 }
 
 void
@@ -687,7 +688,7 @@ offer_make (Offer *offer, Machine *machine, const CprManifest *head)
   CprWriter writer;
 
   prepare (offer, machine);
-  machine_write (machine, head, offer->exec.state_fd, &writer);
+  machine_write (machine, head, offer->exec->state_fd, &writer);
   seal_and_offer (offer, &writer);
   cpr_writer_clear (&writer);
 }
@@ -695,13 +696,13 @@ offer_make (Offer *offer, Machine *machine, const CprManifest *head)
 void
 offer_clear (Offer *offer, Machine *machine)
 {
-  int *const fds[] = { &offer->exec.state_fd, &offer->exec.baton.fd, &offer->exec.release_fd,
+  int *const fds[] = { &offer->exec->state_fd, &offer->exec->baton.fd, &offer->exec->release_fd,
                        &machine->program.exe_fd };
 
   /* Whoever took the state up has closed them. */
   for (size_t i = 0; i < G_N_ELEMENTS (fds); i++)
     if (*fds[i] >= 0 && fcntl (*fds[i], F_GETFD) < 0)
       *fds[i] = -1;
-  cpr_execve_clear (&offer->exec);
+  cpr_carrier_exec.close (&offer->exec->base);
   machine_clear (machine);
 }

@@ -180,7 +180,7 @@ void machine_write_to_memory (Machine *machine, const CprManifest *head, CprWrit
  * belong to whoever takes it up, or to offer_clear(). */
 typedef struct
 {
-  CprExecve exec;
+  CprExecve *exec;
   int state_fd, baton_fd, release_fd, exe_fd;
 } Offer;
 

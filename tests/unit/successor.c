@@ -15,7 +15,7 @@ offer (Successor *successor, unsigned attempt, void (*prepare) (Machine *machine
     prepare (&successor->machine);
   machine_head (&head);
   offer_make (&successor->offer, &successor->machine, &head);
-  successor->page = successor->offer.exec.baton.page;
+  successor->page = successor->offer.exec->baton.page;
   if (attempt == 2)
     ck_assert (cpr_baton_move (successor->page, first, second));
   number = g_strdup_printf ("%d", successor->offer.state_fd);

@@ -215,7 +215,7 @@ START_TEST (a_state_that_was_taken_up_before_is_refused)
   const CprBatonWord offered = { CPR_BATON_OFFERED, 1, getpid () }, owned = { CPR_BATON_OWNED, 1, getpid () };
 
   offer_make (&offer, &machine, &head);
-  ck_assert (cpr_baton_move (offer.exec.baton.page, offered, owned));
+  ck_assert (cpr_baton_move (offer.exec->baton.page, offered, owned));
   hint (offer.state_fd);
   assert_offer_refused (MACHINE_NAME, CPR_ERROR_MISMATCH, "took it up before", false);
 }
@@ -228,7 +228,7 @@ START_TEST (a_state_that_a_guardian_has_fenced_or_parked_is_refused)
   for (CprBatonState state = CPR_BATON_FENCED; state <= CPR_BATON_PARKED; state++)
     {
       offer_make (&offer, &machine, &head);
-      ck_assert (cpr_baton_move (offer.exec.baton.page, offered, (CprBatonWord){ state, 1, 1 }));
+      ck_assert (cpr_baton_move (offer.exec->baton.page, offered, (CprBatonWord){ state, 1, 1 }));
       hint (offer.state_fd);
       faults_begin (0, 0, EPERM);
       ck_assert_ptr_null (try_new (MACHINE_NAME));
@@ -371,7 +371,7 @@ START_TEST (a_state_for_this_process_is_taken_up_loaded_and_committed)
   ck_assert_int_eq (guest.starts, 0);
   ck_assert (cpr_session_start (session, &error));
   ck_assert_int_eq (guest.starts, 1);
-  ck_assert_int_eq (cpr_baton_get (offer.exec.baton.page).state, CPR_BATON_OWNED);
+  ck_assert_int_eq (cpr_baton_get (offer.exec->baton.page).state, CPR_BATON_OWNED);
   cpr_session_get_update_info (session, &info);
   ck_assert_int_eq (info.status, CPR_UPDATE_COMPLETED);
   ck_assert_uint_eq (info.generation, head.generation + 1);
@@ -544,8 +544,8 @@ START_TEST (abort_tells_its_reason_to_the_old_program)
   faults_end ();
   ck_assert (faults.executed);
   assert_error (&error, CPR_ERROR_CALLBACK, "no /dev/kvm");
-  ck_assert_str_eq (offer.exec.baton.page->reason, "no /dev/kvm");
-  ck_assert_uint_eq (cpr_baton_get (offer.exec.baton.page).attempt, 2);
+  ck_assert_str_eq (offer.exec->baton.page->reason, "no /dev/kvm");
+  ck_assert_uint_eq (cpr_baton_get (offer.exec->baton.page).attempt, 2);
   ck_assert_int_eq (cpr_session_get_state (session), CPR_SESSION_STATE_LOST);
   end (session);
 }
@@ -559,8 +559,8 @@ START_TEST (the_old_program_on_its_way_back_knows_why)
 
   offer_make (&offer, &machine, &head);
   machine.block->owned = false;
-  ck_assert (cpr_baton_move (offer.exec.baton.page, offered, again));
-  strcpy (offer.exec.baton.page->reason, "device 'com1': too new");
+  ck_assert (cpr_baton_move (offer.exec->baton.page, offered, again));
+  strcpy (offer.exec->baton.page->reason, "device 'com1': too new");
   hint (offer.state_fd);
   session = try_new (MACHINE_NAME);
   ck_assert_ptr_nonnull (session);
@@ -591,8 +591,8 @@ START_TEST (a_forked_child_that_frees_the_session_only_frees_memory)
     }
   ck_assert_int_eq (waitpid (child, &status, 0), child);
   ck_assert_int_eq (status, 0);
-  ck_assert_str_eq (offer.exec.baton.page->reason, "");
-  ck_assert_int_eq (cpr_baton_get (offer.exec.baton.page).state, CPR_BATON_OFFERED);
+  ck_assert_str_eq (offer.exec->baton.page->reason, "");
+  ck_assert_int_eq (cpr_baton_get (offer.exec->baton.page).state, CPR_BATON_OFFERED);
   end (session);
 }
 END_TEST
@@ -606,7 +606,7 @@ START_TEST (who_lost_the_baton_does_not_start)
 
   claim_all (session, &serial, &disk);
   ck_assert (cpr_session_load (session, &error));
-  ck_assert (cpr_baton_move (offer.exec.baton.page, offered, fenced));
+  ck_assert (cpr_baton_move (offer.exec->baton.page, offered, fenced));
   ck_assert (!cpr_session_start (session, &error));
   assert_error (&error, CPR_ERROR_NOT_OWNER, "process 1");
   ck_assert_int_eq (guest.starts, 0);

@@ -64,21 +64,28 @@ remove_own (CprExecve *exec)
     }
 }
 
+/* As PID 1 of a namespace this process takes the guardian along when it dies. */
 static bool
-make_guardian (CprExecve *exec, const CprExecvePlan *plan, GError **error)
+can_rescue (const CprUpdate *update)
+{
+  return (update->flags & CPR_UPDATE_NO_RESCUE) == 0 && getpid () != 1;
+}
+
+static bool
+make_guardian (CprExecve *exec, const CprCarrierPlan *plan, GError **error)
 {
   g_autoptr (GArray) keep = cpr_image_collect_fds (exec->fds, exec->state_fd, plan->held);
   CprGuardianConfig config = {
     .page = exec->baton.page, .keep = keep, .release = exec->release_fd, .notify = -1, .ram = plan->ram
   };
 
-  if (plan->with_rescue && cpr_notify_is_expected ())
+  if (can_rescue (plan->update) && cpr_notify_is_expected ())
     {
       config.notify = cpr_notify_open ();
       if (config.notify < 0)
         return cpr_throw_errno (error, errno, "guardian: the supervisor can't be told; see CPR_UPDATE_NO_RESCUE");
     }
-  if (plan->with_rescue)
+  if (can_rescue (plan->update))
     config.rescue = cpr_rescue_new (plan->self, plan->vm_name, exec->state_fd, exec->carried);
   exec->guardian = cpr_guardian_new (&config, error);
   return exec->guardian != NULL;
@@ -96,68 +103,82 @@ open_own (CprExecve *exec, GError **error)
   return cpr_baton_new (&exec->baton, error);
 }
 
-bool
-cpr_execve_prepare (CprExecve *exec, const CprExecvePlan *plan, CprFdTable *fds, GError **error)
+static void
+fill_page (CprExecve *exec, const CprCarrierPlan *plan)
 {
-  *exec = (CprExecve){
-    .base.type = &cpr_carrier_exec, .fds = fds, .state_fd = -1, .release_fd = -1, .baton = { .fd = -1 }
-  };
-  exec->path = cpr_program_find (plan->argv[0], error);
-  if (exec->path != NULL && cpr_fd_table_verify (fds, 0, error) && open_own (exec, error) &&
-      add_own (exec, plan->self, error))
-    {
-      exec->base.stream_fd = exec->state_fd;
-      exec->base.page = exec->baton.page;
-      exec->baton.page->timeout_ns = plan->timeout_ns;
-      exec->baton.page->rescue = plan->with_rescue;
-      exec->baton.page->pause_budget_ns = plan->pause_budget_ns;
-      cpr_surroundings_read (&exec->baton.page->surroundings);
-      exec->argv = g_strdupv ((char **) plan->argv);
-      exec->envp = cpr_program_make_envp (plan->envp, exec->state_fd);
-      exec->carried = cpr_image_collect_fds (fds, exec->state_fd, NULL);
-      exec->inheritable = list_inheritable (error);
-      if (exec->inheritable != NULL && (!plan->with_guardian || make_guardian (exec, plan, error)))
-        return true;
-    }
-  cpr_execve_clear (exec);
-  return false;
+  exec->base.page = exec->baton.page;
+  exec->base.page->timeout_ns = plan->timeout_ns;
+  exec->base.page->rescue = can_rescue (plan->update);
+  exec->base.page->pause_budget_ns = plan->pause_budget_ns;
+  cpr_surroundings_read (&exec->base.page->surroundings);
 }
 
-void
-cpr_execve_clear (CprExecve *exec)
+static bool
+prepare (CprExecve *exec, const CprCarrierPlan *plan, GError **error)
 {
+  const CprUpdate *update = plan->update;
+
+  exec->path = cpr_program_find (update->argv[0], error);
+  if (exec->path == NULL || !cpr_fd_table_verify (exec->fds, 0, error) || !open_own (exec, error) ||
+      !add_own (exec, plan->self, error))
+    return false;
+  exec->base.stream_fd = exec->state_fd;
+  fill_page (exec, plan);
+  exec->argv = g_strdupv ((char **) update->argv);
+  exec->envp = cpr_program_make_envp (update->envp != NULL ? update->envp : environ, exec->state_fd);
+  exec->carried = cpr_image_collect_fds (exec->fds, exec->state_fd, NULL);
+  exec->inheritable = list_inheritable (error);
+  return exec->inheritable != NULL &&
+         ((update->flags & CPR_UPDATE_NO_GUARDIAN) != 0 || make_guardian (exec, plan, error));
+}
+
+/* ---- The carrier's functions. */
+
+static bool
+exec_check (const CprUpdate *update, GError **error)
+{
+  if (update->argv == NULL || update->argv[0] == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
+  return true;
+}
+
+static void
+exec_close (CprCarrier *carrier)
+{
+  CprExecve *exec = (CprExecve *) carrier;
+
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
-  if (exec->fds != NULL)
-    remove_own (exec);
-  exec->fds = NULL;
+  remove_own (exec);
   cpr_baton_clear (&exec->baton);
   cpr_fd_clear (&exec->release_fd);
   cpr_fd_clear (&exec->state_fd);
   g_clear_pointer (&exec->carried, g_array_unref);
   g_clear_pointer (&exec->inheritable, g_array_unref);
-  g_clear_pointer (&exec->path, g_free);
-  g_clear_pointer (&exec->argv, g_strfreev);
-  g_clear_pointer (&exec->envp, g_strfreev);
+  g_free (exec->path);
+  g_strfreev (exec->argv);
+  g_strfreev (exec->envp);
+  g_free (exec);
 }
 
-bool
-cpr_execve_seal (CprExecve *exec, CprWriter *writer, GError **error)
+static CprCarrier *
+exec_open (const CprCarrierPlan *plan, GError **error)
 {
-  return cpr_stream_seal (exec->state_fd, writer, error);
+  CprExecve *exec = g_new0 (CprExecve, 1);
+
+  *exec = (CprExecve){
+    .base.type = &cpr_carrier_exec, .fds = plan->fds, .state_fd = -1, .release_fd = -1, .baton = { .fd = -1 }
+  };
+  if (prepare (exec, plan, error))
+    return &exec->base;
+  exec_close (&exec->base);
+  return NULL;
 }
 
-/* The other way round than cpr_image_exchange(), as far as that came. */
-static void
-restore_fds (CprExecve *exec)
+/* What is written to this address space afterwards is the guardian's, too. */
+static bool
+exec_launch (CprCarrier *carrier, GError **error)
 {
-  cpr_image_set_cloexec (exec->carried);
-  for (guint i = 0; i < exec->inheritable->len; i++)
-    cpr_fd_set_cloexec (g_array_index (exec->inheritable, int, i), false);
-}
-
-bool
-cpr_execve_launch_guardian (CprExecve *exec, GError **error)
-{
+  const CprExecve *exec = (CprExecve *) carrier;
   sigset_t old;
   bool ok;
 
@@ -167,6 +188,21 @@ cpr_execve_launch_guardian (CprExecve *exec, GError **error)
   ok = cpr_guardian_launch (exec->guardian, error);
   cpr_signals_restore (&old);
   return ok;
+}
+
+static bool
+exec_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
+{
+  return cpr_stream_seal (carrier->stream_fd, writer, error);
+}
+
+/* The other way round than cpr_image_exchange(), as far as that came. */
+static void
+restore_fds (CprExecve *exec)
+{
+  cpr_image_set_cloexec (exec->carried);
+  for (guint i = 0; i < exec->inheritable->len; i++)
+    cpr_fd_set_cloexec (g_array_index (exec->inheritable, int, i), false);
 }
 
 static bool
@@ -202,9 +238,10 @@ go_blocked (CprExecve *exec, GError **error)
   return false;
 }
 
-bool
-cpr_execve_go (CprExecve *exec, GError **error)
+static bool
+exec_go (CprCarrier *carrier, GError **error)
 {
+  CprExecve *exec = (CprExecve *) carrier;
   sigset_t old;
   bool ok;
 
@@ -215,72 +252,6 @@ cpr_execve_go (CprExecve *exec, GError **error)
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
   cpr_signals_restore (&old);
   return ok;
-}
-
-/* ---- The carrier. */
-
-static bool
-exec_check (const CprUpdate *update, GError **error)
-{
-  if (update->argv == NULL || update->argv[0] == NULL)
-    return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
-  return true;
-}
-
-/* As PID 1 of a namespace this process takes the guardian along when it dies. */
-static bool
-can_rescue (const CprUpdate *update)
-{
-  return (update->flags & CPR_UPDATE_NO_RESCUE) == 0 && getpid () != 1;
-}
-
-static CprCarrier *
-exec_open (const CprCarrierPlan *plan, GError **error)
-{
-  const CprUpdate *update = plan->update;
-  const CprExecvePlan own = {
-    .argv = update->argv,
-    .envp = update->envp != NULL ? update->envp : environ,
-    .vm_name = plan->vm_name,
-    .self = plan->self,
-    .ram = plan->ram,
-    .held = plan->held,
-    .with_guardian = (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0,
-    .with_rescue = can_rescue (update),
-    .timeout_ns = plan->timeout_ns,
-    .pause_budget_ns = plan->pause_budget_ns,
-  };
-  CprExecve *exec = g_new (CprExecve, 1);
-
-  if (cpr_execve_prepare (exec, &own, plan->fds, error))
-    return &exec->base;
-  g_free (exec);
-  return NULL;
-}
-
-static bool
-exec_launch (CprCarrier *carrier, GError **error)
-{
-  return cpr_execve_launch_guardian ((CprExecve *) carrier, error);
-}
-
-static bool
-exec_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
-{
-  return cpr_execve_seal ((CprExecve *) carrier, writer, error);
-}
-
-static bool
-exec_go (CprCarrier *carrier, GError **error)
-{
-  return cpr_execve_go ((CprExecve *) carrier, error);
-}
-
-static void
-exec_close (CprCarrier *carrier)
-{
-  cpr_execve_clear ((CprExecve *) carrier);
-  g_free (carrier);
 }
 
 const CprCarrierType cpr_carrier_exec = {
@@ -298,5 +269,5 @@ const CprCarrierType cpr_carrier_exec = {
   .committed = cpr_execve_committed,
   .give_back = cpr_execve_give_back,
   .finish = cpr_execve_finish,
-  .clear = cpr_execve_clear_taken,
+  .clear = cpr_execve_clear,
 };

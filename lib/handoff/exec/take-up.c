@@ -254,7 +254,7 @@ cpr_execve_finish (CprIncoming *incoming)
 }
 
 void
-cpr_execve_clear_taken (CprIncoming *incoming)
+cpr_execve_clear (CprIncoming *incoming)
 {
   CprExecveTaken *taken = incoming->transport;
 

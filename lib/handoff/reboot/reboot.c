@@ -32,7 +32,7 @@ typedef struct
   char *path;     /* NULL: into an fd */
   char *new_path; /* where it is written; NULL: there is nothing */
   int file;
-} CprReboot;
+} Reboot;
 
 uint64_t
 cpr_reboot_get_base (uint64_t stream_len)
@@ -90,7 +90,7 @@ make_new_path (const char *path)
 /* By its name, as a take-up would: with the very calls, on this file. The lock is gone with the
  * fd. */
 static bool
-check_claim (const CprReboot *reboot, GError **error)
+check_claim (const Reboot *reboot, GError **error)
 {
   int file = cpr_reboot_open_file (reboot->path, reboot->new_path, error);
   struct stat st;
@@ -102,7 +102,7 @@ check_claim (const CprReboot *reboot, GError **error)
 
 /* The names that the file gets later, at the save's end and when it is taken up. */
 static bool
-check_renames (CprReboot *reboot, GError **error)
+check_renames (Reboot *reboot, GError **error)
 {
   g_autofree char *other = make_new_path (reboot->path);
 
@@ -116,7 +116,7 @@ check_renames (CprReboot *reboot, GError **error)
 
 /* With the guest running. What can never be taken up isn't saved. */
 static bool
-check_take_up (CprReboot *reboot, GError **error)
+check_take_up (Reboot *reboot, GError **error)
 {
   GError *reason = NULL;
 
@@ -134,7 +134,7 @@ check_take_up (CprReboot *reboot, GError **error)
 }
 
 static bool
-open_file (CprReboot *reboot, const char *path, GError **error)
+open_file (Reboot *reboot, const char *path, GError **error)
 {
   g_autofree char *taken = cpr_reboot_name_taken (path);
 
@@ -154,7 +154,7 @@ open_file (CprReboot *reboot, const char *path, GError **error)
 /* A pipe gets an open file of its own, where a write takes what there is room for. Where it
  * can't be had there are smaller writes. */
 static void
-make_nonblocking (CprReboot *reboot)
+make_nonblocking (Reboot *reboot)
 {
   g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", reboot->file);
   int fd = cpr_fd_above_std (cpr_sys->open (link, O_WRONLY | O_NONBLOCK | O_CLOEXEC, 0));
@@ -180,7 +180,7 @@ choose_end (const CprCarrierPlan *plan)
 }
 
 static bool
-open_target (CprReboot *reboot, const CprCarrierPlan *plan, GError **error)
+open_target (Reboot *reboot, const CprCarrierPlan *plan, GError **error)
 {
   const char *uri = plan->update->uri;
   struct stat st;
@@ -201,7 +201,7 @@ open_target (CprReboot *reboot, const CprCarrierPlan *plan, GError **error)
 static void
 reboot_close (CprCarrier *carrier)
 {
-  CprReboot *reboot = (CprReboot *) carrier;
+  Reboot *reboot = (Reboot *) carrier;
 
   if (reboot->new_path != NULL)
     cpr_sys->unlink (reboot->new_path);
@@ -216,16 +216,16 @@ reboot_close (CprCarrier *carrier)
 static CprCarrier *
 reboot_open (const CprCarrierPlan *plan, GError **error)
 {
-  CprReboot *reboot = g_new0 (CprReboot, 1);
+  Reboot *reboot = g_new0 (Reboot, 1);
   bool in_place = (plan->update->flags & CPR_UPDATE_RAM_IN_PLACE) != 0;
   int fd;
 
-  *reboot = (CprReboot){ .base.type = &cpr_carrier_reboot,
-                         .baton = { .fd = -1 },
-                         .update = plan->update,
-                         .ram_done = plan->ram_done,
-                         .ram_total = plan->ram_total,
-                         .file = -1 };
+  *reboot = (Reboot){ .base.type = &cpr_carrier_reboot,
+                      .baton = { .fd = -1 },
+                      .update = plan->update,
+                      .ram_done = plan->ram_done,
+                      .ram_total = plan->ram_total,
+                      .file = -1 };
   reboot->store = cpr_ram_store_new (
       plan->ram, parse_fd (plan->update->uri, &fd) ? CPR_RAM_LAYOUT_STREAM : CPR_RAM_LAYOUT_AREA, in_place, error);
   if (reboot->store != NULL && cpr_ram_store_probe (reboot->store, error) && cpr_baton_new (&reboot->baton, error) &&
@@ -244,7 +244,7 @@ static void
 reboot_describe (CprCarrier *carrier, CprWriter *writer)
 {
   cpr_writer_begin_chunk (writer, CPR_CHUNK_STORE, 0);
-  cpr_ram_store_write (((CprReboot *) carrier)->store, writer);
+  cpr_ram_store_write (((Reboot *) carrier)->store, writer);
   cpr_writer_end_chunk (writer);
 }
 
@@ -257,7 +257,7 @@ reboot_launch (CprCarrier *carrier, GError **error)
 static bool
 report (uint64_t done, uint64_t total, void *user_data, GError **error)
 {
-  const CprReboot *reboot = user_data;
+  const Reboot *reboot = user_data;
   const CprUpdate *update = reboot->update;
 
   *reboot->ram_done = done;
@@ -266,7 +266,7 @@ report (uint64_t done, uint64_t total, void *user_data, GError **error)
 }
 
 static bool
-finish_stream (CprReboot *reboot, CprWriter *writer, GError **error)
+finish_stream (Reboot *reboot, CprWriter *writer, GError **error)
 {
   cpr_ram_store_write_sums (reboot->store, writer);
   return cpr_writer_finish (writer) || cpr_throw_errno (error, errno, "state: writing it");
@@ -275,7 +275,7 @@ finish_stream (CprReboot *reboot, CprWriter *writer, GError **error)
 /* The stream's length is known before its last chunks, which have the sums, are: so RAM has its
  * place. */
 static bool
-write_file (CprReboot *reboot, CprWriter *writer, GError **error)
+write_file (Reboot *reboot, CprWriter *writer, GError **error)
 {
   const CprRamProgress progress = { report, reboot };
   uint64_t len = cpr_writer_get_len (writer) + cpr_ram_store_get_sums_len (reboot->store) + END_SIZE;
@@ -290,7 +290,7 @@ write_file (CprReboot *reboot, CprWriter *writer, GError **error)
 }
 
 static bool
-write_pipe (CprReboot *reboot, CprWriter *writer, GError **error)
+write_pipe (Reboot *reboot, CprWriter *writer, GError **error)
 {
   const CprRamProgress progress = { report, reboot };
 
@@ -303,7 +303,7 @@ write_pipe (CprReboot *reboot, CprWriter *writer, GError **error)
 static bool
 reboot_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
 {
-  CprReboot *reboot = (CprReboot *) carrier;
+  Reboot *reboot = (Reboot *) carrier;
 
   if (!cpr_ram_store_stamp (reboot->store, error))
     return false;
@@ -311,7 +311,7 @@ reboot_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
 }
 
 static bool
-confirm (const CprReboot *reboot, GError **error)
+confirm (const Reboot *reboot, GError **error)
 {
   const CprUpdate *update = reboot->update;
   GError *reason = NULL;
@@ -327,7 +327,7 @@ confirm (const CprReboot *reboot, GError **error)
 /* It has its name, but might not have it after a crash of the host. It is taken back, unless
  * somebody was quicker. */
 static bool
-take_back (CprReboot *reboot, int errnum, GError **error)
+take_back (Reboot *reboot, int errnum, GError **error)
 {
   if (cpr_sys->unlink (reboot->path) == 0)
     return cpr_throw_errno (error, errnum, "state: fsync of the folder of '%s'", reboot->path);
@@ -338,7 +338,7 @@ take_back (CprReboot *reboot, int errnum, GError **error)
 static bool
 reboot_go (CprCarrier *carrier, GError **error)
 {
-  CprReboot *reboot = (CprReboot *) carrier;
+  Reboot *reboot = (Reboot *) carrier;
 
   cpr_fd_clear (&reboot->file);
   if (!confirm (reboot, error))
@@ -367,5 +367,5 @@ const CprCarrierType cpr_carrier_reboot = {
   .commit = cpr_reboot_commit,
   .give_back = cpr_reboot_give_back,
   .finish = cpr_reboot_finish,
-  .clear = cpr_reboot_clear_taking,
+  .clear = cpr_reboot_clear,
 };

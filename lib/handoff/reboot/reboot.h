@@ -46,6 +46,6 @@ bool cpr_reboot_take_up (CprIncoming *incoming, const CprSessionConfig *config, 
 bool cpr_reboot_commit (CprIncoming *incoming, GError **error);
 bool cpr_reboot_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
 void cpr_reboot_finish (CprIncoming *incoming);
-void cpr_reboot_clear_taking (CprIncoming *incoming);
+void cpr_reboot_clear (CprIncoming *incoming);
 
 #endif

@@ -249,7 +249,7 @@ cpr_reboot_finish (CprIncoming *incoming)
 }
 
 void
-cpr_reboot_clear_taking (CprIncoming *incoming)
+cpr_reboot_clear (CprIncoming *incoming)
 {
   Taking *taking = incoming->transport;
 

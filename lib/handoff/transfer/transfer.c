@@ -41,7 +41,7 @@ typedef struct
 /* ---- Before the stop. */
 
 static bool
-check (const CprUpdate *update, GError **error)
+transfer_check (const CprUpdate *update, GError **error)
 {
   const char *path;
   int fd;
@@ -157,7 +157,7 @@ dismiss (Transfer *transfer)
 }
 
 static void
-close_all (CprCarrier *carrier)
+transfer_close (CprCarrier *carrier)
 {
   Transfer *transfer = (Transfer *) carrier;
 
@@ -170,7 +170,7 @@ close_all (CprCarrier *carrier)
 }
 
 static CprCarrier *
-open_transfer (const CprCarrierPlan *plan, GError **error)
+transfer_open (const CprCarrierPlan *plan, GError **error)
 {
   Transfer *transfer = g_new0 (Transfer, 1);
   GError *reason = NULL;
@@ -187,7 +187,7 @@ open_transfer (const CprCarrierPlan *plan, GError **error)
       cpr_channel_send_failure (&transfer->channel, reason->message);
     }
   g_propagate_error (error, reason);
-  close_all (&transfer->base);
+  transfer_close (&transfer->base);
   return NULL;
 }
 
@@ -260,7 +260,7 @@ read_answer (CprAnswer *answer, int fd, GError **error)
 }
 
 static bool
-ask (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GError **error)
+transfer_ask (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GError **error)
 {
   Transfer *transfer = (Transfer *) carrier;
 
@@ -275,7 +275,7 @@ ask (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GError **error
 
 /* The new program builds everything; the guest runs. */
 static bool
-launch (CprCarrier *carrier, GError **error)
+transfer_launch (CprCarrier *carrier, GError **error)
 {
   Transfer *transfer = (Transfer *) carrier;
 
@@ -290,7 +290,7 @@ launch (CprCarrier *carrier, GError **error)
 /* ---- With the guest stopped. */
 
 static bool
-stopped (CprCarrier *carrier, GError **error)
+transfer_stopped (CprCarrier *carrier, GError **error)
 {
   Transfer *transfer = (Transfer *) carrier;
 
@@ -299,7 +299,7 @@ stopped (CprCarrier *carrier, GError **error)
 }
 
 static bool
-seal (CprCarrier *carrier, CprWriter *writer, GError **error)
+transfer_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
 {
   return cpr_stream_seal (carrier->stream_fd, writer, error);
 }
@@ -346,7 +346,7 @@ offer (Transfer *transfer, GError **error)
 }
 
 static bool
-go (CprCarrier *carrier, GError **error)
+transfer_go (CprCarrier *carrier, GError **error)
 {
   Transfer *transfer = (Transfer *) carrier;
   GError *reason = NULL;
@@ -369,14 +369,14 @@ const CprCarrierType cpr_carrier_transfer = {
   .name = "transfer",
   .scheme = CPR_CHANNEL_SCHEME,
   .alias = CPR_CHANNEL_SCHEME_FD,
-  .check = check,
-  .open = open_transfer,
-  .ask = ask,
-  .launch = launch,
-  .stopped = stopped,
-  .seal = seal,
-  .go = go,
-  .close = close_all,
+  .check = transfer_check,
+  .open = transfer_open,
+  .ask = transfer_ask,
+  .launch = transfer_launch,
+  .stopped = transfer_stopped,
+  .seal = transfer_seal,
+  .go = transfer_go,
+  .close = transfer_close,
   .take_up = cpr_arrival_take_up,
   .take_fd = cpr_arrival_take_fd,
   .await_state = cpr_arrival_await_state,
