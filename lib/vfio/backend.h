@@ -45,11 +45,4 @@ const CprVfioOps *cpr_vfio_get_ops (CprVfioBackend backend);
 /* Whether the kernel has all that an update needs of IOMMUFD. */
 bool cpr_vfio_iommufd_is_usable (const char *path);
 
-/* Opens @path, or duplicates @fd where it isn't 0. */
-int cpr_vfio_open (const char *path, int fd);
-
-/* For a mapping that the kernel refused with @errnum. */
-bool cpr_vfio_throw_unmapped (
-    const CprVfioContainer *container, const CprDmaMapping *mapping, const char *call, int errnum, GError **error);
-
 #endif

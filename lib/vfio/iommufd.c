@@ -11,6 +11,8 @@
 #include "base/sys.h"
 #include "base/uapi.h"
 #include "vfio/backend.h"
+#include "vfio/map-error.h"
+#include "vfio/open.h"
 #include "vfio/sysfs.h"
 
 #define IOMMUFD_PATH "/dev/iommu"

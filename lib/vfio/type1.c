@@ -25,6 +25,8 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "vfio/backend.h"
+#include "vfio/map-error.h"
+#include "vfio/open.h"
 #include "vfio/sysfs.h"
 
 static bool
