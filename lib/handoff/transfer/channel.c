@@ -1,31 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The messages between the two programs of a transfer: a Unix socket, fds that travel along,
- * and one absolute end for each part of the conversation. transfer.c and arrival.c speak
- * through it. */
+/* The messages between the two programs of a transfer: fds that travel along, and one absolute end
+ * for each part of the conversation. transfer.c and arrival.c speak through it. */
 #include "handoff/transfer/channel.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
 #include "base/text.h"
-#include "stream/wire.h"
 
 /* How long a full socket may hold up who sends, however little of it is taken now and then: its
  * other end reads, or has failed. */
 #define SEND_PATIENCE_NS (UINT64_C (5) * 1000000000)
 /* The same for the reason of who has gone: it was there before the end of the connection. */
 #define REASON_PATIENCE_NS (UINT64_C (100) * 1000000)
-/* How often it is looked whether a listener has room for one more. */
-#define CONNECT_LOOK_MS 10
 
 /* ---- Messages. */
 
@@ -90,123 +83,6 @@ cpr_channel_close (CprChannel *channel)
 {
   cpr_fd_clear (&channel->fd);
   cpr_fd_clear (&channel->pidfd);
-}
-
-bool
-cpr_channel_parse (const char *uri, const char **path, int *fd, GError **error)
-{
-  gint64 number;
-
-  *path = NULL;
-  *fd = -1;
-  if (g_str_has_prefix (uri, CPR_CHANNEL_SCHEME ":"))
-    *path = uri + strlen (CPR_CHANNEL_SCHEME ":");
-  else if (!g_str_has_prefix (uri, CPR_CHANNEL_SCHEME_FD ":") ||
-           !g_ascii_string_to_signed (uri + strlen (CPR_CHANNEL_SCHEME_FD ":"), 10, STDERR_FILENO + 1, G_MAXINT,
-                                      &number, NULL))
-    return cpr_throw (error, CPR_ERROR_INVALID, "'%s': neither %s:PATH nor %s:N with an fd from 3 up", uri,
-                      CPR_CHANNEL_SCHEME, CPR_CHANNEL_SCHEME_FD);
-  else
-    *fd = (int) number;
-  return true;
-}
-
-static bool
-make_address (const char *path, struct sockaddr_un *address, GError **error)
-{
-  *address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-  if (path[0] == '\0')
-    return cpr_throw (error, CPR_ERROR_INVALID, "socket: its path is empty");
-  if (g_strlcpy (address->sun_path, path, sizeof address->sun_path) >= sizeof address->sun_path)
-    return cpr_throw (error, CPR_ERROR_INVALID, "socket '%s': its path has more than %zu bytes", path,
-                      sizeof address->sun_path - 1);
-  return true;
-}
-
-static int
-open_socket (int flags)
-{
-  return cpr_fd_above_std (cpr_sys->socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
-}
-
-/* A listener that accepts nobody has room for a few, and then a blocking connect() would wait
- * for it for ever. */
-int
-cpr_channel_connect (const char *path, uint64_t deadline_ns, int cancel_fd, GError **error)
-{
-  struct pollfd cancel = { cancel_fd, POLLIN, 0 };
-  struct sockaddr_un address;
-  int fd;
-
-  if (!make_address (path, &address, error))
-    return -1;
-  fd = open_socket (SOCK_NONBLOCK);
-  while (fd >= 0)
-    {
-      if (cpr_sys->connect (fd, (const struct sockaddr *) &address, sizeof address) == 0)
-        return fd;
-      if (errno != EAGAIN || (deadline_ns != 0 && cpr_now_ns () >= deadline_ns))
-        break;
-      if (cpr_sys->poll (&cancel, 1, CONNECT_LOOK_MS) > 0)
-        {
-          cpr_throw (error, CPR_ERROR_ROLLED_BACK, "cancelled, connecting to the socket '%s'", path);
-          cpr_fd_clear (&fd);
-          return -1;
-        }
-    }
-  if (errno == EAGAIN)
-    cpr_throw (error, CPR_ERROR_ROLLED_BACK, "socket '%s': nobody accepted the connection in time", path);
-  else
-    cpr_throw_errno (error, errno, "socket '%s': connecting", path);
-  cpr_fd_clear (&fd);
-  return -1;
-}
-
-/* One that nobody listens at is a dead program's. */
-static void
-remove_stale (const char *path, const struct sockaddr_un *address)
-{
-  struct stat st;
-  int probe = -1;
-
-  if (cpr_sys->stat (path, &st) == 0 && S_ISSOCK (st.st_mode))
-    probe = open_socket (SOCK_NONBLOCK);
-  if (probe >= 0 && cpr_sys->connect (probe, (const struct sockaddr *) address, sizeof *address) < 0 &&
-      errno == ECONNREFUSED)
-    cpr_sys->unlink (path);
-  cpr_fd_clear (&probe);
-}
-
-/* The mode of the socket is the file's, so that there is no instant in which others may connect. */
-static bool
-listen_at (int fd, const struct sockaddr_un *address)
-{
-  return cpr_sys->fchmod (fd, 0600) == 0 &&
-         cpr_sys->bind (fd, (const struct sockaddr *) address, sizeof *address) == 0 && cpr_sys->listen (fd, 1) == 0;
-}
-
-/* It is at its place once it can be connected to: who waits for the file needn't try twice. */
-int
-cpr_channel_listen (const char *path, GError **error)
-{
-  g_autofree char *made = g_strconcat (path, "~", NULL);
-  struct sockaddr_un address, first;
-  int fd;
-
-  if (!make_address (path, &address, error) || !make_address (made, &first, error))
-    return -1;
-  remove_stale (path, &address);
-  remove_stale (made, &first);
-  fd = open_socket (0);
-  if (fd >= 0 && listen_at (fd, &first) && cpr_sys->link (made, path) == 0)
-    {
-      cpr_sys->unlink (made);
-      return fd;
-    }
-  cpr_throw_errno (error, errno, "socket '%s': listening", path);
-  cpr_sys->unlink (made);
-  cpr_fd_clear (&fd);
-  return -1;
 }
 
 /* ---- Waiting. */
@@ -526,127 +402,4 @@ cpr_channel_spin (CprChannel *channel, uint64_t ns)
 
   while (cpr_sys->poll (&poll, 1, 0) == 0 && cpr_now_ns () < end)
     sched_yield ();
-}
-
-/* ---- HELLO: u64 magic, u32 version, u32 oldest, u32 pid, the VM's name; then what may be
- * missing: u64 CLOCK_MONOTONIC, u64 CLOCK_BOOTTIME; what follows is a later version's. The first
- * two stay what they are for ever. */
-
-#define HELLO_MAGIC UINT64_C (0x31524546534e5254) /* "TRNSFER1" */
-
-static uint64_t
-read_clock (clockid_t id)
-{
-  struct timespec now = { 0 };
-
-  clock_gettime (id, &now); /* can't fail */
-  return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
-}
-
-CprClocks
-cpr_clocks_get (void)
-{
-  return (CprClocks){ read_clock (CLOCK_MONOTONIC), read_clock (CLOCK_BOOTTIME) };
-}
-
-bool
-cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error)
-{
-  CprCursor cursor = { .data = data, .len = len };
-  uint64_t magic = cpr_cursor_get_u64 (&cursor);
-  const char *name;
-
-  *hello = (CprHello){ .vm_name = NULL };
-  hello->version = cpr_cursor_get_u32 (&cursor);
-  hello->oldest = cpr_cursor_get_u32 (&cursor);
-  if (cursor.failed || magic != HELLO_MAGIC)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "it doesn't speak like libcpr");
-  if (hello->version < CPR_HELLO_OLDEST || hello->oldest > CPR_HELLO_VERSION || hello->oldest > hello->version)
-    return cpr_throw (error, CPR_ERROR_VERSION, "it speaks versions %u to %u of the transfer, this program %d to %d",
-                      hello->oldest, hello->version, CPR_HELLO_OLDEST, CPR_HELLO_VERSION);
-  hello->pid = cpr_cursor_get_u32 (&cursor);
-  name = cpr_cursor_get_name (&cursor);
-  if (cursor.failed)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "its greeting can't be right");
-  hello->vm_name = g_strdup (name);
-  hello->clocks.monotonic_ns = cpr_cursor_get_u64 (&cursor);
-  hello->clocks.boottime_ns = cpr_cursor_get_u64 (&cursor);
-  hello->has_clocks = !cursor.failed;
-  return true;
-}
-
-bool
-cpr_channel_send_hello (CprChannel *channel, const char *vm_name, GError **error)
-{
-  g_autoptr (GByteArray) bytes = g_byte_array_new ();
-  const uint64_t magic = HELLO_MAGIC;
-  const uint32_t numbers[] = { CPR_HELLO_VERSION, CPR_HELLO_OLDEST, (uint32_t) getpid () };
-  uint16_t len = (uint16_t) strlen (vm_name);
-  CprClocks clocks;
-
-  g_byte_array_append (bytes, (const uint8_t *) &magic, sizeof magic);
-  g_byte_array_append (bytes, (const uint8_t *) numbers, sizeof numbers);
-  g_byte_array_append (bytes, (const uint8_t *) &len, sizeof len);
-  g_byte_array_append (bytes, (const uint8_t *) vm_name, len + 1u);
-  clocks = cpr_clocks_get ();
-  g_byte_array_append (bytes, (const uint8_t *) &clocks, sizeof clocks);
-  return cpr_channel_send (channel, CPR_MESSAGE_HELLO, bytes->data, bytes->len, NULL, 0, error);
-}
-
-/* It can't have been made before it was asked for, nor after it has come: else a watchdog of the
- * guest's might fire there at once, or never. */
-static bool
-check_clock (const char *name, uint64_t asked_ns, uint64_t theirs_ns, uint64_t now_ns, GError **error)
-{
-  bool behind = theirs_ns < asked_ns;
-  uint64_t by_ns = behind ? asked_ns - theirs_ns : theirs_ns - now_ns;
-
-  return (asked_ns <= theirs_ns && theirs_ns <= now_ns) ||
-         cpr_throw (error, CPR_ERROR_MISMATCH, "it is in another time namespace: %s is %.3f s %s there", name,
-                    (double) by_ns / 1e9, behind ? "behind" : "ahead");
-}
-
-static bool
-check_clocks (const CprHello *hello, const CprClocks *asked, GError **error)
-{
-  const CprClocks now = cpr_clocks_get (), *theirs = &hello->clocks;
-
-  return asked == NULL || !hello->has_clocks ||
-         (check_clock ("CLOCK_MONOTONIC", asked->monotonic_ns, theirs->monotonic_ns, now.monotonic_ns, error) &&
-          check_clock ("CLOCK_BOOTTIME", asked->boottime_ns, theirs->boottime_ns, now.boottime_ns, error));
-}
-
-static bool
-check_hello (const CprChannel *channel, const CprHello *hello, const char *vm_name, GError **error)
-{
-  if (strcmp (hello->vm_name, vm_name) != 0)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "it is for VM '%s', this program is for VM '%s'", hello->vm_name,
-                      vm_name);
-  if (hello->pid != (uint32_t) channel->peer)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "it is in another PID namespace: process %u there, %d here",
-                      hello->pid, channel->peer);
-  return true;
-}
-
-bool
-cpr_channel_receive_hello (CprChannel *channel, const char *vm_name, const CprClocks *asked, GError **error)
-{
-  g_autofree CprMessage *message = g_new0 (CprMessage, 1);
-  CprHello hello = { .vm_name = NULL };
-  GError *reason = NULL;
-  bool ok;
-
-  if (!cpr_channel_receive (channel, message, "its greeting", error))
-    return false;
-  if (!cpr_channel_expect (channel, message, CPR_MESSAGE_HELLO, "its greeting", error))
-    {
-      cpr_message_clear (message);
-      return false;
-    }
-  ok = cpr_hello_parse (&hello, message->data, message->len, &reason) &&
-       check_hello (channel, &hello, vm_name, &reason) && check_clocks (&hello, asked, &reason);
-  g_free (hello.vm_name);
-  if (!ok)
-    g_propagate_prefixed_error (error, reason, "%s: ", channel->whom);
-  return ok;
 }

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where the contents of RAM are in reboot mode: in place, in the state's file, or in the
- * pipe; and how a block gets them back. Called by reboot mode; lib/session restores blocks
- * through it. */
+/* Where the contents of RAM are in reboot mode: in place, in the state's file, or in the pipe.
+ * Called by reboot mode, and for the manifest. */
 #include "registry/ram/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/sys.h"
-#include "stream/spool.h"
 
 /* What reports its blocks as larger is hugetlbfs, which can't tell its holes. */
 #define BLOCK_SIZE_MAX 65536
@@ -174,8 +170,8 @@ can_be_read (int fd)
   return fd >= 0 && cpr_sys->fstat (fd, &st) == 0 && S_ISREG (st.st_mode);
 }
 
-static CprRamImage
-make_image (const CprRamStore *store, const CprRamStored *stored, const CprRamBlock *block, uint64_t base)
+CprRamImage
+cpr_ram_store_get_image (const CprRamStore *store, const CprRamStored *stored, const CprRamBlock *block, uint64_t base)
 {
   return (CprRamImage){ .name = stored->name,
                         .vaddr = block->vaddr,
@@ -198,7 +194,7 @@ collect_images (const CprRamStore *store, bool in_place, uint64_t base)
 
       if (stored->in_place != in_place || stored->n_sums == 0)
         continue;
-      image = make_image (store, stored, stored->block, base);
+      image = cpr_ram_store_get_image (store, stored, stored->block, base);
       g_array_append_val (images, image);
     }
   return images;
@@ -233,92 +229,6 @@ cpr_ram_store_write_sums (const CprRamStore *store, CprWriter *writer)
   cpr_writer_put_u32 (writer, (uint32_t) store->n_sums);
   cpr_writer_put (writer, store->sums, 8 * store->n_sums);
   cpr_writer_end_chunk (writer);
-}
-
-typedef struct
-{
-  CprWriter *writer;
-  const char *name;
-} Sender;
-
-static bool
-send_run (uint64_t offset, const uint8_t *data, size_t len, void *user_data)
-{
-  const Sender *sender = user_data;
-
-  cpr_writer_put_pages (sender->writer, sender->name, offset, data, len);
-  errno = sender->writer->errnum;
-  return sender->writer->errnum == 0;
-}
-
-static bool
-send_block (const CprRamImage *image,
-            CprWriter *writer,
-            uint8_t *scratch,
-            uint64_t before,
-            uint64_t total,
-            const CprRamProgress *progress,
-            GError **error)
-{
-  Sender sender = { writer, image->name };
-  CprRamExtent known = { .fd = -1 };
-
-  for (uint64_t at = 0; at < image->size; at = MIN (image->size, at + 8 * CPR_RAM_PIECE))
-    {
-      uint64_t end = MIN (image->size, at + 8 * CPR_RAM_PIECE);
-
-      if (!cpr_ram_foreach_run (image, &known, at, end, scratch, send_run, &sender))
-        return cpr_throw_errno (error, errno, "RAM block '%s': sending it at offset %" G_GUINT64_FORMAT, image->name,
-                                at);
-      if (progress != NULL && !progress->report (before + end, total, progress->user_data, error))
-        {
-          if (error != NULL && *error == NULL)
-            cpr_throw (error, CPR_ERROR_CALLBACK, "RAM: it was given up without a reason");
-          return false;
-        }
-    }
-  return true;
-}
-
-static uint64_t
-count_bytes (const CprRamStore *store)
-{
-  uint64_t total = 0;
-
-  for (guint i = 0; i < store->blocks->len; i++)
-    {
-      const CprRamStored *stored = store->blocks->pdata[i];
-
-      total += stored->in_place ? 0 : stored->size;
-    }
-  return total;
-}
-
-bool
-cpr_ram_store_send (const CprRamStore *store, int fd, uint64_t end_ns, const CprRamProgress *progress, GError **error)
-{
-  g_autofree uint8_t *allocated = g_malloc (CPR_RAM_SCAN + 4096);
-  uint8_t *scratch = (uint8_t *) (((uintptr_t) allocated + 4095) & ~(uintptr_t) 4095);
-  uint64_t done = 0, total = count_bytes (store);
-  CprWriter writer;
-  bool ok = true;
-
-  cpr_writer_init (&writer, fd);
-  writer.end_ns = end_ns;
-  for (guint i = 0; ok && i < store->blocks->len; i++)
-    {
-      const CprRamStored *stored = store->blocks->pdata[i];
-      CprRamImage image = make_image (store, stored, stored->block, 0);
-
-      if (stored->in_place)
-        continue;
-      ok = send_block (&image, &writer, scratch, done, total, progress, error);
-      done += stored->size;
-    }
-  if (ok && !cpr_writer_finish (&writer))
-    ok = cpr_throw_errno (error, errno, "RAM: sending the last of it");
-  cpr_writer_clear (&writer);
-  return ok;
 }
 
 /* ---- Taking up. */
@@ -398,201 +308,6 @@ cpr_ram_store_read_sums (CprRamStore *store, CprCursor *cursor, GError **error)
   store->sums = g_new (uint64_t, n);
   memcpy (store->sums, cpr_cursor_get (cursor, 8 * (size_t) n), 8 * (size_t) n);
   return true;
-}
-
-typedef struct
-{
-  CprRamStore *store;
-  guint current;
-  uint64_t at; /* in the current block */
-} Receiver;
-
-static bool
-receive_run (const char *name, uint64_t offset, const uint8_t *data, size_t len, void *user_data, GError **error)
-{
-  Receiver *receiver = user_data;
-  const CprRamStored *stored = NULL;
-
-  for (; receiver->current < receiver->store->blocks->len; receiver->current++, receiver->at = 0)
-    {
-      stored = receiver->store->blocks->pdata[receiver->current];
-      if (!stored->in_place && strcmp (stored->name, name) == 0)
-        break;
-      stored = NULL;
-    }
-  if (stored == NULL || offset < receiver->at || offset > stored->size || len > stored->size - offset)
-    return cpr_throw (error, CPR_ERROR_CORRUPT,
-                      "RAM block '%s': its contents at offset %" G_GUINT64_FORMAT " have no place", name, offset);
-  receiver->at = offset + len;
-  return cpr_fd_write_at (stored->fd, data, len, offset) ||
-         cpr_throw_errno (error, errno, "RAM block '%s': keeping it at offset %" G_GUINT64_FORMAT, name, offset);
-}
-
-bool
-cpr_ram_store_receive (CprRamStore *store, int fd, GError **error)
-{
-  Receiver receiver = { store, 0, 0 };
-
-  for (guint i = 0; i < store->blocks->len; i++)
-    {
-      CprRamStored *stored = store->blocks->pdata[i];
-      g_autofree char *label = g_strdup_printf ("libcpr-ram:%.200s", stored->name);
-
-      if (stored->in_place)
-        continue;
-      stored->fd = cpr_memfd_new (label, 0);
-      if (stored->fd < 0 || !cpr_fd_truncate (stored->fd, stored->size))
-        return cpr_throw_errno (error, errno, "RAM block '%s': a memfd of %" G_GUINT64_FORMAT " bytes", stored->name,
-                                stored->size);
-    }
-  return cpr_stream_read_pages (fd, receive_run, &receiver, error);
-}
-
-static CprRamStored *
-find_stored (const CprRamStore *store, const char *name)
-{
-  for (guint i = 0; i < store->blocks->len; i++)
-    {
-      CprRamStored *stored = store->blocks->pdata[i];
-
-      if (strcmp (stored->name, name) == 0)
-        return stored;
-    }
-  return NULL;
-}
-
-/* What has no time of modification is compared as a whole. */
-static bool
-check_contents (const CprRamStore *store, const CprRamStored *stored, const CprRamBlock *block, GError **error)
-{
-  g_autofree uint64_t *sums = g_new0 (uint64_t, stored->n_sums);
-  CprRamImage image = make_image (store, stored, block, 0);
-
-  image.sums = sums;
-  if (stored->n_sums == 0)
-    return true;
-  return cpr_ram_sum (&image, 1, NULL, error) &&
-         (memcmp (sums, store->sums + stored->first_sum, 8 * stored->n_sums) == 0 ||
-          cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': its contents were changed after the state was saved",
-                     stored->name));
-}
-
-static bool
-restore_in_place (
-    CprRamStore *store, CprRamStored *stored, CprRamBlock *block, const CprRamOptions *options, GError **error)
-{
-  if (options->backend != CPR_RAM_FILE)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': its contents are in a file, which isn't named here",
-                      stored->name);
-  block->fd = cpr_fd_above_std (cpr_sys->open (options->path, O_RDWR | O_CLOEXEC, 0));
-  if (block->fd < 0)
-    return cpr_throw_errno (error, errno, "RAM block '%s': %s", stored->name, options->path);
-  if (!cpr_ram_file_check (&stored->file, block->fd, stored->name, options->path, error) ||
-      !cpr_ram_block_map (block, error) || !check_contents (store, stored, block, error))
-    return false;
-  stored->block = block;
-  return true;
-}
-
-static bool
-copy_run (uint64_t offset, const uint8_t *data, size_t len, void *user_data)
-{
-  memcpy ((uint8_t *) user_data + offset, data, len);
-  return true;
-}
-
-/* From the memfd that it came in. */
-static bool
-copy_received (const CprRamStored *stored, CprRamBlock *block, bool zeroed, GError **error)
-{
-  void *vaddr = cpr_sys->mmap (NULL, stored->size, PROT_READ, MAP_SHARED, stored->fd, 0);
-  CprRamImage image = { .name = stored->name, .vaddr = vaddr, .size = stored->size, .fd = stored->fd, .holes = true };
-  CprRamExtent known = { .fd = -1 };
-
-  if (vaddr == MAP_FAILED)
-    return cpr_throw_errno (error, errno, "RAM block '%s': mapping what came in", stored->name);
-  if (!zeroed)
-    memset (block->vaddr, 0, block->size);
-  cpr_ram_foreach_run (&image, &known, 0, stored->size, NULL, copy_run, block->vaddr);
-  cpr_sys->munmap (vaddr, stored->size);
-  return true;
-}
-
-/* Whether there is nothing in a backing, or nothing any more. */
-static bool
-is_zeroed (const CprRamBlock *block)
-{
-  if (block->backend != CPR_RAM_FILE && block->backend != CPR_RAM_FD)
-    return true;
-  return cpr_sys->fallocate (block->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t) block->size) == 0;
-}
-
-static bool
-restore_copy (
-    const CprRamStore *store, CprRamStored *stored, CprRamBlock *block, const CprRamOptions *options, GError **error)
-{
-  CprRamImage image;
-  bool zeroed;
-
-  if (!cpr_ram_block_open (block, options, error) || !cpr_ram_block_map (block, error))
-    return false;
-  zeroed = is_zeroed (block);
-  if (stored->fd >= 0)
-    return copy_received (stored, block, zeroed, error);
-  image = make_image (store, stored, block, store->base);
-  image.zeroed = zeroed;
-  return cpr_ram_read (&image, 1, store->file, NULL, error);
-}
-
-static bool
-restore (CprRamStore *store, CprRamStored *stored, CprRamBlock *block, const CprRamOptions *options, GError **error)
-{
-  bool simple = options->backend == CPR_RAM_MEMFD || options->backend == CPR_RAM_PRIVATE;
-
-  if (stored->in_place)
-    return restore_in_place (store, stored, block, options, error);
-  if (stored->fd >= 0 && options->backend == CPR_RAM_MEMFD) /* it is one already */
-    {
-      block->fd = stored->fd;
-      stored->fd = -1;
-      if (cpr_sys->fcntl (block->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
-        return cpr_throw_errno (error, errno, "RAM block '%s': F_ADD_SEALS", block->name);
-      return cpr_ram_block_map (block, error);
-    }
-  if (store->map && stored->fd < 0 && simple)
-    {
-      block->copy_of = g_strdup ("the file that it came in");
-      return cpr_ram_block_map_copy (block, store->file, store->base + stored->offset, error);
-    }
-  return restore_copy (store, stored, block, options, error);
-}
-
-CprRamBlock *
-cpr_ram_table_restore (CprRamTable *table,
-                       CprFdTable *fds,
-                       CprRamStore *store,
-                       const char *name,
-                       size_t size,
-                       const CprRamOptions *options,
-                       GError **error)
-{
-  CprRamBlock *block = cpr_ram_table_find (table, name, size, options, error);
-  CprRamBackend backend;
-  unsigned flags;
-
-  if (block == NULL)
-    return NULL;
-  backend = block->backend;
-  flags = block->flags;
-  block->backend = options->backend;
-  block->flags |= options->flags;
-  block->owned = true;
-  if (restore (store, find_stored (store, name), block, options, error) && cpr_ram_block_register (block, fds, error))
-    return block;
-  cpr_ram_block_unmake (block);
-  block->backend = backend;
-  block->flags = flags;
-  return NULL;
 }
 
 bool

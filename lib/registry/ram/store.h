@@ -47,6 +47,11 @@ typedef struct
 
 void cpr_ram_store_free (CprRamStore *store);
 
+/* What is to be copied, or has been: @block, with its place in a file whose area begins at
+ * @base. */
+CprRamImage
+cpr_ram_store_get_image (const CprRamStore *store, const CprRamStored *stored, const CprRamBlock *block, uint64_t base);
+
 /* ---- In the old program. */
 
 /* What is to be done with each block of @ram; @in_place: files stay where they are. */

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The greeting of a transfer's two programs: each says who it is, and checks that the other is for
+ * the same VM and lives by the same clocks. Called by transfer.c and arrival.c. */
+#include "handoff/transfer/channel.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "stream/wire.h"
+
+/* HELLO: u64 magic, u32 version, u32 oldest, u32 pid, the VM's name; then what may be missing: u64
+ * CLOCK_MONOTONIC, u64 CLOCK_BOOTTIME; what follows is a later version's. The first two stay what
+ * they are for ever. */
+#define HELLO_MAGIC UINT64_C (0x31524546534e5254) /* "TRNSFER1" */
+
+static uint64_t
+read_clock (clockid_t id)
+{
+  struct timespec now = { 0 };
+
+  clock_gettime (id, &now); /* can't fail */
+  return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+}
+
+CprClocks
+cpr_clocks_get (void)
+{
+  return (CprClocks){ read_clock (CLOCK_MONOTONIC), read_clock (CLOCK_BOOTTIME) };
+}
+
+bool
+cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error)
+{
+  CprCursor cursor = { .data = data, .len = len };
+  uint64_t magic = cpr_cursor_get_u64 (&cursor);
+  const char *name;
+
+  *hello = (CprHello){ .vm_name = NULL };
+  hello->version = cpr_cursor_get_u32 (&cursor);
+  hello->oldest = cpr_cursor_get_u32 (&cursor);
+  if (cursor.failed || magic != HELLO_MAGIC)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it doesn't speak like libcpr");
+  if (hello->version < CPR_HELLO_OLDEST || hello->oldest > CPR_HELLO_VERSION || hello->oldest > hello->version)
+    return cpr_throw (error, CPR_ERROR_VERSION, "it speaks versions %u to %u of the transfer, this program %d to %d",
+                      hello->oldest, hello->version, CPR_HELLO_OLDEST, CPR_HELLO_VERSION);
+  hello->pid = cpr_cursor_get_u32 (&cursor);
+  name = cpr_cursor_get_name (&cursor);
+  if (cursor.failed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "its greeting can't be right");
+  hello->vm_name = g_strdup (name);
+  hello->clocks.monotonic_ns = cpr_cursor_get_u64 (&cursor);
+  hello->clocks.boottime_ns = cpr_cursor_get_u64 (&cursor);
+  hello->has_clocks = !cursor.failed;
+  return true;
+}
+
+bool
+cpr_channel_send_hello (CprChannel *channel, const char *vm_name, GError **error)
+{
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  const uint64_t magic = HELLO_MAGIC;
+  const uint32_t numbers[] = { CPR_HELLO_VERSION, CPR_HELLO_OLDEST, (uint32_t) getpid () };
+  uint16_t len = (uint16_t) strlen (vm_name);
+  CprClocks clocks;
+
+  g_byte_array_append (bytes, (const uint8_t *) &magic, sizeof magic);
+  g_byte_array_append (bytes, (const uint8_t *) numbers, sizeof numbers);
+  g_byte_array_append (bytes, (const uint8_t *) &len, sizeof len);
+  g_byte_array_append (bytes, (const uint8_t *) vm_name, len + 1u);
+  clocks = cpr_clocks_get ();
+  g_byte_array_append (bytes, (const uint8_t *) &clocks, sizeof clocks);
+  return cpr_channel_send (channel, CPR_MESSAGE_HELLO, bytes->data, bytes->len, NULL, 0, error);
+}
+
+/* It can't have been made before it was asked for, nor after it has come: else a watchdog of the
+ * guest's might fire there at once, or never. */
+static bool
+check_clock (const char *name, uint64_t asked_ns, uint64_t theirs_ns, uint64_t now_ns, GError **error)
+{
+  bool behind = theirs_ns < asked_ns;
+  uint64_t by_ns = behind ? asked_ns - theirs_ns : theirs_ns - now_ns;
+
+  return (asked_ns <= theirs_ns && theirs_ns <= now_ns) ||
+         cpr_throw (error, CPR_ERROR_MISMATCH, "it is in another time namespace: %s is %.3f s %s there", name,
+                    (double) by_ns / 1e9, behind ? "behind" : "ahead");
+}
+
+static bool
+check_clocks (const CprHello *hello, const CprClocks *asked, GError **error)
+{
+  const CprClocks now = cpr_clocks_get (), *theirs = &hello->clocks;
+
+  return asked == NULL || !hello->has_clocks ||
+         (check_clock ("CLOCK_MONOTONIC", asked->monotonic_ns, theirs->monotonic_ns, now.monotonic_ns, error) &&
+          check_clock ("CLOCK_BOOTTIME", asked->boottime_ns, theirs->boottime_ns, now.boottime_ns, error));
+}
+
+static bool
+check_hello (const CprChannel *channel, const CprHello *hello, const char *vm_name, GError **error)
+{
+  if (strcmp (hello->vm_name, vm_name) != 0)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "it is for VM '%s', this program is for VM '%s'", hello->vm_name,
+                      vm_name);
+  if (hello->pid != (uint32_t) channel->peer)
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "it is in another PID namespace: process %u there, %d here",
+                      hello->pid, channel->peer);
+  return true;
+}
+
+bool
+cpr_channel_receive_hello (CprChannel *channel, const char *vm_name, const CprClocks *asked, GError **error)
+{
+  g_autofree CprMessage *message = g_new0 (CprMessage, 1);
+  CprHello hello = { .vm_name = NULL };
+  GError *reason = NULL;
+  bool ok;
+
+  if (!cpr_channel_receive (channel, message, "its greeting", error))
+    return false;
+  if (!cpr_channel_expect (channel, message, CPR_MESSAGE_HELLO, "its greeting", error))
+    {
+      cpr_message_clear (message);
+      return false;
+    }
+  ok = cpr_hello_parse (&hello, message->data, message->len, &reason) &&
+       check_hello (channel, &hello, vm_name, &reason) && check_clocks (&hello, asked, &reason);
+  g_free (hello.vm_name);
+  if (!ok)
+    g_propagate_prefixed_error (error, reason, "%s: ", channel->whom);
+  return ok;
+}
