@@ -171,7 +171,7 @@ describe_start_failure (const CprAsk *ask, int errnum)
 
   if (absence != NULL)
     return g_strdup_printf ("it can't be started: %s", absence);
-  if (errnum == ENOENT && !ask->by_fd && access (ask->path, F_OK) == 0)
+  if (errnum == ENOENT && !ask->by_fd && cpr_sys->faccessat (AT_FDCWD, ask->path, F_OK, 0) == 0)
     hint = " (it is there: the interpreter that it names isn't)";
   return g_strdup_printf ("it can't be started: %s%s", g_strerror (errnum), hint);
 }
@@ -190,8 +190,8 @@ set_actions (const CprAsk *ask, posix_spawn_file_actions_t *actions)
     posix_spawn_file_actions_adddup2 (actions, ask->exe_copy, CPR_ASK_FD_EXECUTABLE);
   posix_spawn_file_actions_addclosefrom_np (actions, ask->by_fd ? FIRST_FD : CPR_ASK_FD_EXECUTABLE);
   if (ask->cwd != NULL) /* one that is gone is "/" on the real way back, too */
-    posix_spawn_file_actions_addchdir_np (actions,
-                                          faccessat (AT_FDCWD, ask->cwd, X_OK, AT_EACCESS) == 0 ? ask->cwd : "/");
+    posix_spawn_file_actions_addchdir_np (
+        actions, cpr_sys->faccessat (AT_FDCWD, ask->cwd, X_OK, AT_EACCESS) == 0 ? ask->cwd : "/");
 }
 
 static void
@@ -225,7 +225,7 @@ keep_answer (CprAsk *ask, const char *data, size_t len)
 static bool
 read_pipe (CprAsk *ask, int *fd, void (*keep) (CprAsk *ask, const char *data, size_t len))
 {
-  ssize_t len = *fd >= 0 ? read (*fd, ask->chunk, CHUNK_SIZE) : 0;
+  ssize_t len = *fd >= 0 ? cpr_sys->read (*fd, ask->chunk, CHUNK_SIZE) : 0;
 
   if (len > 0)
     keep (ask, ask->chunk, (size_t) len);

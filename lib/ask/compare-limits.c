@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Compares the resource limits of the asked program with what the update will need there. One
  * part of compare.c, which calls it. */
-#include <sys/resource.h>
-
 #include <linux/capability.h>
 
 #include "ask/compare.h"
+#include "base/sys.h"
 
 /* What a program needs for itself on top of what it is handed: the library's own fds, the repair
  * of fds on a way back, and a few for its start-up. */
@@ -27,7 +26,7 @@ compare_files (const CprFdTable *fds, GPtrArray *findings)
       if (highest == NULL || entry->fd > highest->fd)
         highest = entry;
     }
-  if (highest == NULL || getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+  if (highest == NULL || cpr_sys->getrlimit (RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
     return;
   if ((rlim_t) highest->fd >= limit.rlim_cur)
     cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_LIMIT, "RLIMIT_NOFILE",
@@ -76,7 +75,7 @@ cpr_compare_locked (const CprFdTable *fds, const CprRamTable *ram, const CprVfio
   g_autofree char *mapped = NULL, *pinned = NULL;
   struct rlimit limit;
 
-  if (getrlimit (RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+  if (cpr_sys->getrlimit (RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
     return;
   if ((blocks <= limit.rlim_cur && type1 <= limit.rlim_cur - blocks && both <= limit.rlim_cur) || may_lock_all ())
     return;

@@ -4,17 +4,17 @@
  * it. */
 #include "ask/question.h"
 
-#include <unistd.h>
-
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/sys.h"
 
 bool
 cpr_question_is_one (int fd)
 {
   uint32_t type;
 
-  return pread (fd, &type, sizeof type, CPR_FORMAT_HEADER_SIZE) == (ssize_t) sizeof type && type == CPR_CHUNK_QUESTION;
+  return cpr_sys->pread (fd, &type, sizeof type, CPR_FORMAT_HEADER_SIZE) == (ssize_t) sizeof type &&
+         type == CPR_CHUNK_QUESTION;
 }
 
 void

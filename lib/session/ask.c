@@ -78,7 +78,7 @@ send_question (CprSession *session, CprAsk *ask, CprWriter *writer, uint64_t *ch
   cpr_writer_finish (writer);
   *checksum = cpr_checksum (writer->data, writer->len);
   return (cpr_fd_write_all (ask->question_fd, writer->data, writer->len) &&
-          lseek (ask->question_fd, 0, SEEK_SET) == 0 &&
+          cpr_sys->lseek (ask->question_fd, 0, SEEK_SET) == 0 &&
           cpr_sys->fcntl (ask->question_fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0) ||
          cpr_throw_errno (error, errno, "preflight: writing %zu bytes", writer->len);
 }
@@ -116,7 +116,7 @@ make_hash (CprSession *session, const CprUpdate *update, const char *path, uint6
   struct stat st;
   bool ok;
 
-  if (stat (path, &st) < 0)
+  if (cpr_sys->stat (path, &st) < 0)
     return cpr_throw_errno (error, errno, "program '%s'", path);
   cpr_schema_builder_init (&builder);
   cpr_writer_init (&writer, -1);

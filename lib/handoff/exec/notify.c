@@ -37,9 +37,9 @@ cpr_notify_open (void)
   memcpy (address.sun_path, path, len);
   if (path[0] == '@')
     address.sun_path[0] = '\0'; /* a name that is no file */
-  fd = cpr_fd_above_std (socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (fd >= 0 &&
-      connect (fd, (struct sockaddr *) &address, (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len)) < 0)
+  fd = cpr_fd_above_std (cpr_sys->socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd >= 0 && cpr_sys->connect (fd, (struct sockaddr *) &address,
+                                   (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len)) < 0)
     {
       int errnum = errno;
 

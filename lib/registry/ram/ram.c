@@ -340,9 +340,9 @@ is_dev_zero (const CprRamOptions *options)
   struct stat st = { .st_mode = 0 };
 
   if (options->backend == CPR_RAM_FD)
-    fstat (options->fd, &st);
+    cpr_sys->fstat (options->fd, &st);
   else if (options->backend == CPR_RAM_FILE && options->path != NULL)
-    stat (options->path, &st);
+    cpr_sys->stat (options->path, &st);
   return S_ISCHR (st.st_mode) && st.st_rdev == makedev (1, 5);
 }
 
