@@ -59,7 +59,7 @@ cpr_answer_write (const CprAnswer *answer, const CprSchemaBuilder *types, CprWri
 }
 
 static bool
-read_answer (CprAnswer *answer, CprCursor *cursor, uint32_t *verdict, GError **error)
+read_head (CprAnswer *answer, CprCursor *cursor, uint32_t *verdict, GError **error)
 {
   answer->question = cpr_cursor_get_u64 (cursor);
   *verdict = cpr_cursor_get_u32 (cursor);
@@ -67,10 +67,12 @@ read_answer (CprAnswer *answer, CprCursor *cursor, uint32_t *verdict, GError **e
   answer->executable.build_id = g_strdup (cpr_cursor_get_string (cursor));
   answer->executable.device = cpr_cursor_get_u64 (cursor);
   answer->executable.inode = cpr_cursor_get_u64 (cursor);
-  if (cursor->failed || cpr_cursor_left (cursor) != 0 || *verdict > VERDICT_NO ||
-      !cpr_build_id_is_sane (answer->executable.build_id))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "its head can't be right");
-  return true;
+  if (!cpr_cursor_check_end (cursor, "head", error))
+    return false;
+  if (*verdict > VERDICT_NO)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "head: its verdict should be %d or %d, and is %u", VERDICT_YES,
+                      VERDICT_NO, *verdict);
+  return cpr_build_id_check ("head", answer->executable.build_id, error);
 }
 
 static bool
@@ -90,13 +92,29 @@ read_finding (CprAnswer *answer, CprCursor *cursor, GError **error)
   const char *name = cpr_cursor_get_string (cursor), *message = cpr_cursor_get_string (cursor);
   g_autofree char *line = cpr_text_make_line (message, strlen (message));
 
-  if (cursor->failed || cpr_cursor_left (cursor) != 0 || severity > CPR_SEVERITY_REFUSAL || subject < CPR_SUBJECT_VM ||
-      subject > CPR_SUBJECT_LIMIT)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "a finding can't be right");
+  if (!cpr_cursor_check_end (cursor, "finding", error))
+    return false;
+  if (severity > CPR_SEVERITY_REFUSAL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "finding %u: its severity should be %d or %d, and is %u",
+                      answer->findings->len, CPR_SEVERITY_LOSS, CPR_SEVERITY_REFUSAL, severity);
+  if (subject < CPR_SUBJECT_VM || subject > CPR_SUBJECT_LIMIT)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "finding %u: its subject should be %d to %d, and is %u",
+                      answer->findings->len, CPR_SUBJECT_VM, CPR_SUBJECT_LIMIT, subject);
   if (answer->findings->len == CPR_FINDINGS_MAX)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "it has more than %u findings", CPR_FINDINGS_MAX);
   cpr_findings_add (answer->findings, (CprSeverity) severity, (CprSubject) subject, name, "%s", line);
   return true;
+}
+
+static bool
+check_verdict (const CprAnswer *answer, uint32_t verdict, GError **error)
+{
+  size_t n = cpr_findings_count_refusals (answer->findings);
+
+  if ((verdict == VERDICT_NO) == (n > 0))
+    return true;
+  return cpr_throw (error, CPR_ERROR_CORRUPT, "its verdict is %s, which contradicts its findings: %zu are refusals",
+                    verdict == VERDICT_NO ? "no" : "yes", n);
 }
 
 static bool
@@ -107,17 +125,16 @@ read_chunks (CprAnswer *answer, CprReader *reader, GError **error)
   bool ok = true;
 
   if (reader->kind != CPR_STREAM_ANSWER)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "it is another kind of stream");
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it is %s, not an answer",
+                      reader->kind == CPR_STREAM_QUESTION ? "a question" : "a state");
   while (ok && cpr_reader_next (reader, &chunk))
     if (chunk.type == CPR_CHUNK_ANSWER)
-      ok = read_answer (answer, &chunk.payload, &verdict, error);
+      ok = read_head (answer, &chunk.payload, &verdict, error);
     else if (chunk.type == CPR_CHUNK_SCHEMA)
       ok = read_schema (&chunk.payload, error);
     else
       ok = read_finding (answer, &chunk.payload, error);
-  if (ok && (verdict == VERDICT_NO) != (cpr_findings_count_refusals (answer->findings) > 0))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "its verdict contradicts its findings");
-  return ok;
+  return ok && check_verdict (answer, verdict, error);
 }
 
 bool

@@ -16,7 +16,7 @@ typedef struct
 } CprCandidate;
 
 /* The device types that it knows: those of the config and those that were declared, each name
- * once. What can't be right is a finding and not among them. */
+ * once. A faulty type, or a second one of the same name, is a finding and not among them. */
 GPtrArray *cpr_candidate_collect_types (const CprCandidate *candidate, GPtrArray *findings);
 
 /* Adds to @findings everything of the question that the candidate couldn't take over. @types:

@@ -33,13 +33,36 @@ read_head (CprQuestionHead *head, CprCursor *cursor, GError **error)
 {
   uint32_t flags = cpr_cursor_get_u32 (cursor);
 
+  const uint32_t unknown = flags & ~(uint32_t) CPR_QUESTION_FLAG_SCHEMA;
+
   head->schema_only = (flags & CPR_QUESTION_FLAG_SCHEMA) != 0;
   head->answer_fd = cpr_cursor_get_u32 (cursor);
   head->pipe_device = cpr_cursor_get_u64 (cursor);
   head->pipe_inode = cpr_cursor_get_u64 (cursor);
-  if (cursor->failed || cpr_cursor_left (cursor) != 0 || (flags & ~(uint32_t) CPR_QUESTION_FLAG_SCHEMA) != 0 ||
-      head->answer_fd > G_MAXINT)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "its head can't be right");
+  if (!cpr_cursor_check_end (cursor, "head", error))
+    return false;
+  if (unknown != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "head: its flags are 0x%x, of which 0x%x is unknown", flags, unknown);
+  if (head->answer_fd > G_MAXINT)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "head: the fd for the answer should be 0 to %d, and is %u", G_MAXINT,
+                      head->answer_fd);
+  return true;
+}
+
+static bool
+check_device (const CprQuestion *question, const CprAskedDevice *device, uint32_t flags, GError **error)
+{
+  const uint32_t unknown = flags & ~(uint32_t) CPR_DEVICES_FLAG_TRIAL;
+  guint n_types = question->manifest.schema.types->len;
+
+  if (device->type >= n_types)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its type has the number %u, and there are %u types",
+                      device->name, device->type, n_types);
+  if (unknown != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its flags are 0x%x, of which 0x%x is unknown",
+                      device->name, flags, unknown);
+  if (cpr_question_find_device (question, device->name) != NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': it is in the list twice", device->name);
   return true;
 }
 
@@ -48,22 +71,38 @@ read_devices (CprQuestion *question, CprCursor *cursor, GError **error)
 {
   uint32_t n = cpr_cursor_get_u32 (cursor);
 
-  for (uint32_t i = 0; i < n && !cursor->failed; i++)
+  for (uint32_t i = 0; i < n; i++)
     {
       CprAskedDevice device = { .name = cpr_cursor_get_name (cursor) };
       uint32_t flags;
 
       device.type = cpr_cursor_get_u32 (cursor);
       flags = cpr_cursor_get_u32 (cursor);
+      if (cursor->failed)
+        break;
+      if (!check_device (question, &device, flags, error))
+        return false;
       device.has_section = (flags & CPR_DEVICES_FLAG_TRIAL) != 0;
-      if (device.type >= question->manifest.schema.types->len || (flags & ~(uint32_t) CPR_DEVICES_FLAG_TRIAL) != 0 ||
-          cpr_question_find_device (question, device.name) != NULL)
-        cursor->failed = true;
       g_array_append_val (question->devices, device);
       g_hash_table_insert (question->by_name, (char *) device.name, GUINT_TO_POINTER (question->devices->len));
     }
-  if (cursor->failed || cpr_cursor_left (cursor) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "its list of devices can't be right");
+  return cpr_cursor_check_end (cursor, "list of devices", error);
+}
+
+static bool
+check_section (const CprAskedDevice *device, const char *name, uint32_t type, GError **error)
+{
+  if (device == NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': it has a section, and isn't in the list", name);
+  if (!device->has_section)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': it has a section, and the list says that it has none",
+                      name);
+  if (device->fields.data != NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': it has two sections", name);
+  if (device->type != type)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "device '%s': its type has the number %u in the list, %u in its section", name, device->type,
+                      type);
   return true;
 }
 
@@ -77,11 +116,13 @@ read_section (CprQuestion *question, const CprChunk *chunk, GError **error)
   const char *name;
 
   if (!cpr_section_read (schema, chunk, &name, &type, &fields))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "a section can't be right");
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "section at offset %" G_GUINT64_FORMAT
+                      ": it should begin with a name, the number of a type below %u, and 0",
+                      chunk->offset, schema->types->len);
   device = cpr_question_find_device (question, name);
-  if (device == NULL || !device->has_section || device->fields.data != NULL ||
-      type != &g_array_index (schema->types, CprSchemaType, device->type))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "device '%s': its section can't be right", name);
+  if (!check_section (device, name, (uint32_t) (type - &g_array_index (schema->types, CprSchemaType, 0)), error))
+    return false;
   device->fields = fields;
   return true;
 }
@@ -123,15 +164,18 @@ read_all (CprQuestion *question, size_t len, GError **error)
   if (!cpr_reader_open (&question->reader, question->data, len, error))
     return false;
   if (question->reader.kind != CPR_STREAM_QUESTION)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "it is another kind of stream");
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it is %s, not a question",
+                      question->reader.kind == CPR_STREAM_ANSWER ? "an answer" : "a state");
   if (!cpr_manifest_read (&question->manifest, &question->reader, error))
     return false;
   cpr_reader_rewind (&question->reader);
   while (cpr_reader_next (&question->reader, &chunk))
     if (!read_chunk (question, &chunk, error))
       return false;
-  if (question->head.schema_only != (question->manifest.vm_name == NULL))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "it ends too soon, or goes on, for what it asks");
+  if (question->head.schema_only && question->manifest.vm_name != NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it asks for the schema only, and describes a VM");
+  if (!question->head.schema_only && question->manifest.vm_name == NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "it asks about a VM, and describes none");
   return check_sections (question, error);
 }
 

@@ -134,17 +134,23 @@ read_vm (CprManifest *manifest, CprCursor *cursor, GError **error)
   manifest->saved_ns = cpr_cursor_get_u64 (cursor);
   manifest->saved_real_ns = cpr_cursor_get_u64 (cursor);
   manifest->signal_mask = cpr_cursor_get_u64 (cursor);
-  if (cursor->failed || cpr_cursor_left (cursor) != 0 || strlen (boot_id) != CPR_BOOT_ID_SIZE ||
-      manifest->run_state > CPR_RUN_STATE_PAUSED_SUSPENDED)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "VM: it can't be right");
+  if (!cpr_cursor_check_end (cursor, "VM", error))
+    return false;
+  if (strlen (boot_id) != CPR_BOOT_ID_SIZE)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "VM: its boot id should have %d bytes, and has %zu", CPR_BOOT_ID_SIZE,
+                      strlen (boot_id));
+  if (manifest->run_state > CPR_RUN_STATE_PAUSED_SUSPENDED)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "VM: its run state should be 0 to %d, and is %u",
+                      CPR_RUN_STATE_PAUSED_SUSPENDED, manifest->run_state);
   memcpy (manifest->boot_id, boot_id, sizeof manifest->boot_id);
   return true;
 }
 
 bool
-cpr_build_id_is_sane (const char *build_id)
+cpr_build_id_check (const char *what, const char *build_id, GError **error)
 {
-  return strspn (build_id, "0123456789abcdefABCDEF") == strlen (build_id);
+  return strspn (build_id, "0123456789abcdefABCDEF") == strlen (build_id) ||
+         cpr_throw (error, CPR_ERROR_CORRUPT, "%s: its build id should be hexadecimal, and is '%s'", what, build_id);
 }
 
 static bool
@@ -155,9 +161,8 @@ read_successor (CprManifest *manifest, CprCursor *cursor, GError **error)
   successor->device = cpr_cursor_get_u64 (cursor);
   successor->inode = cpr_cursor_get_u64 (cursor);
   successor->build_id = g_strdup (cpr_cursor_get_string (cursor));
-  if (cursor->failed || cpr_cursor_left (cursor) != 0 || !cpr_build_id_is_sane (successor->build_id))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "successor: it can't be right");
-  return true;
+  return cpr_cursor_check_end (cursor, "successor", error) &&
+         cpr_build_id_check ("successor", successor->build_id, error);
 }
 
 static bool
@@ -224,7 +229,9 @@ cpr_manifest_read_sums (CprManifest *manifest, CprReader *reader, GError **error
   while (cpr_reader_next (reader, &chunk))
     if (chunk.type == CPR_CHUNK_SUMS)
       return cpr_ram_store_read_sums (manifest->store, &chunk.payload, error);
-  return manifest->store->n_sums == 0 || cpr_throw (error, CPR_ERROR_CORRUPT, "sums: there are none");
+  return manifest->store->n_sums == 0 ||
+         cpr_throw (error, CPR_ERROR_CORRUPT, "sums: there should be %" G_GUINT64_FORMAT ", and there are none",
+                    (uint64_t) manifest->store->n_sums);
 }
 
 bool

@@ -21,8 +21,8 @@ typedef struct
   char *build_id; /* hexadecimal, or empty */
 } CprSuccessor;
 
-/* Whether it is hexadecimal, or empty. */
-bool cpr_build_id_is_sane (const char *build_id);
+/* Whether it is hexadecimal, or empty; @what has it. */
+bool cpr_build_id_check (const char *what, const char *build_id, GError **error);
 
 /* The early part of the stream: everything that must be known before a device exists. */
 typedef struct

@@ -34,6 +34,7 @@ bool
 cpr_stream_seal (int fd, CprWriter *writer, GError **error)
 {
   if (!cpr_writer_finish (writer))
-    return cpr_throw_errno (error, errno, "state: writing it");
-  return cpr_sys->fcntl (fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0 || cpr_throw_errno (error, errno, "state: F_ADD_SEALS");
+    return cpr_throw_errno (error, errno, "state: writing its end");
+  return cpr_sys->fcntl (fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0 ||
+         cpr_throw_errno (error, errno, "state: sealing its memfd");
 }

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <glib.h>
+
 #include "base/name.h"
 #include "stream/format.h"
 
@@ -100,5 +102,8 @@ cpr_cursor_get_name (CprCursor *cursor)
     cursor->failed = true;
   return name;
 }
+
+/* Whether a payload was read to its end, without a failure; @what names it in the error. */
+bool cpr_cursor_check_end (const CprCursor *cursor, const char *what, GError **error);
 
 #endif

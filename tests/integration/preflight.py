@@ -87,7 +87,7 @@ def a_program_that_answers_without_end(accel):
 
 
 def a_program_that_answers_with_the_question(accel):
-    return refused_script(accel, "cat <&3 >&4", ["its answer is damaged: it is another kind of stream"])
+    return refused_script(accel, "cat <&3 >&4", ["its answer is damaged: it is a question, not an answer"])
 
 
 def a_program_that_crashes(accel):

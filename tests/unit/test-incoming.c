@@ -167,7 +167,7 @@ START_TEST (a_run_state_that_there_is_not_is_refused)
   head.run_state = CPR_RUN_STATE_PAUSED_SUSPENDED + 1;
   offer_make (&offer, &machine, &head);
   hint (offer.state_fd);
-  assert_offer_refused (MACHINE_NAME, CPR_ERROR_CORRUPT, "VM: it can't be right", false);
+  assert_offer_refused (MACHINE_NAME, CPR_ERROR_CORRUPT, "VM: its run state should be 0 to 3, and is 4", false);
 }
 END_TEST
 

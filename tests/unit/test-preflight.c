@@ -362,7 +362,7 @@ START_TEST (an_ignorable_field_that_is_unknown_here_is_a_loss)
 }
 END_TEST
 
-START_TEST (types_that_cannot_be_right_are_findings)
+START_TEST (faulty_types_are_findings)
 {
   CprDeviceType twin = disk_type, bad = disk_type;
   const CprDeviceType *const twins[] = { &serial_type, &disk_type, &twin, NULL };
@@ -819,14 +819,14 @@ START_TEST (an_answer_that_contradicts_itself_is_refused)
 {
   assert_answer_refused (0, "", 0, 1, 1, NULL);
   assert_answer_refused (1, "ab01", 1, 6, 1000, NULL);
-  assert_answer_refused (1, "", 0, 1, 1, "contradicts");
-  assert_answer_refused (1, "", 0, 1, 0, "contradicts");
-  assert_answer_refused (0, "", 1, 1, 1, "contradicts");
-  assert_answer_refused (2, "", 0, 1, 0, "head");
-  assert_answer_refused (0, "xyz", 0, 1, 0, "head");
-  assert_answer_refused (0, "", 2, 1, 1, "finding");
-  assert_answer_refused (0, "", 0, 0, 1, "finding");
-  assert_answer_refused (0, "", 0, 7, 1, "finding");
+  assert_answer_refused (1, "", 0, 1, 1, "its verdict is no, which contradicts its findings: 0 are refusals");
+  assert_answer_refused (1, "", 0, 1, 0, "its verdict is no, which contradicts its findings: 0 are refusals");
+  assert_answer_refused (0, "", 1, 1, 1, "its verdict is yes, which contradicts its findings: 1 are refusals");
+  assert_answer_refused (2, "", 0, 1, 0, "head: its verdict should be 0 or 1, and is 2");
+  assert_answer_refused (0, "xyz", 0, 1, 0, "head: its build id should be hexadecimal, and is 'xyz'");
+  assert_answer_refused (0, "", 2, 1, 1, "finding 0: its severity should be 0 or 1, and is 2");
+  assert_answer_refused (0, "", 0, 0, 1, "finding 0: its subject should be 1 to 6, and is 0");
+  assert_answer_refused (0, "", 0, 7, 1, "finding 0: its subject should be 1 to 6, and is 7");
   assert_answer_refused (1, "", 1, 1, 1001, "more than 1000");
 }
 END_TEST
@@ -867,7 +867,7 @@ main (void)
   tcase_add_test (tests, fields_that_cannot_be_converted_are_named);
   tcase_add_test (tests, values_are_checked_where_they_may_be_read);
   tcase_add_test (tests, an_ignorable_field_that_is_unknown_here_is_a_loss);
-  tcase_add_test (tests, types_that_cannot_be_right_are_findings);
+  tcase_add_test (tests, faulty_types_are_findings);
   tcase_add_test (tests, the_vmm_may_refuse_for_reasons_of_its_own);
   tcase_add_test (tests, all_findings_are_collected);
   tcase_add_test (tests, too_low_a_limit_on_files_is_found);
