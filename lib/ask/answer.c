@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The message by which an asked program says what it is and what it found. The asked program
- * writes it (lib/session/answer.c, or transfer's arrival.c), and the program that asks reads
- * it (lib/session/preflight.c). */
+/* The message by which an asked program says what it is and what it found. Written by the asked
+ * program and read by the program that asks, on both sides by ask/exchange.c. */
 #include "ask/answer.h"
 
 #include "base/error.h"

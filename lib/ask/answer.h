@@ -5,6 +5,9 @@
 #include "ask/findings.h"
 #include "state/executable.h"
 
+/* An answer has no more bytes: a thousand findings of the longest texts, and a schema. */
+#define CPR_ANSWER_MAX (16u << 20)
+
 typedef struct
 {
   uint64_t question; /* its checksum */

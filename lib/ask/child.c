@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ask/answer.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/proc.h"
@@ -143,8 +144,8 @@ judge (CprAsk *ask, const siginfo_t *info, unsigned timeout_ms)
   bool answered = ask->answer->len > 0;
   g_autofree char *reason = NULL;
 
-  if (ask->answer->len > CPR_ASK_ANSWER_MAX)
-    reason = g_strdup_printf ("its answer is damaged: it has more than %u bytes", CPR_ASK_ANSWER_MAX);
+  if (ask->answer->len > CPR_ANSWER_MAX)
+    reason = g_strdup_printf ("its answer is damaged: it has more than %u bytes", CPR_ANSWER_MAX);
   else if (ask->outlived)
     reason = g_strdup_printf ("it gave no answer within %u ms, and process %d can't be killed", timeout_ms, ask->pid);
   else if (ask->timed_out)
@@ -217,7 +218,7 @@ keep_output (CprAsk *ask, const char *data, size_t len)
 static void
 keep_answer (CprAsk *ask, const char *data, size_t len)
 {
-  if (ask->answer->len <= CPR_ASK_ANSWER_MAX)
+  if (ask->answer->len <= CPR_ANSWER_MAX)
     g_byte_array_append (ask->answer, (const guint8 *) data, (guint) len);
 }
 
@@ -387,7 +388,7 @@ wait_once (CprAsk *asks, size_t n_asks, uint64_t deadline_ns, unsigned timeout_m
         read_pipe (ask, &ask->output_pipe[0], keep_output);
       ended = has_ended (ask, fds[3 * i].revents);
       ask->timed_out = !ended && left_ms == 0;
-      if (ended || left_ms == 0 || ask->answer->len > CPR_ASK_ANSWER_MAX)
+      if (ended || left_ms == 0 || ask->answer->len > CPR_ANSWER_MAX)
         end (ask, timeout_ms);
     }
   return true;

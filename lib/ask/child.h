@@ -14,7 +14,6 @@
 #define CPR_ASK_FD_ANSWER     4
 #define CPR_ASK_FD_EXECUTABLE 5 /* only where a program is executed by its fd */
 
-#define CPR_ASK_ANSWER_MAX (16u << 20)
 #define CPR_ASK_OUTPUT_MAX 1024 /* of what it printed, the end */
 
 /* One program that is asked: a child process that gets a question and answers it, or not. Zeroed
@@ -29,7 +28,7 @@ typedef struct
   const char *cwd;   /* NULL: this process's */
 
   /* From cpr_ask_open() on. */
-  int question_fd;                  /* for the caller to write the question to, and to seal it */
+  int question_fd;                  /* see cpr_exchange_put_question() */
   int answer_pipe[2];               /* reading end, writing end */
   uint64_t pipe_device, pipe_inode; /* for the question: how the asked program knows where to answer */
   int output_pipe[2];
@@ -45,7 +44,7 @@ typedef struct
   size_t output_len; /* all that it printed; the end of it is kept */
 
   /* Afterwards: its answer, unverified, or why there is none: one line, without the program's
-   * name. */
+   * name. cpr_exchange_take_answer() reads either. */
   GByteArray *answer;
   char *failure;
 } CprAsk;

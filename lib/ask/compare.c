@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Compares a manifest with the inventory of the program that was asked, and reports each
- * difference as a finding. Called in the asked program, by lib/session/answer.c and
- * transfer's arrival.c. */
+ * difference as a finding. Called in the asked program, by ask/exchange.c. */
 #include "ask/compare.h"
 
 #include <errno.h>

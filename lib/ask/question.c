@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The message that asks a program whether it could take the guest over: the manifest and the
- * schema, without any values. lib/session/preflight.c writes it, and the asked program reads
- * it. */
+/* The message that asks a program whether it could take the guest over: the tables of the
+ * manifest, the schema, and of the fields only those that may be saved for trial.
+ * lib/session/ask.c writes it, and the asked program reads it through ask/exchange.c. */
 #include "ask/question.h"
 
 #include "base/checksum.h"
 #include "base/error.h"
-#include "base/sys.h"
+#include "base/fd.h"
 
 bool
 cpr_question_is_one (int fd)
 {
   uint32_t type;
 
-  return cpr_sys->pread (fd, &type, sizeof type, CPR_FORMAT_HEADER_SIZE) == (ssize_t) sizeof type &&
-         type == CPR_CHUNK_QUESTION;
+  return cpr_fd_read_at (fd, &type, sizeof type, CPR_FORMAT_HEADER_SIZE) && type == CPR_CHUNK_QUESTION;
 }
 
 void
@@ -26,6 +25,50 @@ cpr_question_write_head (const CprQuestionHead *head, CprWriter *writer)
   cpr_writer_put_u64 (writer, head->pipe_device);
   cpr_writer_put_u64 (writer, head->pipe_inode);
   cpr_writer_end_chunk (writer);
+}
+
+static bool
+write_tables (const CprAskedVm *vm, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
+{
+  cpr_manifest_write_vm (&vm->head, writer);
+  cpr_manifest_write_tables (vm->fds, vm->ram, writer);
+  cpr_manifest_write_vfio (vm->vfio, vm->ram, writer);
+  cpr_device_table_write_schema (vm->devices, builder, writer);
+  return cpr_device_table_write_list (vm->devices, builder, writer, error);
+}
+
+static bool
+write_values (const CprAskedVm *vm, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
+{
+  const CprCodec codec = cpr_fd_table_get_codec (vm->fds);
+
+  return cpr_device_table_write_trial (vm->devices, builder, &codec, writer, error);
+}
+
+bool
+cpr_question_write_parts (const CprAskedVm *vm, unsigned parts, CprWriter *writer, GError **error)
+{
+  CprSchemaBuilder builder;
+  bool ok = true;
+
+  cpr_schema_builder_init (&builder);
+  if ((parts & CPR_QUESTION_TABLES) != 0)
+    ok = write_tables (vm, &builder, writer, error);
+  if (ok && (parts & CPR_QUESTION_VALUES) != 0)
+    ok = write_values (vm, &builder, writer, error);
+  cpr_schema_builder_clear (&builder);
+  return ok;
+}
+
+bool
+cpr_question_write (const CprQuestionHead *head, const CprAskedVm *vm, CprWriter *writer, GError **error)
+{
+  cpr_writer_init (writer, -1);
+  cpr_question_write_head (head, writer);
+  if (!cpr_question_write_parts (vm, CPR_QUESTION_TABLES | CPR_QUESTION_VALUES, writer, error))
+    return false;
+  cpr_writer_finish (writer);
+  return true;
 }
 
 static bool
@@ -195,11 +238,13 @@ cpr_question_read (CprQuestion *question, void *data, size_t len, GError **error
 void
 cpr_question_clear (CprQuestion *question)
 {
-  g_array_unref (question->devices);
-  g_hash_table_unref (question->by_name);
+  if (question->devices == NULL)
+    return;
+  g_clear_pointer (&question->devices, g_array_unref);
+  g_clear_pointer (&question->by_name, g_hash_table_unref);
   cpr_manifest_clear (&question->manifest);
   cpr_reader_clear (&question->reader);
-  g_free (question->data);
+  g_clear_pointer (&question->data, g_free);
 }
 
 CprAskedDevice *

@@ -2,6 +2,7 @@
 #ifndef CPR_ASK_QUESTION_H
 #define CPR_ASK_QUESTION_H
 
+#include "registry/device/device.h"
 #include "state/manifest.h"
 #include "stream/reader.h"
 
@@ -34,15 +35,35 @@ typedef struct
   GHashTable *by_name;  /* name → index in devices + 1 */
 } CprQuestion;
 
+/* The VM that a question is about. */
+typedef struct
+{
+  CprManifest head; /* of which only the VM chunk is written */
+  CprFdTable *fds;
+  const CprRamTable *ram;
+  const CprVfioTable *vfio;
+  const CprDeviceTable *devices;
+} CprAskedVm;
+
+typedef enum
+{
+  CPR_QUESTION_TABLES = 1u << 0, /* VM, FDS, RAM, DMA, SCHEMA and DEVICES */
+  CPR_QUESTION_VALUES = 1u << 1  /* SECTIONs of the devices that may be saved for trial */
+} CprQuestionParts;
+
 /* Whether a sealed stream is a question; it may still be damaged. */
 bool cpr_question_is_one (int fd);
 
-/* Begins a question. What follows is VM, FDS, RAM, SCHEMA, DEVICES and SECTIONs, unless it is
- * for the schema only. */
+/* Writes a whole question; @writer begins here, and is to be cleared on failure too. */
+bool cpr_question_write (const CprQuestionHead *head, const CprAskedVm *vm, CprWriter *writer, GError **error);
+/* The same piece by piece: the QUESTION chunk alone, which is all of it where only the schema is
+ * asked for; and what follows it. */
 void cpr_question_write_head (const CprQuestionHead *head, CprWriter *writer);
+bool cpr_question_write_parts (const CprAskedVm *vm, unsigned parts, CprWriter *writer, GError **error);
 
 /* Takes @data; verifies all of it. On failure too @question can be cleared. */
 bool cpr_question_read (CprQuestion *question, void *data, size_t len, GError **error);
+/* Leaves nothing; one that holds nothing may be cleared again. */
 void cpr_question_clear (CprQuestion *question);
 
 CprAskedDevice *cpr_question_find_device (const CprQuestion *question, const char *name);

@@ -95,21 +95,27 @@ take_up (CprIncoming **incoming,
          const CprCarrierType *carrier,
          int state_fd,
          const CprSessionConfig *config,
+         const GError *fault,
          const char *address,
          GError **error)
 {
   CprIncoming *made = incoming_new (carrier);
 
   made->state_fd = state_fd;
-  if (carrier->take_up (made, config, address, error))
-    *incoming = made;
-  else
-    cpr_incoming_free (made);
-  return *incoming != NULL;
+  made->fault = fault;
+  if (!carrier->take_up (made, config, address, error))
+    {
+      cpr_incoming_free (made);
+      return false;
+    }
+  made->fault = NULL;
+  *incoming = made;
+  return true;
 }
 
 bool
-cpr_incoming_take_up (CprIncoming **incoming, int *question, const CprSessionConfig *config, GError **error)
+cpr_incoming_take_up (
+    CprIncoming **incoming, int *question, const CprSessionConfig *config, const GError *fault, GError **error)
 {
   const CprCarrierType *carrier;
   const char *address;
@@ -122,11 +128,11 @@ cpr_incoming_take_up (CprIncoming **incoming, int *question, const CprSessionCon
   if (fd >= 0 && cpr_question_is_one (fd))
     *question = fd;
   else if (fd >= 0)
-    return take_up (incoming, &cpr_carrier_exec, fd, config, NULL, error);
+    return take_up (incoming, &cpr_carrier_exec, fd, config, fault, NULL, error);
   else if (config->incoming != NULL)
     {
       carrier = cpr_carrier_type_find (config->incoming, &address, error);
-      return carrier != NULL && take_up (incoming, carrier, -1, config, address, error);
+      return carrier != NULL && take_up (incoming, carrier, -1, config, fault, address, error);
     }
   return true;
 }

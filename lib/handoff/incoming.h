@@ -10,7 +10,8 @@
 struct _CprIncoming
 {
   const CprCarrierType *carrier;
-  void *transport; /* the carrier's own */
+  void *transport;     /* the carrier's own */
+  const GError *fault; /* of this program's config, for its answer to a question; NULL once that is given */
   int state_fd;
   void *spare; /* memory for reading it, got ahead; or NULL */
   CprReader reader;
@@ -23,8 +24,10 @@ struct _CprIncoming
  * isn't for this VM, user, boot or process is an error; where the old program can be executed
  * again, it is, and the function doesn't return. Else it comes from where @config says, if it
  * does. @question: the fd of a preflight's question, should this process have been started to be
- * asked, or -1. */
-bool cpr_incoming_take_up (CprIncoming **incoming, int *question, const CprSessionConfig *config, GError **error);
+ * asked, or -1. @fault: what is wrong with @config, or NULL; it is an answer to a question, and
+ * nothing else yet. */
+bool cpr_incoming_take_up (
+    CprIncoming **incoming, int *question, const CprSessionConfig *config, const GError *fault, GError **error);
 void cpr_incoming_free (CprIncoming *incoming);
 
 /* The steps of a take-up that carriers share: what is behind incoming->state_fd is verified and

@@ -4,20 +4,15 @@
 #include "session/ask.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
-#include "ask/answer.h"
-#include "ask/child.h"
 #include "ask/compare.h"
-#include "ask/question.h"
+#include "ask/exchange.h"
 #include "base/checksum.h"
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/sys.h"
 #include "session/parts/request.h"
 #include "state/executable.h"
-#include "state/seal.h"
 
 /* How often it is asked again because the program's file changed meanwhile. */
 #define MAX_ROUNDS 3
@@ -45,56 +40,32 @@ static const char *const titles[N_PROGRAMS] = { [NEW] = "new program", [OLD] = "
 
 /* ---- The question. */
 
-/* Everything after QUESTION. For the hash without what differs each time. */
-static bool
-write_body (CprSession *session, CprSchemaBuilder *builder, CprWriter *writer, bool for_hash, GError **error)
+/* Its head is for the caller to fill in. */
+static CprAskedVm
+get_vm (CprSession *session)
 {
-  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
-  CprManifest head;
+  return (
+      CprAskedVm){ .fds = &session->fds, .ram = &session->ram, .vfio = &session->vfio, .devices = &session->devices };
+}
 
-  if (!cpr_session_make_head (session, &head, error))
-    return false;
-  if (for_hash)
-    head.saved_ns = head.saved_real_ns = head.signal_mask = 0;
-  cpr_manifest_write_vm (&head, writer);
-  cpr_manifest_write_tables (&session->fds, &session->ram, writer);
-  cpr_manifest_write_vfio (&session->vfio, &session->ram, writer);
-  cpr_device_table_write_schema (&session->devices, builder, writer);
-  return cpr_device_table_write_list (&session->devices, builder, writer, error) &&
-         (for_hash || cpr_device_table_write_trial (&session->devices, builder, &codec, writer, error));
+/* @writer begins here, and is to be cleared on failure too. */
+static bool
+write_question (CprSession *session, const CprQuestionHead *head, CprWriter *writer, GError **error)
+{
+  CprAskedVm vm = get_vm (session);
+
+  cpr_writer_init (writer, -1);
+  return cpr_session_make_head (session, &vm.head, error) && cpr_question_write (head, &vm, writer, error);
 }
 
 static bool
-send_question (CprSession *session, CprAsk *ask, CprWriter *writer, uint64_t *checksum, GError **error)
+put_question (CprSession *session, const CprAsk *ask, uint64_t *checksum, GError **error)
 {
-  CprSchemaBuilder builder;
-  bool ok;
-
-  cpr_schema_builder_init (&builder);
-  ok = write_body (session, &builder, writer, false, error);
-  cpr_schema_builder_clear (&builder);
-  if (!ok)
-    return false;
-  cpr_writer_finish (writer);
-  *checksum = cpr_checksum (writer->data, writer->len);
-  return (cpr_fd_write_all (ask->question_fd, writer->data, writer->len) &&
-          cpr_sys->lseek (ask->question_fd, 0, SEEK_SET) == 0 &&
-          cpr_sys->fcntl (ask->question_fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0) ||
-         cpr_throw_errno (error, errno, "preflight: writing %zu bytes", writer->len);
-}
-
-static bool
-write_question (CprSession *session, CprAsk *ask, uint64_t *checksum, GError **error)
-{
-  const CprQuestionHead head = { .answer_fd = CPR_ASK_FD_ANSWER,
-                                 .pipe_device = ask->pipe_device,
-                                 .pipe_inode = ask->pipe_inode };
+  const CprQuestionHead head = cpr_exchange_make_head (ask, false);
   CprWriter writer;
-  bool ok;
+  bool ok = write_question (session, &head, &writer, error) && cpr_exchange_put_question (ask, &writer, error);
 
-  cpr_writer_init (&writer, -1);
-  cpr_question_write_head (&head, &writer);
-  ok = send_question (session, ask, &writer, checksum, error);
+  *checksum = cpr_checksum (writer.data, writer.len);
   cpr_writer_clear (&writer);
   return ok;
 }
@@ -107,20 +78,30 @@ put_strings (CprWriter *writer, char *const *strings)
   cpr_writer_put_u8 (writer, 0);
 }
 
+/* The tables, without what differs each time. */
+static bool
+write_tables (CprSession *session, CprWriter *writer, GError **error)
+{
+  CprAskedVm vm = get_vm (session);
+
+  if (!cpr_session_make_head (session, &vm.head, error))
+    return false;
+  vm.head.saved_ns = vm.head.saved_real_ns = vm.head.signal_mask = 0;
+  return cpr_question_write_parts (&vm, CPR_QUESTION_TABLES, writer, error);
+}
+
 /* What is asked, and whom: the tables, the command, the file behind it. */
 static bool
 make_hash (CprSession *session, const CprUpdate *update, const char *path, uint64_t *hash, GError **error)
 {
-  CprSchemaBuilder builder;
   CprWriter writer;
   struct stat st;
   bool ok;
 
   if (cpr_sys->stat (path, &st) < 0)
     return cpr_throw_errno (error, errno, "program '%s'", path);
-  cpr_schema_builder_init (&builder);
   cpr_writer_init (&writer, -1);
-  ok = write_body (session, &builder, &writer, true, error);
+  ok = write_tables (session, &writer, error);
   cpr_writer_put (&writer, path, strlen (path) + 1);
   cpr_writer_put_u32 (&writer, cpr_request_wants_way_back (update));
   put_strings (&writer, update->argv);
@@ -132,37 +113,26 @@ make_hash (CprSession *session, const CprUpdate *update, const char *path, uint6
   cpr_writer_put (&writer, &st.st_ctim, sizeof st.st_ctim);
   *hash = cpr_checksum (writer.data, writer.len);
   cpr_writer_clear (&writer);
-  cpr_schema_builder_clear (&builder);
   return ok;
 }
 
-/* Of the fields that are read while the guest runs. Apart from the other one, as they may change
+/* Of the fields that are read while the guest runs. Apart from the other hash, as they may change
  * all the while. */
 static bool
 hash_values (CprSession *session, uint64_t *hash)
 {
-  CprCodec codec = cpr_fd_table_get_codec (&session->fds);
-  CprSchemaBuilder builder;
+  const CprAskedVm vm = get_vm (session);
   CprWriter writer;
   bool ok;
 
-  cpr_schema_builder_init (&builder);
   cpr_writer_init (&writer, -1);
-  ok = cpr_device_table_write_trial (&session->devices, &builder, &codec, &writer, NULL);
+  ok = cpr_question_write_parts (&vm, CPR_QUESTION_VALUES, &writer, NULL);
   *hash = cpr_checksum (writer.data, writer.len);
   cpr_writer_clear (&writer);
-  cpr_schema_builder_clear (&builder);
   return ok;
 }
 
 /* ---- The answers. */
-
-static void
-add_failure (Round *round, int who, const char *reason)
-{
-  cpr_findings_add (round->findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, round->paths[who], "%s '%s': %s",
-                    titles[who], round->paths[who], reason);
-}
 
 static void
 take_findings (Round *round, const CprAnswer *answer)
@@ -178,26 +148,13 @@ take_findings (Round *round, const CprAnswer *answer)
 static void
 take_answer (Round *round, int who)
 {
-  const CprAsk *ask = &round->asks[who];
   guint first = round->findings->len;
   g_autoptr (GError) error = NULL;
   CprAnswer answer;
 
-  if (ask->failure != NULL)
-    add_failure (round, who, ask->failure);
-  else if (!cpr_answer_read (&answer, ask->answer->data, ask->answer->len, &error))
+  if (cpr_exchange_take_answer (&round->asks[who], round->questions[who], &answer, &error))
     {
-      const char *text = error->message + (g_str_has_prefix (error->message, "state: ") ? strlen ("state: ") : 0);
-      g_autofree char *reason = g_strdup_printf ("its answer is damaged: %s", text);
-
-      add_failure (round, who, reason);
-    }
-  else
-    {
-      if (answer.question != round->questions[who])
-        add_failure (round, who, "its answer is damaged: it is to another question");
-      else
-        take_findings (round, &answer);
+      take_findings (round, &answer);
       if (who == NEW)
         {
           round->next = answer.executable;
@@ -205,6 +162,9 @@ take_answer (Round *round, int who)
         }
       cpr_answer_clear (&answer);
     }
+  else
+    cpr_findings_add (round->findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, round->paths[who], "%s '%s': %s",
+                      titles[who], round->paths[who], error->message);
   for (guint i = first; i < round->findings->len; i++)
     {
       CprFinding *finding = round->findings->pdata[i];
@@ -247,7 +207,7 @@ ask_both (CprSession *session, Round *round, GError **error)
   for (int who = 0; who < N_PROGRAMS; who++)
     ok = cpr_ask_open (&round->asks[who], ok ? error : NULL) && ok;
   for (int who = 0; ok && who < N_PROGRAMS; who++)
-    ok = write_question (session, &round->asks[who], &round->questions[who], error);
+    ok = put_question (session, &round->asks[who], &round->questions[who], error);
   ok = ok && cpr_ask_run (round->asks, N_PROGRAMS, cpr_request_get_answer_ms (round->update), error);
   for (int who = 0; who < N_PROGRAMS; who++)
     {
@@ -272,18 +232,25 @@ round_clear (Round *round)
   g_clear_pointer (&round->findings, g_ptr_array_unref);
 }
 
-/* The first refusal as an error, with the program that it comes from. */
+/* The first of the refusals, which come first, as an error, with the program that it comes from. */
 static bool
-throw_refusal (const Round *round, GError **error)
+throw_refusal (const GPtrArray *findings, const char *title, const char *path, GError **error)
 {
-  size_t n = cpr_findings_count_refusals (round->findings);
-  const CprFinding *first = round->findings->pdata[0];
-  int who = first->way_back ? OLD : NEW;
-  g_autofree char *title = g_strdup_printf ("%s '%s': ", titles[who], round->paths[who]),
+  size_t n = cpr_findings_count_refusals (findings);
+  const CprFinding *first = findings->pdata[0];
+  g_autofree char *from = g_strdup_printf ("%s '%s': ", title, path),
                   *more = n > 1 ? g_strdup_printf (" (and %zu more)", n - 1) : g_strdup ("");
 
-  return cpr_throw (error, CPR_ERROR_REFUSED, "%s%s%s", g_str_has_prefix (first->message, title) ? "" : title,
+  return cpr_throw (error, CPR_ERROR_REFUSED, "%s%s%s", g_str_has_prefix (first->message, from) ? "" : from,
                     first->message, more);
+}
+
+static bool
+throw_refusal_of_round (const Round *round, GError **error)
+{
+  int who = ((const CprFinding *) round->findings->pdata[0])->way_back ? OLD : NEW;
+
+  return throw_refusal (round->findings, titles[who], round->paths[who], error);
 }
 
 /* ---- The program is there already. */
@@ -305,35 +272,13 @@ warn (CprSession *session, const GPtrArray *findings, const char *title)
 }
 
 static bool
-judge (CprSession *session, const CprAnswer *answer, uint64_t question, GError **error)
+judge (CprSession *session, CprAnswer *answer, GError **error)
 {
-  size_t n = cpr_findings_count_refusals (answer->findings);
-
-  if (answer->question != question)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: its answer is to another question", titles[NEW]);
-  if (n > 0) /* they come first */
-    {
-      const CprFinding *first = answer->findings->pdata[0];
-      g_autofree char *more = n > 1 ? g_strdup_printf (" (and %zu more)", n - 1) : g_strdup ("");
-
-      return cpr_throw (error, CPR_ERROR_REFUSED, "%s '%s': %s%s", titles[NEW], answer->path, first->message, more);
-    }
+  cpr_findings_sort (answer->findings);
+  if (cpr_findings_count_refusals (answer->findings) > 0)
+    return throw_refusal (answer->findings, titles[NEW], answer->path, error);
   warn (session, answer->findings, "");
   return true;
-}
-
-static bool
-write_whole_question (CprSession *session, CprWriter *writer, GError **error)
-{
-  const CprQuestionHead head = { .schema_only = false };
-  CprSchemaBuilder builder;
-  bool ok;
-
-  cpr_schema_builder_init (&builder);
-  cpr_question_write_head (&head, writer);
-  ok = write_body (session, &builder, writer, false, error);
-  cpr_schema_builder_clear (&builder);
-  return ok && cpr_writer_finish (writer);
 }
 
 /* The way back is this process: what the kernel accounts to the new one has to find room here
@@ -358,18 +303,17 @@ bool
 cpr_session_ask_over (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GError **error)
 {
   bool wants_answer = cpr_request_wants_answer (update), ok;
+  const CprQuestionHead head = { .schema_only = false };
   CprAnswer answer = { .findings = NULL };
   CprWriter writer;
 
   if (wants_answer && !check_way_back (session, update, error))
     return false;
-  cpr_writer_init (&writer, -1);
-  ok = write_whole_question (session, &writer, error) &&
+  ok = write_question (session, &head, &writer, error) &&
        carrier->type->ask (carrier, &writer, wants_answer ? &answer : NULL, error);
   if (ok && wants_answer)
     {
-      cpr_findings_sort (answer.findings);
-      ok = judge (session, &answer, cpr_checksum (writer.data, writer.len), error);
+      ok = judge (session, &answer, error);
       cpr_answer_clear (&answer);
     }
   cpr_writer_clear (&writer);
@@ -402,7 +346,7 @@ ask_once (CprSession *session, const CprUpdate *update, char *path, GPtrArray **
       *findings = g_ptr_array_ref (round.findings);
     }
   if (ok && cpr_findings_count_refusals (round.findings) > 0)
-    ok = throw_refusal (&round, error);
+    ok = throw_refusal_of_round (&round, error);
   ok = ok && make_hash (session, update, path, &after, error);
   if (ok && before == after)
     keep (session, &round, before, values);

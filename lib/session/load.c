@@ -56,9 +56,10 @@ static bool
 prepare (CprSession *session, GError *fault, GError **error)
 {
   if (fault != NULL)
-    g_propagate_error (error, fault);
-  if (fault != NULL || !cpr_config_check (&session->config, error))
-    return false;
+    {
+      g_propagate_error (error, fault);
+      return false;
+    }
   session->blockers = cpr_blockers_new (session->config.required_modes);
   return check_kernel (session->blockers, error) && cpr_program_record (&session->program, session->config.argv, error);
 }
@@ -87,12 +88,15 @@ own_config (CprSession *session)
   session->config.incoming = NULL;
 }
 
-/* What is for a later version of the library only is a reason to give the guest back, and an
- * answer in a preflight: @fault. Where nothing can be read there is no name to do that with. */
+/* A config that is for a later version of the library, or wrong, is a reason to give the guest
+ * back, and an answer in a preflight: @fault. Where nothing can be read there is no name to do that
+ * with. */
 static bool
 read_config (CprSession *session, const CprSessionConfig *config, GError **fault, GError **error)
 {
-  if (cpr_versioned_read (CPR_VERSIONED_CONFIG, &session->config, config, fault) || session->config.size != 0)
+  if (cpr_versioned_read (CPR_VERSIONED_CONFIG, &session->config, config, fault))
+    cpr_config_check (&session->config, fault);
+  if (session->config.size != 0)
     return true;
   g_propagate_error (error, g_steal_pointer (fault));
   return false;
@@ -129,7 +133,7 @@ cpr_session_make (const CprSessionConfig *config, GError **error)
   int question;
 
   if (read_config (session, config, &fault, error) &&
-      cpr_incoming_take_up (&incoming, &question, &session->config, error))
+      cpr_incoming_take_up (&incoming, &question, &session->config, fault, error))
     {
       if (question >= 0)
         cpr_session_answer (&session->config, fault, question, error);

@@ -31,6 +31,14 @@ static CprSession *session;
 static unsigned n_stops, n_starts;
 static int spare_fd = -1;
 
+/* What is wrong with the new program's config. */
+static enum
+{
+  NOTHING,
+  NO_START,
+  FOR_A_LATER_LIBRARY
+} fault;
+
 /* Nothing can be registered now that the new program has built everything. */
 static bool
 stop (void *user_data, GError **error)
@@ -63,12 +71,27 @@ make_config (const char *incoming)
                              .incoming = incoming };
 }
 
+static CprSession *
+make_new (const char *uri)
+{
+  struct
+  {
+    CprSessionConfig known;
+    uint64_t more;
+  } config = { .known = make_config (uri), .more = 1 };
+
+  if (fault == NO_START)
+    config.known.start = NULL;
+  if (fault == FOR_A_LATER_LIBRARY)
+    config.known.size = sizeof config;
+  return cpr_session_new (&config.known, NULL);
+}
+
 /* The new program; its exit status says how far it came. */
 static int
 run_new (const char *uri, bool commits)
 {
-  const CprSessionConfig config = make_config (uri);
-  CprSession *new = cpr_session_new (&config, NULL);
+  CprSession *new = make_new (uri);
   Box box = { 0 };
   CprRamBlock *ram;
 
@@ -110,6 +133,7 @@ static void
 successor_start (Successor *successor, bool commits)
 {
   ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, successor->ends), 0);
+  n_stops = n_starts = 0;
   successor->pid = fork ();
   if (successor->pid == 0)
     {
@@ -232,6 +256,30 @@ START_TEST (a_new_program_that_ends_in_order_gives_the_guest_back)
 }
 END_TEST
 
+/* The guest isn't stopped for it. */
+START_TEST (a_faulty_config_of_the_new_program_is_a_refusal)
+{
+  static const char *const messages[] = { [NO_START] = "VM 'vm1': the stop and start callbacks are needed",
+                                          [FOR_A_LATER_LIBRARY] = "CprSessionConfig: this version of libcpr knows " };
+  g_autofree char *self = g_file_read_link ("/proc/self/exe", NULL),
+                  *message = g_strdup_printf ("new program '%s': %s", self, messages[_i]);
+  Successor successor;
+  GError *error = NULL;
+
+  fault = (unsigned) _i;
+  successor_start (&successor, true);
+  fault = NOTHING;
+  session_make ();
+  ck_assert (!update (&successor, &error));
+  ck_assert_msg (g_str_has_prefix (error->message, message), "%s", error->message);
+  assert_error (&error, CPR_ERROR_REFUSED, "");
+  ck_assert_int_eq (successor_end (&successor), 1);
+  ck_assert_int_eq (cpr_session_get_state (session), CPR_SESSION_STATE_ACTIVE);
+  ck_assert_uint_eq (n_stops, 0);
+  session_clear ();
+}
+END_TEST
+
 START_TEST (a_preflight_alone_is_not_there_in_this_mode)
 {
   const CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_TRANSFER, .uri = "unix:/x" };
@@ -255,6 +303,7 @@ main (void)
 
   tcase_add_test (tests, everything_arrives_and_the_old_session_is_handed_over);
   tcase_add_test (tests, a_new_program_that_ends_in_order_gives_the_guest_back);
+  tcase_add_loop_test (tests, a_faulty_config_of_the_new_program_is_a_refusal, NO_START, FOR_A_LATER_LIBRARY + 1);
   tcase_add_test (tests, a_preflight_alone_is_not_there_in_this_mode);
   return run_suite (suite);
 }

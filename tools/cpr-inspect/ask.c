@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
-#include <fcntl.h>
+/* The commands `schema` and `compat`: a preflight's question to a program, and its answer. Called
+ * by main.c. */
 #include <stdio.h>
 #include <unistd.h>
 
+#include "ask/exchange.h"
 #include "base/checksum.h"
-#include "base/error.h"
-#include "base/fd.h"
-#include "base/sys.h"
 #include "commands.h"
-#include "ask/answer.h"
-#include "ask/child.h"
-#include "ask/question.h"
 #include "process/program.h"
-#include "state/seal.h"
 #include "text.h"
 
 #define TIMEOUT_MS 10000
@@ -79,12 +73,9 @@ write_body (InspectState *state, CprWriter *writer)
 
 /* @state: NULL: only what the program knows is asked for. */
 static bool
-send_question (Talk *talk, InspectState *state, uint64_t *checksum, GError **error)
+put_question (const CprAsk *ask, InspectState *state, uint64_t *checksum, GError **error)
 {
-  const CprQuestionHead head = { .schema_only = state == NULL,
-                                 .answer_fd = CPR_ASK_FD_ANSWER,
-                                 .pipe_device = talk->ask.pipe_device,
-                                 .pipe_inode = talk->ask.pipe_inode };
+  const CprQuestionHead head = cpr_exchange_make_head (ask, state == NULL);
   CprWriter writer;
   bool ok;
 
@@ -94,42 +85,20 @@ send_question (Talk *talk, InspectState *state, uint64_t *checksum, GError **err
     write_body (state, &writer);
   cpr_writer_finish (&writer);
   *checksum = cpr_checksum (writer.data, writer.len);
-  ok = cpr_fd_write_all (talk->ask.question_fd, writer.data, writer.len) &&
-       cpr_sys->fcntl (talk->ask.question_fd, F_ADD_SEALS, CPR_STATE_SEALS) == 0;
-  if (!ok)
-    cpr_throw_errno (error, errno, "the question: writing %zu bytes", writer.len);
+  ok = cpr_exchange_put_question (ask, &writer, error);
   cpr_writer_clear (&writer);
   return ok;
-}
-
-/* ---- The answer. */
-
-static bool
-take_answer (Talk *talk, uint64_t question, GError **error)
-{
-  const CprAsk *ask = &talk->ask;
-
-  if (ask->failure != NULL)
-    return cpr_throw (error, CPR_ERROR_REFUSED, "%s", ask->failure);
-  if (!cpr_answer_read (&talk->answer, ask->answer->data, ask->answer->len, error))
-    {
-      g_prefix_error (error, "its answer is damaged: ");
-      return false;
-    }
-  if (talk->answer.question == question)
-    return true;
-  cpr_answer_clear (&talk->answer);
-  return cpr_throw (error, CPR_ERROR_CORRUPT, "its answer is damaged: it is to another question");
 }
 
 static bool
 ask (Talk *talk, InspectState *state, GError **error)
 {
+  CprAsk *child = &talk->ask;
   uint64_t question;
 
-  talk->ask = (CprAsk){ .path = talk->path, .argv = talk->command, .envp = talk->envp };
-  return cpr_ask_open (&talk->ask, error) && send_question (talk, state, &question, error) &&
-         cpr_ask_run (&talk->ask, 1, TIMEOUT_MS, error) && take_answer (talk, question, error);
+  *child = (CprAsk){ .path = talk->path, .argv = talk->command, .envp = talk->envp };
+  return cpr_ask_open (child, error) && put_question (child, state, &question, error) &&
+         cpr_ask_run (child, 1, TIMEOUT_MS, error) && cpr_exchange_take_answer (child, question, &talk->answer, error);
 }
 
 /* Says why not, where there is no answer. */

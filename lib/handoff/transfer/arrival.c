@@ -4,10 +4,8 @@
 #include "handoff/transfer/arrival.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
-#include "ask/compare.h"
+#include "ask/exchange.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/populate.h"
@@ -31,8 +29,6 @@
 #define BUSY_MS 500
 /* How long it stays awake for a state that has been announced. */
 #define AWAKE_NS (UINT64_C (2) * 1000000)
-/* Of a question; a memfd may say that it has any size. */
-#define QUESTION_MAX (INT64_C (256) << 20)
 
 typedef struct
 {
@@ -40,7 +36,6 @@ typedef struct
   CprMessage message; /* the last one */
   GHashTable *fds;    /* number in the old program → number here, until it is found in the manifest */
   CprQuestion question;
-  bool has_question;
   uint64_t fill_end_ns; /* page tables are filled until then, no longer */
 } Arrival;
 
@@ -202,26 +197,6 @@ place_fds (CprIncoming *incoming, GError **error)
 }
 
 static bool
-read_question (Arrival *arrival, int fd, GError **error)
-{
-  struct stat st;
-  void *data;
-
-  if (!cpr_stream_is_sealed (fd) || cpr_sys->fstat (fd, &st) < 0 || st.st_size > QUESTION_MAX)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": its manifest isn't sealed, or too large");
-  data = g_try_malloc ((size_t) st.st_size + 1);
-  if (data == NULL || !cpr_fd_read_at (fd, data, (size_t) st.st_size, 0))
-    {
-      cpr_throw_errno (error, data == NULL ? ENOMEM : errno, WHOM ": its manifest of %" G_GINT64_FORMAT " bytes",
-                       (gint64) st.st_size);
-      g_free (data);
-      return false;
-    }
-  arrival->has_question = true;
-  return cpr_question_read (&arrival->question, data, (size_t) st.st_size, error);
-}
-
-static bool
 open_baton (CprIncoming *incoming, int *fd, GError **error)
 {
   CprBatonWord word;
@@ -257,31 +232,22 @@ receive_all (CprIncoming *incoming, bool *wanted, GError **error)
         return false;
     }
   *wanted = message->data[0] != 0;
-  return read_question (arrival, message->fds[0], error) && open_baton (incoming, &message->fds[1], error);
+  return cpr_exchange_read_question (message->fds[0], &arrival->question, error) &&
+         open_baton (incoming, &message->fds[1], error);
 }
 
 /* ---- The answer. */
 
 static bool
-send_answer (Arrival *arrival, const CprAnswer *answer, const GPtrArray *types, GError **error)
+send_answer (Arrival *arrival, const CprWriter *answer, GError **error)
 {
-  CprSchemaBuilder builder;
-  CprWriter writer;
+  int fd = cpr_memfd_seal ("libcpr-answer", answer->data, answer->len);
   bool ok;
-  int fd;
 
-  cpr_schema_builder_init (&builder);
-  for (guint i = 0; i < types->len; i++)
-    cpr_schema_builder_add (&builder, types->pdata[i]);
-  cpr_writer_init (&writer, -1);
-  cpr_answer_write (answer, &builder, &writer);
-  fd = cpr_memfd_seal ("libcpr-answer", writer.data, writer.len);
   if (fd < 0)
-    cpr_throw_errno (error, errno, "answer: a memfd of %zu bytes", writer.len);
-  ok = fd >= 0 && cpr_channel_send (&arrival->channel, CPR_MESSAGE_ANSWER, NULL, 0, &fd, 1, error);
+    return cpr_throw_errno (error, errno, "answer: a memfd of %zu bytes", answer->len);
+  ok = cpr_channel_send (&arrival->channel, CPR_MESSAGE_ANSWER, NULL, 0, &fd, 1, error);
   cpr_fd_clear (&fd);
-  cpr_writer_clear (&writer);
-  cpr_schema_builder_clear (&builder);
   return ok;
 }
 
@@ -289,21 +255,17 @@ static bool
 compare_and_answer (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
 {
   Arrival *arrival = get_arrival (incoming);
-  CprQuestion *question = &arrival->question;
-  g_autoptr (CprInventory) inventory = config->declare != NULL ? cpr_inventory_new () : NULL;
-  const CprCandidate candidate = { config, inventory, arrival->channel.peer };
-  CprAnswer answer = { .question = question->checksum, .findings = cpr_findings_new () };
-  g_autoptr (GPtrArray) types = NULL;
+  const CprAsked asked = { .config = config, .fault = incoming->fault, .asker = arrival->channel.peer };
+  CprAnswer answer;
+  CprWriter writer;
   bool ok;
 
-  if (inventory != NULL)
-    config->declare (inventory, config->user_data);
-  types = cpr_candidate_collect_types (&candidate, answer.findings);
-  cpr_compare (question, &candidate, types, answer.findings);
-  cpr_compare_limits (question, answer.findings);
-  ok = cpr_executable_get (&answer.executable, &answer.path, error) && send_answer (arrival, &answer, types, error);
+  if (!cpr_exchange_answer (&asked, &arrival->question, &answer, &writer, error))
+    return false;
+  ok = send_answer (arrival, &writer, error);
   if (ok && cpr_findings_count_refusals (answer.findings) > 0)
     ok = cpr_throw (error, CPR_ERROR_REFUSED, "%s", ((const CprFinding *) answer.findings->pdata[0])->message);
+  cpr_writer_clear (&writer);
   cpr_answer_clear (&answer);
   return ok;
 }
@@ -376,8 +338,7 @@ cpr_arrival_clear (CprIncoming *incoming)
   cpr_message_clear (&arrival->message);
   cpr_channel_close (&arrival->channel);
   g_hash_table_unref (arrival->fds);
-  if (arrival->has_question)
-    cpr_question_clear (&arrival->question);
+  cpr_question_clear (&arrival->question);
   g_free (arrival);
   incoming->transport = NULL;
 }

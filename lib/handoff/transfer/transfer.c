@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "ask/exchange.h"
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/signals.h"
@@ -23,8 +25,7 @@
 #define DEATH_MS 10000
 /* How long a program that is told, or says itself, that it doesn't get the guest may take to end
  * by itself. */
-#define GRACE_MS   2000
-#define ANSWER_MAX (INT64_C (64) << 20)
+#define GRACE_MS 2000
 
 typedef struct
 {
@@ -242,20 +243,13 @@ receive (Transfer *transfer, CprMessageType type, const char *what, GError **err
 }
 
 static bool
-read_answer (CprAnswer *answer, int fd, GError **error)
+receive_answer (Transfer *transfer, uint64_t question, CprAnswer *answer, GError **error)
 {
-  g_autofree void *data = NULL;
-  struct stat st;
-
-  if (cpr_sys->fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || st.st_size > ANSWER_MAX)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, WHOM ": its answer isn't a memfd, or too large");
-  data = g_try_malloc ((size_t) st.st_size + 1);
-  if (data == NULL || !cpr_fd_read_at (fd, data, (size_t) st.st_size, 0))
-    return cpr_throw_errno (error, data == NULL ? ENOMEM : errno, WHOM ": its answer of %" G_GINT64_FORMAT " bytes",
-                            (gint64) st.st_size);
-  if (cpr_answer_read (answer, data, (size_t) st.st_size, error))
+  if (!receive (transfer, CPR_MESSAGE_ANSWER, "its answer", error))
+    return false;
+  if (cpr_exchange_read_answer (transfer->message.fds[0], question, answer, error))
     return true;
-  g_prefix_error (error, WHOM ": its answer is damaged: ");
+  g_prefix_error (error, WHOM ": ");
   return false;
 }
 
@@ -267,10 +261,7 @@ transfer_ask (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GErro
   transfer->gave_fds = true;
   if (!send_fds (transfer, error) || !send_question (transfer, question, answer != NULL, error))
     return false;
-  if (answer == NULL)
-    return true;
-  return receive (transfer, CPR_MESSAGE_ANSWER, "its answer", error) &&
-         read_answer (answer, transfer->message.fds[0], error);
+  return answer == NULL || receive_answer (transfer, cpr_checksum (question->data, question->len), answer, error);
 }
 
 /* The new program builds everything; the guest runs. */
