@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "error.h"
+#include "support/error.h"
 
 /* Longer than a pause budget, shorter than a deadline. */
 #define SLOW_US (1500 * 1000)

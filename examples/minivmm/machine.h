@@ -2,16 +2,16 @@
 #ifndef MINIVMM_MACHINE_H
 #define MINIVMM_MACHINE_H
 
-#include "bus.h"
-#include "cards.h"
-#include "disk.h"
-#include "monitor.h"
+#include "devices/bus.h"
+#include "devices/cards.h"
+#include "devices/disk.h"
+#include "monitor/monitor.h"
 #include "options.h"
 #include "ram-hash.h"
 #include "ram.h"
-#include "serial.h"
+#include "devices/serial.h"
 #include "update.h"
-#include "vfio.h"
+#include "devices/vfio.h"
 #include "vm.h"
 
 /* Everything, in the order in which main() makes it. */

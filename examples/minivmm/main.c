@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "error.h"
+#include "support/error.h"
 #include "fail.h"
-#include "guests.h"
-#include "kvm-state.h"
-#include "log.h"
+#include "guests/guests.h"
+#include "accel/kvm-state.h"
+#include "support/log.h"
 #include "machine.h"
 
 static bool

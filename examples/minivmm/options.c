@@ -4,8 +4,8 @@
 #include <getopt.h>
 #include <string.h>
 
-#include "error.h"
-#include "guests.h"
+#include "support/error.h"
+#include "guests/guests.h"
 
 static const char help_text[] =
     "usage: minivmm [OPTION]...\n"

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <xxhash.h>
 
-#include "error.h"
+#include "support/error.h"
 
 struct _RamHash
 {

@@ -4,9 +4,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "error.h"
+#include "support/error.h"
 #include "fail.h"
-#include "pipe.h"
+#include "support/pipe.h"
 
 #define COMMAND_MAX 4096
 

@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "log.h"
+#include "support/error.h"
+#include "support/log.h"
 
 typedef struct
 {

@@ -2,7 +2,7 @@
 #ifndef MINIVMM_VM_H
 #define MINIVMM_VM_H
 
-#include "accel.h"
+#include "accel/accel.h"
 
 /* The vCPUs and what executes them, one thread for each vCPU. */
 typedef struct _Vm Vm;

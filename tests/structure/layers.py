@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Claim: a file in a room of lib includes headers of its own room and of lower ones, public headers, and what configure found
 out; nothing else of the tree. No files include each other, a .c and its header being one. Each .c says in its second line what it
-is. No folder has more than 12 .c files. Examples include public headers only, and each other's within one folder."""
+is. No folder has more than 12 .c files. Examples include public headers only, and their own, named from the example's top folder."""
 import collections
 import os
 import re
@@ -100,8 +100,8 @@ def check_example(path):
     for line, quoted, name in includes(path):
         if name.split("/")[0] == "libcpr":
             check_public(path, line, name)
-        elif quoted and not exists(os.path.dirname(path), name):
-            fault(path, line, f'"{name}" isn\'t beside this file; an example includes <libcpr/libcpr.h>')
+        elif quoted and not exists(*path.split(os.sep)[:-1][:2], name):
+            fault(path, line, f'"{name}" isn\'t a file of this example, named from its top folder; the library is <libcpr/libcpr.h>')
         elif os.path.dirname(name) in ROOMS and exists("lib", name):
             fault(path, line, f"<{name}> is inside the library; an example includes <libcpr/libcpr.h>")
 

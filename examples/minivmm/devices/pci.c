@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "pci.h"
+#include "devices/pci.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
  * r15: the report   r8: TSC of the last round   r10: when it printed
  * rdi: the first character   r11: the next one's number
  */
-#include "guest-abi.h"
+#include "guests/abi.h"
 
         .section .rodata
         .globl  guest_ticker_start, guest_ticker_end

@@ -9,7 +9,7 @@
  * r11: the boot info   r10: 1 in the upper RAM   r9: pages done   r8: TSC of the last page   rsi: when it printed
  * rdi: offset of the first page
  */
-#include "guest-abi.h"
+#include "guests/abi.h"
 
 #define PASS_STEP 0x9e3779b97f4a7c15
 

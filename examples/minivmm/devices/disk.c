@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "disk.h"
+#include "devices/disk.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "log.h"
+#include "support/error.h"
+#include "support/log.h"
 
 #define FD_DISK "disk"
 

@@ -2,7 +2,7 @@
 #ifndef MINIVMM_GUESTS_H
 #define MINIVMM_GUESTS_H
 
-#include "guest-abi.h"
+#include "guests/abi.h"
 #include "ram.h"
 
 #define GUEST_RAM_UNIT (2ULL << 20)

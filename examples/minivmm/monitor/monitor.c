@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "monitor.h"
+#include "monitor/monitor.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -11,10 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "commands.h"
-#include "error.h"
-#include "log.h"
-#include "supervisor.h"
+#include "monitor/commands.h"
+#include "support/error.h"
+#include "support/log.h"
+#include "monitor/supervisor.h"
 
 #define CLIENTS_MAX 16
 #define INPUT_MAX   8192

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "cards.h"
-#include "error.h"
+#include "devices/cards.h"
+#include "support/error.h"
 
 #define RING_SIZE (1u << 20)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "accel.h"
+#include "accel/accel.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,9 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "kvm-state.h"
-#include "kvm-vfio.h"
+#include "support/error.h"
+#include "accel/kvm-state.h"
+#include "accel/kvm-vfio.h"
 
 /* Three pages for the kernel's own use on some CPUs; its identity map is by default the page
  * below. Far from RAM. */

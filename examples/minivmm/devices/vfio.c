@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "vfio.h"
+#include "devices/vfio.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,8 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "guests.h"
+#include "support/error.h"
+#include "guests/guests.h"
 
 #define CONTAINER "vfio"
 #define DEVICE    "vfio0"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cards.h"
+#include "devices/cards.h"
 
 #include <string.h>
 
-#include "error.h"
+#include "support/error.h"
 
 /* What this build knows. */
 static const Card *const known[] = {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "guests.h"
+#include "guests/guests.h"
 
 #include <string.h>
 
-#include "error.h"
+#include "support/error.h"
 
 extern const uint8_t guest_ticker_start[] __attribute__ ((visibility ("hidden")));
 extern const uint8_t guest_ticker_end[] __attribute__ ((visibility ("hidden")));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "supervisor.h"
+#include "monitor/supervisor.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "support/clock.h"
 
 /* How often; 0: nobody watches this process. WATCHDOG_PID is a process that the supervisor
  * means: after a rescue the library has put the new one there. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "serial.h"
+#include "devices/serial.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "guest-abi.h"
-#include "log.h"
+#include "support/error.h"
+#include "guests/abi.h"
+#include "support/log.h"
 #include "options.h"
 
 enum

@@ -2,13 +2,13 @@
 /* A software CPU for machines without /dev/kvm: the part of x86-64 that the built-in guests use.
  * Paging and segments aren't looked at: addresses are guest-physical, as the guests' mapping is
  * one to one. */
-#include "accel.h"
+#include "accel/accel.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#include "clock.h"
-#include "error.h"
+#include "support/clock.h"
+#include "support/error.h"
 
 enum
 {

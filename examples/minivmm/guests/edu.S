@@ -12,7 +12,7 @@
  * r15: the report   r14: the DMA report   rbx: the device's registers   r13: DMAs begun   r12: the round
  * rsi, rdi: the pieces, from and to   rbp: the first number   r8: TSC of the last tick   r11: the boot info
  */
-#include "guest-abi.h"
+#include "guests/abi.h"
 
 #define VECTOR  0x41
 #define LAPIC   0xfee00000

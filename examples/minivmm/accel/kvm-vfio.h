@@ -2,7 +2,7 @@
 #ifndef MINIVMM_KVM_VFIO_H
 #define MINIVMM_KVM_VFIO_H
 
-#include "vfio.h"
+#include "devices/vfio.h"
 
 /* KVM's part of a function that belongs to the guest: its BARs as memory slots, its MSI as an
  * irqfd, and KVM's VFIO device. */

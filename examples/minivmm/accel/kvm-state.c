@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "kvm-state.h"
+#include "accel/kvm-state.h"
 
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "clock.h"
-#include "error.h"
+#include "support/clock.h"
+#include "support/error.h"
 
 #define MSR_IA32_TSC 0x10
 

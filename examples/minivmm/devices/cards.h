@@ -2,7 +2,7 @@
 #ifndef MINIVMM_CARDS_H
 #define MINIVMM_CARDS_H
 
-#include "bus.h"
+#include "devices/bus.h"
 #include "options.h"
 
 /* Cards: devices that a machine needn't have. They are plugged in by --device or, while the

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "bus.h"
+#include "devices/bus.h"
 
 #include <string.h>
 
-#include "error.h"
+#include "support/error.h"
 
 #define N_SLOTS    4
 #define SLOTS_BASE 0x600

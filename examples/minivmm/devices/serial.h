@@ -2,7 +2,7 @@
 #ifndef MINIVMM_SERIAL_H
 #define MINIVMM_SERIAL_H
 
-#include "bus.h"
+#include "devices/bus.h"
 
 /* A 16550 at the first PC serial port: polled output. */
 typedef struct _Serial Serial;

@@ -10,10 +10,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "cards.h"
-#include "clock.h"
-#include "error.h"
-#include "log.h"
+#include "devices/cards.h"
+#include "support/clock.h"
+#include "support/error.h"
+#include "support/log.h"
 
 #define EVENTS_MAX 64
 #define OWNER_MAX  255

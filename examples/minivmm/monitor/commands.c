@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "commands.h"
+#include "monitor/commands.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "error.h"
+#include "support/error.h"
 
 typedef struct
 {

@@ -3,7 +3,7 @@
 #define MINIVMM_VFIO_H
 
 #include "options.h"
-#include "pci.h"
+#include "devices/pci.h"
 #include "ram.h"
 
 /* A PCI function of the host that belongs to the guest (--vfio). It stays assigned over an

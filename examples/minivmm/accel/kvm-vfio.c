@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "kvm-vfio.h"
+#include "accel/kvm-vfio.h"
 
 #include <errno.h>
 #include <linux/kvm.h>
@@ -7,8 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "log.h"
+#include "support/error.h"
+#include "support/log.h"
 
 #define N_IRQCHIP_GSIS 24 /* an IOAPIC's; the first 16 are the PIC's too */
 #define N_PIC_GSIS     16

@@ -2,10 +2,10 @@
 #ifndef MINIVMM_ACCEL_H
 #define MINIVMM_ACCEL_H
 
-#include "bus.h"
-#include "guests.h"
+#include "devices/bus.h"
+#include "guests/guests.h"
 #include "ram.h"
-#include "vfio.h"
+#include "devices/vfio.h"
 
 typedef struct
 {
