@@ -1,72 +1,61 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The command line, for main(): a table of options, and how each kind of value is read. */
 #include "options.h"
 
-#include <getopt.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "support/error.h"
 #include "guests/guests.h"
+#include "release.h"
+#include "support/error.h"
 
-static const char help_text[] =
-    "usage: minivmm [OPTION]...\n"
-    "  --ram SIZE[K|M|G]       guest RAM, a multiple of 2M (64M)\n"
-    "  --prealloc              allocate all of it at the start\n"
-    "  --ram-backend BACKEND   memfd (default), hugetlb, file:PATH or private\n"
-    "  --vcpus N               1 to 64 (1)\n"
-    "  --accel ACCEL           auto (default), kvm or soft\n"
-    "  --guest GUEST           ticker (default), memcheck, edu or a flat 64-bit binary\n"
-    "  --serial WHERE          stdio, file:PATH or null (default)\n"
-    "  --device CARD           a card, watchdog or crashlog, if this build has it; may be repeated\n"
-    "  --disk PATH             an image file, locked for this VM\n"
-    "  --vfio BDF              a PCI function of the host, bound to vfio-pci; needs KVM\n"
-    "  --vfio-backend BACKEND  auto (default), type1 or iommufd\n"
-    "  --vfio-trap             carry out each access to its BARs here, as if they couldn't be mapped\n"
-    "  --dma-parts N           map guest RAM for it in that many parts, as if there were holes in it (1)\n"
-    "  --monitor PATH          a Unix socket\n"
-    "  --stay PATH             don't end when another one has taken the VM over, but serve a monitor there\n"
-    "  --name NAME             the VM's name (minivmm)\n"
-    "  --verify-ram            hash all of RAM before and after an update; makes the pause long\n"
-    "  --no-guardian           update without a guardian\n"
-    "  --no-preflight          update without asking the new program first\n"
-    "  --no-way-back           update also where there would be no way back\n"
-    "  --preflight-timeout MS  how long a program may take to answer (10000)\n"
-    "  --fail-at STEP          a test aid: fail when taking over a guest, at new, ram, fds, devices, load, "
-    "start or running\n"
-    "  --fail-by HOW           in which way: error (default), segv, abort, exit, kill, stop, halt, hang, child, slow\n"
-    "  --deadline MS           how long the new program of an update may take (5000)\n"
-    "  --pause-budget MS       how long the guest may stand still in an update; then it is undone (0: for ever)\n"
-    "  --incoming URI          wait for the VM of another minivmm: unix:PATH, or unix-fd:N for a socket that is there; "
-    "or\n"
-    "                          take up a saved guest, once: file:PATH, or exec:COMMAND, which prints it\n"
-    "  --incoming-map          map its RAM from that file instead of reading it\n"
-    "  --help                  show this\n";
-
-const char *
-options_get_help (void)
+static void *
+get_member (const Option *option, Options *options)
 {
-  return help_text;
+  return (char *) options + option->member;
 }
 
 static bool
-is_one_of (const char *value, const char *const *choices)
+set_true (const Option *option, const char *value, Options *options, GError **error)
 {
-  for (; *choices; choices++)
-    if (!strcmp (value, *choices))
-      return true;
-  return false;
-}
-
-static bool
-parse_choice (const char *option, const char *value, const char *const *choices, const char **out, GError **error)
-{
-  if (!is_one_of (value, choices))
-    return throw_error (error, "--%s: unknown value '%s'", option, value);
-  *out = value;
+  *(bool *) get_member (option, options) = true;
   return true;
 }
 
 static bool
-parse_size (const char *value, uint64_t *size, GError **error)
+set_text (const Option *option, const char *value, Options *options, GError **error)
+{
+  *(const char **) get_member (option, options) = value;
+  return true;
+}
+
+static bool
+set_number (const Option *option, const char *value, Options *options, GError **error)
+{
+  guint64 number;
+  if (!g_ascii_string_to_unsigned (value, 10, option->least, option->most, &number, NULL))
+    return throw_error (error, "--%s: '%s' isn't %u to %u", option->name, value, option->least, option->most);
+  *(unsigned *) get_member (option, options) = (unsigned) number;
+  return true;
+}
+
+bool
+option_choose (const Option *option, const char *value, const char **choice, GError **error)
+{
+  if (!g_strv_contains (option->choices, value))
+    return throw_error (error, "--%s: unknown value '%s'", option->name, value);
+  *choice = value;
+  return true;
+}
+
+static bool
+set_choice (const Option *option, const char *value, Options *options, GError **error)
+{
+  return option_choose (option, value, get_member (option, options), error);
+}
+
+static bool
+set_size (const Option *option, const char *value, Options *options, GError **error)
 {
   char *end;
   uint64_t number = g_ascii_strtoull (value, &end, 10);
@@ -74,14 +63,15 @@ parse_size (const char *value, uint64_t *size, GError **error)
   if (!g_ascii_isdigit (*value) || end[shift != 0] || number > (GUEST_RAM_MAX >> shift))
     return throw_error (error, "--ram: '%s' isn't a size, or more than %lluG", value, GUEST_RAM_MAX >> 30);
 
-  *size = number << shift;
-  if (*size < GUEST_RAM_MIN || *size % GUEST_RAM_UNIT)
+  uint64_t size = number << shift;
+  if (size < GUEST_RAM_MIN || size % GUEST_RAM_UNIT)
     return throw_error (error, "--ram: '%s' isn't a multiple of 2M, or less than %lluM", value, GUEST_RAM_MIN >> 20);
+  *(uint64_t *) get_member (option, options) = size;
   return true;
 }
 
 static bool
-parse_backend (Options *options, const char *value, GError **error)
+set_ram_backend (const Option *option, const char *value, Options *options, GError **error)
 {
   if (!strcmp (value, "memfd"))
     options->ram_backend = CPR_RAM_MEMFD;
@@ -100,187 +90,136 @@ parse_backend (Options *options, const char *value, GError **error)
 }
 
 static bool
-parse_vfio_backend (Options *options, const char *value, GError **error)
+set_vfio_backend (const Option *option, const char *value, Options *options, GError **error)
 {
-  static const char *const names[] = { "auto", "type1", "iommufd" };
-  for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
-    if (!strcmp (value, names[i]))
-      {
-        options->vfio_backend = CPR_VFIO_AUTO + i;
-        return true;
-      }
-  return throw_error (error, "--vfio-backend: unknown value '%s'", value);
-}
-
-static bool
-parse_number (const char *option, const char *value, unsigned least, unsigned most, unsigned *out, GError **error)
-{
-  guint64 number;
-  if (!g_ascii_string_to_unsigned (value, 10, least, most, &number, NULL))
-    return throw_error (error, "--%s: '%s' isn't %u to %u", option, value, least, most);
-  *out = (unsigned) number;
+  if (!strcmp (value, "auto"))
+    options->vfio_backend = CPR_VFIO_AUTO;
+  else if (!strcmp (value, "type1"))
+    options->vfio_backend = CPR_VFIO_TYPE1;
+  else if (!strcmp (value, "iommufd"))
+    options->vfio_backend = CPR_VFIO_IOMMUFD;
+  else
+    return throw_error (error, "--vfio-backend: unknown value '%s'", value);
   return true;
 }
 
 static bool
-parse_serial (const char *value, const char **serial, GError **error)
+set_serial (const Option *option, const char *value, Options *options, GError **error)
 {
-  static const char *const choices[] = { "stdio", "null", NULL };
-  *serial = value;
-  return g_str_has_prefix (value, "file:") || parse_choice ("serial", value, choices, serial, error);
+  return g_str_has_prefix (value, "file:") ? set_text (option, value, options, error)
+                                           : set_choice (option, value, options, error);
 }
 
-static bool
-parse_card (Options *options, const char *value, GError **error)
-{
-  if (options->n_cards == MINIVMM_CARDS_MAX)
-    return throw_error (error, "--device: more than %d", MINIVMM_CARDS_MAX);
-  options->cards[options->n_cards++] = value;
-  return true;
-}
+static const char *const accels[] = { "auto", "kvm", "soft", NULL };
+static const char *const streams[] = { "stdio", "null", NULL };
 
-static bool
-parse_option (Options *options, int letter, const char *value, GError **error)
-{
-  static const char *const accels[] = { "auto", "kvm", "soft", NULL };
-  static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
-  static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop",
-                                      "halt",  "hang", "child", "slow", NULL };
+/* clang-format off */
+#define MEMBER(name)       .member = offsetof (Options, name)
+#define RANGE(first, last) .least = (first), .most = (last)
+static const Option table[] = {
+  { "ram", "SIZE[K|M|G]", "guest RAM, a multiple of 2M (64M)", set_size, MEMBER (ram_size) },
+  { "prealloc", NULL, "allocate all of it at the start", set_true, MEMBER (prealloc) },
+  { "ram-backend", "BACKEND", "memfd (default), hugetlb, file:PATH or private", .parse = set_ram_backend },
+  { "vcpus", "N", "1 to 64 (1)", set_number, MEMBER (n_vcpus), RANGE (1, MINIVMM_VCPUS_MAX) },
+  { "accel", "ACCEL", "auto (default), kvm or soft", set_choice, MEMBER (accel), .choices = accels },
+  { "guest", "GUEST", "ticker (default), memcheck, edu or a flat 64-bit binary", set_text, MEMBER (guest) },
+  { "serial", "WHERE", "stdio, file:PATH or null (default)", set_serial, MEMBER (serial), .choices = streams },
+  { "disk", "PATH", "an image file, locked for this VM", set_text, MEMBER (disk) },
+  { "vfio", "BDF", "a PCI function of the host, bound to vfio-pci; needs KVM", set_text, MEMBER (vfio) },
+  { "vfio-backend", "BACKEND", "auto (default), type1 or iommufd", .parse = set_vfio_backend },
+  { "vfio-trap", NULL, "carry out each access to its BARs here, as if they couldn't be mapped", set_true,
+    MEMBER (vfio_trap) },
+  { "dma-parts", "N", "map guest RAM for it in that many parts, as if there were holes in it (1)", set_number,
+    MEMBER (dma_parts), RANGE (1, 1000) },
+  { "monitor", "PATH", "a Unix socket", set_text, MEMBER (monitor) },
+  { "stay", "PATH", "don't end when another one has taken the VM over, but serve a monitor there", set_text,
+    MEMBER (stay) },
+  { "name", "NAME", "the VM's name (minivmm)", set_text, MEMBER (name) },
+  { "no-guardian", NULL, "update without a guardian", set_true, MEMBER (no_guardian) },
+  { "no-preflight", NULL, "update without asking the new program first", set_true, MEMBER (no_preflight) },
+  { "no-way-back", NULL, "update also where there would be no way back", set_true, MEMBER (no_way_back) },
+  { "preflight-timeout", "MS", "how long a program may take to answer (10000)", set_number,
+    MEMBER (preflight_timeout_ms), RANGE (1, G_MAXINT) },
+  { "deadline", "MS", "how long the new program of an update may take (5000)", set_number,
+    MEMBER (deadline_ms), RANGE (1, G_MAXUINT) },
+  { "pause-budget", "MS", "how long the guest may stand still in an update; then it is undone (0: for ever)",
+    set_number, MEMBER (pause_budget_ms), RANGE (0, G_MAXUINT) },
+  { "incoming", "URI", "wait for the VM of another minivmm: unix:PATH, or unix-fd:N for a socket that is there; or\n"
+    "                          take up a saved guest, once: file:PATH, or exec:COMMAND, which prints it", set_text,
+    MEMBER (incoming) },
+  { "incoming-map", NULL, "map its RAM from that file instead of reading it", set_true, MEMBER (incoming_map) },
+  { "help", NULL, "show this", set_true, MEMBER (help) },
+  { NULL },
+};
+/* clang-format on */
 
-  switch (letter)
+static void
+print_table (const Option *option)
+{
+  for (; option && option->name; option++)
     {
-    case 'r':
-      return parse_size (value, &options->ram_size, error);
-    case 'p':
-      options->prealloc = true;
-      return true;
-    case 'b':
-      return parse_backend (options, value, error);
-    case 'c':
-      return parse_number ("vcpus", value, 1, MINIVMM_VCPUS_MAX, &options->n_vcpus, error);
-    case 'a':
-      return parse_choice ("accel", value, accels, &options->accel, error);
-    case 'g':
-      options->guest = value;
-      return true;
-    case 's':
-      return parse_serial (value, &options->serial, error);
-    case 'd':
-      return parse_card (options, value, error);
-    case 'i':
-      options->disk = value;
-      return true;
-    case 'x':
-      options->vfio = value;
-      return true;
-    case 'X':
-      return parse_vfio_backend (options, value, error);
-    case 'T':
-      options->vfio_trap = true;
-      return true;
-    case 'M':
-      return parse_number ("dma-parts", value, 1, 1000, &options->dma_parts, error);
-    case 'm':
-      options->monitor = value;
-      return true;
-    case 'S':
-      options->stay = value;
-      return true;
-    case 'n':
-      options->name = value;
-      return true;
-    case 'v':
-      options->verify_ram = true;
-      return true;
-    case 'G':
-      options->guardian = false;
-      return true;
-    case 'P':
-      options->preflight = false;
-      return true;
-    case 'W':
-      options->way_back = false;
-      return true;
-    case 't':
-      return parse_number ("preflight-timeout", value, 1, G_MAXINT, &options->preflight_timeout_ms, error);
-    case 'f':
-      return parse_choice ("fail-at", value, steps, &options->fail_at, error);
-    case 'w':
-      return parse_choice ("fail-by", value, ways, &options->fail_by, error);
-    case 'D':
-      return parse_number ("deadline", value, 1, G_MAXUINT, &options->deadline_ms, error);
-    case 'B':
-      return parse_number ("pause-budget", value, 0, G_MAXUINT, &options->pause_budget_ms, error);
-    case 'I':
-      options->incoming = value;
-      return true;
-    case 'R':
-      options->incoming_map = true;
-      return true;
-    default:
-      options->help = true;
-      return true;
+      g_autofree char *left = g_strjoin (" ", option->name, option->value, NULL);
+      printf ("  --%-21s %s\n", left, option->help);
     }
+}
+
+void
+options_print_help (void)
+{
+  printf ("usage: minivmm [OPTION]...\n");
+  print_table (release.options);
+  print_table (table);
+}
+
+static const Option *
+find_in (const Option *option, const char *name, size_t len)
+{
+  for (; option && option->name; option++)
+    if (strlen (option->name) == len && !memcmp (option->name, name, len))
+      return option;
+  return NULL;
+}
+
+static const Option *
+find_option (const char *name, size_t len)
+{
+  const Option *option = find_in (release.options, name, len);
+  return option ? option : find_in (table, name, len);
+}
+
+/* The option at *@word, and its value, which may be the next word: *@word is the last of them. */
+static bool
+parse_words (Options *options, char ***word, GError **error)
+{
+  const char *text = **word;
+  if (!g_str_has_prefix (text, "--"))
+    return throw_error (error, "'%s' isn't an option", text);
+
+  size_t len = strcspn (text + 2, "=");
+  const char *value = text[2 + len] ? text + 2 + len + 1 : NULL;
+  const Option *option = find_option (text + 2, len);
+  if (!option || (value && !option->value))
+    return throw_error (error, "%s: unknown option, or it takes no value", text);
+  if (option->value && !value && !(value = *++*word))
+    return throw_error (error, "%s: needs a value", text);
+  return option->parse (option, value, options, error);
 }
 
 bool
-options_parse (Options *options, int argc, char **argv, GError **error)
+options_parse (Options *options, char **argv, GError **error)
 {
-  static const struct option table[] = {
-    { "ram", required_argument, NULL, 'r' },
-    { "prealloc", no_argument, NULL, 'p' },
-    { "vcpus", required_argument, NULL, 'c' },
-    { "ram-backend", required_argument, NULL, 'b' },
-    { "accel", required_argument, NULL, 'a' },
-    { "guest", required_argument, NULL, 'g' },
-    { "serial", required_argument, NULL, 's' },
-    { "vfio", required_argument, NULL, 'x' },
-    { "vfio-backend", required_argument, NULL, 'X' },
-    { "vfio-trap", no_argument, NULL, 'T' },
-    { "dma-parts", required_argument, NULL, 'M' },
-    { "monitor", required_argument, NULL, 'm' },
-    { "name", required_argument, NULL, 'n' },
-    { "stay", required_argument, NULL, 'S' },
-    { "verify-ram", no_argument, NULL, 'v' },
-    { "disk", required_argument, NULL, 'i' },
-    { "device", required_argument, NULL, 'd' },
-    { "fail-at", required_argument, NULL, 'f' },
-    { "fail-by", required_argument, NULL, 'w' },
-    { "deadline", required_argument, NULL, 'D' },
-    { "no-guardian", no_argument, NULL, 'G' },
-    { "no-preflight", no_argument, NULL, 'P' },
-    { "no-way-back", no_argument, NULL, 'W' },
-    { "preflight-timeout", required_argument, NULL, 't' },
-    { "pause-budget", required_argument, NULL, 'B' },
-    { "incoming", required_argument, NULL, 'I' },
-    { "incoming-map", no_argument, NULL, 'R' },
-    { "help", no_argument, NULL, 'h' },
-    { NULL, 0, NULL, 0 },
+  *options = (Options){
+    .argv = argv,
+    .name = "minivmm",
+    .ram_size = 64 << 20,
+    .n_vcpus = 1,
+    .dma_parts = 1,
+    .accel = "auto",
+    .guest = "ticker",
+    .serial = "null",
   };
-
-  *options = (Options){ .argv = argv,
-                        .name = "minivmm",
-                        .ram_size = 64 << 20,
-                        .n_vcpus = 1,
-                        .dma_parts = 1,
-                        .accel = "auto",
-                        .guest = "ticker",
-                        .serial = "null",
-                        .guardian = true,
-                        .preflight = true,
-                        .way_back = true };
-  opterr = 0;
-  int letter;
-  while ((letter = getopt_long (argc, argv, "+:", table, NULL)) != -1)
-    {
-      if (letter == ':')
-        return throw_error (error, "%s: needs a value", argv[optind - 1]);
-      if (letter == '?')
-        return throw_error (error, "%s: unknown option, or it takes no value", argv[optind - 1]);
-      if (!parse_option (options, letter, optarg, error))
-        return false;
-    }
-  if (optind < argc)
-    return throw_error (error, "'%s' isn't an option", argv[optind]);
+  for (char **word = argv; *word && *++word;)
+    if (!parse_words (options, &word, error))
+      return false;
   return true;
 }

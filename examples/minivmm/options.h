@@ -5,13 +5,6 @@
 #include <libcpr/libcpr.h>
 
 #define MINIVMM_VCPUS_MAX 64
-#define MINIVMM_CARDS_MAX 4
-
-/* Which build this is, of a VMM that changes over the years: see serial.c and cards.c. Build 4
- * is for a test, of what an update must not change. */
-#ifndef MINIVMM_BUILD
-#  define MINIVMM_BUILD 1
-#endif
 
 /* The strings point into argv. */
 typedef struct
@@ -27,8 +20,6 @@ typedef struct
   const char *accel;
   const char *guest;
   const char *serial;
-  unsigned n_cards;
-  const char *cards[MINIVMM_CARDS_MAX];
   const char *disk;
   const char *vfio; /* the function's address; NULL: none */
   bool vfio_trap;   /* its BARs */
@@ -36,22 +27,36 @@ typedef struct
   unsigned dma_parts;
   const char *monitor;
   const char *stay; /* after a transfer: another monitor's path; NULL: end */
-  bool verify_ram;
-  bool guardian;
-  bool preflight;
-  bool way_back; /* must exist */
+  bool no_guardian;
+  bool no_preflight;
+  bool no_way_back; /* there needn't be one */
   unsigned preflight_timeout_ms;
-  const char *fail_at;
-  const char *fail_by;
   unsigned deadline_ms;     /* 0: the library's */
   unsigned pause_budget_ms; /* 0: none */
   const char *incoming;     /* where a VM comes from; NULL: a fresh one */
   bool incoming_map;
 } Options;
 
-/* Without side effects: nothing may happen outside the process before cpr_session_new(). */
-bool options_parse (Options *options, int argc, char **argv, GError **error);
+/* One option of the command line. Which of the members after `parse` are used depends on that. */
+typedef struct _Option Option;
+struct _Option
+{
+  const char *name;  /* without the dashes; NULL ends a table */
+  const char *value; /* what the help calls it; NULL: the option has none */
+  const char *help;
+  bool (*parse) (const Option *option, const char *value, Options *options, GError **error);
+  size_t member; /* where in Options the value goes */
+  unsigned least;
+  unsigned most;
+  const char *const *choices; /* NULL ends the list */
+};
 
-const char *options_get_help (void);
+/* Without side effects: nothing may happen outside the process before cpr_session_new(). */
+bool options_parse (Options *options, char **argv, GError **error);
+
+void options_print_help (void);
+
+/* For an option's `parse`. */
+bool option_choose (const Option *option, const char *value, const char **choice, GError **error);
 
 #endif

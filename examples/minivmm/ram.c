@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Guest RAM as one RAM block, for parts.c. */
 #include "ram.h"
 
 void

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The update, for the monitor's commands: the only file that uses libcpr's update API. */
 #include "update.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "support/error.h"
-#include "fail.h"
 #include "support/pipe.h"
 
 #define COMMAND_MAX 4096
@@ -33,21 +33,12 @@ static const CprField update_fields[] = {
   CPR_FIELD_END,
 };
 
-/* There to fail: the last step in which a device can still turn an update down. */
-static bool
-update_post_load (void *device, uint32_t version, GError **error)
-{
-  const Update *update = device;
-  return survives (update->options, "load", error);
-}
-
 const CprDeviceType update_type = {
   .size = sizeof (CprDeviceType),
   .name = "update",
   .version = 1,
   .minimum_version = 1,
   .state = { "Update", sizeof (Update), update_fields },
-  .post_load = update_post_load,
 };
 
 /* Where a VMM would hold back what must not happen in an update, such as hot-plug, and let it go
@@ -157,8 +148,9 @@ make_update (const Update *update, char **argv, const char *uri)
   return (CprUpdate){
     .size = sizeof (CprUpdate),
     .mode = update->mode,
-    .flags = (options->guardian ? 0 : CPR_UPDATE_NO_GUARDIAN) | (options->preflight ? 0 : CPR_UPDATE_NO_PREFLIGHT) |
-             (options->way_back ? 0 : CPR_UPDATE_NO_WAY_BACK),
+    .flags = (options->no_guardian ? CPR_UPDATE_NO_GUARDIAN : 0) |
+             (options->no_preflight ? CPR_UPDATE_NO_PREFLIGHT : 0) |
+             (options->no_way_back ? CPR_UPDATE_NO_WAY_BACK : 0),
     .argv = argv,
     .uri = uri,
     .preflight_timeout_ms = options->preflight_timeout_ms,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The vCPUs' threads, for parts.c, and for main.c's callbacks, which stop them and let them go. */
 #include "vm.h"
 
 #include <errno.h>

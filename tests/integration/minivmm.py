@@ -20,10 +20,11 @@ import time
 import traceback
 
 top = os.path.abspath(os.environ.get("top_builddir", os.path.join(os.path.dirname(__file__), "..", "..", "build")))
-BUILD_1 = os.path.join(top, "examples", "minivmm", "minivmm")
-BUILD_2 = os.path.join(top, "examples", "minivmm", "minivmm-next")
-BUILD_3 = os.path.join(top, "examples", "minivmm", "minivmm-later")
-BUILD_WRONG = os.path.join(top, "examples", "minivmm", "minivmm-wrong")
+EXAMPLE = os.path.join(top, "examples", "minivmm", "minivmm")
+BUILD_1 = os.path.join(top, "tests", "vmm", "minivmm")
+BUILD_2 = os.path.join(top, "tests", "vmm", "minivmm-next")
+BUILD_3 = os.path.join(top, "tests", "vmm", "minivmm-later")
+BUILD_WRONG = os.path.join(top, "tests", "vmm", "minivmm-wrong")
 PROMPT = b"(minivmm) "
 # Seconds; long enough for a sanitizer build on a busy machine, as only a failure waits for its end.
 PATIENCE = int(os.environ.get("CPR_TEST_PATIENCE", "60"))

@@ -55,7 +55,7 @@ def what_loads_them():
             continue
         for program in programs:
             status, out, error = run("compat", os.path.join(source, "tests", "golden", "v1", name + ".cpr"),
-                                     os.path.join(build, "examples", "minivmm", program), *OPTIONS, *options)
+                                     os.path.join(build, "tests", "vmm", program), *OPTIONS, *options)
             claim(status == 0, f"{program} doesn't load {name}: {out.decode()}{error}")
             asked += 1
     return f"{asked} programs asked"

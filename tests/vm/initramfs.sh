@@ -6,7 +6,7 @@
 # What VFIO, KVM and DAX regions need, with what they depend on, as modules in the order of loading.
 kernel_modules='vfio-pci vfio_iommu_type1 kvm_amd nd_pmem dax_pmem device_dax nd_e820'
 
-programs=(examples/minivmm/minivmm examples/minivmm/minivmm-next examples/minivmm/minivmm-later examples/minivmm/minivmm-wrong
+programs=(tests/vmm/minivmm tests/vmm/minivmm-next tests/vmm/minivmm-later tests/vmm/minivmm-wrong
           tests/fault/minivmm-fault tests/fault/minivmm-fault-next tools/cpr-inspect/cpr-inspect)
 
 copy() # FILE…: to its own path, as what it is and not as a link

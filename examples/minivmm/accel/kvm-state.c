@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The state of a KVM VM and its vCPUs, for kvm.c: two device types, in the order that KVM wants. */
 #include "accel/kvm-state.h"
 
 #include <string.h>

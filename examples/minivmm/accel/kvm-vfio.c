@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* KVM's part of a function of the host, for kvm.c: memory slots, the irqfd, and KVM's VFIO
+ * device. */
 #include "accel/kvm-vfio.h"
 
 #include <errno.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The accelerator KVM, for vm.c. The VM is built anew after an update, because a KVM VM belongs to
+ * the address space that made it. */
 #include "accel/accel.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The image file and its locks, for parts.c. */
 #include "devices/disk.h"
 
 #include <fcntl.h>

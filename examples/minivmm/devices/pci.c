@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The configuration space of a PCI function, for vfio.c. */
 #include "devices/pci.h"
 
 #include <string.h>

@@ -2,6 +2,8 @@
 #ifndef MINIVMM_SERIAL_H
 #define MINIVMM_SERIAL_H
 
+#include <libcpr/libcpr.h>
+
 #include "devices/bus.h"
 
 /* A 16550 at the first PC serial port: polled output. */
@@ -16,12 +18,8 @@ void serial_declare (CprInventory *inventory, const char *where);
 Serial *serial_new (CprSession *session, Bus *bus, const char *where, GError **error);
 void serial_free (Serial *serial);
 
-/* Closes the file, as a constructor that fails would. */
-void serial_close (Serial *serial);
-
 /* For the monitor, which may look while the guest runs. */
 void serial_describe (Serial *serial, GString *text);
-bool serial_set (Serial *serial, const char *field, uint64_t value, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Serial, serial_free)
 

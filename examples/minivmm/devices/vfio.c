@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A function of the host that the guest has, for parts.c; kvm-vfio.c does KVM's part of it. */
 #include "devices/vfio.h"
 
 #include <errno.h>

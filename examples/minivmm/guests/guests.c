@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The built-in guests and what they report, for vm.c and the monitor's commands. */
 #include "guests/guests.h"
 
 #include <string.h>

@@ -1,43 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The monitor's commands: a table, and a function for each. */
 #include "monitor/commands.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "guests/guests.h"
+#include "release.h"
 #include "support/error.h"
-
-typedef struct
-{
-  Machine *machine;
-  const char *arguments;
-  GString *answer;
-  GError **error;
-} Call;
-
-typedef struct
-{
-  const char *name;
-  const char *arguments;
-  const char *help;
-  bool needs_guest; /* it touches what another program may have by now: RAM, vCPUs, devices */
-  bool (*run) (const Call *call);
-} Command;
 
 /* After an update it is another program's guest, or nobody's. */
 static bool
 has_guest (const Machine *machine)
 {
   return cpr_session_get_state (machine->session) == CPR_SESSION_STATE_ACTIVE;
-}
-
-/* Here or, after a transfer, elsewhere. A guest that was saved stands still. */
-static bool
-guest_runs (const Machine *machine)
-{
-  if (has_guest (machine))
-    return cpr_session_get_run_state (machine->session) == CPR_RUN_STATE_RUNNING;
-  return cpr_session_get_state (machine->session) == CPR_SESSION_STATE_LOST || update_has_left (machine->update);
 }
 
 static bool
@@ -94,18 +71,8 @@ info_blockers (const Call *call)
 static bool
 info_version (const Call *call)
 {
-  g_string_append_printf (call->answer, "minivmm build %d, pid %d, accel %s\n", MINIVMM_BUILD, (int) getpid (),
+  g_string_append_printf (call->answer, "minivmm build %u, pid %d, accel %s\n", release.number, (int) getpid (),
                           vm_get_accel_name (call->machine->vm));
-  return true;
-}
-
-static bool
-info_ram (const Call *call)
-{
-  if (guest_runs (call->machine))
-    return throw_error (call->error, "the guest must be paused or suspended");
-  g_string_append_printf (call->answer, "size: %" PRIu64 "\nhash: %016" PRIx64 "\n", call->machine->ram.size,
-                          ram_hash_compute (&call->machine->ram));
   return true;
 }
 
@@ -114,19 +81,6 @@ info_serial (const Call *call)
 {
   serial_describe (call->machine->serial, call->answer);
   return true;
-}
-
-static bool
-info_bus (const Call *call)
-{
-  bus_describe (call->machine->bus, call->answer);
-  return true;
-}
-
-static bool
-info_card (const Call *call)
-{
-  return cards_describe (call->machine->cards, call->arguments, call->answer, call->error);
 }
 
 static void
@@ -165,71 +119,6 @@ static bool
 reset_gap (const Call *call)
 {
   guest_reset_gaps (&call->machine->ram, vm_get_n_vcpus (call->machine->vm));
-  return true;
-}
-
-/* What is plugged in belongs to the command line of the next program, and to that of this one
- * should it have to come back: else they wouldn't build it. */
-static bool
-note_cards (Machine *machine, GError **error)
-{
-  char **argv = cards_make_argv (machine->cards, machine->options.argv);
-  g_strfreev (machine->argv);
-  machine->argv = machine->options.argv = argv;
-  return cpr_session_set_argv (machine->session, argv, error);
-}
-
-static bool
-plug (const Call *call, bool (*change) (Cards *cards, const char *name, GError **error))
-{
-  Machine *machine = call->machine;
-  vm_stop (machine->vm);
-  bool ok = change (machine->cards, call->arguments, call->error) && note_cards (machine, call->error);
-  if (cpr_session_get_run_state (machine->session) == CPR_RUN_STATE_RUNNING)
-    vm_start (machine->vm);
-  return ok;
-}
-
-static bool
-device_add (const Call *call)
-{
-  return plug (call, cards_add);
-}
-
-static bool
-device_del (const Call *call)
-{
-  return plug (call, cards_remove);
-}
-
-static bool
-device_set (const Call *call)
-{
-  g_auto (GStrv) words = g_strsplit (call->arguments, " ", 3);
-  guint64 value;
-  if (g_strv_length (words) != 3)
-    return throw_error (call->error, "device_set DEVICE FIELD VALUE");
-  if (strcmp (words[0], "serial") != 0)
-    return cards_set (call->machine->cards, words[0], words[1], words[2], call->error);
-  return g_ascii_string_to_unsigned (words[2], 10, 0, UINT64_MAX, &value, call->error) &&
-         serial_set (call->machine->serial, words[1], value, call->error);
-}
-
-/* As the guest does, but without waiting for who reads the serial port. */
-static bool
-port_in (const Call *call)
-{
-  guint64 port = g_ascii_strtoull (call->arguments, NULL, 0);
-  g_string_append_printf (call->answer, "0x%02x\n", bus_in (call->machine->bus, (uint16_t) port));
-  return true;
-}
-
-static bool
-port_out (const Call *call)
-{
-  char *value;
-  guint64 port = g_ascii_strtoull (call->arguments, &value, 0);
-  bus_out (call->machine->bus, (uint16_t) port, (uint8_t) g_ascii_strtoull (value, NULL, 0));
   return true;
 }
 
@@ -319,18 +208,10 @@ static const Command commands[] = {
   { "info migrate", "", "how the last update went, with times", false, info_migrate },
   { "info blockers", "", "why no update is possible now", false, info_blockers },
   { "info version", "", "build, process and accelerator", false, info_version },
-  { "info ram", "", "size and hash of guest RAM, while it doesn't run", false, info_ram },
   { "info serial", "", "the serial port's registers", false, info_serial },
-  { "info bus", "", "what is in the bus's slots", false, info_bus },
-  { "info card", "CARD", "a card's state", false, info_card },
   { "info vfio", "", "the function of the host that the guest has", false, info_vfio },
   { "info dma", "", "what a guest counts that has one", false, info_dma },
   { "info fds", "", "the fds that survive an update", false, info_fds },
-  { "device_add", "CARD", "plug in a card, with the guest running", true, device_add },
-  { "device_del", "CARD", "unplug it", true, device_del },
-  { "device_set", "DEVICE FIELD VALUE", "change what a guest can't", true, device_set },
-  { "in", "PORT", "read a port, as the guest would", true, port_in },
-  { "out", "PORT VALUE", "write a port, as the guest would", true, port_out },
   { "gap_reset", "", "forget the longest gap", true, reset_gap },
   { "migrate_set_parameter", "mode cpr-exec | mode cpr-transfer | mode cpr-reboot | cpr-exec-command BINARY ARG...",
     "what to update to", false, set_parameter },
@@ -348,27 +229,35 @@ static const Command commands[] = {
   { "system_wakeup", "", "wake it", true, system_wakeup },
   { "quit", "", "end the VM", false, quit },
   { "help", "", "show this", false, help },
+  { NULL },
 };
+
+static void
+list_commands (const Command *command, GString *text)
+{
+  for (; command && command->name; command++)
+    g_string_append_printf (text, "%s%s%s -- %s\n", command->name, *command->arguments ? " " : "", command->arguments,
+                            command->help);
+}
 
 static bool
 help (const Call *call)
 {
-  for (size_t i = 0; i < G_N_ELEMENTS (commands); i++)
-    g_string_append_printf (call->answer, "%s%s%s -- %s\n", commands[i].name, *commands[i].arguments ? " " : "",
-                            commands[i].arguments, commands[i].help);
+  list_commands (commands, call->answer);
+  list_commands (release.commands, call->answer);
   return true;
 }
 
 static const Command *
-find_command (const char *line, const char **arguments)
+find_command (const Command *command, const char *line, const char **arguments)
 {
-  for (size_t i = 0; i < G_N_ELEMENTS (commands); i++)
+  for (; command && command->name; command++)
     {
-      size_t len = strlen (commands[i].name);
-      if (strncmp (line, commands[i].name, len) || (line[len] && line[len] != ' '))
+      size_t len = strlen (command->name);
+      if (strncmp (line, command->name, len) || (line[len] && line[len] != ' '))
         continue;
       *arguments = line + len + strspn (line + len, " ");
-      return &commands[i];
+      return command;
     }
   return NULL;
 }
@@ -382,11 +271,13 @@ command_execute (Machine *machine, const char *line, GString *answer)
 
   if (!*stripped)
     return;
-  const Command *command = find_command (stripped, &call.arguments);
+  const Command *command = find_command (release.commands, stripped, &call.arguments);
+  if (!command)
+    command = find_command (commands, stripped, &call.arguments);
   if (!command)
     g_string_append_printf (answer, "unknown command: '%s'\n", stripped);
   else if (command->needs_guest && !has_guest (machine))
     g_string_append_printf (answer, "Error: %s is not permitted in a session that is handed over\n", command->name);
   else if (!command->run (&call))
-    g_string_append_printf (answer, "Error: %s\n", error ? error->message : "no reason was given");
+    g_string_append_printf (answer, "Error: %s\n", error->message);
 }

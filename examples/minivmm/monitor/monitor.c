@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The monitor: its socket, its clients, whose commands commands.c executes, and the main loop. */
 #include "monitor/monitor.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "monitor/commands.h"
+#include "release.h"
 #include "support/error.h"
 #include "support/log.h"
 #include "monitor/supervisor.h"
@@ -19,6 +20,7 @@
 #define CLIENTS_MAX 16
 #define INPUT_MAX   8192
 #define OUTPUT_MAX  16384
+#define WATCHES_MAX 4
 #define NOBODY      (-1)
 
 #define FD_LISTEN "monitor-listen"
@@ -35,12 +37,20 @@ typedef struct
   uint8_t output[OUTPUT_MAX];
 } Client;
 
+typedef struct
+{
+  int fd; /* -1: a free place */
+  void (*ready) (void *user_data);
+  void *user_data;
+} Watch;
+
 struct _Monitor
 {
   Machine *machine;
   char *path;
   int listen_fd;
   int signal_fd;
+  Watch watches[WATCHES_MAX];
 
   int32_t asker; /* whose command is being executed */
   Client clients[CLIENTS_MAX];
@@ -218,7 +228,7 @@ accept_client (Monitor *monitor)
     }
   monitor->clients[place].fd = fd;
 
-  g_autofree char *banner = g_strdup_printf ("minivmm build %d\n", MINIVMM_BUILD);
+  g_autofree char *banner = g_strdup_printf ("minivmm build %u\n", release.number);
   answer (&monitor->clients[place], banner);
 }
 
@@ -311,6 +321,8 @@ monitor_new (Machine *machine, const char *path, GError **error)
   monitor->asker = NOBODY;
   for (int i = 0; i < CLIENTS_MAX; i++)
     monitor->clients[i].fd = -1;
+  for (int i = 0; i < WATCHES_MAX; i++)
+    monitor->watches[i].fd = -1;
 
   if (path)
     {
@@ -333,15 +345,6 @@ monitor_declare (CprInventory *inventory, const char *path)
       cpr_inventory_add_fd (inventory, FD_CLIENT, -1);
     }
   cpr_inventory_add_device (inventory, "monitor", &monitor_type);
-}
-
-static void
-pause_after_failure (Monitor *monitor)
-{
-  g_autoptr (GError) error = NULL;
-  vm_clear_failure (monitor->machine->vm);
-  if (!cpr_session_pause (monitor->machine->session, &error))
-    log_line ("%s", error->message);
 }
 
 static bool
@@ -377,8 +380,8 @@ monitor_serve (void *user_data)
   return go_on;
 }
 
-static void
-begin (Monitor *monitor)
+void
+monitor_begin (Monitor *monitor)
 {
   if (monitor->asker != NOBODY && monitor->clients[monitor->asker].fd >= 0)
     {
@@ -391,57 +394,97 @@ begin (Monitor *monitor)
     execute_lines (monitor, &monitor->clients[i]);
 }
 
+static Watch *
+find_watch (Monitor *monitor, int fd)
+{
+  for (int i = 0; i < WATCHES_MAX; i++)
+    if (monitor->watches[i].fd == fd)
+      return &monitor->watches[i];
+  return NULL;
+}
+
+void
+monitor_watch (Monitor *monitor, int fd, void (*ready) (void *user_data), void *user_data)
+{
+  Watch *watch = find_watch (monitor, -1);
+  g_assert (watch != NULL);
+  *watch = (Watch){ fd, ready, user_data };
+}
+
+void
+monitor_unwatch (Monitor *monitor, int fd)
+{
+  Watch *watch = find_watch (monitor, fd);
+  if (watch)
+    watch->fd = -1;
+}
+
+/* ---- The main loop. */
+
+enum
+{
+  SIGNALS,
+  LISTEN,
+  WATCHES,
+  CLIENTS = WATCHES + WATCHES_MAX,
+  N_FDS = CLIENTS + CLIENTS_MAX
+};
+
+/* How many of @fds there are: not more than needed, as poll() refuses more than RLIMIT_NOFILE,
+ * open or not. */
+static nfds_t
+list_fds (const Monitor *monitor, struct pollfd *fds)
+{
+  nfds_t n = CLIENTS;
+  fds[SIGNALS] = (struct pollfd){ monitor->signal_fd, POLLIN, 0 };
+  fds[LISTEN] = (struct pollfd){ monitor->listen_fd, POLLIN, 0 };
+  for (int i = 0; i < WATCHES_MAX; i++)
+    fds[WATCHES + i] = (struct pollfd){ monitor->watches[i].fd, POLLIN, 0 };
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    {
+      const Client *client = &monitor->clients[i];
+      if (client->fd >= 0)
+        n = (nfds_t) (CLIENTS + i + 1);
+      fds[CLIENTS + i] = (struct pollfd){ client->fd, client->output_len ? POLLIN | POLLOUT : POLLIN, 0 };
+    }
+  return n;
+}
+
+static void
+handle_fds (Monitor *monitor, const struct pollfd *fds)
+{
+  if (fds[SIGNALS].revents)
+    monitor->machine->quit = true;
+  for (int i = 0; i < WATCHES_MAX; i++)
+    if (fds[WATCHES + i].revents)
+      monitor->watches[i].ready (monitor->watches[i].user_data);
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    if (fds[CLIENTS + i].revents)
+      {
+        flush (&monitor->clients[i]);
+        receive (monitor, &monitor->clients[i]);
+      }
+  if (fds[LISTEN].revents)
+    accept_client (monitor);
+}
+
 bool
 monitor_run (Monitor *monitor, GError **error)
 {
-  enum
-  {
-    SIGNALS,
-    FAILURE,
-    CARD,
-    LISTEN,
-    CLIENTS,
-    N_FDS = CLIENTS + CLIENTS_MAX
-  };
-  struct pollfd fds[N_FDS] = {
-    [SIGNALS] = { monitor->signal_fd, POLLIN, 0 },
-    [FAILURE] = { vm_get_failure_fd (monitor->machine->vm), POLLIN, 0 },
-  };
-
+  struct pollfd fds[N_FDS];
   int64_t next_ns = 0;
 
-  begin (monitor);
   while (!monitor->machine->quit)
     {
-      fds[CARD] = (struct pollfd){ cards_get_fd (monitor->machine->cards), POLLIN, 0 };
-      fds[LISTEN] = (struct pollfd){ monitor->listen_fd, POLLIN, 0 };
-      nfds_t n_fds = CLIENTS; /* not more than needed: poll() refuses more than RLIMIT_NOFILE, open or not */
-
       drop_clients (monitor);
-      for (int i = 0; i < CLIENTS_MAX; i++)
+      nfds_t n_fds = list_fds (monitor, fds);
+      if (poll (fds, n_fds, supervisor_tell (&next_ns)) < 0)
         {
-          const Client *client = &monitor->clients[i];
-          if (client->fd >= 0)
-            n_fds = (nfds_t) (CLIENTS + i + 1);
-          fds[CLIENTS + i] = (struct pollfd){ client->fd, client->output_len ? POLLIN | POLLOUT : POLLIN, 0 };
+          if (errno != EINTR)
+            return throw_errno (error, "monitor: poll");
+          continue;
         }
-      if (poll (fds, n_fds, supervisor_tell (&next_ns)) < 0 && errno != EINTR)
-        return throw_errno (error, "monitor: poll");
-
-      if (fds[SIGNALS].revents)
-        monitor->machine->quit = true;
-      if (fds[FAILURE].revents)
-        pause_after_failure (monitor);
-      if (fds[CARD].revents)
-        cards_handle (monitor->machine->cards);
-      for (int i = 0; i < CLIENTS_MAX; i++)
-        if (fds[CLIENTS + i].revents)
-          {
-            flush (&monitor->clients[i]);
-            receive (monitor, &monitor->clients[i]);
-          }
-      if (fds[LISTEN].revents)
-        accept_client (monitor);
+      handle_fds (monitor, fds);
     }
   return true;
 }

@@ -24,7 +24,15 @@ void monitor_free (Monitor *monitor);
  * wants it cancelled. */
 bool monitor_serve (void *user_data);
 
-/* Tells whoever asked for an update how it ended, then serves until the machine's `quit` is set. */
+/* Once the guest runs: tells whoever asked for an update how it ended, and executes the commands
+ * that have come since. */
+void monitor_begin (Monitor *monitor);
+
+/* Calls @ready in the main loop when @fd is readable. There is room for 4 of them. */
+void monitor_watch (Monitor *monitor, int fd, void (*ready) (void *user_data), void *user_data);
+void monitor_unwatch (Monitor *monitor, int fd);
+
+/* The main loop, until the machine's `quit` is set. */
 bool monitor_run (Monitor *monitor, GError **error);
 
 /* After an update: where another process has the guest now, and with it the clients, this one

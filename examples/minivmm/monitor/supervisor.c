@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a supervisor such as systemd hears from the main loop in monitor.c. */
 #include "monitor/supervisor.h"
 
 #include <stddef.h>

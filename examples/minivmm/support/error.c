@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Errors of this VMM, which any file sets. */
 #include "support/error.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Messages on stderr, which any file prints, and the write that doesn't wait for a reader. */
 #include "support/log.h"
 
 #include <errno.h>

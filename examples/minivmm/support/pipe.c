@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Commands at the other end of a pipe, for update.c. */
 #include "support/pipe.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "devices/cards.h"
+#include "cards.h"
 #include "support/clock.h"
 #include "support/error.h"
 #include "support/log.h"
@@ -20,10 +20,10 @@
 #define FD_LOG     "watchdog-log"
 
 /* Each build begins new machines with another timeout. */
-#define TIMEOUT_MS (MINIVMM_BUILD < 3 ? 30000 : 60000)
+#define TIMEOUT_MS (RELEASE < 3 ? 30000 : 60000)
 
 /* What it was called in build 2. */
-#if MINIVMM_BUILD < 3
+#if RELEASE < 3
 #  define owner label
 #endif
 
@@ -32,7 +32,7 @@ struct _Event
 {
   Event *next;
   int64_t at_ns;
-#if MINIVMM_BUILD >= 3
+#if RELEASE >= 3
   uint32_t timeout_ms;
 #endif
 };
@@ -40,7 +40,7 @@ struct _Event
 typedef struct
 {
   CprSession *session;
-  Bus *bus;
+  Slots *slots;
   pthread_mutex_t mutex;
   int timer_fd;
 
@@ -86,7 +86,7 @@ static const CprList event_list = { get_next_event, append_event, clear_events }
 
 static const CprField event_fields[] = {
   CPR_FIELD_TIME (Event, at_ns),
-#if MINIVMM_BUILD >= 3
+#if RELEASE >= 3
   /* Nice to know, but nothing that the guest can see: build 2 may drop it. */
   CPR_FIELD_IGNORABLE (Event, timeout_ms, 0),
 #endif
@@ -102,7 +102,7 @@ static const CprField watchdog_fields[] = {
   CPR_FIELD_TIME (Watchdog, deadline_ns, CPR_OPTIONAL),
   CPR_FIELD_FD (Watchdog, log_fd, CPR_OPTIONAL),
   CPR_FIELD_LIST (Watchdog, events, Event, event_struct, EVENTS_MAX, event_list),
-#if MINIVMM_BUILD < 3
+#if RELEASE < 3
   /* It was known by then that it would be renamed, so build 2 can go both ways. See lcr in
    * serial.c, where it wasn't. */
   CPR_FIELD_HEAP_STRING (Watchdog, label, OWNER_MAX, CPR_ALIASES ("owner")),
@@ -132,13 +132,13 @@ watchdog_post_load (void *device, uint32_t version, GError **error)
   if (watchdog->deadline_ns < 0)
     return throw_error (error, "watchdog: its deadline is %" PRId64, watchdog->deadline_ns);
   set_timer (watchdog);
-  return bus_insert_again (watchdog->bus, "watchdog", &watchdog_ports, watchdog, error);
+  return slots_insert_again (watchdog->slots, "watchdog", &watchdog_ports, watchdog, error);
 }
 
 const CprDeviceType watchdog_type = {
   .size = sizeof (CprDeviceType),
   .name = "watchdog",
-#if MINIVMM_BUILD == 4
+#if RELEASE == 4
   /* For a test: as if the timeout's meaning had changed, and this build didn't know any more
    * what it was before. One that does has 1 here and looks at post_load's version. */
   .version = 2,
@@ -206,13 +206,12 @@ note_event (Watchdog *watchdog)
 
   Event *event = append_event (&watchdog->events);
   event->at_ns = watchdog->deadline_ns;
-#if MINIVMM_BUILD >= 3
+#if RELEASE >= 3
   event->timeout_ms = watchdog->timeout_ms;
 #endif
   if (watchdog->log_fd < 0)
     return;
-  g_autofree char *line =
-      g_strdup_printf ("build %d: the guest is silent at %" PRId64 "\n", MINIVMM_BUILD, event->at_ns);
+  g_autofree char *line = g_strdup_printf ("build %d: the guest is silent at %" PRId64 "\n", RELEASE, event->at_ns);
   write_at_once (watchdog->log_fd, line, strlen (line));
 }
 
@@ -250,7 +249,7 @@ watchdog_describe (void *card, GString *text)
   for (const Event *event = watchdog->events; event; event = event->next)
     {
       g_string_append_printf (text, "event %u: %" PRId64, i++, event->at_ns);
-#if MINIVMM_BUILD >= 3
+#if RELEASE >= 3
       g_string_append_printf (text, " after %u ms", event->timeout_ms);
 #endif
       g_string_append_c (text, '\n');
@@ -324,7 +323,7 @@ static void
 watchdog_free (void *card)
 {
   Watchdog *watchdog = card;
-  bus_remove (watchdog->bus, "watchdog");
+  slots_remove (watchdog->slots, "watchdog");
   cpr_device_remove (watchdog->session, "watchdog", NULL);
   close_log (watchdog);
   clear_events (&watchdog->events);
@@ -336,11 +335,11 @@ watchdog_free (void *card)
 }
 
 static void *
-watchdog_new (CprSession *session, Bus *bus, GError **error)
+watchdog_new (CprSession *session, Slots *slots, GError **error)
 {
   Watchdog *watchdog = g_new0 (Watchdog, 1);
   watchdog->session = session;
-  watchdog->bus = bus;
+  watchdog->slots = slots;
   watchdog->timeout_ms = TIMEOUT_MS;
   watchdog->log_fd = -1;
   pthread_mutex_init (&watchdog->mutex, NULL);
@@ -349,7 +348,7 @@ watchdog_new (CprSession *session, Bus *bus, GError **error)
   watchdog->timer_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
   bool ok = watchdog->timer_fd >= 0 || throw_errno (error, "watchdog: timerfd");
   if (ok && cpr_session_get_state (session) != CPR_SESSION_STATE_INCOMING)
-    ok = bus_insert (bus, "watchdog", &watchdog_ports, watchdog, error);
+    ok = slots_insert (slots, "watchdog", &watchdog_ports, watchdog, error);
   if (ok && cpr_device_add (session, "watchdog", &watchdog_type, watchdog, error))
     return watchdog;
   watchdog_free (watchdog);

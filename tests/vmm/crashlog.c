@@ -7,7 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "devices/cards.h"
+#include "cards.h"
 #include "support/error.h"
 
 #define RING_SIZE (1u << 20)
@@ -15,7 +15,7 @@
 typedef struct
 {
   CprSession *session;
-  Bus *bus;
+  Slots *slots;
   pthread_mutex_t mutex;
 
   uint32_t next; /* where the next byte goes */
@@ -24,7 +24,7 @@ typedef struct
 } Crashlog;
 
 static const CprField crashlog_fields[] = {
-#if MINIVMM_BUILD == 4
+#if RELEASE == 4
   /* For a test: what must not be done. A number doesn't become something else. */
   CPR_FIELD_BYTES (Crashlog, next),
 #else
@@ -65,7 +65,7 @@ static bool
 crashlog_post_load (void *device, uint32_t version, GError **error)
 {
   Crashlog *crashlog = device;
-  return bus_insert_again (crashlog->bus, "crashlog", &crashlog_ports, crashlog, error);
+  return slots_insert_again (crashlog->slots, "crashlog", &crashlog_ports, crashlog, error);
 }
 
 const CprDeviceType crashlog_type = {
@@ -149,7 +149,7 @@ static void
 crashlog_free (void *card)
 {
   Crashlog *crashlog = card;
-  bus_remove (crashlog->bus, "crashlog");
+  slots_remove (crashlog->slots, "crashlog");
   cpr_device_remove (crashlog->session, "crashlog", NULL);
   pthread_mutex_destroy (&crashlog->mutex);
   g_free (crashlog->ring);
@@ -157,16 +157,16 @@ crashlog_free (void *card)
 }
 
 static void *
-crashlog_new (CprSession *session, Bus *bus, GError **error)
+crashlog_new (CprSession *session, Slots *slots, GError **error)
 {
   Crashlog *crashlog = g_new0 (Crashlog, 1);
   crashlog->session = session;
-  crashlog->bus = bus;
+  crashlog->slots = slots;
   crashlog->ring = g_malloc0 (RING_SIZE);
   pthread_mutex_init (&crashlog->mutex, NULL);
 
   bool ok = cpr_session_get_state (session) == CPR_SESSION_STATE_INCOMING ||
-            bus_insert (bus, "crashlog", &crashlog_ports, crashlog, error);
+            slots_insert (slots, "crashlog", &crashlog_ports, crashlog, error);
   if (ok && cpr_device_add (session, "crashlog", &crashlog_type, crashlog, error))
     return crashlog;
   crashlog_free (crashlog);

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A hash of guest RAM, as a device of an update and for the monitor. */
 #include "ram-hash.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <xxhash.h>
 
+#include "aids.h"
 #include "support/error.h"
 
-struct _RamHash
+typedef struct
 {
-  CprSession *session;
-  const GuestRam *ram;
+  const GuestRam *ram; /* NULL: there is no such device */
   uint64_t value;
-};
+} RamHash;
+
+static RamHash ram_hash;
 
 #define SEED 0x6d696e69766d6dULL
 
@@ -21,13 +24,13 @@ typedef struct
   const uint8_t *start;
   size_t size;
   uint64_t value;
-} Part;
+} Half;
 
 static void *
-hash_part (void *data)
+hash_half (void *data)
 {
-  Part *part = data;
-  part->value = XXH3_64bits_withSeed (part->start, part->size, SEED);
+  Half *one = data;
+  one->value = XXH3_64bits_withSeed (one->start, one->size, SEED);
   return NULL;
 }
 
@@ -35,17 +38,17 @@ uint64_t
 ram_hash_compute (const GuestRam *ram)
 {
   size_t half = ram->size / 2;
-  Part parts[2] = { { ram->vaddr, half, 0 }, { ram->vaddr + half, ram->size - half, 0 } };
+  Half halves[2] = { { ram->vaddr, half, 0 }, { ram->vaddr + half, ram->size - half, 0 } };
 
   pthread_t helper;
-  bool helped = pthread_create (&helper, NULL, hash_part, &parts[1]) == 0;
-  hash_part (&parts[0]);
+  bool helped = pthread_create (&helper, NULL, hash_half, &halves[1]) == 0;
+  hash_half (&halves[0]);
   if (helped)
     pthread_join (helper, NULL);
   else
-    hash_part (&parts[1]);
+    hash_half (&halves[1]);
 
-  uint64_t values[2] = { parts[0].value, parts[1].value };
+  uint64_t values[2] = { halves[0].value, halves[1].value };
   return XXH3_64bits_withSeed (values, sizeof values, SEED);
 }
 
@@ -73,7 +76,7 @@ static const CprField ram_hash_fields[] = {
   CPR_FIELD_END,
 };
 
-const CprDeviceType ram_hash_type = {
+static const CprDeviceType ram_hash_type = {
   .size = sizeof (CprDeviceType),
   .name = "ram-hash",
   .version = 1,
@@ -83,28 +86,32 @@ const CprDeviceType ram_hash_type = {
   .post_load = ram_hash_post_load,
 };
 
-RamHash *
-ram_hash_new (CprSession *session, const GuestRam *ram, GError **error)
+static void
+declare (CprInventory *inventory, const Options *options)
 {
-  g_autoptr (RamHash) hash = g_new0 (RamHash, 1);
-  hash->session = session;
-  hash->ram = ram;
-  if (!cpr_device_add (session, "ram-hash", &ram_hash_type, hash, error))
-    return NULL;
-  return g_steal_pointer (&hash);
+  if (aids.verify_ram)
+    cpr_inventory_add_device (inventory, "ram-hash", &ram_hash_type);
 }
 
-void
-ram_hash_declare (CprInventory *inventory)
+static bool
+build (Machine *machine, GError **error)
 {
-  cpr_inventory_add_device (inventory, "ram-hash", &ram_hash_type);
+  if (!aids.verify_ram)
+    return true;
+  ram_hash.ram = &machine->ram;
+  return cpr_device_add (machine->session, "ram-hash", &ram_hash_type, &ram_hash, error);
 }
 
-void
-ram_hash_free (RamHash *hash)
+static void
+clear (Machine *machine)
 {
-  if (!hash)
-    return;
-  cpr_device_remove (hash->session, "ram-hash", NULL);
-  g_free (hash);
+  if (ram_hash.ram)
+    cpr_device_remove (machine->session, "ram-hash", NULL);
 }
+
+const Part ram_hash_part = {
+  .types = { &ram_hash_type },
+  .declare = declare,
+  .build = build,
+  .clear = clear,
+};

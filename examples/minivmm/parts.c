@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The parts of the machine: how main() declares, builds and clears each of them. */
+#include "parts.h"
+
+#include "accel/kvm-state.h"
+#include "support/log.h"
+
+/* ---- Guest RAM. It belongs to the session. */
+
+static bool
+build_ram (Machine *machine, GError **error)
+{
+  return guest_ram_new (&machine->ram, machine->session, &machine->options, error);
+}
+
+const Part ram_part = { .declare = guest_ram_declare, .build = build_ram };
+
+/* ---- The bus. It has no state: devices are put on it again. */
+
+static bool
+build_bus (Machine *machine, GError **error)
+{
+  machine->bus = bus_new ();
+  return true;
+}
+
+static void
+clear_bus (Machine *machine)
+{
+  bus_free (machine->bus);
+}
+
+const Part bus_part = { .build = build_bus, .clear = clear_bus };
+
+/* ---- The serial port. */
+
+static void
+declare_serial (CprInventory *inventory, const Options *options)
+{
+  serial_declare (inventory, options->serial);
+}
+
+static bool
+build_serial (Machine *machine, GError **error)
+{
+  machine->serial = serial_new (machine->session, machine->bus, machine->options.serial, error);
+  return machine->serial != NULL;
+}
+
+static void
+clear_serial (Machine *machine)
+{
+  serial_free (machine->serial);
+}
+
+const Part serial_part = {
+  .types = { &serial_type },
+  .declare = declare_serial,
+  .build = build_serial,
+  .clear = clear_serial,
+};
+
+/* ---- The disk. */
+
+static void
+declare_disk (CprInventory *inventory, const Options *options)
+{
+  if (options->disk)
+    disk_declare (inventory);
+}
+
+static bool
+build_disk (Machine *machine, GError **error)
+{
+  if (!machine->options.disk)
+    return true;
+  machine->disk = disk_new (machine->session, machine->options.disk, error);
+  return machine->disk != NULL;
+}
+
+static void
+clear_disk (Machine *machine)
+{
+  disk_free (machine->disk);
+}
+
+const Part disk_part = { .declare = declare_disk, .build = build_disk, .clear = clear_disk };
+
+/* ---- The monitor. */
+
+static void
+declare_monitor (CprInventory *inventory, const Options *options)
+{
+  monitor_declare (inventory, options->monitor);
+}
+
+static bool
+build_monitor (Machine *machine, GError **error)
+{
+  machine->monitor = monitor_new (machine, machine->options.monitor, error);
+  return machine->monitor != NULL;
+}
+
+static bool
+serve_pending (Machine *machine, GError **error)
+{
+  monitor_begin (machine->monitor);
+  return true;
+}
+
+static void
+clear_monitor (Machine *machine)
+{
+  monitor_free (machine->monitor);
+}
+
+const Part monitor_part = {
+  .types = { &monitor_type },
+  .declare = declare_monitor,
+  .build = build_monitor,
+  .started = serve_pending,
+  .clear = clear_monitor,
+};
+
+/* ---- A function of the host. Its type is the library's. */
+
+static bool
+build_vfio (Machine *machine, GError **error)
+{
+  if (!machine->options.vfio)
+    return true;
+  machine->vfio = vfio_new (machine->session, &machine->ram, &machine->options, error);
+  return machine->vfio != NULL;
+}
+
+static void
+clear_vfio (Machine *machine)
+{
+  vfio_free (machine->vfio);
+}
+
+const Part vfio_part = { .declare = vfio_declare, .build = build_vfio, .clear = clear_vfio };
+
+/* ---- The vCPUs and what executes them. */
+
+static void
+pause_after_failure (void *user_data)
+{
+  Machine *machine = user_data;
+  g_autoptr (GError) error = NULL;
+  vm_clear_failure (machine->vm);
+  if (!cpr_session_pause (machine->session, &error))
+    log_line ("%s", error->message);
+}
+
+static bool
+build_vm (Machine *machine, GError **error)
+{
+  bool incoming = cpr_session_is_incoming (machine->session);
+  CprUpdateInfo info = { .size = sizeof info };
+  cpr_session_get_update_info (machine->session, &info);
+  const AccelConfig config = {
+    .session = machine->session,
+    .ram = &machine->ram,
+    .bus = machine->bus,
+    .n_vcpus = machine->options.n_vcpus,
+    .ahead = incoming && info.mode == CPR_MODE_TRANSFER,
+    .vfio = machine->vfio,
+  };
+  machine->vm = vm_new (&config, &machine->options, error);
+  if (!machine->vm)
+    return false;
+  monitor_watch (machine->monitor, vm_get_failure_fd (machine->vm), pause_after_failure, machine);
+  /* A VM that is taken over gets its state by cpr_session_load(). */
+  return incoming || vm_reset (machine->vm, machine->options.guest, error);
+}
+
+static bool
+complete_vm (Machine *machine, GError **error)
+{
+  return vm_loaded (machine->vm, error);
+}
+
+static void
+clear_vm (Machine *machine)
+{
+  vm_free (machine->vm);
+}
+
+const Part vm_part = {
+  .types = { &kvm_vm_type, &kvm_vcpu_type, &soft_vcpu_type },
+  .declare = vm_declare,
+  .build = build_vm,
+  .loaded = complete_vm,
+  .clear = clear_vm,
+};
+
+/* ---- The next update. */
+
+static void
+declare_update (CprInventory *inventory, const Options *options)
+{
+  update_declare (inventory);
+}
+
+static bool
+build_update (Machine *machine, GError **error)
+{
+  machine->update = update_new (machine->session, &machine->options, error);
+  if (!machine->update)
+    return false;
+  update_set_serve (machine->update, monitor_serve, machine->monitor);
+  return true;
+}
+
+static void
+clear_update (Machine *machine)
+{
+  update_free (machine->update);
+}
+
+const Part update_part = {
+  .types = { &update_type },
+  .declare = declare_update,
+  .build = build_update,
+  .clear = clear_update,
+};

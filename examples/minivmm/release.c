@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What this VMM consists of; main() goes through the list. */
+#include "release.h"
+
+static const Part *const parts[] = {
+  &ram_part, &bus_part, &serial_part, &disk_part, &monitor_part, &vfio_part, &vm_part, &update_part, NULL,
+};
+
+const Release release = { .number = 1, .parts = parts };

@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Claim: examples/minivmm as it stands, without the tests' aids, is updated under its running guest, and has no option of theirs."""
+import subprocess
+
+from minivmm import EXAMPLE, PATIENCE, MiniVmm, claim, main
+
+GUEST = ("--ram", "64M", "--vcpus", "2", "--guest", "memcheck")
+
+
+def it_updates_itself(accel):
+    with MiniVmm(accel, *GUEST, binary=EXAMPLE) as vm:
+        for _ in range(5):
+            ticks = vm.wait_for_ticks().ticks
+            vm.update(EXAMPLE)
+        guest = vm.wait_for_ticks(ticks)
+        claim(guest.errors == 0, f"memory errors: {guest.errors}")
+        return f"{vm.migration().generation} updates, {guest.ticks} ticks"
+
+
+def it_takes_the_guest_back(accel):
+    with MiniVmm(accel, *GUEST, "--no-preflight", binary=EXAMPLE) as vm:
+        ticks = vm.wait_for_ticks().ticks
+        answer = vm.try_update(EXAMPLE, options=["--vcpus", "3"])
+        claim("rolled-back" in answer, answer)
+        claim(vm.wait_for_ticks(ticks).errors == 0, "memory errors")
+        vm.update(EXAMPLE)
+        return answer.splitlines()[-1]
+
+
+def it_knows_no_test_aid(accel):
+    for option in ("--fail-at=load", "--verify-ram", "--device=watchdog"):
+        done = subprocess.run([EXAMPLE, option], capture_output=True, timeout=PATIENCE)
+        claim(done.returncode == 1 and b"unknown option" in done.stderr, f"{option}: {done.returncode}, {done.stderr!r}")
+    text = subprocess.run([EXAMPLE, "--help"], capture_output=True, timeout=PATIENCE, check=True).stdout
+    return f"{len(text.splitlines())} lines of help"
+
+
+main(it_updates_itself, it_takes_the_guest_back, it_knows_no_test_aid)

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VMM_AIDS_H
+#define VMM_AIDS_H
+
+#include "parts.h"
+
+#define CARDS_MAX 4
+
+/* What the tests' options say. The strings point into argv. */
+typedef struct
+{
+  unsigned n_cards;
+  const char *cards[CARDS_MAX];
+  bool verify_ram;
+  const char *fail_at;
+  const char *fail_by;
+} Aids;
+
+extern Aids aids;
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* For tests of the ways back: where --fail-at says, a minivmm that takes a guest over fails. */
+#include "fail.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "aids.h"
+#include "serial-test.h"
+#include "support/error.h"
+
+/* Longer than a pause budget, shorter than a deadline. */
+#define SLOW_US (1500 * 1000)
+
+/* A child has nothing to do with the guest, whatever becomes of it. */
+static void
+crash_child (void)
+{
+  pid_t pid = fork ();
+  if (!pid)
+    raise (SIGSEGV);
+  waitpid (pid, NULL, 0);
+}
+
+/* A real one, also where a sanitizer looks on. */
+static void __attribute__ ((noinline, no_sanitize ("address", "undefined"))) crash (void)
+{
+  volatile int *volatile nowhere = NULL;
+  *nowhere = 1;
+}
+
+/* True: it isn't this step. */
+static bool
+survives (const char *step, GError **error)
+{
+  const char *how = aids.fail_by;
+
+  if (g_strcmp0 (aids.fail_at, step))
+    return true;
+  if (!g_strcmp0 (how, "segv"))
+    crash ();
+  else if (!g_strcmp0 (how, "abort"))
+    abort ();
+  else if (!g_strcmp0 (how, "exit"))
+    _exit (3);
+  else if (!g_strcmp0 (how, "kill"))
+    raise (SIGKILL);
+  else if (!g_strcmp0 (how, "stop"))
+    raise (SIGSTOP);
+  else if (!g_strcmp0 (how, "halt"))
+    {
+      raise (SIGSTOP);
+      return true;
+    }
+  else if (!g_strcmp0 (how, "hang"))
+    for (;;)
+      pause ();
+  else if (!g_strcmp0 (how, "slow"))
+    {
+      g_usleep (SLOW_US);
+      return true;
+    }
+  else if (!g_strcmp0 (how, "child"))
+    {
+      crash_child ();
+      return true;
+    }
+  return throw_error (error, "start-up fails at %s, as told to", step);
+}
+
+static bool
+lives (Machine *machine, const char *step, GError **error)
+{
+  return !cpr_session_is_incoming (machine->session) || survives (step, error);
+}
+
+static bool
+fail_at_new (Machine *machine, GError **error)
+{
+  return lives (machine, "new", error);
+}
+
+static bool
+fail_at_running (Machine *machine, GError **error)
+{
+  return lives (machine, "running", error);
+}
+
+const Part fail_first_part = { .build = fail_at_new, .started = fail_at_running };
+
+static bool
+fail_at_ram (Machine *machine, GError **error)
+{
+  return lives (machine, "ram", error);
+}
+
+const Part fail_ram_part = { .build = fail_at_ram };
+
+static bool
+fail_at_fds (Machine *machine, GError **error)
+{
+  return lives (machine, "fds", error);
+}
+
+const Part fail_fds_part = { .build = fail_at_fds };
+
+/* It has closed an fd by then, as a constructor that fails would. */
+static bool
+fail_at_devices (Machine *machine, GError **error)
+{
+  if (lives (machine, "devices", error))
+    return true;
+  serial_close (machine->serial);
+  return false;
+}
+
+static bool
+fail_at_start (Machine *machine, GError **error)
+{
+  return lives (machine, "start", error);
+}
+
+const Part fail_last_part = { .build = fail_at_devices, .loaded = fail_at_start };
+
+/* ---- The load of the example's device `update`: it has no such function itself. */
+
+static bool
+fail_at_load (void *device, uint32_t version, GError **error)
+{
+  return survives ("load", error);
+}
+
+bool
+__real_cpr_device_add (CprSession *session, const char *name, const CprDeviceType *type, void *device, GError **error);
+bool
+__wrap_cpr_device_add (CprSession *session, const char *name, const CprDeviceType *type, void *device, GError **error);
+
+/* The linker puts it in the place of cpr_device_add(). */
+bool
+__wrap_cpr_device_add (CprSession *session, const char *name, const CprDeviceType *type, void *device, GError **error)
+{
+  static CprDeviceType failing;
+  if (type == &update_type)
+    {
+      failing = update_type;
+      failing.post_load = fail_at_load;
+      type = &failing;
+    }
+  return __real_cpr_device_add (session, name, type, device, error);
+}

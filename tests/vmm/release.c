@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* In place of the example's file of this name: what release RELEASE of the VMM consists of, 1 to
+ * 3, with what tests need besides. Release 4 is the wrong one: it changes what must not change. */
+#include "release.h"
+
+#include "aids.h"
+#include "cards.h"
+#include "fail.h"
+#include "ram-hash.h"
+#include "support/error.h"
+#include "test-commands.h"
+
+Aids aids;
+
+static bool
+parse_card (const Option *option, const char *value, Options *options, GError **error)
+{
+  if (aids.n_cards == CARDS_MAX)
+    return throw_error (error, "--device: more than %d", CARDS_MAX);
+  aids.cards[aids.n_cards++] = value;
+  return true;
+}
+
+static bool
+parse_verify_ram (const Option *option, const char *value, Options *options, GError **error)
+{
+  aids.verify_ram = true;
+  return true;
+}
+
+static bool
+parse_fail_at (const Option *option, const char *value, Options *options, GError **error)
+{
+  return option_choose (option, value, &aids.fail_at, error);
+}
+
+static bool
+parse_fail_by (const Option *option, const char *value, Options *options, GError **error)
+{
+  return option_choose (option, value, &aids.fail_by, error);
+}
+
+static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
+static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop",
+                                    "halt",  "hang", "child", "slow", NULL };
+
+static const Option test_options[] = {
+  { "device", "CARD", "a card, watchdog or crashlog, if this build has it; may be repeated", .parse = parse_card },
+  { "verify-ram", NULL, "hash all of RAM before and after an update; makes the pause long", .parse = parse_verify_ram },
+  { "fail-at", "STEP", "fail when taking over a guest, at new, ram, fds, devices, load, start or running",
+    parse_fail_at, .choices = steps },
+  { "fail-by", "HOW", "in which way: error (default), segv, abort, exit, kill, stop, halt, hang, child, slow",
+    parse_fail_by, .choices = ways },
+  { NULL },
+};
+
+const Card *const known_cards[] = {
+#if RELEASE >= 2
+  &watchdog_card,
+#endif
+#if RELEASE >= 3
+  &crashlog_card,
+#endif
+  NULL,
+};
+
+static void
+clear_cards (Machine *machine)
+{
+  cards_clear (machine);
+  test_commands_clear ();
+}
+
+static const Part cards_part = {
+  .types = {
+#if RELEASE >= 2
+    &watchdog_type,
+#endif
+#if RELEASE >= 3
+    &crashlog_type,
+#endif
+    NULL,
+  },
+  .declare = cards_declare,
+  .build = cards_build,
+  .clear = clear_cards,
+};
+
+static const Part *const parts[] = {
+  &fail_first_part, &ram_part,      &fail_ram_part,  &bus_part,   &slots_part, &serial_part,
+  &disk_part,       &monitor_part,  &fail_fds_part,  &cards_part, &vfio_part,  &vm_part,
+  &update_part,     &ram_hash_part, &fail_last_part, NULL,
+};
+
+const Release release = {
+  .number = RELEASE,
+  .parts = parts,
+  .options = test_options,
+  .commands = test_commands,
+};

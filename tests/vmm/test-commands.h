@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VMM_TEST_COMMANDS_H
+#define VMM_TEST_COMMANDS_H
+
+#include "monitor/commands.h"
+
+extern const Command test_commands[];
+
+/* At the end: frees what they have made. */
+void test_commands_clear (void);
+
+#endif
