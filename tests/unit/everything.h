@@ -2,7 +2,7 @@
 #ifndef TESTS_UNIT_EVERYTHING_H
 #define TESTS_UNIT_EVERYTHING_H
 
-#include "helpers.h"
+#include "guest.h"
 
 /* A struct with every kind of field there is, each layout of it, and heap memory below heap
  * memory. */

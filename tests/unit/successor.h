@@ -2,7 +2,7 @@
 #ifndef TESTS_UNIT_SUCCESSOR_H
 #define TESTS_UNIT_SUCCESSOR_H
 
-#include "helpers.h"
+#include "machine.h"
 
 /* A program that is taking a guest over, up to its cpr_session_load(): a session in this process
  * that has taken up a state and claimed all of it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Between the save and the execve nothing is allocated: memory that runs out ends a GLib
  * program, and here that would be with the guest stopped. This program's own malloc() counts. */
-#include "helpers.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>

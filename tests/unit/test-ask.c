@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Programs that are asked: how each end of theirs reads, and that nothing is left of them. */
-#include "helpers.h"
+#include "faults.h"
 
 #include <errno.h>
 #include <fcntl.h>

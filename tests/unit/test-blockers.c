@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What keeps updates back, the VMM's and the library's own, through the public functions. */
-#include "helpers.h"
+#include "faults.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which clocks a process has: two of the same boot and of time namespaces that add the same have
  * the same. */
-#include "helpers.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>

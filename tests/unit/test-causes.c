@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Errors whose cause lies outside of the program name it: an operator has to know what to do. */
 #include "carry.h"
-#include "helpers.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <linux/filter.h>

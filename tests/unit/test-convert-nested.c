@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Conversion of arrays and of structs in structs, from one program's tables to another's. */
 #include "carry.h"
+#include "guest.h"
 
 static GError *error;
 

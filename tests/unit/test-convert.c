@@ -2,6 +2,7 @@
 /* Encoding and conversion of one value, and of fields by name: what one program's tables wrote,
  * another program's tables read. */
 #include "carry.h"
+#include "guest.h"
 
 static GError *error;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* RAM on DAX devices, in a kernel that is played: two files answer as character devices, and
  * sysfs has what a test puts there. */
-#include "helpers.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guest.h"
 #include "programs.h"
 
 static Programs programs;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who is told of what, through the public functions. */
+#include "faults.h"
 #include "successor.h"
 
 #include <errno.h>

@@ -2,7 +2,8 @@
 /* A state in the environment: taken up by whom it is meant for, refused by everybody else, never
  * ignored. Nothing is executed here: where the library would go back to the old program, the
  * kernel says no. */
-#include "helpers.h"
+#include "faults.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A pause that has lasted longer than it may ends the update, wherever that is noticed, but
  * never the way back. */
+#include "faults.h"
 #include "successor.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The messages of a preflight, and what a program that is asked finds. */
-#include "helpers.h"
+#include "machine.h"
 
 #include <stdio.h>
 #include <sys/resource.h>

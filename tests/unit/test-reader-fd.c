@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A stream in an fd: read like one in memory, block by block, whatever fails meanwhile. */
+#include "faults.h"
+#include "machine.h"
 #include "streams.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reboot mode on file systems with ways of their own: what a take-up would refuse is refused
  * before the guest is stopped. */
-#include "helpers.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reboot mode within one process: what each failing system call leaves, and times. */
-#include "helpers.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The owner's wish and the guest's own: when the guest stands still, and that the VMM is told
  * once for each time. */
-#include "helpers.h"
+#include "guest.h"
 
 #include "session/parts/run-state.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Tables of fields that can't be right, in a program and in a state. */
-#include "helpers.h"
+#include "guest.h"
 
 #include "stream/struct.h"
 

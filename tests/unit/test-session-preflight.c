@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A session that asks this very program, which answers as its arguments say. */
-#include "helpers.h"
+#include "faults.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>

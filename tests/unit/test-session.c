@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A fresh session, through the public functions. */
-#include "helpers.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>

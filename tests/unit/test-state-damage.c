@@ -2,6 +2,7 @@
 /* A real state, cut off and changed everywhere: refused, or loaded into values that are
  * well-formed. */
 #include "everything.h"
+#include "machine.h"
 
 #include <xxhash.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Writer and reader: the frame of the stream, and the order of chunks that the manifest asks
  * for. */
-#include "helpers.h"
+#include "machine.h"
 
 #include <unistd.h>
 #include <xxhash.h>

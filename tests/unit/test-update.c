@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Updates that fail: afterwards everything is as it was, and the next call answers the same. */
-#include "helpers.h"
+#include "faults.h"
+#include "guest.h"
 
 #include <errno.h>
 #include <fcntl.h>

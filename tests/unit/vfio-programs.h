@@ -2,6 +2,7 @@
 #ifndef TESTS_UNIT_VFIO_PROGRAMS_H
 #define TESTS_UNIT_VFIO_PROGRAMS_H
 
+#include "guest.h"
 #include "session/vfio.h"
 #include "sim-vfio.h"
 #include "vfio/container.h"
