@@ -3,13 +3,10 @@
  * and put right by whoever comes next when that failed half way. */
 #include "vfio-programs.h"
 
-#include "carry.h"
-#include "successor.h"
 #include "vfio/device.h"
 #include "vfio/irq.h"
 
 #include <errno.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <linux/vfio.h>
@@ -32,27 +29,11 @@ teardown (void)
   sim_end ();
 }
 
-/* Of different sizes, not in their order. */
-static const struct
-{
-  uint64_t page, ram_page, n_pages;
-} maps[] = { { 0, 0, 1 }, { 16, 1, 8 }, { 64, 9, 32 }, { 128, 41, 2 }, { 256, 0, 16 } };
-#define N_MAPS G_N_ELEMENTS (maps)
-
-static bool
-map_all (VfioProgram *program)
-{
-  for (size_t i = 0; i < N_MAPS; i++)
-    if (!vfio_map (program, maps[i].page, maps[i].ram_page, maps[i].n_pages, &error))
-      return false;
-  return true;
-}
-
 static void
 start_old (CprVfioBackend backend)
 {
   vfio_program_start (&old, backend);
-  ck_assert_msg (map_all (&old), "%s", error != NULL ? error->message : "");
+  ck_assert_msg (vfio_map_all (&old, &error), "%s", error != NULL ? error->message : "");
 }
 
 static void
@@ -80,7 +61,7 @@ next_program (void)
   vfio_program_leave (&new);
   vfio_program_take_up (&new, &state);
   vfio_program_claim (&new);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
 }
 
 static const CprVfioBackend backends[] = { CPR_VFIO_TYPE1, CPR_VFIO_IOMMUFD, CPR_VFIO_NONE };
@@ -95,14 +76,14 @@ START_TEST (an_identical_map_is_kept_without_a_call)
   ioctls = sim.ioctls;
   vfio_program_claim (&new);
   ck_assert_int_eq (cpr_vfio_container_get_backend (new.container), backend);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
   ck_assert_uint_eq (sim.ioctls, ioctls);
   ck_assert (attach (&new, false));
   if (backend != CPR_VFIO_NONE)
     vfio_assert_attached (&new);
   ck_assert_uint_eq (sim.vaddr_maps, backend == CPR_VFIO_TYPE1 ? N_MAPS : 0);
   ck_assert_uint_eq (sim.change_process, backend == CPR_VFIO_IOMMUFD ? 1 : 0);
-  ck_assert (!vfio_map (&new, maps[0].page, maps[0].ram_page, maps[0].n_pages, &error));
+  ck_assert (!vfio_map (&new, 0, 0, 1, &error));
   assert_error (&error, CPR_ERROR_EXISTS, "was taken before");
   vfio_program_clear (&new);
 }
@@ -115,7 +96,7 @@ START_TEST (back_to_back_updates_leave_nothing)
   for (int i = 0; i < 10; i++)
     {
       vfio_program_claim (&new);
-      ck_assert (map_all (&new));
+      ck_assert (vfio_map_all (&new, &error));
       ck_assert (attach (&new, false));
       vfio_assert_attached (&new);
       cpr_writer_clear (&state);
@@ -156,7 +137,7 @@ START_TEST (another_map_than_in_the_state_is_named)
   ck_assert (!cpr_dma_unmap (new.container, 0, PAGE, &error)); /* the old program has it too */
   assert_error (&error, CPR_ERROR_STATE, "not permitted in a session that is incoming");
   ck_assert_uint_eq (sim.ioctls, ioctls);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
   ck_assert (attach (&new, false));
   vfio_program_clear (&new);
 }
@@ -238,7 +219,7 @@ START_TEST (interrupts_are_kept_with_what_was_counted)
   hand_over ();
   ck_assert_int_eq (write (fds[0], &count, sizeof count), sizeof count); /* one comes in between */
   vfio_program_claim (&new);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
   fd = open_irq (&new, VFIO_PCI_MSI_IRQ_INDEX, 0);
   assert_no_error (error);
   ck_assert (cpr_vfio_irq_is_enabled (new.device, VFIO_PCI_MSI_IRQ_INDEX, 0, CPR_VFIO_IRQ_TRIGGER));
@@ -266,7 +247,7 @@ START_TEST (interrupts_that_nobody_takes_are_closed_where_that_is_the_policy)
   open_irq (&old, VFIO_PCI_MSI_IRQ_INDEX, 1);
   hand_over ();
   vfio_program_claim (&new);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
   open_irq (&new, VFIO_PCI_MSI_IRQ_INDEX, 1);
   ck_assert (cpr_vfio_table_check_claims (&new.session->vfio, true, &error));
   cpr_session_finish_vfio (new.session);
@@ -284,7 +265,7 @@ START_TEST (the_largest_is_attached_first)
   start_old (CPR_VFIO_TYPE1);
   hand_over ();
   vfio_program_claim (&new);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
   sim.memlock = 32 * PAGE; /* the 32 pages fit, then no more */
   ck_assert (!attach (&new, false));
   ck_assert_int_eq (cpr_error_get_errno (error), ENOMEM);
@@ -312,7 +293,7 @@ START_TEST (any_call_may_fail_and_the_way_back_puts_it_right)
         start_old (backend);
         hand_over ();
         vfio_program_claim (&new);
-        ck_assert (map_all (&new));
+        ck_assert (vfio_map_all (&new, &error));
         sim_fail (at, errnums[e]);
         attach (&new, false);
         reached = sim.failed_any;
@@ -366,26 +347,15 @@ START_TEST (a_program_that_dies_half_way_is_put_right)
 }
 END_TEST
 
-static void
-lose (uint64_t page)
-{
-  for (guint i = 0; i < sim.n_mappings; i++)
-    if (sim.mappings[i].iova == page * PAGE)
-      {
-        sim_remove_mapping (i);
-        return;
-      }
-}
-
 START_TEST (a_container_that_lost_a_mapping_goes_back)
 {
   guint lost = 0;
 
   start_old (CPR_VFIO_TYPE1);
-  lose (16);
+  vfio_lose (16);
   hand_over ();
   vfio_program_claim (&new);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
   ck_assert (!attach (&new, false));
   assert_error (&error, CPR_ERROR_MISMATCH, "the kernel has mappings of 208896 bytes, 241664 were handed over");
   for (guint i = 0; i < sim.n_mappings; i++) /* the others are put right */
@@ -409,7 +379,7 @@ START_TEST (a_container_with_other_mappings_goes_back)
   sim.mappings[sim.n_mappings++] = foreign;
   hand_over ();
   vfio_program_claim (&new);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
   ck_assert (!attach (&new, false));
   assert_error (&error, CPR_ERROR_MISMATCH, "or has some that weren't made by the library");
   next_program ();
@@ -423,7 +393,7 @@ START_TEST (a_wrong_size_that_was_invalidated_is_named)
   start_old (CPR_VFIO_TYPE1);
   hand_over ();
   vfio_program_claim (&new);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
   sim.lie_at_unmap = sim.unmaps + 1;
   ck_assert (!attach (&new, false));
   assert_error (&error, CPR_ERROR_MISMATCH, "the kernel has mappings of 120832 bytes, 241664");
@@ -437,7 +407,7 @@ START_TEST (an_iommufd_with_too_little_lockable_memory_goes_back)
   start_old (CPR_VFIO_IOMMUFD);
   hand_over ();
   vfio_program_claim (&new);
-  ck_assert (map_all (&new));
+  ck_assert (vfio_map_all (&new, &error));
   sim.memlock = 8 * PAGE;
   ck_assert (!attach (&new, false));
   ck_assert_int_eq (cpr_error_get_errno (error), ENOMEM);
@@ -447,239 +417,6 @@ START_TEST (an_iommufd_with_too_little_lockable_memory_goes_back)
   ck_assert (attach (&new, true));
   vfio_assert_attached (&new);
   vfio_program_clear (&new);
-}
-END_TEST
-
-/* ---- In cpr_session_load(). */
-
-/* What the old program had. */
-static void
-add_assigned (Machine *machine)
-{
-  const CprVfioContainerOptions options = { .size = sizeof options, .backend = CPR_VFIO_TYPE1 };
-  const CprVfioDeviceOptions device_options = { .size = sizeof device_options };
-  const CprDmaMapping mapping = { .size = 4 * PAGE, .block = machine->block, .flags = MAP_RW };
-  CprVfioContainer *container = cpr_vfio_container_create (&machine->vfio, "c", &options, &error);
-  CprVfioDevice *device;
-
-  assert_no_error (error);
-  device = cpr_vfio_device_create (container, "d", sim_path ("0000:00:04.0"), &device_options, &error);
-  assert_no_error (error);
-  ck_assert_ptr_nonnull (cpr_vfio_container_map (container, &mapping, &error));
-  ck_assert_int_ge (cpr_vfio_irq_make (device, VFIO_PCI_MSI_IRQ_INDEX, 0, CPR_VFIO_IRQ_TRIGGER, &error), 3);
-  container->claimed = device->claimed = g_array_index (device->irqs, CprVfioIrq, 0).claimed = false;
-  sim_exec ();
-}
-
-typedef struct
-{
-  Guest guest;
-  Successor successor;
-  VfioProgram program;
-} Load;
-
-static void
-load_init (Load *load, unsigned attempt)
-{
-  CprSession *session;
-
-  *load = (Load){ .program = { .session = NULL } };
-  guest_init (&load->guest);
-  successor_init_with (&load->successor, &load->guest, attempt, add_assigned);
-  load->program.session = session = load->successor.session;
-  load->program.container = cpr_vfio_container_new (session, "c", NULL, &error);
-  assert_no_error (error);
-  load->program.device = cpr_vfio_device_new (load->program.container, "d", sim_path ("0000:00:04.0"), NULL, &error);
-  assert_no_error (error);
-  load->program.ram = session->ram.blocks->pdata[0];
-}
-
-static void
-load_claim (Load *load)
-{
-  ck_assert (vfio_map (&load->program, 0, 0, 4, &error));
-  ck_assert_int_ge (open_irq (&load->program, VFIO_PCI_MSI_IRQ_INDEX, 0), 3);
-}
-
-static void
-load_clear (Load *load)
-{
-  g_unsetenv (CPR_STATE_VARIABLE);
-  successor_clear (&load->successor);
-  guest_clear (&load->guest);
-}
-
-START_TEST (load_attaches_and_then_the_guest_runs)
-{
-  Load load;
-
-  load_init (&load, 1);
-  load_claim (&load);
-  ck_assert_msg (cpr_session_load (load.program.session, &error), "%s", error != NULL ? error->message : "");
-  vfio_assert_attached (&load.program);
-  ck_assert (cpr_session_start (load.program.session, &error));
-  ck_assert (load.guest.running);
-  ck_assert (cpr_dma_unmap (load.program.container, 0, 4 * PAGE, &error)); /* it is this program's now */
-  ck_assert_uint_eq (sim.n_mappings, 0);
-  load_clear (&load);
-}
-END_TEST
-
-/* Nothing is executed here: the kernel says no, and both reasons are told. */
-START_TEST (load_that_can_not_attach_goes_back)
-{
-  Load load;
-
-  load_init (&load, 1);
-  load_claim (&load);
-  sim.memlock = PAGE;
-  ck_assert (!cpr_session_load (load.program.session, &error));
-  ck_assert_int_eq (cpr_session_get_state (load.program.session), CPR_SESSION_STATE_LOST);
-  ck_assert_ptr_nonnull (strstr (error->message, "way back"));
-  assert_error (&error, CPR_ERROR_SYSTEM, "MAP_DMA with VADDR of 16384 bytes at 0x0");
-  ck_assert (!load.guest.running);
-  load_clear (&load);
-}
-END_TEST
-
-START_TEST (load_names_what_nobody_took)
-{
-  Load load;
-  int irq;
-
-  load_init (&load, 1);
-  irq = g_array_index (load.program.device->irqs, CprVfioIrq, 0).fd;
-  ck_assert (vfio_map (&load.program, 0, 0, 4, &error));
-  ck_assert (!cpr_session_load (load.program.session, &error));
-  assert_error (&error, CPR_ERROR_MISMATCH, "interrupt 0 of kind 1 is in the state, and nobody took it");
-  load_clear (&load);
-  cpr_fd_clear (&irq);
-}
-END_TEST
-
-START_TEST (the_way_back_takes_a_container_as_it_is)
-{
-  Load load;
-
-  load_init (&load, 2);
-  load_claim (&load);
-  lose (0);
-  ck_assert (cpr_session_load (load.program.session, &error));
-  ck_assert (cpr_session_start (load.program.session, &error));
-  ck_assert_ptr_nonnull (strstr (load.guest.log->str, "the kernel has lost 1 mappings"));
-  load_clear (&load);
-}
-END_TEST
-
-/* ---- The state of a PCI function. */
-
-typedef struct
-{
-  uint8_t config[256], emulated[256];
-  void *state;
-} Function;
-
-static void
-function_add (Function *function, VfioProgram *program, const uint8_t *compared)
-{
-  const CprVfioPciOptions options = { .size = sizeof options,
-                                      .config = function->config,
-                                      .config_size = sizeof function->config,
-                                      .emulated = function->emulated,
-                                      .compared = compared };
-  const CprDevice *device;
-
-  ck_assert_msg (cpr_vfio_pci_add (program->device, "pci0", &options, &error), "%s",
-                 error != NULL ? error->message : "");
-  device = program->session->devices.devices->pdata[program->session->devices.devices->len - 1];
-  ck_assert_str_eq (device->name, "pci0");
-  function->state = device->state;
-}
-
-/* What saving and loading do. */
-static bool
-function_carry (const Function *from, const Function *to)
-{
-  const CprDeviceType *type = cpr_vfio_pci_get_type ();
-
-  ck_assert (type->pre_save (from->state, &error));
-  ck_assert (carry (&type->state, from->state, &type->state, to->state, &error));
-  return type->post_load (to->state, 1, &error);
-}
-
-START_TEST (what_the_vmm_emulates_is_carried_and_the_rest_left)
-{
-  Function before = { .config = { 0 } }, after = { .config = { 0 } };
-
-  vfio_program_start (&old, CPR_VFIO_TYPE1);
-  memset (before.config, 0x5a, sizeof before.config);
-  memset (before.emulated + 0x10, 0xff, 24);
-  before.emulated[4] = 0x0f;
-  memcpy (after.emulated, before.emulated, sizeof after.emulated);
-  after.emulated[0x10] = 0; /* the new program leaves this to the device */
-  function_add (&before, &old, NULL);
-  cpr_device_table_remove (&old.session->devices, "pci0", NULL);
-  function_add (&after, &old, NULL);
-  ck_assert_msg (function_carry (&before, &after), "%s", error != NULL ? error->message : "");
-  for (size_t i = 0; i < sizeof after.config; i++)
-    ck_assert_uint_eq (after.config[i], before.config[i] & before.emulated[i] & after.emulated[i]);
-  ck_assert (cpr_vfio_device_remove (old.device, &error));
-  ck_assert_uint_eq (old.session->devices.devices->len, 0);
-  vfio_program_clear (&old);
-}
-END_TEST
-
-START_TEST (another_function_is_named)
-{
-  static const uint8_t all[256] = { [0x40] = 0xff };
-  Function before = { .config = { 0 } }, after = { .config = { 0 } }, third = { .config = { 0 } };
-
-  vfio_program_start (&old, CPR_VFIO_TYPE1);
-  function_add (&before, &old, NULL);
-  cpr_device_table_remove (&old.session->devices, "pci0", NULL);
-  sim.config[4] ^= 0xff; /* the command register may change */
-  sim.bar_size *= 2;
-  function_add (&after, &old, NULL);
-  cpr_device_table_remove (&old.session->devices, "pci0", NULL);
-  ck_assert (!function_carry (&before, &after));
-  assert_error (&error, CPR_ERROR_MISMATCH,
-                "region 0 has 1048576 bytes at offset 0x0 in the state, 2097152 at 0x0 here");
-  sim.bar_size /= 2;
-  sim.config[0x09] ^= 1;
-  sim.config[0x40] ^= 1;
-  function_add (&after, &old, NULL);
-  cpr_device_table_remove (&old.session->devices, "pci0", NULL);
-  ck_assert (!function_carry (&before, &after));
-  assert_error (&error, CPR_ERROR_MISMATCH, "the configuration space at 0x09 has 0x40 in the state, 0x41 here");
-  function_add (&third, &old, all); /* it doesn't care for 0x09, the other not for 0x40 */
-  ck_assert (function_carry (&before, &third));
-  vfio_program_clear (&old);
-}
-END_TEST
-
-START_TEST (a_function_that_can_not_be_read_is_refused)
-{
-  Function function = { .config = { 0 } };
-  CprVfioPciOptions options = {
-    .size = sizeof options, .config = function.config, .config_size = 256, .emulated = function.emulated
-  };
-
-  vfio_program_start (&old, CPR_VFIO_TYPE1);
-  for (unsigned at = 1; at <= 11; at++) /* GET_INFO, 9 regions, the configuration space */
-    {
-      sim_fail (at, EIO);
-      ck_assert (!cpr_vfio_pci_add (old.device, "pci0", &options, &error));
-      assert_error (&error, CPR_ERROR_SYSTEM, "PCI function 'pci0': ");
-    }
-  sim_fail (0, 0);
-  options.config_size = 62;
-  ck_assert (!cpr_vfio_pci_add (old.device, "pci0", &options, &error));
-  assert_error (&error, CPR_ERROR_INVALID, "has 62 bytes, not 64 to 4096");
-  options.config_size = 256;
-  ck_assert (cpr_vfio_pci_add (old.device, "pci0", &options, &error));
-  ck_assert (!cpr_vfio_pci_add (old.device, "pci0", &options, &error));
-  assert_error (&error, CPR_ERROR_EXISTS, "device 'pci0'");
-  vfio_program_clear (&old);
 }
 END_TEST
 
@@ -702,12 +439,5 @@ main (void)
   tcase_add_test (tests, a_container_with_other_mappings_goes_back);
   tcase_add_test (tests, a_wrong_size_that_was_invalidated_is_named);
   tcase_add_test (tests, an_iommufd_with_too_little_lockable_memory_goes_back);
-  tcase_add_test (tests, load_attaches_and_then_the_guest_runs);
-  tcase_add_test (tests, load_that_can_not_attach_goes_back);
-  tcase_add_test (tests, load_names_what_nobody_took);
-  tcase_add_test (tests, the_way_back_takes_a_container_as_it_is);
-  tcase_add_test (tests, what_the_vmm_emulates_is_carried_and_the_rest_left);
-  tcase_add_test (tests, another_function_is_named);
-  tcase_add_test (tests, a_function_that_can_not_be_read_is_refused);
   return run_suite (suite);
 }

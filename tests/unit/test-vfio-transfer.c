@@ -2,14 +2,12 @@
 /* Assigned devices in transfer mode: two processes, each with an address space and fds of its
  * own, and one simulated kernel. Whatever the new one did before it failed, died or was
  * cancelled, the old one has its addresses there again before the guest goes on. */
-#include "vfio-programs.h"
+#include "vfio-successor.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
@@ -17,173 +15,9 @@
 
 static const CprVfioBackend backends[] = { CPR_VFIO_TYPE1, CPR_VFIO_IOMMUFD };
 
-/* Of different sizes, not in their order. */
-static const struct
-{
-  uint64_t page, ram_page, n_pages;
-} maps[] = { { 0, 0, 1 }, { 16, 1, 8 }, { 64, 9, 32 }, { 128, 41, 2 }, { 256, 0, 16 } };
-#define N_MAPS  G_N_ELEMENTS (maps)
-#define N_PAGES 59
-
 static VfioProgram old;
 static GError *error;
 static int irq;
-
-/* What becomes of the new program. */
-typedef enum
-{
-  CANCELLED_EARLY, /* while it prepares itself */
-  GIVES_UP,        /* these when the kernel has its addresses */
-  DIES,
-  CANCELLED,
-  COMMITS,
-  MAPS_MORE /* right after it */
-} Ending;
-
-#define GOOD_EXIT 7
-
-typedef struct
-{
-  int ends[2];
-  pid_t pid;
-  char uri[32];
-} Successor;
-
-/* ---- The new program: no checks that end a test, but exit codes. */
-
-static VfioProgram new;
-
-static bool
-is_attached (void)
-{
-  for (guint i = 0; i < sim.n_mappings; i++)
-    if (!sim.mappings[i].valid || sim.mappings[i].mm != sim_mm)
-      return false;
-  return sim.locked[sim_mm] == new.container->dma.total &&sim.n_mappings > 0;
-}
-
-/* The same calls as in the old one, and none of them reaches the kernel. */
-static int
-build (void)
-{
-  unsigned ioctls = sim.ioctls;
-
-  new.ram = cpr_ram_new (new.session, "pc.ram", RAM_SIZE, NULL, NULL);
-  new.container = cpr_vfio_container_new (new.session, "c", NULL, NULL);
-  if (new.ram == NULL || new.container == NULL)
-    return 20;
-  new.device = cpr_vfio_device_new (new.container, "d", sim_path ("0000:00:04.0"), NULL, NULL);
-  if (new.device == NULL)
-    return 21;
-  for (size_t i = 0; i < N_MAPS; i++)
-    if (!vfio_map (&new, maps[i].page, maps[i].ram_page, maps[i].n_pages, NULL))
-      return 22;
-  if (cpr_vfio_irq_open (new.device, VFIO_PCI_MSI_IRQ_INDEX, 0, CPR_VFIO_IRQ_TRIGGER, NULL) < 0 ||
-      !cpr_vfio_irq_is_enabled (new.device, VFIO_PCI_MSI_IRQ_INDEX, 0, CPR_VFIO_IRQ_TRIGGER))
-    return 23;
-  return sim.ioctls == ioctls ? 0 : 24;
-}
-
-static void
-be_cancelled (void)
-{
-  kill (getppid (), SIGUSR2);
-  for (;;)
-    pause ();
-}
-
-static int
-end (Ending ending)
-{
-  g_autoptr (GError) reason = g_error_new_literal (CPR_ERROR, CPR_ERROR_CALLBACK, "the disk is full");
-  uint64_t count = 0;
-
-  if (ending == CANCELLED)
-    be_cancelled ();
-  if (ending == DIES)
-    raise (SIGKILL);
-  if (ending == GIVES_UP)
-    {
-      cpr_session_abort (new.session, reason, NULL);
-      cpr_session_free (new.session);
-      return 3;
-    }
-  sim.fail_at = sim.fail_until = 0; /* from here on it is any VMM */
-  if (!cpr_session_start (new.session, NULL) || !new.guest.running)
-    return 4;
-  /* What came in between waits. */
-  if (read (cpr_vfio_irq_get_fd (new.device, VFIO_PCI_MSI_IRQ_INDEX, 0, CPR_VFIO_IRQ_TRIGGER), &count, sizeof count) !=
-          sizeof count ||
-      count != 3)
-    return 5;
-  if (!is_attached ())
-    return 6;
-  cpr_session_free (new.session);
-  return GOOD_EXIT;
-}
-
-static bool
-map_more (CprSession *session, CprEvent event, CprMode mode, void *user_data, GError **unused)
-{
-  return event != CPR_EVENT_DONE || vfio_map (&new, 600, 0, 1, unused);
-}
-
-static int
-run_new (const char *uri, Ending ending)
-{
-  CprSessionConfig config;
-  int failed;
-
-  sim_forked ();
-  guest_init (&new.guest);
-  config = guest_config (&new.guest, MACHINE_NAME);
-  config.incoming = uri;
-  new.session = cpr_session_new (&config, NULL);
-  if (new.session == NULL)
-    return 1;
-  failed = build ();
-  if (failed != 0)
-    return failed;
-  if (ending == MAPS_MORE && cpr_notifier_add (new.session, CPR_MODES_ALL, 0, map_more, NULL, NULL) == 0)
-    return 25;
-  if (ending == CANCELLED_EARLY)
-    be_cancelled ();
-  if (!cpr_session_load (new.session, NULL))
-    {
-      cpr_session_free (new.session);
-      return 2;
-    }
-  return end (ending);
-}
-
-static void
-successor_start (Successor *successor, Ending ending)
-{
-  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, successor->ends), 0);
-  successor->pid = fork ();
-  if (successor->pid == 0)
-    {
-      close (successor->ends[0]);
-      g_snprintf (successor->uri, sizeof successor->uri, "unix-fd:%d", successor->ends[1]);
-      _exit (run_new (successor->uri, ending));
-    }
-  close (successor->ends[1]);
-  g_snprintf (successor->uri, sizeof successor->uri, "unix-fd:%d", successor->ends[0]);
-}
-
-static int
-successor_end (Successor *successor, Ending ending)
-{
-  int status;
-
-  close (successor->ends[0]);
-  if (ending == CANCELLED_EARLY) /* nobody else does: it hasn't had anything yet */
-    kill (successor->pid, SIGKILL);
-  ck_assert_int_eq (waitpid (successor->pid, &status, 0), successor->pid);
-  return WIFEXITED (status) ? WEXITSTATUS (status) : -1;
-}
-
-/* ---- The old program. */
 
 /* Called when the guest has been stopped. */
 static void (*when_stopped) (void);
@@ -216,8 +50,7 @@ start_old (CprVfioBackend backend)
 {
   when_stopped = when_saved = when_failed = NULL;
   vfio_program_start (&old, backend);
-  for (size_t i = 0; i < N_MAPS; i++)
-    ck_assert (vfio_map (&old, maps[i].page, maps[i].ram_page, maps[i].n_pages, &error));
+  ck_assert (vfio_map_all (&old, &error));
   irq = cpr_vfio_irq_open (old.device, VFIO_PCI_MSI_IRQ_INDEX, 0, CPR_VFIO_IRQ_TRIGGER, &error);
   ck_assert_int_ge (irq, 3);
   ck_assert (cpr_vfio_irq_enable (old.device, VFIO_PCI_MSI_IRQ_INDEX, 0, 1, CPR_VFIO_IRQ_TRIGGER, &error));
@@ -236,7 +69,7 @@ drain (void)
 }
 
 static bool
-transfer_to (Successor *successor, unsigned flags)
+transfer_to (VfioSuccessor *successor, unsigned flags)
 {
   const CprUpdate update = { .size = sizeof update,
                              .mode = CPR_MODE_TRANSFER,
@@ -251,16 +84,16 @@ transfer_to (Successor *successor, unsigned flags)
 
 /* A transfer to a program that ends like this; whether it has the guest. */
 static bool
-transfer (Ending ending)
+transfer (VfioEnding ending)
 {
-  Successor successor;
+  VfioSuccessor successor;
   bool ok;
   int code;
 
-  successor_start (&successor, ending);
+  vfio_successor_start (&successor, ending);
   ok = transfer_to (&successor, 0);
-  code = successor_end (&successor, ending);
-  ck_assert_msg (ok == (code == GOOD_EXIT), "the new program ended with %d: %s", code,
+  code = vfio_successor_end (&successor, ending);
+  ck_assert_msg (ok == (code == VFIO_SUCCESSOR_RUNS_IT), "the new program ended with %d: %s", code,
                  error != NULL ? error->message : "no error");
   return ok;
 }
@@ -398,7 +231,7 @@ START_TEST (what_the_new_program_has_done_is_undone)
   signal (SIGUSR2, cancel);
   start_old (backends[_i]);
   sim.memlock = N_PAGES * PAGE; /* there is room for it once */
-  for (Ending ending = CANCELLED_EARLY; ending < COMMITS; ending++)
+  for (VfioEnding ending = CANCELLED_EARLY; ending < COMMITS; ending++)
     {
       unsigned before = sim.vaddr_maps + sim.change_process;
 
@@ -517,9 +350,9 @@ START_TEST (a_way_back_that_may_lock_too_little_is_refused_before_the_stop)
   for (size_t i = 0; i < G_N_ELEMENTS (flags); i++)
     {
       bool goes = i > 0, lasts = i == 2;
-      Successor successor;
+      VfioSuccessor successor;
 
-      successor_start (&successor, lasts ? COMMITS : GIVES_UP);
+      vfio_successor_start (&successor, lasts ? COMMITS : GIVES_UP);
       limit_locking (lasts ? &needed : &low);
       ck_assert_int_eq (transfer_to (&successor, flags[i]), lasts);
       limit_locking (NULL);
@@ -527,7 +360,7 @@ START_TEST (a_way_back_that_may_lock_too_little_is_refused_before_the_stop)
       if (!goes)
         assert_error (&error, CPR_ERROR_REFUSED, "way back: limit on locked memory: it is");
       g_clear_error (&error);
-      successor_end (&successor, COMMITS);
+      vfio_successor_end (&successor, COMMITS);
       ck_assert_int_eq (strstr (old.guest.log->str, "preflight: way back: limit on locked memory") != NULL, goes);
     }
   assert_gone ();
@@ -637,10 +470,10 @@ START_TEST (another_map_than_the_new_program_was_told_of_is_refused)
 {
   const CprSys *simulated = cpr_sys;
   CprSys table = *simulated;
-  Successor successor;
+  VfioSuccessor successor;
 
   start_old (backends[_i]);
-  successor_start (&successor, COMMITS);
+  vfio_successor_start (&successor, COMMITS);
   n_sent = 0;
   table.sendmsg = count_sent;
   table.recvmsg = map_secretly;
@@ -648,7 +481,7 @@ START_TEST (another_map_than_the_new_program_was_told_of_is_refused)
   ck_assert (!transfer_to (&successor, 0));
   cpr_sys = simulated;
   assert_error (&error, CPR_ERROR_ROLLED_BACK, "the assigned devices and their mappings have changed");
-  ck_assert_int_eq (successor_end (&successor, COMMITS), 2);
+  ck_assert_int_eq (vfio_successor_end (&successor, COMMITS), 2);
   ck_assert_uint_eq (sim.n_mappings, N_MAPS + 1);
   assert_here ();
   vfio_program_clear (&old);

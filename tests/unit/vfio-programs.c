@@ -132,6 +132,31 @@ vfio_map (VfioProgram *program, uint64_t page, uint64_t ram_page, uint64_t n_pag
   return cpr_dma_map (program->container, page * PAGE, program->ram, ram_page * PAGE, n_pages * PAGE, MAP_RW, error);
 }
 
+bool
+vfio_map_all (VfioProgram *program, GError **error)
+{
+  static const struct
+  {
+    uint64_t page, ram_page, n_pages;
+  } maps[N_MAPS] = { { 0, 0, 1 }, { 16, 1, 8 }, { 64, 9, 32 }, { 128, 41, 2 }, { 256, 0, 16 } };
+
+  for (size_t i = 0; i < N_MAPS; i++)
+    if (!vfio_map (program, maps[i].page, maps[i].ram_page, maps[i].n_pages, error))
+      return false;
+  return true;
+}
+
+void
+vfio_lose (uint64_t page)
+{
+  for (guint i = 0; i < sim.n_mappings; i++)
+    if (sim.mappings[i].iova == page * PAGE)
+      {
+        sim_remove_mapping (i);
+        return;
+      }
+}
+
 static const SimMapping *
 find (uint64_t iova)
 {

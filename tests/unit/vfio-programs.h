@@ -38,7 +38,13 @@ void vfio_program_claim (VfioProgram *program);
 
 #define MAP_RW (CPR_DMA_READ | CPR_DMA_WRITE)
 bool vfio_map (VfioProgram *program, uint64_t page, uint64_t ram_page, uint64_t n_pages, GError **error);
-/* All of them are in the kernel, where this program has them. */
+/* Mappings of different sizes, not in the order of their pages. */
+#define N_MAPS  5
+#define N_PAGES 59
+bool vfio_map_all (VfioProgram *program, GError **error);
+/* The kernel loses the mapping that begins at @page. */
+void vfio_lose (uint64_t page);
+/* All mappings are in the kernel, at the addresses of this program. */
 void vfio_assert_attached (VfioProgram *program);
 
 #endif
