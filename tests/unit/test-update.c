@@ -7,11 +7,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/uapi.h"
@@ -505,68 +502,6 @@ START_TEST (the_session_can_be_used_and_freed_after_a_failure)
 }
 END_TEST
 
-static char *
-read_all (int fd)
-{
-  GString *text = g_string_new (NULL);
-  char buffer[4096];
-  ssize_t len;
-
-  while ((len = read (fd, buffer, sizeof buffer)) > 0)
-    g_string_append_len (text, buffer, len);
-  return g_string_free (text, FALSE);
-}
-
-/* In a child, with its output to the pipe; ends with the program. */
-static void
-really_update (int output)
-{
-  char *argv[] = { (char *) "/bin/sh", (char *) "-c", (char *) "echo $LIBCPR_STATE $0; echo /proc/$$/fd/*", NULL };
-  const CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .flags = update_flags (), .argv = argv };
-  CprSession *own;
-  Guest own_guest;
-
-  guest_init (&own_guest);
-  own = session_new_active (&own_guest, "child");
-  dup2 (output, STDOUT_FILENO);
-  if (!cpr_fd_add (own, "irq", 0, event, NULL))
-    _exit (2);
-  cpr_session_update (own, &update, NULL);
-  _exit (3);
-}
-
-START_TEST (the_new_program_gets_the_state_and_the_fds_of_the_table_and_no_others)
-{
-  g_autofree char *output = NULL, *irq = g_strdup_printf ("/fd/%d", event), *held = NULL, *own = NULL;
-  g_auto (GStrv) lines = NULL;
-  int ends[2], status;
-  pid_t child;
-
-  ck_assert_int_eq (pipe2 (ends, O_CLOEXEC), 0);
-  ck_assert_int_eq (prctl (PR_SET_CHILD_SUBREAPER, 1), 0); /* the guardian becomes ours when the program ends */
-  child = fork ();
-  if (child == 0)
-    really_update (ends[1]);
-  close (ends[1]);
-  output = read_all (ends[0]);
-  close (ends[0]);
-  ck_assert_int_eq (waitpid (child, &status, 0), child);
-  ck_assert_msg (WIFEXITED (status) && WEXITSTATUS (status) == 0, "status %x: %s", (unsigned) status, output);
-  while (waitpid (-1, NULL, __WALL) > 0) /* it ends with the program, too */
-    ;
-  lines = g_strsplit_set (output, " \n", -1);
-  own = g_strdup_printf ("/proc/%d/fd/%s", child, lines[0]);
-  ck_assert (atoi (lines[0]) > 2);
-  ck_assert (g_strv_contains ((const char *const *) lines, own)); /* the state */
-  ck_assert_ptr_nonnull (strstr (output, irq));
-  held = g_strdup_printf ("/proc/%d/fd/%d", child, pipes[0]);
-  ck_assert (!g_strv_contains ((const char *const *) lines, held));
-  g_free (held);
-  held = g_strdup_printf ("/proc/%d/fd/%d", child, inherited);
-  ck_assert (!g_strv_contains ((const char *const *) lines, held));
-}
-END_TEST
-
 static void
 add_faults (TCase *tests)
 {
@@ -600,6 +535,5 @@ main (void)
   tcase_add_test (tests, a_count_that_is_too_large_lets_the_guest_run_again);
   add_faults (tests);
   tcase_add_test (tests, the_session_can_be_used_and_freed_after_a_failure);
-  tcase_add_test (tests, the_new_program_gets_the_state_and_the_fds_of_the_table_and_no_others);
   return run_suite (suite);
 }
