@@ -54,9 +54,4 @@ field_is_number (const CprField *field)
 /* Which bit of the header says whether a group is needed. */
 unsigned field_get_group (const CprField *field);
 
-/* A number as a field of this kind and width holds it, in 64 bits. */
-uint64_t number_fit (CprKind kind, size_t width, uint64_t value);
-/* Often one at an edge of what some type can hold. */
-uint64_t number_choose (Choices *choices, CprKind kind, size_t width);
-
 #endif

@@ -25,6 +25,8 @@ typedef struct
  *     saved. */
 Object *object_choose (const CprStruct *type, Choices *choices, unsigned *budget, bool *bad);
 Object *object_zero (const CprStruct *type);
+/* Values that hold nothing yet. */
+Object *object_new (const CprStruct *type);
 void object_free (void *object);
 
 /* Into memory of the struct's size, all of it; and out of it. */

@@ -6,6 +6,7 @@
  * values. The last bytes say how a table is spoiled. */
 #include <string.h>
 
+#include "convert-specs.h"
 #include "convert-model.h"
 #include "registry/device/device.h"
 #include "stream/convert.h"
