@@ -6,8 +6,8 @@
  * values. The last bytes say how a table is spoiled. */
 #include <string.h>
 
-#include "convert-specs.h"
 #include "convert-model.h"
+#include "convert-specs.h"
 #include "registry/device/device.h"
 #include "stream/convert.h"
 
