@@ -293,12 +293,24 @@ map_touched (size_t size, int fill)
   return at;
 }
 
+/* The chunks that have to be there before the first bulk data. */
+static void
+put_other_chunks (CprWriter *writer)
+{
+  static const uint32_t others[] = { CPR_CHUNK_VM, CPR_CHUNK_PROGRAM, CPR_CHUNK_FDS, CPR_CHUNK_RAM, CPR_CHUNK_SCHEMA };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (others); i++)
+    {
+      cpr_writer_begin_chunk (writer, others[i], 0);
+      cpr_writer_end_chunk (writer);
+    }
+}
+
 static void
 bench_bulk_in_memory (void)
 {
   double copies[RUNS], writes[RUNS], reads[RUNS], copied;
   uint8_t *from = map_touched (BULK_SIZE, 1), *to = map_touched (BULK_SIZE, 2);
-  static const uint32_t others[] = { CPR_CHUNK_VM, CPR_CHUNK_PROGRAM, CPR_CHUNK_FDS, CPR_CHUNK_RAM, CPR_CHUNK_SCHEMA };
   size_t capacity = BULK_SIZE + (16u << 20);
   uint8_t *room = map_touched (capacity, 0);
 
@@ -318,11 +330,7 @@ bench_bulk_in_memory (void)
       g_free (writer.data);
       writer.data = room; /* memory that was touched before, as memcpy()'s destination was */
       writer.capacity = capacity;
-      for (size_t i = 0; i < G_N_ELEMENTS (others); i++)
-        {
-          cpr_writer_begin_chunk (&writer, others[i], 0);
-          cpr_writer_end_chunk (&writer);
-        }
+      put_other_chunks (&writer);
       start = cpr_now_ns ();
       cpr_writer_put_bulk (&writer, "device", 0, from, BULK_SIZE);
       writes[run] = gb_per_s (start, BULK_SIZE);
@@ -363,7 +371,6 @@ bench_bulk_in_memfd (void)
 {
   double copies[RUNS], writes[RUNS], reads[RUNS], plain_reads[RUNS], copied, read;
   uint8_t *from = map_touched (BULK_SIZE, 1), *to = map_touched (BULK_SIZE, 2);
-  static const uint32_t others[] = { CPR_CHUNK_VM, CPR_CHUNK_PROGRAM, CPR_CHUNK_FDS, CPR_CHUNK_RAM, CPR_CHUNK_SCHEMA };
 
   for (int run = 0; run < 5; run++)
     {
@@ -382,11 +389,7 @@ bench_bulk_in_memfd (void)
       close (plain);
 
       cpr_writer_init (&writer, fd);
-      for (size_t i = 0; i < G_N_ELEMENTS (others); i++)
-        {
-          cpr_writer_begin_chunk (&writer, others[i], 0);
-          cpr_writer_end_chunk (&writer);
-        }
+      put_other_chunks (&writer);
       start = cpr_now_ns ();
       cpr_writer_put_bulk (&writer, "device", 0, from, BULK_SIZE);
       check (cpr_writer_finish (&writer), NULL);
@@ -427,7 +430,6 @@ peak_kib (void)
 static void
 bench_memory (void)
 {
-  static const uint32_t others[] = { CPR_CHUNK_VM, CPR_CHUNK_PROGRAM, CPR_CHUNK_FDS, CPR_CHUNK_RAM, CPR_CHUNK_SCHEMA };
   const size_t step = 4u << 20, total = 1ul << 30;
   int fd = new_memfd (0);
   uint8_t *buffer = map_touched (step, 3);
@@ -438,11 +440,7 @@ bench_memory (void)
   CprBulk bulk;
 
   cpr_writer_init (&writer, fd);
-  for (size_t i = 0; i < G_N_ELEMENTS (others); i++)
-    {
-      cpr_writer_begin_chunk (&writer, others[i], 0);
-      cpr_writer_end_chunk (&writer);
-    }
+  put_other_chunks (&writer);
   for (size_t done = 0; done < total; done += step)
     cpr_writer_put_bulk (&writer, "device", done, buffer, step);
   check (cpr_writer_finish (&writer), NULL);

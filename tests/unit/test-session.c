@@ -145,15 +145,11 @@ START_TEST (set_argv_replaces_the_command_line_of_the_way_back)
 }
 END_TEST
 
-/* A call with arguments that would do. Answers whether it was refused because of the state. */
-static bool
-is_refused (CprSession *session, CprCall call)
+/* A call about what is registered, with arguments that would do. */
+static void
+call_registry (CprSession *session, CprCall call)
 {
   static Disk disk;
-  char *argv[] = { (char *) "", NULL };
-  const CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .argv = argv };
-  g_autoptr (GError) reason = g_error_new_literal (CPR_ERROR, CPR_ERROR_CALLBACK, "no");
-  bool refused;
 
   switch (call)
     {
@@ -172,6 +168,25 @@ is_refused (CprSession *session, CprCall call)
     case CPR_CALL_DEVICE_REMOVE:
       cpr_device_remove (session, "none", &error);
       break;
+    case CPR_CALL_NOTIFIER_ADD:
+      cpr_notifier_add (session, 0, 0, (CprNotifierFunc) abort, NULL, &error);
+      break;
+    default:
+      cpr_notifier_remove (session, 0, &error);
+      break;
+    }
+}
+
+/* Any call, with arguments that would do. */
+static void
+call_session (CprSession *session, CprCall call)
+{
+  char *argv[] = { (char *) "", NULL };
+  const CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .argv = argv };
+  g_autoptr (GError) reason = g_error_new_literal (CPR_ERROR, CPR_ERROR_CALLBACK, "no");
+
+  switch (call)
+    {
     case CPR_CALL_ABORT:
       cpr_session_abort (session, reason, &error);
       break;
@@ -190,22 +205,28 @@ is_refused (CprSession *session, CprCall call)
     case CPR_CALL_WAKEUP:
       cpr_session_wakeup (session, &error);
       break;
-    case CPR_CALL_NOTIFIER_ADD:
-      cpr_notifier_add (session, 0, 0, (CprNotifierFunc) abort, NULL, &error);
-      break;
-    case CPR_CALL_NOTIFIER_REMOVE:
-      cpr_notifier_remove (session, 0, &error);
-      break;
     case CPR_CALL_UPDATE:
       cpr_session_update (session, &update, &error);
       break;
     case CPR_CALL_START:
       cpr_session_start (session, &error);
       break;
-    default:
+    case CPR_CALL_LOAD:
       cpr_session_load (session, &error);
       break;
+    default:
+      call_registry (session, call);
+      break;
     }
+}
+
+/* The call was refused because of the session's state. */
+static bool
+is_refused (CprSession *session, CprCall call)
+{
+  bool refused;
+
+  call_session (session, call);
   refused = g_error_matches (error, CPR_ERROR, CPR_ERROR_STATE);
   g_clear_error (&error);
   return refused;
