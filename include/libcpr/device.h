@@ -15,9 +15,9 @@ G_BEGIN_DECLS
  * SECTION:device
  * @title: Devices
  *
- * A device is an instance with state; its type describes the state's fields, once, in a static
- * table that the compiler checks. The state carries each type's schema, so that a program with
- * another set of fields can still read it:
+ * A device is an instance of a device type. The type describes the device's struct and its fields,
+ * once, in a static table that the compiler checks. The state carries each type's schema, so that a
+ * program with another set of fields can still read it:
  *
  * |[<!-- language="C" -->
  * static const CprField serial_fields[] = {
@@ -34,28 +34,29 @@ G_BEGIN_DECLS
  * ]|
  *
  * Fields are matched by name. A number may have another width or signedness on the other side as
- * long as the value fits; everything else must be alike. A field that one side doesn't know is an
- * error that names it, unless it is optional or ignorable. `version` is only for changes of
- * meaning.
+ * long as the value fits. Everything else must be the same. A field that one side doesn't know is
+ * an error that names it, unless the field is optional or ignorable. `version` is only for changes
+ * of meaning.
  *
- * How a type changes over the years, and both ways go on working:
+ * A type can change over the years so that updates to newer and to older programs keep working:
  *
- * - A field is added: %CPR_FIELD_OPTIONAL with the value that means "as before". While the guest
- *   doesn't use what is new, the state loads in the older program.
- * - A field is renamed: CPR_WRITTEN_AS() with the old name, which stays in the state. Once every
- *   program that a state may reach has the new name as one of its CPR_ALIASES(), it can be written
- *   too.
- * - A field is widened, or a bool becomes a number: just change the C type.
- * - A field is removed: %CPR_FIELD_RETIRED writes a value for the older programs and drops what
- *   they wrote.
+ * - To add a field, use %CPR_FIELD_OPTIONAL with the value that means "as before". The state loads
+ *   in the older program as long as the guest doesn't use the new feature.
+ * - To rename a field, use CPR_WRITTEN_AS() with the old name, which stays in the state. The new
+ *   name can be written once it is among the CPR_ALIASES() of every program that the state may
+ *   reach.
+ * - To widen a field, or to make a bool a number, just change the C type.
+ * - To remove a field, use %CPR_FIELD_RETIRED, which writes a value for the older programs and
+ *   drops the value that they wrote.
  *
- * A state that can't be loaded is found before the guest is stopped, see cpr_session_preflight().
+ * A preflight finds a state that the new program can't load before the guest is stopped, see
+ * cpr_session_preflight().
  */
 
 /**
  * CprBulk:
  *
- * A device's data that its fields don't describe, while it is written or read. Opaque.
+ * A device's bulk data, while it is written or read: data that no field describes. Opaque.
  */
 typedef struct _CprBulk CprBulk;
 
@@ -63,24 +64,24 @@ typedef struct _CprBulk CprBulk;
  * CprDeviceType:
  * @size: `sizeof (CprDeviceType)`, see #SECTION:libcpr
  * @name: the type's name, 1 to 255 bytes, the same in every program that can read the other's state
- * @version: counts changes of meaning that the fields can't express
+ * @version: counts the changes of meaning that the fields can't express
  * @minimum_version: the oldest version that this program can load
  * @state: the device's struct and its fields
- * @pre_save: (nullable): called before the fields are read, with the guest stopped: fetches what
+ * @pre_save: (nullable): called with the guest stopped, before the fields are read, to fetch what
  *     the kernel holds
- * @post_load: (nullable): called after the fields were set, with the version that was loaded: gives
- *     it to the kernel. After a failure of a later device's @post_load the device isn't told; the
- *     program is replaced by the old one
- * @load_after: (nullable): names of types, ended by %NULL, whose devices get their state before
- *     those of this one: a bus before what is on it. Types that the session doesn't have are no
- *     error; a circle is
- * @save_bulk: (nullable): called after all fields of all devices were written: writes what is too
- *     much for fields, such as a frame buffer, with cpr_bulk_write()
- * @load_bulk: (nullable): called after the fields were set and before @post_load where the state
- *     has such data: reads all of it with cpr_bulk_read(). Data without a @load_bulk is an error
- * @trial_save: whether the fields may be read while the guest runs, without @pre_save: then a
- *     preflight checks values too. The values needn't be consistent, but pointers and lists must be
- *     safe to follow
+ * @post_load: (nullable): called after the fields were set, with the version that was loaded, to
+ *     give the values to the kernel. If a later device's @post_load fails, this device isn't told;
+ *     the guest goes back to the old program
+ * @load_after: (nullable): names of types, ended by %NULL. Their devices get their fields before
+ *     the devices of this type: a bus before the devices on it. A type that the session doesn't
+ *     have is no error; a cycle is
+ * @save_bulk: (nullable): called after all fields of all devices were written, to write what is too
+ *     large for fields, such as a frame buffer, with cpr_bulk_write()
+ * @load_bulk: (nullable): called after the fields were set and before @post_load, if the state has
+ *     such data, to read all of it with cpr_bulk_read(). Bulk data without a @load_bulk is an error
+ * @trial_save: whether a preflight may read the fields while the guest runs, without @pre_save, to
+ *     check values too. The values needn't be consistent, but pointers and lists must be safe to
+ *     follow
  *
  * A device type. Static: it must outlive every session that uses it. Zero it, set @size, then the
  * fields.
@@ -110,12 +111,13 @@ struct _CprDeviceType
  * @device: the struct that @type describes; borrowed until cpr_device_remove() or the session's end
  * @error: where an error goes, or %NULL
  *
- * Adds a device. In a session that took up a state it gets its state in cpr_session_load(), in the
- * order in which devices were added, as far as `load_after` of their types doesn't say otherwise.
+ * Adds a device. In an incoming session cpr_session_load() fills in its fields. Devices are loaded
+ * in the order in which they were added, as far as `load_after` of their types doesn't say
+ * otherwise.
  *
- * Errors: %CPR_ERROR_INVALID (a name, a table of fields that can't be right: no fields, two of one
- * name, a width that isn't one, nested more than 16 deep), %CPR_ERROR_EXISTS (the device, or
- * another type of that name), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (a name; a table of fields without fields, with two fields of one
+ * name, with a width that doesn't exist, or nested more than 16 deep), %CPR_ERROR_EXISTS (the
+ * device, or another type of that name), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, ACTIVE.
  *
@@ -132,7 +134,7 @@ cpr_device_add (CprSession *session, const char *name, const CprDeviceType *type
  * @name: the instance's name
  * @error: where an error goes, or %NULL
  *
- * Removes a device: it isn't saved any more.
+ * Removes a device, which isn't saved from then on.
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
@@ -151,9 +153,8 @@ CPR_API bool cpr_device_remove (CprSession *session, const char *name, GError **
  * @size: its size in bytes
  * @error: where an error goes, or %NULL
  *
- * Writes more of a device's bulk data, at the speed of memory; large pieces go into the state
- * without being copied in between.
- * Permitted states: in `save_bulk` only.
+ * Appends to a device's bulk data, at the speed of memory. Large pieces go into the state without
+ * being copied in between. Permitted states: in `save_bulk` only.
  *
  * Errors: %CPR_ERROR_SYSTEM (no space for it).
  *
@@ -166,13 +167,13 @@ CPR_API bool cpr_bulk_write (CprBulk *bulk, const void *data, size_t size, GErro
 /**
  * cpr_bulk_read:
  * @bulk: what `load_bulk` got
- * @data: where it goes
- * @size: how many bytes; not more than are left
+ * @data: where the data goes
+ * @size: how many bytes to read; not more than are left
  * @error: where an error goes, or %NULL
  *
- * Reads more of a device's bulk data. Its checksum is verified here, piece by piece, and not before
- * as that of everything else: after a failure @data may be partly overwritten. Permitted states: in
- * `load_bulk` only.
+ * Reads the next bytes of a device's bulk data. Unlike all other checksums, those of bulk data are
+ * verified here, piece by piece. So after a failure @data may be partly overwritten. Permitted
+ * states: in `load_bulk` only.
  *
  * Errors: %CPR_ERROR_CORRUPT, %CPR_ERROR_MISMATCH (fewer bytes are left), %CPR_ERROR_SYSTEM.
  *
@@ -186,10 +187,10 @@ CPR_API bool cpr_bulk_read (CprBulk *bulk, void *data, size_t size, GError **err
  * cpr_bulk_get_left:
  * @bulk: what `load_bulk` got
  *
- * How much of a device's bulk data hasn't been read. What is left when `load_bulk` returns is an
- * error. Permitted states: in `load_bulk` only.
+ * Says how many bytes of a device's bulk data haven't been read. It is an error if any are left
+ * when `load_bulk` returns. Permitted states: in `load_bulk` only.
  *
- * Returns: bytes
+ * Returns: the number of bytes
  *
  * Since: 0.1
  */

@@ -14,10 +14,10 @@ G_BEGIN_DECLS
  * SECTION:error
  * @title: Errors
  *
- * One error domain with few codes: one for each thing that an operator would do differently. A code
- * keeps its number and meaning for ever. The message names the object first, then what was expected
- * and found, in lower case, without a full stop: `RAM block 'pc.ram': size is 1073741824 in the
- * state, 2147483648 here`.
+ * There is one error domain with few codes. Two errors have different codes where an operator would
+ * act differently. A code keeps its number and its meaning for ever. A message names the object
+ * first, then what was expected and what was found. It is in lower case, without a full stop: `RAM
+ * block 'pc.ram': size is 1073741824 in the state, 2147483648 here`.
  */
 
 /**
@@ -29,26 +29,26 @@ G_BEGIN_DECLS
 
 /**
  * CprError:
- * @CPR_ERROR_INVALID: an argument can't be right in any program: an empty name, a negative fd, a
- *     size of 0
- * @CPR_ERROR_EXISTS: something of that name is there already
- * @CPR_ERROR_NOT_FOUND: nothing of that name is there
- * @CPR_ERROR_STATE: the call isn't permitted in the session's present state
- * @CPR_ERROR_BLOCKED: the update isn't possible now; the message says what stands in the way
+ * @CPR_ERROR_INVALID: an argument is invalid in any program: an empty name, a negative fd, a size
+ *     of 0
+ * @CPR_ERROR_EXISTS: an object of that name exists already
+ * @CPR_ERROR_NOT_FOUND: no object of that name exists
+ * @CPR_ERROR_STATE: the call isn't permitted in the present session state, or not in this process
+ * @CPR_ERROR_BLOCKED: the update isn't possible now; the message says what blocks it
  * @CPR_ERROR_SYSTEM: a system call failed; cpr_error_get_errno() has the cause
- * @CPR_ERROR_CORRUPT: the state is damaged or isn't a libcpr state
- * @CPR_ERROR_VERSION: the state was written by a libcpr, or by a device type, that this program
- *     can't read
- * @CPR_ERROR_MISMATCH: the state is intact but isn't this program's: another VM, another size,
+ * @CPR_ERROR_CORRUPT: the state is damaged, or isn't a libcpr state
+ * @CPR_ERROR_VERSION: this program can't read the state: a libcpr or a device type of another
+ *     version wrote it
+ * @CPR_ERROR_MISMATCH: the state is intact but doesn't fit this program: another VM, another size,
  *     another file behind an fd
- * @CPR_ERROR_CALLBACK: a callback of the VMM failed without saying why
- * @CPR_ERROR_ROLLED_BACK: the new program failed before the commit and the guest is back in the old
- *     one
- * @CPR_ERROR_NOT_OWNER: the guest belongs to another process by now; it must not run here
- * @CPR_ERROR_REFUSED: the program that was asked in a preflight couldn't take the guest over, or
- *     didn't answer; nothing was stopped
- * @CPR_ERROR_PAUSE_BUDGET: the pause had lasted longer than it may, so the update was undone; it
- *     may work at a quieter time, or with more time
+ * @CPR_ERROR_CALLBACK: a callback of the VMM failed and set no error
+ * @CPR_ERROR_ROLLED_BACK: the new program failed before the commit, and the guest is back in the
+ *     old one
+ * @CPR_ERROR_NOT_OWNER: the guest belongs to another process by now and must not run here
+ * @CPR_ERROR_REFUSED: a program asked in a preflight couldn't take the guest over, or didn't
+ *     answer; nothing was stopped
+ * @CPR_ERROR_PAUSE_BUDGET: the pause lasted longer than the update allowed, so the update was
+ *     undone; it may work at a quieter time, or with a larger budget
  *
  * Error codes. Since: 0.1
  */
@@ -85,14 +85,14 @@ CPR_API GQuark cpr_error_quark (void);
 
 /**
  * cpr_error_get_errno:
- * @error: an error of any domain; not %NULL; stays the caller's
+ * @error: an error of any domain, not %NULL; it stays the caller's
  *
- * The errno that caused @error, so that a program can tell a full disk from a missing permission.
+ * Gives the errno that caused @error, so that a program can tell a full disk from a missing
+ * permission.
  *
  * Threads: safe. Permitted states: needs no session.
  *
- * Returns: an errno value, or 0 where no system call was the cause or @error isn't of the domain
- * %CPR_ERROR
+ * Returns: an errno value; 0 where no system call was the cause, or where @error has another domain
  *
  * Since: 0.1
  */

@@ -14,27 +14,27 @@ G_BEGIN_DECLS
  * SECTION:fd
  * @title: File descriptors
  *
- * The fd table: file descriptors that survive an update, each under a name and an index. Whatever
- * isn't in the table is closed by the update, except those of 0, 1 and 2 that aren't close-on-exec:
- * the standard streams, which every program inherits.
+ * The fd table has the file descriptors that survive an update, each under a name and an index. An
+ * update closes every other fd, except the standard streams: those of 0, 1 and 2 that aren't
+ * close-on-exec, which every program inherits. In transfer mode they aren't handed over either.
  *
- * A file of the VMM's own may have one of these numbers, if the VMM was started with a stream
- * closed: it is in the table, or close-on-exec, and treated like any other. Messages are still
- * written to 2, by the dynamic linker or a shell before the new program takes up the state, too: a
- * VMM opens `/dev/null` there before its own files, if it is closed. The library's own fds are from
- * 3 up.
+ * If the VMM was started with a standard stream closed, a file of its own may get one of these
+ * three numbers. Such a file is in the fd table, or close-on-exec, and is treated like any other.
+ * But the dynamic linker or a shell writes messages to fd 2 before the new program takes up the
+ * state. So a VMM that finds fd 2 closed opens `/dev/null` there before its own files. The library
+ * uses numbers from 3 up for its own fds.
  *
- * Names are 1 to 255 bytes; those that begin with `libcpr:` are the library's own. Indices are 0 to
- * %G_MAXINT and tell apart fds of one name, like the queues of one device. fd numbers don't change
- * in exec mode, but nobody should rely on it.
+ * Names are 1 to 255 bytes; names that begin with `libcpr:` are the library's own. Indices are 0 to
+ * %G_MAXINT and distinguish fds of one name, such as the queues of one device. fd numbers don't
+ * change in exec mode, but don't rely on that.
  *
- * What each fd is (type, device, inode, access mode) is recorded when it is added, and compared in
- * the old program before the guest is stopped and in the new one when it takes up the state. Until
- * the commit the new program shares the open files with the old one: it changes none of them (no
- * close, read, write, seek, flags).
+ * When an fd is added, the library records what it is: type, device, inode, access mode. The record
+ * is compared in the old program before the guest is stopped, and in the new program when it takes
+ * up the state. Until the commit the new program shares the open files with the old one, so it must
+ * not change any of them (no close, read, write, seek, flags).
  *
- * File locks: flock() and OFD locks belong to the open file and go along; POSIX record locks belong
- * to the process.
+ * File locks: flock() and OFD locks belong to the open file and are handed over with it. POSIX
+ * record locks belong to the process.
  */
 
 /**
@@ -42,15 +42,15 @@ G_BEGIN_DECLS
  * @session: a session
  * @name: a name of 1 to 255 bytes; copied
  * @index: 0 to %G_MAXINT
- * @fd: an open fd; borrowed: close it only after cpr_fd_remove(). Not a standard stream: from here
- *     on the programs that this process starts don't inherit it
+ * @fd: an open fd; borrowed: close it only after cpr_fd_remove(). Not a standard stream: programs
+ *     that this process starts don't inherit it from now on
  * @error: where an error goes, or %NULL
  *
- * Adds an fd to the table. It becomes close-on-exec if it isn't (the library lifts that during the
- * update only).
+ * Adds an fd to the table. The fd becomes close-on-exec if it wasn't; the library lifts that during
+ * an update only.
  *
  * Errors: %CPR_ERROR_INVALID (name, index, a negative fd), %CPR_ERROR_EXISTS (name and index, or
- * the fd under another name), %CPR_ERROR_SYSTEM (it isn't open), %CPR_ERROR_STATE.
+ * the fd under another name), %CPR_ERROR_SYSTEM (the fd isn't open), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
  *
@@ -63,18 +63,18 @@ CPR_API bool cpr_fd_add (CprSession *session, const char *name, int index, int f
 /**
  * cpr_fd_take:
  * @session: a session
- * @name: the name it was added under
- * @index: the index it was added under
+ * @name: the name under which the old program added it
+ * @index: the index under which the old program added it
  * @error: where an error goes, or %NULL
  *
- * Takes an fd that the old program handed over. It stays in the table, as if this program had added
- * it.
+ * Claims an fd that the old program handed over. The fd stays in the table, as if this program had
+ * added it.
  *
- * A constructor that fails afterwards had better leave it open: the old program gets it back. What
- * was closed is fetched from the guardian where there is one, see cpr_session_abort().
+ * If the VMM's start-up fails afterwards, leave the fd open: the old program gets it back. A closed
+ * fd is fetched from the guardian if there is one, see cpr_session_abort().
  *
- * Errors: %CPR_ERROR_NOT_FOUND (none of that name was handed over), %CPR_ERROR_EXISTS (it was taken
- * before), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_NOT_FOUND (no fd of that name and index was handed over), %CPR_ERROR_EXISTS
+ * (the fd was claimed before), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH (never found), INCOMING.
  *
@@ -91,7 +91,7 @@ CPR_API int cpr_fd_take (CprSession *session, const char *name, int index, GErro
  * @user_data: what was passed to cpr_fd_open()
  * @error: where an error goes
  *
- * Opens the file for cpr_fd_open() in a fresh session.
+ * Opens the file for cpr_fd_open() where no fd was handed over.
  *
  * Returns: an fd, or -1 with @error set
  *
@@ -104,15 +104,15 @@ typedef int (*CprFdOpen) (const char *name, int index, void *user_data, GError *
  * @session: a session
  * @name: a name of 1 to 255 bytes
  * @index: 0 to %G_MAXINT
- * @open: opens the file where there is nothing to take
+ * @open: opens the file where there is nothing to claim
  * @user_data: passed to @open
  * @error: where an error goes, or %NULL
  *
- * Takes the fd if the old program handed it over; else opens it and adds it. This is the call that
- * makes start-up code the same for a fresh start and for an update.
+ * Claims the fd if the old program handed it over; otherwise opens it and adds it. This call makes
+ * start-up code the same for a fresh start and for an update.
  *
- * Errors: as cpr_fd_add(), and what @open reports. An fd that @open returned and that can't be
- * added, because it is in the table already, stays open.
+ * Errors: as cpr_fd_add(), and the error that @open set. If @open returned an fd that can't be
+ * added because it is in the table already, that fd stays open.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
  *
@@ -129,11 +129,11 @@ cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, v
  * @name: a name
  * @index: an index
  *
- * Looks up an fd that was added or taken.
+ * Looks up an fd that this program added or claimed.
  *
  * Permitted states: all.
  *
- * Returns: the fd, or -1 if there is none of that name and index or it wasn't taken yet
+ * Returns: the fd, or -1 if there is none of that name and index or it is unclaimed
  *
  * Since: 0.1
  */
@@ -142,11 +142,11 @@ CPR_API int cpr_fd_get (const CprSession *session, const char *name, int index);
 /**
  * cpr_fd_remove:
  * @session: a session
- * @name: the name it was added under
- * @index: the index it was added under
+ * @name: the name under which it was added
+ * @index: the index under which it was added
  * @error: where an error goes, or %NULL
  *
- * Removes an fd from the table; it stays open and is the caller's to close.
+ * Removes an fd from the table. The fd stays open and is the caller's to close.
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
@@ -163,11 +163,11 @@ CPR_API bool cpr_fd_remove (CprSession *session, const char *name, int index, GE
  * @name: the name; the library's
  * @index: the index
  * @fd: the fd
- * @claimed: whether it was added or taken in this program; %FALSE for one that was handed over and
- *     waits to be taken
+ * @claimed: %TRUE if this program added or claimed the fd; %FALSE if it was handed over and is
+ *     unclaimed
  * @user_data: what was passed to cpr_fd_foreach()
  *
- * Is shown one entry of the fd table.
+ * Gets one entry of the fd table.
  *
  * Since: 0.1
  */
@@ -179,8 +179,8 @@ typedef void (*CprFdFunc) (const char *name, int index, int fd, bool claimed, vo
  * @func: called for each entry, in the order in which they were added; it must not change the table
  * @user_data: passed to @func
  *
- * Walks through the fd table; the library's own entries aren't shown. For fds whose number isn't
- * known beforehand, such as client connections.
+ * Shows the entries of the fd table, without the library's own. Use it to find fds of which the VMM
+ * doesn't know the indices, such as client connections.
  *
  * Permitted states: all.
  *
@@ -194,14 +194,13 @@ CPR_API void cpr_fd_foreach (const CprSession *session, CprFdFunc func, void *us
  * @fd: an open fd that doesn't survive the update and is slow to close
  * @error: where an error goes, or %NULL
  *
- * Names an fd that the guardian holds over the update, so that its last close, which may be slow,
- * is off the pause. Meant for a KVM VM and its vCPUs: closing a KVM VM takes about 20 ms (measured
- * on Linux 6.18). The new program doesn't get it. Anything that the held object still does while it
- * is held must have been ended by @stop: an irqfd of the old VM would go on taking the events of
- * its eventfd.
+ * Names an fd that the guardian holds during an update, so that its last close isn't part of the
+ * pause. The call is meant for a KVM VM and its vCPUs: closing a KVM VM takes about 20 ms (measured
+ * on Linux 6.18). The new program doesn't get the fd. @stop must have ended everything that the
+ * held object would still do: an irqfd of the old VM would keep taking events from its eventfd.
  *
- * Errors: %CPR_ERROR_INVALID, %CPR_ERROR_EXISTS (it is held, or in the fd table), %CPR_ERROR_SYSTEM
- * (it isn't open), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID, %CPR_ERROR_EXISTS (the fd is held already, or in the fd table),
+ * %CPR_ERROR_SYSTEM (the fd isn't open), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
  *
@@ -217,7 +216,7 @@ CPR_API bool cpr_session_hold_fd (CprSession *session, int fd, GError **error);
  * @fd: an fd named to cpr_session_hold_fd()
  * @error: where an error goes, or %NULL
  *
- * Takes back cpr_session_hold_fd(); call it before @fd is closed.
+ * Undoes cpr_session_hold_fd(). Call it before closing @fd.
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *

@@ -18,8 +18,8 @@ G_BEGIN_DECLS
  * SECTION:field
  * @title: Fields
  *
- * What a device's state consists of: static tables, made with the `CPR_FIELD` macros, whose kinds
- * the compiler takes from the C types. A member that isn't what the macro says doesn't compile.
+ * A device's fields stand in static tables that the `CPR_FIELD` macros make. The macros derive each
+ * field's kind from the C type. A member that isn't what the macro demands doesn't compile.
  */
 
 /**
@@ -34,8 +34,7 @@ G_BEGIN_DECLS
  * @CPR_KIND_FD: an fd of the fd table, or -1
  * @CPR_KIND_TIME: ns on CLOCK_MONOTONIC
  *
- * The class of a field's value; the width is kept apart. Set by the `CPR_FIELD` macros from the C
- * type.
+ * The class of a field's value. Its width is stored apart from it.
  *
  * Since: 0.1
  */
@@ -56,9 +55,9 @@ typedef enum
  * CprShape:
  * @CPR_SHAPE_ONE: one value
  * @CPR_SHAPE_ARRAY: a fixed number of values
- * @CPR_SHAPE_COUNTED: a number of values that is in the state too, up to a maximum
+ * @CPR_SHAPE_COUNTED: a variable number of values up to a maximum; the state has the number too
  *
- * How many values a field has. Set by the `CPR_FIELD` macros.
+ * How many values a field has.
  *
  * Since: 0.1
  */
@@ -72,11 +71,11 @@ typedef enum
 /**
  * CprLayout:
  * @CPR_LAYOUT_INLINE: in the struct itself
- * @CPR_LAYOUT_HEAP: the struct has a pointer to memory of g_malloc(), or %NULL
- * @CPR_LAYOUT_LIST: in a container that is reached by the callbacks of a #CprList
+ * @CPR_LAYOUT_HEAP: in memory of g_malloc(), to which the struct has a pointer, or %NULL
+ * @CPR_LAYOUT_LIST: in a container that the callbacks of a #CprList reach
  * @CPR_LAYOUT_NONE: nowhere: the field is retired
  *
- * Where a field's values are. Set by the `CPR_FIELD` macros.
+ * Where a field's values are.
  *
  * Since: 0.1
  */
@@ -93,7 +92,7 @@ typedef struct _CprField CprField;
 /**
  * CprStruct:
  * @name: the struct's name, for messages and the schema
- * @size: `sizeof` it
+ * @size: its `sizeof`
  * @fields: its fields, ended by %CPR_FIELD_END
  *
  * A struct and its fields. Static: it must outlive every session that uses it.
@@ -109,13 +108,12 @@ typedef struct
 
 /**
  * CprList:
- * @get_next: the element after @element, or the first one where @element is %NULL; %NULL at the end
- * @append: adds an element, zeroed or as the container makes them, at the end and returns it; can't
- *     fail
+ * @get_next: returns the element after @element, the first one where @element is %NULL, or %NULL
+ * @append: adds an element at the end, zeroed or as the container makes it; returns it, never %NULL
  * @clear: removes and frees all elements
  *
- * How the library walks through a container of structs, and fills it. @container is the address of
- * the member that the field names. Elements are the structs that the field's description is for.
+ * How the library walks through a container of structs and fills it. @container is the address of
+ * the member that the field names. The field's description describes the elements.
  *
  * Since: 0.1
  */
@@ -134,25 +132,24 @@ typedef struct
  * @shape: how many values there are
  * @layout: where they are
  * @optional: not written while it has its default, so that a program that doesn't know it can read
- *     the state; where it is missing the reader takes the default: the writer's if the writer knew
- *     the field, else its own
- * @ignorable: as optional, and a reader that doesn't know it may drop it whatever its value: for
- *     counters and caches, not for anything that the guest can see
- * @offset: where it is in the struct
+ *     the state. Where it is missing, the reader uses the writer's default if the writer knew the
+ *     field, else its own
+ * @ignorable: optional, and a reader that doesn't know the field may drop it whatever its value:
+ *     for counters and caches, not for anything that the guest can see
+ * @offset: its offset in the struct
  * @width: the size of one element
- * @count: how many elements; for a counted array or list the most there can be; for a string the
- *     most bytes; else 1
- * @count_offset: where a counted array's count is in the struct
- * @count_width: the size of the count
- * @type: of a %CPR_KIND_STRUCT: which
- * @default_value: the default of an optional number, sign-extended, of a floating-point one its
- *     bits; of a retired field the value that is written
+ * @count: how many elements; of a counted array or list the most; of a string the most bytes
+ * @count_offset: of a counted array: the count's offset in the struct
+ * @count_width: of a counted array: the size of the count
+ * @type: of a %CPR_KIND_STRUCT: the struct
+ * @default_value: the default of an optional number, sign-extended; for floating point its bits;
+ *     for a retired field the value that is written
  * @list: of a %CPR_LAYOUT_LIST: its callbacks
- * @needed: (nullable): of a group: whether it is written
- * @written_as: (nullable): the name that the state has for it where that isn't the member's
+ * @needed: (nullable): of a group: says whether it is written
+ * @written_as: (nullable): the field's name in the state, where that isn't the member's
  * @reserved: 0
  *
- * One field of a struct. Made by the `CPR_FIELD` macros, not by hand.
+ * One field of a struct. The `CPR_FIELD` macros make it; don't make it by hand.
  *
  * Since: 0.1
  */
@@ -218,7 +215,8 @@ struct _CprField
 #define CPR_CHECK_TYPE_(expression, Type, message) CPR_CHECK_ (CPR_SAME_TYPE_ (expression, Type), message)
 #define CPR_CHECK_STRUCT_(expression, Nested) CPR_CHECK_TYPE_ (expression, Nested, "the member is not a " #Nested)
 
-/* Compared as they are and as 64 bits: an int is no 0xffffffff, an unsigned no -1. */
+/* The values are compared as they are and as 64 bits: 0xffffffff doesn't fit an int, nor -1 an
+ * unsigned. */
 #define CPR_CHECK_FITS_(Type, value, message)                                                                          \
   CPR_CHECK_ ((Type) (value) == (value) && (int64_t) (Type) (value) == (int64_t) (value), message)
 /* An optional field: a number that isn't floating point, and a default that it can hold. */
@@ -246,11 +244,11 @@ struct _CprField
 #define CPR_STRUCT_(expression, Nested, description)                                                                   \
   .kind = CPR_KIND_STRUCT + CPR_CHECK_STRUCT_ (expression, Nested), .type = &(description)
 
-/* After the last member, so that a modifier without a name, as a default that was meant for
- * CPR_FIELD_OPTIONAL(), is one too many. */
+/* This sets the last member, so the compiler refuses a modifier without a name, such as a default
+ * that was meant for CPR_FIELD_OPTIONAL(). */
 #define CPR_MODIFIERS_(...) .reserved = { NULL }, __VA_ARGS__
-/* The macros below end in modifiers, which may be missing; these take what was given, and an
- * empty one at the end. */
+/* The public macros end in modifiers, which may be missing. These macros get the modifiers that
+ * were given, and an empty one at the end. */
 #define CPR_FIELD_(Struct, member, ...)                                                                                \
   { CPR_ONE_ (Struct, member), CPR_MODIFIERS_ (__VA_ARGS__) }
 #define CPR_FIELD_OPTIONAL_(Struct, member, value, ...)                                                                \
@@ -344,14 +342,14 @@ struct _CprField
  * @value: its default
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), or none
  *
- * A field that a reader which doesn't know it may drop. Since: 0.1
+ * A field that a reader may drop if it doesn't know the field. Since: 0.1
  */
 #define CPR_FIELD_IGNORABLE(...) CPR_FIELD_IGNORABLE_ (__VA_ARGS__, )
 
 /**
  * CPR_FIELD_ARRAY:
  * @Struct: the struct's type
- * @member: a member: an array of what CPR_FIELD() takes
+ * @member: a member: an array of a type that CPR_FIELD() takes
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A fixed array. Optional: not written while all elements are 0. Since: 0.1
@@ -361,26 +359,24 @@ struct _CprField
 /**
  * CPR_FIELD_COUNTED:
  * @Struct: the struct's type
- * @member: a member: an array of what CPR_FIELD() takes
- * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of
- *     its own
+ * @member: a member: an array of a type that CPR_FIELD() takes
+ * @count_member: a member: an unsigned integer: how many elements are in use; needs no own field
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An array of which only the first elements are in use. More than fit are an error. Optional: not
- * written while none is in use. Since: 0.1
+ * An array of which only the first elements are in use. A count that is larger than the array is an
+ * error. Optional: not written while no element is in use. Since: 0.1
  */
 #define CPR_FIELD_COUNTED(...) CPR_FIELD_COUNTED_ (__VA_ARGS__, )
 
 /**
  * CPR_FIELD_HEAP_ARRAY:
  * @Struct: the struct's type
- * @member: a member: a pointer to what CPR_FIELD() takes, from g_malloc(), or %NULL
- * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of
- *     its own
- * @maximum: the most elements
+ * @member: a member: a pointer to a type that CPR_FIELD() takes, from g_malloc(), or %NULL
+ * @count_member: a member: an unsigned integer: how many elements are in use; needs no own field
+ * @maximum: the maximum of elements
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * A counted array on the heap. Loading makes it as large as it has to be. Since: 0.1
+ * A counted array on the heap. Loading allocates it in the size that it needs. Since: 0.1
  */
 #define CPR_FIELD_HEAP_ARRAY(...) CPR_FIELD_HEAP_ARRAY_ (__VA_ARGS__, )
 
@@ -390,7 +386,7 @@ struct _CprField
  * @member: a member of any type without pointers
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * Bytes that are copied as they are: for structs of the kernel's ABI, which are what they are.
+ * Bytes that are copied as they are, for structs of the kernel's ABI, whose layout is fixed.
  * Optional: not written while all are 0. Since: 0.1
  */
 #define CPR_FIELD_BYTES(...) CPR_FIELD_BYTES_ (__VA_ARGS__, )
@@ -399,9 +395,8 @@ struct _CprField
  * CPR_FIELD_HEAP_BYTES:
  * @Struct: the struct's type
  * @member: a member: a pointer to bytes, from g_malloc(), or %NULL
- * @count_member: a member: an unsigned integer, how many bytes there are; it needs no field of its
- *     own
- * @maximum: the most bytes; for more than some MiB see #CprDeviceType
+ * @count_member: a member: an unsigned integer: how many bytes there are; needs no own field
+ * @maximum: the maximum of bytes; for more than some MiB see #CprDeviceType
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * A buffer on the heap. Since: 0.1
@@ -414,7 +409,7 @@ struct _CprField
  * @member: a member: an array of char with a string in it
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * A string in the struct. One that has no end in its array is an error. Since: 0.1
+ * A string in the struct. A string without a zero byte in its array is an error. Since: 0.1
  */
 #define CPR_FIELD_STRING(...) CPR_FIELD_STRING_ (__VA_ARGS__, )
 
@@ -422,11 +417,11 @@ struct _CprField
  * CPR_FIELD_HEAP_STRING:
  * @Struct: the struct's type
  * @member: a member: char *, from g_malloc(), or %NULL
- * @maximum: the most bytes, without the zero at the end
+ * @maximum: the maximum of bytes, without the zero at the end
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), `.ignorable = true`, or none
  *
- * A string on the heap. %NULL is kept, and a program that does not know the field can read the
- * state then. Since: 0.1
+ * A string on the heap. A %NULL stays %NULL. While it is %NULL, a program that doesn't know the
+ * field can read the state. Since: 0.1
  */
 #define CPR_FIELD_HEAP_STRING(...) CPR_FIELD_HEAP_STRING_ (__VA_ARGS__, )
 
@@ -438,7 +433,7 @@ struct _CprField
  * @description: the #CprStruct that describes @Nested
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), or none
  *
- * A struct in the struct. It can not be optional: see CPR_FIELD_GROUP(). Since: 0.1
+ * A struct in the struct. It can't be optional: see CPR_FIELD_GROUP(). Since: 0.1
  */
 #define CPR_FIELD_STRUCT(...) CPR_FIELD_STRUCT_ (__VA_ARGS__, )
 
@@ -450,9 +445,9 @@ struct _CprField
  * @description: the #CprStruct that describes @Nested
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), `.ignorable = true`, or none
  *
- * A struct on the heap. %NULL is kept, and a program that does not know the field can read the
- * state then. Loading makes it, zeroed, where there was none, and frees it where there is none in
- * the state. Since: 0.1
+ * A struct on the heap. A %NULL stays %NULL. While it is %NULL, a program that doesn't know the
+ * field can read the state. Loading allocates the struct, zeroed, where the member is %NULL and the
+ * state has one, and frees it where the state has none. Since: 0.1
  */
 #define CPR_FIELD_POINTER(...) CPR_FIELD_POINTER_ (__VA_ARGS__, )
 
@@ -464,7 +459,7 @@ struct _CprField
  * @description: the #CprStruct that describes @Nested
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), or none
  *
- * A fixed array of structs. It can not be optional. Since: 0.1
+ * A fixed array of structs. It can't be optional. Since: 0.1
  */
 #define CPR_FIELD_STRUCT_ARRAY(...) CPR_FIELD_STRUCT_ARRAY_ (__VA_ARGS__, )
 
@@ -472,14 +467,13 @@ struct _CprField
  * CPR_FIELD_STRUCT_COUNTED:
  * @Struct: the struct's type
  * @member: a member: an array of @Nested
- * @count_member: a member: an unsigned integer, how many elements are in use; it needs no field of
- *     its own
+ * @count_member: a member: an unsigned integer: how many elements are in use; needs no own field
  * @Nested: the elements' type
  * @description: the #CprStruct that describes @Nested
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An array of structs of which only the first are in use. Elements that a load takes out of use are
- * cleared; of those that weren't in use nothing is read or freed. Since: 0.1
+ * An array of structs of which only the first are in use. Loading clears the elements that were in
+ * use and no longer are. It reads and frees nothing in elements that weren't in use. Since: 0.1
  */
 #define CPR_FIELD_STRUCT_COUNTED(...) CPR_FIELD_STRUCT_COUNTED_ (__VA_ARGS__, )
 
@@ -489,11 +483,12 @@ struct _CprField
  * @member: a member: the container
  * @Nested: the elements' type
  * @description: the #CprStruct that describes @Nested
- * @maximum: the most elements
+ * @maximum: the maximum of elements
  * @callbacks: the #CprList for the container
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * A list of structs in a container of any kind. Loading clears it and fills it anew. Since: 0.1
+ * A list of structs in a container of any kind. Loading clears the container and fills it again.
+ * Since: 0.1
  */
 #define CPR_FIELD_LIST(...) CPR_FIELD_LIST_ (__VA_ARGS__, )
 
@@ -503,8 +498,8 @@ struct _CprField
  * @member: a member: an int: an fd of the fd table, or -1
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An fd that the device holds. Saving it records its name and index; loading claims it, if nobody
- * has, and stores its number. Since: 0.1
+ * An fd that the device holds. Saving records its name and index. Loading claims the fd, unless it
+ * is claimed already, and stores its number. Since: 0.1
  */
 #define CPR_FIELD_FD(...) CPR_FIELD_FD_ (__VA_ARGS__, )
 
@@ -524,8 +519,8 @@ struct _CprField
  * @member: a member: int64_t or uint64_t
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An instant, in ns on CLOCK_MONOTONIC. Where that clock began anew, after a restart of the host,
- * loading converts it to the same instant. Since: 0.1
+ * An instant, in ns on CLOCK_MONOTONIC. Where that clock started again, because the host was
+ * restarted, loading converts the number so that it means the same instant. Since: 0.1
  */
 #define CPR_FIELD_TIME(...) CPR_FIELD_TIME_ (__VA_ARGS__, )
 
@@ -534,23 +529,23 @@ struct _CprField
  * @Struct: the struct's type
  * @group: a name, unique among the fields
  * @description: a #CprStruct for @Struct too, with the fields of the group
- * @callback: whether the group is written, called with the struct
+ * @callback: gets the struct and says whether the group is written
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), `.ignorable = true`, or none
  *
- * Fields of the same struct that go together and are only written when needed. Where they are not
- * in the state, the members keep what the program that loads gave them. Since: 0.1
+ * Fields of the same struct that belong together and are written only when needed. Where the state
+ * doesn't have them, the members keep the values that the loading program gave them. Since: 0.1
  */
 #define CPR_FIELD_GROUP(...) CPR_FIELD_GROUP_ (__VA_ARGS__, )
 
 /**
  * CPR_FIELD_RETIRED:
- * @member: the name of a member that is no more
- * @Type: the type it had: bool or an integer
- * @value: what older programs shall find
+ * @member: the name of a member that was removed
+ * @Type: the type that it had: bool or an integer
+ * @value: the value that older programs find
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), or none
  *
- * Keeps the place of a removed field: writes the value for older programs, and drops what they
- * wrote. Since: 0.1
+ * Keeps the place of a removed field: writes @value for older programs, and drops the value that
+ * they wrote. Since: 0.1
  */
 #define CPR_FIELD_RETIRED(...) CPR_FIELD_RETIRED_ (__VA_ARGS__, )
 
@@ -559,10 +554,7 @@ struct _CprField
  *
  * Ends a table of fields. Since: 0.1
  */
-#define CPR_FIELD_END                                                                                                  \
-  {                                                                                                                    \
-    .name = NULL                                                                                                       \
-  }
+#define CPR_FIELD_END { .name = NULL }
 
 /**
  * CPR_ALIASES:
@@ -575,10 +567,10 @@ struct _CprField
 
 /**
  * CPR_WRITTEN_AS:
- * @old_name: a string: the name that the state goes on having for the field
+ * @old_name: a string: the name that the state keeps for the field
  *
- * A modifier: the member was renamed and the state wasn't, so that programs which know the old name
- * only can read it. The field is found under both names. Since: 0.1
+ * A modifier for a renamed member: the state keeps the old name, so that programs that know only
+ * the old name can read it. The field is found under both names. Since: 0.1
  */
 #define CPR_WRITTEN_AS(old_name) .written_as = (old_name)
 
@@ -586,16 +578,16 @@ struct _CprField
  * CPR_OPTIONAL:
  *
  * A modifier: the field isn't written while it is empty or all zero, an fd while it is -1. Each
- * `CPR_FIELD` macro says whether it takes it: a struct in the struct can't be missing, and some
- * fields are optional without it. Since: 0.1
+ * `CPR_FIELD` macro says whether it takes this modifier: a struct in the struct can't be missing,
+ * and some fields are optional without it. Since: 0.1
  */
 #define CPR_OPTIONAL .optional = true
 
 /**
  * CPR_IGNORABLE:
  *
- * A modifier: as %CPR_OPTIONAL, and a reader that doesn't know the field may drop it. Fields that
- * are optional anyway take `.ignorable = true`. Since: 0.1
+ * A modifier: the field is optional, and a reader that doesn't know it may drop it. Fields that are
+ * optional anyway take `.ignorable = true` instead. Since: 0.1
  */
 #define CPR_IGNORABLE .optional = true, .ignorable = true
 

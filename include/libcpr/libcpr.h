@@ -6,35 +6,40 @@
  * SECTION:libcpr
  * @title: libcpr
  *
- * Replaces a virtual machine monitor under its running guest. This is the one header to include.
+ * Replaces a virtual machine monitor under its running guest. Include this header and no other.
  *
- * Every start of a VMM reads the same, fresh or taking over a running guest: cpr_session_new(),
- * then fds and RAM (each call creates or takes over), then devices, then cpr_session_load(), then
- * cpr_session_start(). The update itself is one call in the old program: cpr_session_update().
+ * A VMM starts in the same way whether its guest is fresh or comes from another program:
+ * cpr_session_new() first, then fds and RAM, then devices, then cpr_session_load(), then
+ * cpr_session_start(). Each call for an fd or for RAM creates the object, or claims the one that
+ * the old program handed over. The old program makes the update with one call,
+ * cpr_session_update().
  *
- * What holds for every function, unless its page says otherwise:
+ * These rules hold for every function whose page doesn't say otherwise:
  *
- * - On failure nothing has changed.
- * - Until the commit (inside cpr_session_start() of the new program) the old program can take the
- *   guest back.
- * - `add` borrows, `take` moves ownership to the caller, `get` returns what stays the library's.
- * - A session is used from one thread at a time. Blockers may be added and removed by any thread at
- *   any time.
- * - After fork() the child may do nothing with a session but cpr_session_free(): it would act for a
- *   guest that is another process's. Every call that can fail does so there, with %CPR_ERROR_STATE,
- *   in every state.
- * - The library never prints, never exits and never aborts on input. It exits the *process image*
- *   in three documented places only: cpr_session_update() in exec mode, the way back to the old
- *   program before the commit, and a process that was started only to be asked, see
+ * - After a failure nothing has changed.
+ * - The old program can take the guest back until the commit, which happens inside
+ *   cpr_session_start() of the new program.
+ * - `add` borrows, `take` moves ownership to the caller, and `get` returns an object that stays the
+ *   library's.
+ * - One thread at a time uses a session. Any thread may add and remove blockers at any time.
+ * - After fork() the child may do nothing with a session but free it with cpr_session_free():
+ *   anything else would act for a guest that belongs to another process. In such a child every call
+ *   that can fail fails with %CPR_ERROR_STATE, in every session state.
+ * - The library never prints, never exits and never aborts on input. There are three exceptions, in
+ *   which it ends the *process image*: cpr_session_update() in exec mode, the way back to the old
+ *   program before the commit, and the answer of a process that a preflight started, see
  *   #SECTION:preflight.
- * - A struct whose first member is `size` says with it which version of the struct the program was
- *   built with: always its `sizeof`. Later versions append members, and 0 or %NULL in each means
- *   "as before", so that a program and a libcpr of different versions go together. Members that a
- *   program built with an earlier version lacks count as 0. Those that a later version has and this
- *   libcpr doesn't know have to be 0; else the call fails with %CPR_ERROR_INVALID, as it does for a
- *   `size` that no version has had: a preflight refuses such a program, and one that took up a
- *   state gives the guest back.
- * - Strings are UTF-8 or plain bytes, sizes are in bytes, times in nanoseconds of CLOCK_MONOTONIC.
+ * - A struct whose first member is `size` holds there its own `sizeof`, which tells the library the
+ *   version of the struct that the program was built with. Later versions append members, and 0 or
+ *   %NULL in a new member means "as before". So a program and a libcpr of different versions work
+ *   together. Members that the program's version lacks count as 0. Members that this libcpr doesn't
+ *   know have to be 0. Otherwise the call fails with %CPR_ERROR_INVALID, as it does for a `size`
+ *   that no version has had. A preflight refuses a program that makes this mistake in its
+ *   #CprSessionConfig; a program that took up a state gives the guest back.
+ * - Strings are UTF-8 or plain bytes. Sizes are in bytes. Times are in nanoseconds of
+ *   CLOCK_MONOTONIC.
+ *
+ * "State", alone, is the stream that one update hands over. doc/glossary.md has all the words.
  */
 
 #include <libcpr/version.h>
@@ -48,5 +53,6 @@
 #include <libcpr/event.h>
 #include <libcpr/preflight.h>
 #include <libcpr/vfio.h>
+#include <libcpr/vfio-irq.h>
 
 #endif

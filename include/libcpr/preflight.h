@@ -15,27 +15,28 @@ G_BEGIN_DECLS
  * SECTION:preflight
  * @title: Preflight
  *
- * Before the guest is stopped the new program is asked whether it could take it over. It is started
- * with the very argv of the update, reads what would be handed over, and answers from inside its
- * cpr_session_new(), which then ends the process: its main() gets no further. The old program's own
- * executable is asked the same: a way back must exist too.
+ * Before the guest is stopped, the new program is asked whether it could take the guest over. The
+ * library starts it with the argv of the update. It reads what would be handed over and answers
+ * from inside its cpr_session_new(), which then ends the process: its main() doesn't continue. The
+ * old program's own executable is asked the same question, because a way back must exist too.
  *
- * A program answers with what it knows at that point: its device types, and what its `declare`
- * callback says it would build from its arguments, see #CprSessionConfig; it looks whether its
- * limits suffice and, where the old program has executed it, whether it has that one's
- * capabilities, root directory and mount namespace. So nothing with an effect outside the process
- * may happen in a main() before cpr_session_new().
+ * An asked program answers with what it knows at that point: its device types, and the objects that
+ * its `declare` callback names, see #CprSessionConfig. It also checks whether its resource limits
+ * suffice and, if the old program executed it, whether it has the old program's capabilities, root
+ * directory and mount namespace. So a main() must do nothing with an effect outside the process
+ * before cpr_session_new().
  *
- * cpr_session_update() does all this by itself, unless %CPR_UPDATE_NO_PREFLIGHT is set.
+ * cpr_session_update() makes the preflight by itself, unless %CPR_UPDATE_NO_PREFLIGHT is set. In
+ * transfer mode it asks the waiting program and starts none. In reboot mode there is no preflight.
  */
 
 /**
  * CprSeverity:
- * @CPR_SEVERITY_LOSS: the update would go through and something permitted would be lost, as an
- *     ignorable field that the new program doesn't know
+ * @CPR_SEVERITY_LOSS: the update would succeed, and something that may be lost would be lost, such
+ *     as an ignorable field that the new program doesn't know
  * @CPR_SEVERITY_REFUSAL: the program couldn't take the guest over
  *
- * How bad a finding is.
+ * How severe a finding is.
  *
  * Since: 0.1
  */
@@ -70,12 +71,12 @@ typedef enum
 
 /**
  * CprFinding:
- * @severity: how bad it is
+ * @severity: how severe it is
  * @subject: what it is about
- * @name: the subject's name, or the empty string: also where it is about several devices of a type,
- *     which @message names
- * @message: one line, as it would stand in an error: the object first
- * @way_back: whether the old program, executed again, found it, and not the new one
+ * @name: the subject's name; the empty string where it has none, or where the finding is about
+ *     several devices of a type, which @message names
+ * @message: one line, worded like an error, with the object first
+ * @way_back: %TRUE if the old program's executable found it, %FALSE if the new program did
  *
  * One thing that a preflight found.
  *
@@ -93,34 +94,36 @@ typedef struct
 /**
  * CprPreflight:
  *
- * What a preflight found. Opaque.
+ * The findings of a preflight. Opaque.
  */
 typedef struct _CprPreflight CprPreflight;
 
 /**
  * cpr_session_preflight:
  * @session: a session
- * @update: the update that is meant; only read during the call
- * @result: (out) (optional) (nullable): where the list of findings goes, on failure too if there is
- *     one; the caller frees it with cpr_preflight_free(). %NULL is stored where nothing was asked
+ * @update: the update that is meant, in exec mode; only read during the call
+ * @result: (out) (optional) (nullable): where the list of findings goes, after a failure too if
+ *     there is one; the caller frees it with cpr_preflight_free(). %NULL is stored where no program
+ *     was asked
  * @error: where an error goes, or %NULL
  *
- * Asks whether the update would go through, with the guest running and nothing changed. Both
- * programs are asked at the same time, each as a child process with nothing open but the question
- * and the answer, and /dev/null as stdin; what it prints is kept for the error. It is killed where
- * it takes longer than the update's `preflight_timeout_ms`.
+ * Asks whether the update would succeed, while the guest runs. Both programs are asked at the same
+ * time. Each is a child process in which only the question, the answer and the standard streams are
+ * open, with /dev/null as stdin. The output of the child is kept for the error. A child that takes
+ * longer than the update's `preflight_timeout_ms` is killed.
  *
- * Errors: %CPR_ERROR_REFUSED (a program answered that it couldn't; the message is the first such
- * finding), or that didn't answer: it can't be started, lacks a shared library, isn't made with
- * libcpr, crashed, hung; the message says which and what it printed. Those that
- * cpr_session_update() has without asking: %CPR_ERROR_INVALID, %CPR_ERROR_BLOCKED,
- * %CPR_ERROR_MISMATCH, %CPR_ERROR_SYSTEM (the program isn't there; no fds left), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_REFUSED: either a program answered that it couldn't take the guest over, and
+ * the message is its first refusal. Or a program didn't answer, because it can't be started, lacks
+ * a shared library, isn't made with libcpr, crashed or hung; the message says which, and what the
+ * program printed. %CPR_ERROR_INVALID also for a mode that starts no program. The others as in
+ * cpr_session_update() before it asks: %CPR_ERROR_BLOCKED, %CPR_ERROR_MISMATCH, %CPR_ERROR_SYSTEM
+ * (the program doesn't exist; no fds left), %CPR_ERROR_STATE.
  *
  * After failure: nothing has changed; the child processes are gone.
  *
  * Permitted states: ACTIVE.
  *
- * Returns: %TRUE if the update would go through, as far as that can be known before
+ * Returns: %TRUE if the update would succeed, as far as can be known beforehand
  *
  * Since: 0.1
  */
@@ -131,9 +134,9 @@ cpr_session_preflight (CprSession *session, const CprUpdate *update, CprPrefligh
  * cpr_preflight_get_n_findings:
  * @preflight: a result
  *
- * How many findings there are; refusals come first. Permitted states: needs no session.
+ * Counts the findings. Permitted states: needs no session.
  *
- * Returns: their number
+ * Returns: the number of findings
  *
  * Since: 0.1
  */
@@ -142,9 +145,9 @@ CPR_API size_t cpr_preflight_get_n_findings (const CprPreflight *preflight);
 /**
  * cpr_preflight_get_finding:
  * @preflight: a result
- * @index: which, from 0 on
+ * @index: which finding, from 0 to one less than their number; refusals come first
  *
- * One of the findings. Permitted states: needs no session.
+ * Gets one finding. Permitted states: needs no session.
  *
  * Returns: (transfer none): the finding, valid as long as @preflight
  *
@@ -168,10 +171,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprPreflight, cpr_preflight_free)
  * cpr_inventory_add_fd:
  * @inventory: what the `declare` callback got
  * @name: the fd's name
- * @index: its index, or -1: all of that name, however many there are, as the connections of clients
+ * @index: its index, or -1: all fds of that name, whatever their number, such as the connections of
+ *     clients
  *
- * Says that this program would take over an fd of that name. Permitted states: in the callback
- * only.
+ * Says that this program would claim an fd of that name. Permitted states: in the callback only.
  *
  * Since: 0.1
  */
@@ -183,8 +186,8 @@ CPR_API void cpr_inventory_add_fd (CprInventory *inventory, const char *name, in
  * @name: the RAM block's name
  * @size: its size in bytes
  *
- * Says that this program would take over a RAM block of that name and size. Permitted states: in
- * the callback only.
+ * Says that this program would claim a RAM block of that name and size. Permitted states: in the
+ * callback only.
  *
  * Since: 0.1
  */
@@ -205,13 +208,13 @@ CPR_API void cpr_inventory_add_device (CprInventory *inventory, const char *name
 
 /**
  * cpr_inventory_add_vfio:
- * @inventory: the inventory
- * @container: the name of a container that the program would take with cpr_vfio_container_new()
- * @device: (nullable): the name of a device in it that it would take with cpr_vfio_device_new();
- *     %NULL: only the container
+ * @inventory: what the `declare` callback got
+ * @container: the name of a container that this program would claim with cpr_vfio_container_new()
+ * @device: (nullable): the name of a device in it that this program would claim with
+ *     cpr_vfio_device_new(); %NULL: only the container
  *
- * Says that the program would take an assigned device, or a container. One of the state that isn't
- * declared is a refusal, and so is one that is declared and isn't in the state.
+ * Says that this program would claim an assigned device, or a container. An object of the state
+ * that isn't declared is a refusal, and so is a declared object that isn't in the state.
  *
  * Permitted states: in the `declare` callback only.
  *
@@ -224,8 +227,8 @@ CPR_API void cpr_inventory_add_vfio (CprInventory *inventory, const char *contai
  * @inventory: what the `declare` callback got
  * @reason: one line: why this program couldn't take the guest over
  *
- * Says that something of the VMM's own stands in the way, as a missing /dev/kvm. Permitted states:
- * in the callback only.
+ * Refuses the guest for a reason of the VMM's own, such as a missing /dev/kvm. Permitted states: in
+ * the callback only.
  *
  * Since: 0.1
  */

@@ -14,15 +14,16 @@ G_BEGIN_DECLS
  * SECTION:ram
  * @title: Guest RAM
  *
- * A RAM block is a named piece of guest RAM behind an fd. It is created in a fresh session and
- * taken over in one that took up a state, by the same call; its contents stay in place. The new
- * program maps it anew, in general at another address.
+ * A RAM block is a named piece of guest RAM behind an fd. The same call creates it in a fresh
+ * session and claims it in an incoming one, where its contents stay in place. The new program maps
+ * the block again, in general at another address.
  */
 
 /**
  * CprRamBlock:
  *
- * A RAM block. Opaque; owned by its session and valid as long as that.
+ * A RAM block. Opaque; owned by its session and valid as long as the session, or until
+ * cpr_ram_remove().
  */
 typedef struct _CprRamBlock CprRamBlock;
 
@@ -31,22 +32,23 @@ typedef struct _CprRamBlock CprRamBlock;
  * @CPR_RAM_MEMFD: a memfd, sealed against shrinking; the default
  * @CPR_RAM_HUGETLB: a memfd of huge pages of the system's default size; @size must be a multiple of
  *     it
- * @CPR_RAM_FILE: a file, on hugetlbfs and DAX too, by path, which may be a symbolic link; created
- *     with mode 0600 and grown to the size when it is shorter, and left so if the call fails later.
- *     On a DAX device (`/dev/daxN.M`) the block must fit into it, and its size be a multiple of the
- *     device's alignment
- * @CPR_RAM_FD: an fd of the VMM's, open for reading and writing, at least as long as the size;
+ * @CPR_RAM_FILE: a file, also on hugetlbfs and DAX, named by a path, which may be a symbolic link.
+ *     It is created with mode 0600, and grown to the block's size if it is shorter; that isn't
+ *     undone if the call fails later. On a DAX device (`/dev/daxN.M`) the block must fit into the
+ *     device, and its size must be a multiple of the device's alignment
+ * @CPR_RAM_FD: an fd of the VMM's, open for reading and writing, at least as long as the block;
  *     duplicated
  * @CPR_RAM_PRIVATE: anonymous private memory
  *
- * The contents survive in what can be mapped again. Private memory can't in exec mode, nor can a
- * file or fd that is `/dev/zero`: each mapping of that is memory of its own. A block of that kind
- * is a blocker of %CPR_MODE_EXEC, see #SECTION:event, as long as it is there.
+ * The backing of a RAM block: the memory or file that its contents live in.
  *
- * In reboot mode the contents of all of them survive: copied, or with %CPR_UPDATE_RAM_IN_PLACE in
- * place in files; see #SECTION:update.
+ * Contents survive in a backing that another program can map. In exec and transfer mode private
+ * memory can't be mapped by another program, and neither can a file or fd that is `/dev/zero`, of
+ * which each mapping is memory of its own. As long as it exists, a block with such a backing blocks
+ * both modes, see #SECTION:event.
  *
- * What a RAM block's contents live in.
+ * In reboot mode the contents of every backing survive: they are copied or, with
+ * %CPR_UPDATE_RAM_IN_PLACE, stay in their files; see #SECTION:reboot-mode.
  *
  * Since: 0.1
  */
@@ -61,16 +63,16 @@ typedef enum
 
 /**
  * CprRamFlags:
- * @CPR_RAM_PREALLOC: all pages are allocated when the block is created. When it is taken over they
- *     are there; the page tables are then filled in the background, after the guest runs, never on
- *     the pause
+ * @CPR_RAM_PREALLOC: all pages are allocated when the block is created. In a block that is claimed
+ *     they are allocated already. Its page tables are filled in the background once the guest runs;
+ *     in transfer mode they are filled before the stop
  * @CPR_RAM_HUGE_PAGES: MADV_HUGEPAGE
  * @CPR_RAM_DONT_DUMP: MADV_DONTDUMP
  * @CPR_RAM_DONT_FORK: MADV_DONTFORK
  * @CPR_RAM_LOCKED: mlock2() with MLOCK_ONFAULT; counts against RLIMIT_MEMLOCK
  *
- * Attributes of a RAM block's mapping. They don't survive an execve in the kernel: they are
- * recorded in the state, and a block that is taken over gets those recorded and those given.
+ * Attributes of a RAM block's mapping. In the kernel they don't survive an execve, so they are
+ * recorded in the state. A claimed block gets the recorded attributes and those given.
  *
  * Since: 0.1
  */
@@ -86,13 +88,13 @@ typedef enum
 /**
  * CprRamOptions:
  * @size: `sizeof (CprRamOptions)`, see #SECTION:libcpr
- * @backend: what the contents live in
+ * @backend: the kind of backing
  * @flags: or-ed #CprRamFlags
  * @path: the path for %CPR_RAM_FILE; else %NULL
  * @fd: the fd for %CPR_RAM_FD; else unused
  *
- * How to make a RAM block. Zero it, set @size, then the fields. In a session that took up a state
- * @path and @fd aren't used: the backing comes from the old program, except in reboot mode.
+ * How to make a RAM block. Zero it, set @size, then the fields. In an incoming session @path and
+ * @fd aren't used, except in reboot mode: the old program handed over the backing.
  *
  * Since: 0.1
  */
@@ -114,28 +116,33 @@ typedef struct
  *     the call
  * @error: where an error goes, or %NULL
  *
- * Creates a RAM block and maps it, readable and writable; or, where the old program handed over one
- * of that name, maps that. Both must agree on size and backend.
+ * Creates a RAM block and maps it, readable and writable. If the old program handed over a block of
+ * that name, the call claims that block and maps it. Size and backend must be the same in both
+ * programs.
  *
- * In a session that took up a state of reboot mode the block is made as in a fresh one, with
- * @options, and gets its contents: those that were copied are read, their checksums verified, into
- * whatever backend is asked for now; those in place need %CPR_RAM_FILE and the path of that very
- * file, which must be what it was (inode, size, and the time that it was stamped with; a DAX
- * device: its namespace's UUID or else its physical address, its size, and all of its contents by
- * checksum): what has been used or written since is refused. Writing through a mapping of another
- * program's doesn't change that time on tmpfs and hugetlbfs; making or taking a RAM block does, and
- * so does write(). With %CPR_INCOMING_MAP_RAM a memfd's or private contents are mapped
- * copy-on-write from the state's file instead: at once, but then nothing has verified them
- * (`cpr-inspect verify` does beforehand), what the guest writes is private memory,
- * cpr_ram_block_get_fd() is -1, and the block is a blocker of every mode but reboot.
+ * In an incoming session of reboot mode the block is made as in a fresh one, with @options, and
+ * then gets its contents. There are three cases:
+ *
+ * - Copied contents are read, and their checksums verified. The backend may be another one than
+ *   before.
+ * - Contents in place need %CPR_RAM_FILE and the path of that very file. The file must be what it
+ *   was: inode, size, and the time that it was stamped with. For a DAX device these are the UUID of
+ *   its namespace, or else its physical address; its size; and the checksum of all its contents. A
+ *   file that was used or written since is refused. On tmpfs and hugetlbfs another program's writes
+ *   through a mapping don't change the time, but making or claiming a RAM block does, and so does
+ *   write().
+ * - With %CPR_INCOMING_MAP_RAM the contents of memfd and private blocks are mapped from the state's
+ *   file, copy-on-write. That takes no time, but nothing has verified them (`cpr-inspect verify`
+ *   does so beforehand). What the guest writes is private memory, cpr_ram_block_get_fd() returns
+ *   -1, and the block blocks every mode but reboot.
  *
  * Errors: %CPR_ERROR_INVALID (name, size, options), %CPR_ERROR_BLOCKED (the contents wouldn't
  * survive in a mode of the config's `required_modes`), %CPR_ERROR_EXISTS, %CPR_ERROR_MISMATCH
- * (another size or backend than in the state), %CPR_ERROR_NOT_FOUND (the session took up a state
- * and there is no such block in it), %CPR_ERROR_CORRUPT (the contents aren't what was saved),
+ * (another size or backend than in the state), %CPR_ERROR_NOT_FOUND (the session is INCOMING and
+ * the state has no such block), %CPR_ERROR_CORRUPT (the contents aren't what was saved),
  * %CPR_ERROR_SYSTEM (with errno: ENOMEM, ENOSPC, EFBIG for RLIMIT_FSIZE, EMFILE), %CPR_ERROR_STATE.
  *
- * Permitted states: FRESH, INCOMING, and ACTIVE (a new block; hot-plugged memory).
+ * Permitted states: FRESH, INCOMING, and ACTIVE (a new block, such as hot-plugged memory).
  *
  * Returns: (transfer none): the block, owned by the session, or %NULL
  *
@@ -150,9 +157,9 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
  * @block: a block of @session; not valid afterwards
  * @error: where an error goes, or %NULL
  *
- * Unmaps a RAM block and gives its memory back, unless the backing is an fd of the VMM's or a file.
- * Shortly after an update the guardian still has the memory: it is free when the old address space
- * is torn down.
+ * Unmaps a RAM block and frees its memory, unless the backing is a file or an fd of the VMM's.
+ * Shortly after an update the guardian still maps the memory, which is free when the old address
+ * space is torn down.
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_EXISTS (parts of it are mapped for DMA, see
  * cpr_dma_unmap()), %CPR_ERROR_STATE.
@@ -169,7 +176,7 @@ CPR_API bool cpr_ram_remove (CprSession *session, CprRamBlock *block, GError **e
  * cpr_ram_block_get_name:
  * @block: a RAM block
  *
- * The block's name. Permitted states: all.
+ * Gets the block's name. Permitted states: all.
  *
  * Returns: the name, owned by the block
  *
@@ -181,7 +188,7 @@ CPR_API const char *cpr_ram_block_get_name (const CprRamBlock *block);
  * cpr_ram_block_get_vaddr:
  * @block: a RAM block
  *
- * Where the block is mapped in this process. Permitted states: all.
+ * Gets the address at which the block is mapped in this process. Permitted states: all.
  *
  * Returns: the address, page-aligned
  *
@@ -193,7 +200,7 @@ CPR_API void *cpr_ram_block_get_vaddr (const CprRamBlock *block);
  * cpr_ram_block_get_size:
  * @block: a RAM block
  *
- * The block's size. Permitted states: all.
+ * Gets the block's size. Permitted states: all.
  *
  * Returns: the size in bytes
  *
@@ -205,7 +212,7 @@ CPR_API size_t cpr_ram_block_get_size (const CprRamBlock *block);
  * cpr_ram_block_get_fd:
  * @block: a RAM block
  *
- * The fd behind the block, for vhost-user and the like. Permitted states: all.
+ * Gets the fd behind the block, for vhost-user for instance. Permitted states: all.
  *
  * Returns: the fd, owned by the block, or -1 for private memory
  *

@@ -18,23 +18,26 @@ G_BEGIN_DECLS
  * SECTION:session
  * @title: Session
  *
- * A session is one VM's CPR life inside one process. Everything hangs off it and nothing is global.
- * A process has one session: an update in exec mode replaces the whole process, and a state that it
- * was handed belongs to one VM.
+ * A session is one VM's life with libcpr inside one process. Everything belongs to a session, and
+ * nothing is global. A process has one session: an update in exec mode replaces the whole process,
+ * and a state that was handed over belongs to one VM.
  *
- * Stack: a call needs at most 16 KiB below its caller, the C library's part included, so that it
- * may be made on the stack of a coroutine or under a low `RLIMIT_STACK`; what the VMM's callbacks
- * need comes on top. Measured on x86-64: 6 KiB for cpr_session_preflight(), and for an update that
- * makes one, 5 KiB for one that doesn't, 3 KiB for cpr_session_new(), 5 KiB for cpr_session_load()
- * of structs that are nested as deep as they may be. For the library's threads, which have the
- * process's default size, 64 KiB are enough; the guardian and the handlers of fatal signals have
- * stacks of their own.
+ * A session is *fresh*, or it is *incoming*: it took up a state. It stays incoming after the
+ * commit.
+ *
+ * Stack: a call needs at most 16 KiB below its caller, the C library's part included. So a call may
+ * be made on the stack of a coroutine, or under a low `RLIMIT_STACK`. The VMM's callbacks need
+ * their own stack in addition. Measured on x86-64: 6 KiB for cpr_session_preflight() and for an
+ * update that makes a preflight, 5 KiB for an update without one, 3 KiB for cpr_session_new(), and
+ * 5 KiB for cpr_session_load() of structs nested as deep as is permitted. The library's threads
+ * have stacks of the process's default size and need 64 KiB. The guardian and the handlers of fatal
+ * signals have their own stacks.
  */
 
 /**
  * CprSession:
  *
- * One VM's CPR life in this process. Opaque.
+ * One VM's life with libcpr in this process. Opaque.
  */
 typedef struct _CprSession CprSession;
 
@@ -43,7 +46,7 @@ typedef struct _CprDeviceType CprDeviceType; /* see device.h */
 /**
  * CprInventory:
  *
- * What a program says, when it is asked in a preflight, that it would build. Opaque; see
+ * The list of objects that a program, asked in a preflight, says it would build. Opaque; see
  * cpr_inventory_add_ram().
  */
 typedef struct _CprInventory CprInventory;
@@ -53,15 +56,15 @@ typedef struct _CprInventory CprInventory;
  * @CPR_SESSION_STATE_FRESH: nothing was taken up; the VMM builds its VM
  * @CPR_SESSION_STATE_INCOMING: a state was taken up and verified; the VMM claims fds and RAM and
  *     builds its devices
- * @CPR_SESSION_STATE_LOADED: every device has its state; cpr_session_start() is next
- * @CPR_SESSION_STATE_ACTIVE: this process owns the guest, running or paused; updates are possible
- * @CPR_SESSION_STATE_UPDATING: inside cpr_session_update(); seen by callbacks only
- * @CPR_SESSION_STATE_LOST: another process owns the guest; it never runs here again
+ * @CPR_SESSION_STATE_LOADED: every device has its fields; cpr_session_start() is next
+ * @CPR_SESSION_STATE_ACTIVE: this process owns the guest, running or not; updates are possible
+ * @CPR_SESSION_STATE_UPDATING: cpr_session_update() is under way; only callbacks see this
+ * @CPR_SESSION_STATE_LOST: the guest isn't this process's; it never runs here again
  * @CPR_SESSION_STATE_HANDED_OVER: cpr_session_update() returned %TRUE: the guest was handed over
  *     and never runs here again
  *
- * Where a session is in its life. Which call is permitted in which state is one table, printed on
- * every function's page.
+ * The session state: how far a session has come in its life. Every function's page lists the
+ * session states in which it may be called, after "Permitted states".
  *
  * Since: 0.1
  */
@@ -79,27 +82,29 @@ typedef enum
 /**
  * CprRunState:
  * @CPR_RUN_STATE_RUNNING: the vCPUs execute
- * @CPR_RUN_STATE_PAUSED: the guest is stopped, at its owner's wish
- * @CPR_RUN_STATE_SUSPENDED: the guest is stopped, at its own wish: it sleeps (ACPI S3) until
- *     something wakes it
- * @CPR_RUN_STATE_PAUSED_SUSPENDED: both: its owner paused a guest that sleeps; nothing wakes it
- *     before the owner lets it go
+ * @CPR_RUN_STATE_PAUSED: the guest is stopped because its owner wants it so
+ * @CPR_RUN_STATE_SUSPENDED: the guest is stopped because it went to sleep (ACPI S3) until something
+ *     wakes it
+ * @CPR_RUN_STATE_PAUSED_SUSPENDED: both: its owner paused a sleeping guest; nothing wakes it before
+ *     the owner resumes it
  *
- * What the guest does. Two wishes can stop it, the owner's and its own, and they are kept apart: it
- * runs when neither is left. The run state survives an update, whether that succeeds or fails: a
- * paused guest is paused afterwards, one that sleeps sleeps on and can be woken.
+ * The run state: whether the guest runs, and who stopped it. The owner can stop it, and the guest
+ * can stop itself. The library keeps the two apart: the guest runs when neither wants it stopped.
+ * The run state survives an update, whether that succeeds or fails. A paused guest is paused
+ * afterwards; a sleeping guest still sleeps and can be woken.
  *
- * | from | cpr_session_pause() | cpr_session_resume() | cpr_session_suspend() |
- * cpr_session_wakeup() |
+ * This is what cpr_session_pause(), cpr_session_resume(), cpr_session_suspend() and
+ * cpr_session_wakeup() do in each run state. A dash is a call that changes nothing and succeeds.
+ *
+ * | from | pause | resume | suspend | wakeup |
  * |---|---|---|---|---|
  * | running | paused, @stop | - | suspended, @stop | - |
  * | paused | - | running, @start | paused and suspended | - |
  * | suspended | paused and suspended | - | - | running, @start |
  * | paused and suspended | - | suspended | - | paused |
  *
- * So @stop and @start of #CprSessionConfig are called once for each time the guest really stops or
- * goes on, and its clocks stand still in between, whoever stopped it. A dash is a call that changes
- * nothing and succeeds.
+ * So the library calls @stop and @start of #CprSessionConfig once for each time that the guest
+ * really stops or runs again, whoever stopped it. The guest's clocks stand still in between.
  *
  * Since: 0.1
  */
@@ -113,7 +118,7 @@ typedef enum
 
 /**
  * CprLogLevel:
- * @CPR_LOG_ERROR: something failed and somebody should know
+ * @CPR_LOG_ERROR: something failed, and somebody should know
  * @CPR_LOG_WARNING: something was put right, or will matter later
  * @CPR_LOG_INFO: a step of an update
  *
@@ -133,7 +138,7 @@ typedef enum
  * @CPR_UNCLAIMED_ERROR: cpr_session_load() fails and names them
  * @CPR_UNCLAIMED_CLOSE: they are closed once the guest runs, with a warning in the log
  *
- * What becomes of fds that the old program handed over and the new one didn't take.
+ * What happens to fds that the old program handed over and the new program didn't claim.
  *
  * Since: 0.1
  */
@@ -145,10 +150,10 @@ typedef enum
 
 /**
  * CprIncomingFlags:
- * @CPR_INCOMING_MAP_RAM: RAM that lies in the file of the state is mapped from there,
- *     copy-on-write, instead of being read, where the block's backing is %CPR_RAM_MEMFD or
- *     %CPR_RAM_PRIVATE: the guest starts at once, whatever its size. What the guest writes lives in
- *     private memory then: see cpr_ram_new()
+ * @CPR_INCOMING_MAP_RAM: RAM whose contents are in the state's file is mapped from there,
+ *     copy-on-write, instead of being read. This concerns blocks whose backend is %CPR_RAM_MEMFD or
+ *     %CPR_RAM_PRIVATE. The guest starts at once, whatever its size, and what it writes goes to
+ *     private memory: see cpr_ram_new()
  *
  * How a state is taken up.
  *
@@ -162,44 +167,44 @@ typedef enum
 /**
  * CprSessionConfig:
  * @size: `sizeof (CprSessionConfig)`, see #SECTION:libcpr
- * @name: the VM's name, 1 to 255 bytes; a state is taken up by a session of the same name only;
- *     copied
- * @stop: stops the guest: when it returns %TRUE no vCPU executes and nothing (I/O threads too)
- *     writes guest RAM or device state. Called on the thread that called cpr_session_update(),
- *     cpr_session_pause() or cpr_session_suspend(), with the guest running. On failure it returns
- *     %FALSE with @error set and the guest runs as before
- * @start: lets the vCPUs go and can't fail: whatever could fail belongs before cpr_session_start().
- *     Called with the guest stopped, on the thread that called cpr_session_start(),
+ * @name: the VM's name, 1 to 255 bytes; copied. A state is taken up only by a session of the same
+ *     name
+ * @stop: stops the guest. When it returns %TRUE, no vCPU executes, and nothing writes guest RAM or
+ *     device state, I/O threads included. It is called with the guest running, on the thread that
+ *     called cpr_session_update(), cpr_session_pause() or cpr_session_suspend(). If it fails, it
+ *     returns %FALSE with @error set, and the guest runs as before
+ * @start: lets the vCPUs run. It can't fail: do whatever could fail before cpr_session_start(). It
+ *     is called with the guest stopped, on the thread that called cpr_session_start(),
  *     cpr_session_resume(), cpr_session_wakeup() or a cpr_session_update() that failed
- * @log: takes the library's messages, or %NULL for none; may be called from a thread of the
- *     library, and while the guest stands still: it must not wait, as a write to a pipe or terminal
- *     does that nobody reads
+ * @log: (nullable): gets the library's messages; %NULL: they are dropped. A thread of the library
+ *     may call it, and it may be called while the guest is stopped. So it must not block, as a
+ *     write does to a pipe or terminal that nobody reads
  * @user_data: passed to the callbacks
  * @argv: (nullable): the command line as main() got it, for the way back of a later update; copied.
- *     %NULL: it is read from /proc/self/cmdline, which takes longer, but is right also where
- *     main()'s isn't: after g_option_context_parse() took options out of it, or where the program
- *     was started by naming the dynamic linker. See also cpr_session_set_argv()
- * @unclaimed_fds: what becomes of fds that nobody took
+ *     %NULL: the library reads it from /proc/self/cmdline. That takes longer, but is also correct
+ *     where main()'s argv isn't: after g_option_context_parse() removed options from it, or where
+ *     the program was started by naming the dynamic linker. See also cpr_session_set_argv()
+ * @unclaimed_fds: what happens to unclaimed fds
  * @device_types: (nullable): the device types that this program knows, ended by %NULL; borrowed,
- *     static. A preflight compares them with what would be handed over; without them devices aren't
- *     checked before the pause
- * @declare: (nullable): called in a preflight, from inside cpr_session_new(): tells with
- *     cpr_inventory_add_fd(), cpr_inventory_add_vfio(), cpr_inventory_add_ram() and
- *     cpr_inventory_add_device() what this program would build from its arguments, so that a wrong
- *     size or a missing device is found before the pause. What it doesn't mention counts as
- *     missing. Without it only device types are compared; fds that devices hold have to be
- *     mentioned too. It must have no effect outside the process
- * @required_modes: or-ed #CprModes that must stay possible: what would block one of them is refused
- *     with %CPR_ERROR_BLOCKED when it is added, see cpr_blocker_add(); 0: none
- * @incoming: (nullable): where a state comes from that this process isn't started with, as
- *     SCHEME:ADDRESS. Looked at only where no state was handed to this process in exec mode, so
- *     that it may stay in a command line that is used again. %NULL: nowhere.
- *     `file:PATH`: what an update in reboot mode has left there, see #SECTION:update; it can be
- *     taken up once.
- *     `pipe:ADDRESS`: what @open_incoming opens
+ *     static. A preflight compares them with the types in the state. Without them nothing about
+ *     devices is checked before the pause
+ * @declare: (nullable): called in a preflight, from inside cpr_session_new(). It says what this
+ *     program would build from its arguments, with cpr_inventory_add_fd(),
+ *     cpr_inventory_add_vfio(), cpr_inventory_add_ram() and cpr_inventory_add_device(). So a wrong
+ *     size or a missing device is found before the pause. An object that it doesn't name counts as
+ *     missing, and so does an fd that only a device's fields hold. Without this callback only
+ *     device types are compared. It must have no effect outside the process
+ * @required_modes: or-ed #CprModes that must stay possible; 0: none. Adding an object or a blocker
+ *     that would block one of them fails with %CPR_ERROR_BLOCKED, see cpr_blocker_add()
+ * @incoming: (nullable): where a state comes from if this process wasn't started with one, as
+ *     SCHEME:ADDRESS; %NULL: nowhere. It is ignored where a state was handed to this process in
+ *     exec mode, so it may stay in a command line that is used again. `unix:PATH` and `unix-fd:N`:
+ *     transfer mode, see cpr_session_new(). `file:PATH`: the file of an update in reboot mode, see
+ *     #SECTION:reboot-mode; it can be taken up once. `pipe:ADDRESS`: the fd that @open_incoming
+ *     opens
  * @open_incoming: (nullable): for `pipe:ADDRESS`: returns an fd to read the state from, which is
- *     the library's then, or -1 with @error set. Called in cpr_session_new(), only where the state
- *     is really to be read
+ *     the library's from then on, or -1 with @error set. cpr_session_new() calls it, and only where
+ *     the state will really be read
  * @incoming_flags: or-ed #CprIncomingFlags
  *
  * How a session is set up. Zero it, set @size, then the fields.
@@ -226,57 +231,62 @@ typedef struct
 
 /**
  * cpr_session_new:
- * @config: how to set it up; only read during the call; not %NULL
+ * @config: how to set the session up; only read during the call; not %NULL
  * @error: where an error goes, or %NULL
  *
- * Makes a session: a fresh one, or, where this process was started by an update, one that takes up
- * the state it was handed. Call it first in main(), after the parsing of arguments and before
+ * Makes a session. It is fresh, unless an update started this process or @incoming names a state:
+ * then the session takes that state up. Call it first in main(), after parsing arguments and before
  * anything with an effect outside the process.
  *
- * Whether there is a state is not a matter of trust: the environment variable `LIBCPR_STATE` is a
- * hint that is verified, and where it was lost on the way (`env -i`, a login shell) the state is
- * found among the open fds. A state that is there is taken up or refused, never ignored: a second,
- * empty guest would run on the same disk. A refused state is also the answer in a process that a
- * wrapper forked: only the process that the update was meant for may have the guest. The limit of
- * this: a wrapper that forks, closes all fds and clears the environment too, as sudo does, leaves
- * nothing to be found; don't update through one.
+ * The library doesn't rely on the environment to know whether there is a state. The variable
+ * `LIBCPR_STATE` is a hint, which it verifies. Where the variable was lost on the way (`env -i`, a
+ * login shell), the library finds the state among the open fds. An existing state is taken up or
+ * refused, but never ignored, because a second, empty guest would run on the same disk. A process
+ * that a wrapper forked is refused too: only the process that the update was meant for may have the
+ * guest. There is one limit. A wrapper such as sudo, which forks, closes all fds and clears the
+ * environment, leaves nothing to find; don't update through one.
  *
- * Taking up means: the whole stream is verified (seals, owner, checksums, limits, VM name, boot,
- * process, and that it was not taken up before), each fd is compared with what it was in the old
- * program, all of them are close-on-exec again, the environment is cleaned, and, as the last act,
- * the signal mask that the old program's thread had is restored: signals that came since the stop
- * are delivered then, so install handlers before this call, or block what must wait.
+ * Taking up a state consists of these acts:
  *
- * With @incoming in the config, and no state of exec mode, the function waits for the program that
- * has the guest, in transfer mode: `unix:PATH` listens at a socket that it makes (mode 0600) and
- * removes again, `unix-fd:N` takes a Unix stream socket that this process was started with,
- * listening or connected. A program that connects and isn't of this user and VM is refused, with a
- * warning in the log, and the wait goes on. The other one's fds have new numbers here, all of them
- * close-on-exec, and are verified as in exec mode; the signal mask stays this process's own. All
- * that comes now, up to cpr_session_load(), is done while the guest still runs there.
+ * - The whole stream is verified: seals, owner, checksums, limits, VM name, boot and process, and
+ *   that nobody took it up before.
+ * - Each fd is compared with what it was in the old program. All of them are close-on-exec again.
+ * - The environment is cleaned.
+ * - As the last act, the signal mask of the old program's thread is restored. Signals that came
+ *   since the stop are delivered then. Install handlers before this call, or block the signals that
+ *   must wait.
  *
- * What is recorded here for the way back of a later update: the executable (held open), argv, the
- * environment, the working directory, umask, resource limits and ignored signals of this process.
+ * In transfer mode, that is, with `unix:PATH` or `unix-fd:N` in @incoming, the function waits for
+ * the old program. `unix:PATH` listens at a socket that the function makes (mode 0600) and removes
+ * again. `unix-fd:N` uses a Unix stream socket that this process was started with, listening or
+ * connected. A program that connects but belongs to another user or VM is refused, with a warning
+ * in the log, and the wait goes on. The fds get new numbers here and are verified as in exec mode.
+ * The signal mask stays this process's own. The guest still runs in the old program from here until
+ * cpr_session_load().
  *
- * In a process that was started to be asked, see #SECTION:preflight, the function answers and ends
- * the process with _exit(): 0 if it would load, 1 if not.
+ * The function records for the way back of a later update: the executable (held open), argv,
+ * environment, working directory, umask, resource limits and ignored signals of this process.
  *
- * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, a device type that can't be
- * right, unknown modes), %CPR_ERROR_BLOCKED (the kernel lacks what a required mode needs),
- * %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION, %CPR_ERROR_MISMATCH (not for this VM, user or boot, used
- * before, or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (meant for another process, or another
- * one is taking it up), %CPR_ERROR_SYSTEM (also where /proc isn't mounted).
+ * In a process that a preflight started, see #SECTION:preflight, the function answers and ends the
+ * process with _exit(): 0 if the program would load the state, 1 if not.
  *
- * After failure: where the state was meant for this process and is intact, the function doesn't
- * return: the old program is executed again and the guest goes on there; in transfer mode it goes
- * on there anyway, and is told the reason. Else it returns %NULL, and the VMM must end without
- * running a guest; a refused state stays open, so that a second call is refused too.
+ * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, an invalid device type,
+ * unknown modes), %CPR_ERROR_BLOCKED (the kernel lacks what a required mode needs),
+ * %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION, %CPR_ERROR_MISMATCH (the state belongs to another VM,
+ * user or boot, or was used before; or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (the state is
+ * meant for another process, or another process is taking it up), %CPR_ERROR_SYSTEM (also where
+ * /proc isn't mounted).
  *
- * Handoff and fork: the session belongs to the calling process; a VMM that turns itself into a
- * daemon does so before. Threads: call it before others are started. Permitted states: needs no
- * session.
+ * After failure, where the state was meant for this process and is intact: in exec mode the
+ * function doesn't return, the old program is executed again and the guest goes on there. In
+ * transfer mode the guest goes on in the old program, which is told the reason. Otherwise the
+ * function returns %NULL, and the VMM must end without running a guest. A refused state stays open,
+ * so that a second call is refused too.
  *
- * Returns: (transfer full): a session in state %CPR_SESSION_STATE_FRESH or
+ * Handoff and fork: the session belongs to the calling process. A VMM that makes itself a daemon
+ * does so before. Threads: call it before others are started. Permitted states: needs no session.
+ *
+ * Returns: (transfer full): a session in the session state %CPR_SESSION_STATE_FRESH or
  * %CPR_SESSION_STATE_INCOMING, or %NULL
  *
  * Since: 0.1
@@ -288,23 +298,24 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Gives every device the state it had in the old program; in a fresh session there is nothing to
- * do. Call it when all fds, RAM blocks and devices are there: what the old program handed over and
- * nobody claimed is an error, and so is a device that isn't in the state. All of the state is
- * checked before any of it is applied.
+ * Gives every device the fields that it had in the old program. In a fresh session there is nothing
+ * to load. Call it when all fds, RAM blocks and devices are registered. An unclaimed object is an
+ * error, and so is a device that isn't in the state. The whole state is checked before any of it is
+ * applied.
  *
- * In transfer mode this is where the new program says that it is ready. It first fills the page
- * tables of its RAM, in up to four threads and only where there is memory; then the old program
- * stops the guest, and the function goes on with its state.
+ * In transfer mode the new program says here that it is ready. It first fills the page tables of
+ * its RAM, in up to four threads and only where there is memory. Then the old program stops the
+ * guest, and the function continues with the state.
  *
  * Errors: %CPR_ERROR_MISMATCH (unclaimed or missing objects, or a value that doesn't fit, by name),
  * %CPR_ERROR_VERSION, %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error,
  * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_STATE.
  *
- * After failure: in a session that took up a state the function doesn't return: the old program is
- * executed again, with this error as its reason. Only where that fails too (then @error says both)
- * does it return. In transfer mode it returns, the guest goes on in the old program, and this one
- * has to end; %CPR_ERROR_ROLLED_BACK says that it was the old one that ended or gave up.
+ * After failure, in an incoming session: in exec mode the function doesn't return, and the old
+ * program is executed again, with this error as its reason. The function returns only if that fails
+ * too; then @error says both. In transfer mode it returns, the guest goes on in the old program,
+ * and this program has to end. %CPR_ERROR_ROLLED_BACK then says that the old program ended or gave
+ * up. In reboot mode it returns, and the file can be taken up again.
  *
  * Permitted states: FRESH, INCOMING. Then LOADED.
  *
@@ -319,14 +330,14 @@ CPR_API bool cpr_session_load (CprSession *session, GError **error);
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Starts the guest; in a session that took up a state this is the commit point. The ownership of
- * the guest is claimed with one compare-and-swap, then @start of the config is called, unless the
- * guest was paused or suspended when the update began: it stays so until cpr_session_resume() or
- * cpr_session_wakeup(). From then on the old program can't have the guest back. What is left of it
- * is torn down in the background.
+ * Starts the guest. In an incoming session this is the commit: one compare-and-swap makes this
+ * process the owner. Then the function calls @start of the config, unless the guest was paused or
+ * suspended when the update began. Such a guest stays so until cpr_session_resume() or
+ * cpr_session_wakeup(). After the commit the old program can't have the guest back. The rest of the
+ * old program is torn down in the background.
  *
- * If by then the pause has lasted longer than it may, see #CprUpdate, the old program is executed
- * again, and the function returns only if that fails.
+ * If the pause has already lasted longer than its budget, see #CprUpdate, the guest goes back to
+ * the old program, as after a failure of cpr_session_load().
  *
  * Errors: %CPR_ERROR_NOT_OWNER (another process took the guest; end without touching it),
  * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_STATE.
@@ -343,26 +354,28 @@ CPR_API bool cpr_session_start (CprSession *session, GError **error);
 
 /**
  * cpr_session_abort:
- * @session: a session that took up a state and hasn't started the guest
+ * @session: an incoming session that hasn't started the guest
  * @reason: why the VMM can't go on; stays the caller's; not %NULL
  * @error: where an error goes, or %NULL
  *
- * Goes back to the old program because something of the VMM's own failed during its start-up. The
- * reason reaches whoever asked for the update. cpr_session_free() before the commit does the same
- * without a reason, so that a main() which simply returns its error loses nothing.
+ * Gives the guest back because something of the VMM's own failed during its start-up. @reason
+ * reaches the caller of cpr_session_update(). cpr_session_free() before the commit does the same
+ * without a reason, so a main() that simply returns its error loses nothing.
  *
- * In transfer mode the old program gets the guest, and the function returns with @reason.
+ * In exec mode the old program is executed again. In transfer mode the old program gets the guest,
+ * and the function returns with @reason. In reboot mode the file can be taken up again.
  *
- * fds that were handed over and have been closed, or replaced, since then are fetched back from the
- * guardian with pidfd_getfd() (Linux 5.6; not where this process made itself undumpable and has no
- * CAP_SYS_PTRACE). Without a guardian they are missing, and the way back fails.
+ * The new program may have closed or replaced fds that were handed over. They are fetched back from
+ * the guardian with pidfd_getfd() (Linux 5.6). That isn't possible where this process made itself
+ * undumpable and lacks CAP_SYS_PTRACE. Without a guardian such fds are missing, and the way back
+ * fails.
  *
- * Errors: %CPR_ERROR_STATE, or, where the way back failed, @reason's own code with a message that
- * says both.
+ * Errors: %CPR_ERROR_STATE. Where the way back failed: @reason's own code, with a message that says
+ * both.
  *
  * After failure: the guest doesn't run here; the session can only be freed.
  *
- * Permitted states: INCOMING, LOADED (of a session that took up a state).
+ * Permitted states: INCOMING, LOADED (of an incoming session).
  *
  * Returns: only on failure, and %FALSE then
  *
@@ -375,12 +388,12 @@ CPR_API bool cpr_session_abort (CprSession *session, const GError *reason, GErro
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Pauses the guest at its owner's wish: calls @stop of the config, unless the guest sleeps and is
- * stopped already, and remembers it. Does nothing when it is paused already. See #CprRunState.
- *
- * After failure: the guest runs.
+ * Pauses the guest for its owner. Calls @stop of the config, unless the guest sleeps and is stopped
+ * already. Does nothing when the guest is paused already. See #CprRunState.
  *
  * Errors: what @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
+ *
+ * After failure: the guest runs.
  *
  * Permitted states: ACTIVE.
  *
@@ -395,8 +408,8 @@ CPR_API bool cpr_session_pause (CprSession *session, GError **error);
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Takes the owner's wish back: calls @start of the config, unless the guest was suspended as well:
- * then it is suspended again, and can be woken. Does nothing when it isn't paused. See
+ * Ends the pause that the owner wanted. Calls @start of the config, unless the guest is suspended
+ * as well: then it sleeps on and can be woken. Does nothing when the guest isn't paused. See
  * #CprRunState.
  *
  * Errors: %CPR_ERROR_STATE.
@@ -412,14 +425,12 @@ CPR_API bool cpr_session_resume (CprSession *session, GError **error);
 /**
  * cpr_session_set_argv:
  * @session: a session
- * @argv: how this program would have to be started to build what it has now, ended by %NULL;
- *     copied; not empty
+ * @argv: the command line that would build the VM as it is now, ended by %NULL; copied; not empty
  * @error: where an error goes, or %NULL
  *
- * Replaces the command line that was recorded for the way back. A VMM to which a device was added
- * while the guest runs, or from which one was removed, calls it with that device's option added or
- * removed: else the way back of an update would start a program that doesn't build the device, and
- * be refused.
+ * Replaces the command line that was recorded for the way back. Call it after adding or removing a
+ * device while the guest runs, with that device's option added or removed. Otherwise the way back
+ * of an update would start a program that doesn't build the device, and would be refused.
  *
  * Errors: %CPR_ERROR_INVALID (an empty argv), %CPR_ERROR_STATE.
  *
@@ -436,9 +447,9 @@ CPR_API bool cpr_session_set_argv (CprSession *session, char *const *argv, GErro
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * The guest has gone to sleep by itself (ACPI S3): calls @stop of the config, unless the guest is
- * stopped already, and remembers it. Does nothing when it is suspended already. A guest that was
- * paused while its wish was on the way is paused and suspended afterwards. See #CprRunState.
+ * Records that the guest has put itself to sleep (ACPI S3). Calls @stop of the config, unless the
+ * guest is stopped already. Does nothing when the guest is suspended already. A guest that its
+ * owner has paused in the meantime is paused and suspended afterwards. See #CprRunState.
  *
  * Errors: what @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
  *
@@ -457,9 +468,9 @@ CPR_API bool cpr_session_suspend (CprSession *session, GError **error);
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Something wakes the guest that sleeps (an RTC's alarm, a key, its owner): calls @start of the
- * config. A guest that is paused as well doesn't run before cpr_session_resume(), but has been
- * woken: it runs then. Does nothing when the guest isn't suspended. See #CprRunState.
+ * Wakes a sleeping guest, for an RTC's alarm, a key or its owner. Calls @start of the config. A
+ * guest that is paused as well is awake then, but runs only after cpr_session_resume(). Does
+ * nothing when the guest isn't suspended. See #CprRunState.
  *
  * Errors: %CPR_ERROR_STATE.
  *
@@ -475,11 +486,11 @@ CPR_API bool cpr_session_wakeup (CprSession *session, GError **error);
  * cpr_session_get_state:
  * @session: a session
  *
- * Where the session is in its life.
+ * Gets the session state.
  *
  * Permitted states: all.
  *
- * Returns: the state
+ * Returns: the session state
  *
  * Since: 0.1
  */
@@ -489,8 +500,8 @@ CPR_API CprSessionState cpr_session_get_state (const CprSession *session);
  * cpr_session_get_run_state:
  * @session: a session
  *
- * What the guest does or, before cpr_session_start(), will do once it is started. In HANDED_OVER
- * and LOST: what it did when this program had it last.
+ * Gets the run state. Before cpr_session_start() it is the run state that the guest will have once
+ * it is started. In HANDED_OVER and LOST it is the one that the guest last had in this program.
  *
  * Permitted states: all.
  *
@@ -504,12 +515,12 @@ CPR_API CprRunState cpr_session_get_run_state (const CprSession *session);
  * cpr_session_is_incoming:
  * @session: a session
  *
- * Whether this session took up a state. Most VMMs never need to ask: cpr_fd_open() and
+ * Says whether this session took up a state. Most VMMs never need to ask: cpr_fd_open() and
  * cpr_ram_new() know.
  *
  * Permitted states: all.
  *
- * Returns: %TRUE if it took up a state, also after the commit
+ * Returns: %TRUE if the session took up a state, also after the commit
  *
  * Since: 0.1
  */
@@ -519,14 +530,15 @@ CPR_API bool cpr_session_is_incoming (const CprSession *session);
  * cpr_session_free:
  * @session: (nullable): a session, or %NULL
  *
- * Frees a session: unmaps its RAM blocks and closes what the library opened. fds that were added or
- * taken stay open: they are the caller's.
+ * Frees a session: unmaps its RAM blocks and closes what the library opened. fds that the VMM added
+ * or took stay open: they are the caller's.
  *
- * In a session that took up a state and hasn't started the guest this is cpr_session_abort(): the
- * old program is executed again, and the function returns only if that fails. After a recent update
- * it waits until the old address space is torn down.
+ * In an incoming session that hasn't started the guest this is cpr_session_abort(): in exec mode
+ * the old program is executed again, and the function returns only if that fails. After a recent
+ * update the function waits until the old address space is torn down, 10 s at most.
  *
- * Handoff and fork: the one call that is permitted in a forked child; there it only frees memory.
+ * Handoff and fork: this is the one call that is permitted in a forked child, where it only frees
+ * memory.
  *
  * Permitted states: all but UPDATING.
  *

@@ -14,50 +14,167 @@ G_BEGIN_DECLS
  * SECTION:update
  * @title: Update
  *
- * The update itself: what the old program calls, and what both can learn about the last one.
+ * The old program makes an update with cpr_session_update(). Both programs can ask afterwards how
+ * it went, with cpr_session_get_update_info(). This header has one chapter for each mode,
+ * #SECTION:exec-mode, #SECTION:transfer-mode and #SECTION:reboot-mode. A chapter says which members
+ * of #CprUpdate the mode reads, what it does step by step, which errors it adds to those of
+ * cpr_session_update(), and what holds afterwards. doc/modes.md compares the modes.
  *
- * Reboot mode: cpr_session_update() stops the guest, writes its state and the contents of its RAM
- * to a file or an fd, and returns; the VMM then ends, and another program takes the guest up with
- * the `incoming` of its #CprSessionConfig, in the same boot of the host or in another one.
+ * In every mode the update first makes its checks and tells the notifiers, with the guest running.
+ * Then the guest is stopped (with @stop of the config, unless it is stopped already), and its state
+ * is saved and sealed. If a step fails, the earlier steps are undone and the guest goes on.
+ */
+
+/**
+ * SECTION:exec-mode
+ * @title: Exec mode
  *
- * - The file appears under its name when it is complete and on the disk (a temporary name beside
- *   it, fsync, a rename to a name that isn't there yet, fsync of the folder), made with mode 0600.
- *   If anything fails before that, there is none, and the guest goes on. RAM lies in it as it lies
- *   in memory, zeros as holes: a file of any block's size, on the disk as much as was in use.
- * - It is taken up once: PATH becomes `PATH.taken`, locked (flock) by the process that has it,
- *   which is the winner where several try. An error before cpr_session_start() gives it its name
- *   back. A process that is killed leaves `PATH.taken` without a lock, which a later attempt finds
- *   under PATH. At the commit it becomes `PATH.spent`, on the disk, before the guest runs, and then
- *   it is removed.
- * - Nobody else must be able to write it: it must belong to the effective user. It is bound to the
- *   VM's name and that user, not to the boot.
- * - All that is demanded of the file when it is taken up (that owner and mode, a regular file under
- *   its name and no link, locks, a rename in its folder), and of files with RAM in place, is
- *   demanded before the guest is stopped, of the very files: %CPR_ERROR_MISMATCH, %CPR_ERROR_SYSTEM
- *   or %CPR_ERROR_INVALID. So a file system that gives new files to another user, as NFS does with
- *   root_squash, is refused while the guest runs.
- * - Through an fd nothing of this can be promised: whoever keeps a copy could take it up twice. Use
- *   @confirm of #CprUpdate.
- * - No fd travels. cpr_fd_open() opens anew, cpr_fd_take() finds nothing, no fd is left unclaimed;
- *   an fd that a device's fields name has to be registered under its name before
- *   cpr_session_load().
- * - Checksums cover the state, always; and copied RAM, piece by piece as it is read: not where it
- *   is mapped.
- * - Times of devices are converted where the boot is another one: to the same instant, by way of
- *   the clock of the day.
- * - There is no preflight, no guardian and no old program to go back to.
+ * The new program replaces the old one in the same process, by execve(): the PID stays.
+ *
+ * Members of #CprUpdate: @argv and @envp name the new program. @preflight_timeout_ms, @deadline_ms,
+ * @pause_budget_ms; of the flags %CPR_UPDATE_NO_GUARDIAN, %CPR_UPDATE_NO_PREFLIGHT,
+ * %CPR_UPDATE_NO_WAY_BACK and %CPR_UPDATE_NO_RESCUE.
+ *
+ * Steps:
+ *
+ * 1. With the guest running, the new program is asked whether it could take the guest over, see
+ *    cpr_session_preflight(). A preflight of the same update less than a minute ago is good for one
+ *    update, unless fields of types with `trial_save` have changed since.
+ * 2. A guardian process is made. It keeps this address space and the fds of the fd table.
+ * 3. The guest is stopped, and its state is saved and sealed.
+ * 4. The new program is executed with the fds of the fd table. All signals are blocked until its
+ *    cpr_session_new() has taken up the state. If this isn't the program that answered the
+ *    preflight, it gives the guest back.
+ * 5. The new program claims, loads and commits, see cpr_session_start(). It has @deadline_ms from
+ *    the execve to the commit; then the guardian kills it and takes the guest back. Without a
+ *    guardian nobody does.
+ *
+ * Call cpr_session_update() from the thread that is to become the new program's main thread. The
+ * new program inherits that thread's CPU affinity, seccomp filters, capabilities and scheduling
+ * policy. All other threads end without notice. Data that stdio or the VMM itself has buffered is
+ * lost: flush it in @stop.
+ *
+ * Errors: %CPR_ERROR_INVALID (an empty @argv), %CPR_ERROR_REFUSED (the preflight's answer),
+ * %CPR_ERROR_SYSTEM (the program doesn't exist, isn't executable or is a directory; execve's
+ * errno), %CPR_ERROR_NOT_OWNER.
+ *
+ * After failure before the execve: the call returns %FALSE and the guest is as it was. After a
+ * failure of the new program before its commit the old program's executable runs again, from main()
+ * on, and takes the guest up: in the same process after a rollback, under another PID after a
+ * rescue by the guardian. Then cpr_session_get_update_info() has the reason.
+ *
+ * After success: the old program doesn't exist any more. The next code that runs is main() of the
+ * new program.
+ */
+
+/**
+ * SECTION:transfer-mode
+ * @title: Transfer mode
+ *
+ * The new program is another process, which waits at @uri: see @incoming of #CprSessionConfig. It
+ * prepares everything while the guest runs, so the pause is the shortest.
+ *
+ * Members of #CprUpdate: @uri is `unix:PATH`, the socket where the new program listens, or
+ * `unix-fd:N`, a connected Unix stream socket, which stays the caller's. @preflight_timeout_ms,
+ * @deadline_ms, @pause_budget_ms; of the flags %CPR_UPDATE_NO_PREFLIGHT and
+ * %CPR_UPDATE_NO_WAY_BACK. @argv and @envp are ignored.
+ *
+ * Steps:
+ *
+ * 1. With the guest running, the old program connects. The new program gets the fds of the fd table
+ *    and answers for itself as in a preflight; no program is started. It has @preflight_timeout_ms
+ *    from the connection to its answer.
+ * 2. Still with the guest running, the new program claims everything, fills its page tables and
+ *    says that it is ready. It has @deadline_ms for this.
+ * 3. The guest is stopped. Its state is saved, sealed and offered to the new program.
+ * 4. The new program loads and commits. It has @deadline_ms again. No message that it sends makes
+ *    either time longer.
+ *
+ * The standard streams aren't handed over in this mode. The two programs can't both hold a lock
+ * that each would take for itself, with fcntl() or on a file that each opens.
+ *
+ * Errors: %CPR_ERROR_INVALID (@uri), %CPR_ERROR_REFUSED, %CPR_ERROR_MISMATCH (another user, VM or
+ * clocks), %CPR_ERROR_ROLLED_BACK (the new program failed, ended or took too long, or the update
+ * was cancelled), %CPR_ERROR_NOT_OWNER.
+ *
+ * After failure: the guest goes on here. The new program can't have the guest any more if it fails,
+ * ends, takes too long, or is cancelled with cpr_session_cancel(). If the guest had been offered to
+ * it, the new program is killed before the guest goes on, unless it said itself that it gives up. A
+ * program that got the fds and not the guest is always ended. If it still lives 2 s after the guest
+ * has gone on, it is killed, and the call waits for its end before it returns, 10 s at most.
+ *
+ * After success: the call returns %TRUE and the session is HANDED_OVER: the guest never runs here
+ * again. End this process. Don't touch what was handed over: sockets, assigned devices and other
+ * fds are the new program's too.
+ */
+
+/**
+ * SECTION:reboot-mode
+ * @title: Reboot mode
+ *
+ * The update stops the guest, writes its state and the contents of its RAM to a file or an fd, and
+ * returns. The VMM then ends. Another program takes the guest up with @incoming of
+ * #CprSessionConfig, in the same boot of the host or in another one.
+ *
+ * Members of #CprUpdate: @uri is `file:PATH`, a file that doesn't exist yet, or `fd:NUMBER`, an
+ * open fd such as a pipe, which is written to from its position on. @progress, @confirm,
+ * @callback_data, @pause_budget_ms and the flag %CPR_UPDATE_RAM_IN_PLACE. For `fd:` of anything but
+ * a regular file, @deadline_ms is the time for the whole writing, whatever the reader does; 0: a
+ * minute, and a second for each MiB of RAM. @argv, @envp and @preflight_timeout_ms are ignored.
+ * There is no preflight, no guardian and no old program to go back to.
+ *
+ * The file:
+ *
+ * - It is made with mode 0600. It gets its name when it is complete and on the disk: a temporary
+ *   name beside it, fsync, a rename to a name that doesn't exist yet, fsync of the folder. If an
+ *   earlier step fails, there is no file, and the guest goes on. RAM is in it as in memory, with
+ *   holes for zeros. So the file is as long as the RAM, but occupies only what was in use.
+ * - It can be taken up once. PATH becomes `PATH.taken`, locked (flock) by the process that has it.
+ *   If several processes try, one wins. An error before cpr_session_start() gives the file its name
+ *   back. A process that is killed leaves `PATH.taken` without a lock, and a later attempt finds it
+ *   under PATH. At the commit it becomes `PATH.spent`, on the disk, before the guest runs; then it
+ *   is removed.
+ * - It must belong to the effective user, and nobody else may be able to write to it. It is bound
+ *   to that user and to the VM's name, not to the boot.
+ * - The conditions for taking it up are checked before the guest is stopped, on the very file: that
+ *   owner and mode, a regular file and no link under its name, locks, a rename in its folder. The
+ *   conditions for files with RAM in place are checked too. So a file system that gives new files
+ *   to another user, as NFS does with root_squash, is refused while the guest runs.
+ * - Checksums always cover the state. They cover copied RAM, which is verified piece by piece as it
+ *   is read, and isn't verified where it is mapped.
+ *
+ * An fd can't promise any of this: somebody with a copy of the bytes could take them up twice. Use
+ * @confirm.
+ *
+ * In the program that takes the state up: no fd was handed over. cpr_fd_open() opens the file
+ * again, cpr_fd_take() finds nothing, and no fd is unclaimed. An fd that a device's fields name has
+ * to be in the fd table, under its name, before cpr_session_load(). After a restart of the host,
+ * times in device fields are converted to the same instant, by way of CLOCK_REALTIME.
+ *
+ * Errors: %CPR_ERROR_INVALID (@uri; RAM that can't stay in place), %CPR_ERROR_EXISTS (a file of
+ * that name exists, or a symbolic link, or a file that is being taken up), %CPR_ERROR_MISMATCH,
+ * %CPR_ERROR_SYSTEM, the error that @progress or @confirm set.
+ *
+ * After failure: the guest goes on here, and there is no file. There is one exception: the file had
+ * its name, its folder couldn't be synced, and the file couldn't be removed, because another
+ * process had taken it up or because unlink() failed. Then the file has the guest: the error is
+ * %CPR_ERROR_SYSTEM and the session is LOST.
+ *
+ * After success: the call returns %TRUE and the session is HANDED_OVER. The guest is in the file
+ * and never runs here again, because another process may have it. To go on after all, take the file
+ * up.
  */
 
 /**
  * CprMode:
  * @CPR_MODE_EXEC: the new program replaces the old one in the same process, by execve: the PID
- *     stays
+ *     stays; see #SECTION:exec-mode
  * @CPR_MODE_TRANSFER: the new program is another process, which was started before and has prepared
- *     everything: the shortest pause
- * @CPR_MODE_REBOOT: the state goes to a file, or through a pipe, this program ends, and another one
- *     takes it up later, also after a restart of the host
+ *     everything: the shortest pause; see #SECTION:transfer-mode
+ * @CPR_MODE_REBOOT: the state goes to a file, or through a pipe; this program ends, and another one
+ *     takes the state up later, also after a restart of the host; see #SECTION:reboot-mode
  *
- * How an update travels.
+ * How the guest travels.
  *
  * Since: 0.1
  */
@@ -73,7 +190,7 @@ typedef enum
  * @CPR_MODES_EXEC: %CPR_MODE_EXEC
  * @CPR_MODES_TRANSFER: %CPR_MODE_TRANSFER
  * @CPR_MODES_REBOOT: %CPR_MODE_REBOOT
- * @CPR_MODES_ALL: every mode, those of later versions too
+ * @CPR_MODES_ALL: every mode, also those of later versions
  *
  * A set of modes. The bit of a mode is 1 shifted left by the mode's number.
  *
@@ -89,23 +206,24 @@ typedef enum
 
 /**
  * CprUpdateFlags:
- * @CPR_UPDATE_NO_GUARDIAN: do without the guardian. Then the execve tears down the old address
- *     space on the pause (about 85 ms per touched GiB of 4 KiB pages), fds that the new program
- *     closed can't be fetched back, and nothing can rescue the guest from outside. For tools that
- *     can't follow a clone that shares memory (valgrind, ThreadSanitizer)
- * @CPR_UPDATE_NO_PREFLIGHT: don't ask the new program before the guest is stopped
- * @CPR_UPDATE_NO_WAY_BACK: go on although the old program's executable answers that it couldn't
- *     take the guest back, or doesn't answer; in transfer mode, although this process may lock too
- *     little memory for that
- * @CPR_UPDATE_NO_RESCUE: the guardian doesn't take the guest back when the new program dies or
- *     hangs: for a VMM whose supervisor starts it again when its PID ends, so that the guest never
- *     runs twice
- * @CPR_UPDATE_RAM_IN_PLACE: reboot mode: what %CPR_RAM_FILE blocks hold stays in their files, which
- *     have to survive and must not be touched until the state is taken up; all other blocks are
- *     copied. Without it all are. What is neither a file nor a DAX device is refused with
- *     %CPR_ERROR_INVALID
+ * @CPR_UPDATE_NO_GUARDIAN: exec mode: do without the guardian. Then the execve tears down the old
+ *     address space on the pause (about 85 ms per touched GiB of 4 KiB pages), fds that the new
+ *     program closed can't be fetched back, and nothing can rescue the guest from outside. For
+ *     tools that can't follow a clone that shares memory (valgrind, ThreadSanitizer)
+ * @CPR_UPDATE_NO_PREFLIGHT: exec and transfer mode: don't ask the new program before the guest is
+ *     stopped
+ * @CPR_UPDATE_NO_WAY_BACK: exec mode: go on although the old program's executable answers that it
+ *     couldn't take the guest back, or doesn't answer. Transfer mode: go on although this process
+ *     may lock too little memory for that
+ * @CPR_UPDATE_NO_RESCUE: exec mode: the guardian doesn't take the guest back when the new program
+ *     dies or hangs. For a VMM whose supervisor starts it again when its PID ends, so that the
+ *     guest never runs twice
+ * @CPR_UPDATE_RAM_IN_PLACE: reboot mode: the contents of %CPR_RAM_FILE blocks stay in their files,
+ *     which have to survive and must not be touched until the state is taken up. All other blocks
+ *     are copied. Without this flag every block is copied. A block whose path is neither a file nor
+ *     a DAX device is refused with %CPR_ERROR_INVALID
  *
- * Flags of an update.
+ * Flags of an update. A mode ignores the other modes' flags.
  *
  * Since: 0.1
  */
@@ -121,37 +239,45 @@ typedef enum
 /**
  * CprUpdate:
  * @size: `sizeof (CprUpdate)`, see #SECTION:libcpr
- * @mode: how it travels
+ * @mode: how the guest travels
  * @flags: or-ed #CprUpdateFlags
- * @argv: the new program and its arguments, ended by %NULL; argv[0] without a slash is searched in
- *     PATH
- * @envp: (nullable): its environment, ended by %NULL, or %NULL for this process's
- * @preflight_timeout_ms: how long a program that is asked may take to answer, in transfer mode from
- *     the connection on, in ms; 0: 10 s
- * @deadline_ms: how long the new program may take from the execve to the commit, in ms; 0: 5 s.
- *     Then the guardian kills it and takes the guest back; without a guardian nobody does. Reboot
- *     mode, `fd:` of anything but a file: how long all of the writing may take, whoever reads; 0: a
- *     minute, and a second for each MiB of RAM. Then the update is undone
- * @pause_budget_ms: how long the guest may stand still, in ms; 0: however long it takes. An update
- *     that has taken longer before the commit is undone or rolled back, with
- *     %CPR_ERROR_PAUSE_BUDGET or a reason that says so. It is looked at after the stop, after the
- *     save, before and after the load, and right before the commit; a new program that hangs in
- *     between is @deadline_ms's matter. On the way back it isn't: that ends the pause. A guest that
- *     stands still already has no pause
- * @uri: (nullable): where it goes, as SCHEME:ADDRESS, in the modes that don't execute @argv; those
- *     ignore @argv and @envp. Transfer mode: `unix:PATH`, the socket where the new program listens,
- *     or `unix-fd:N`, a connected Unix stream socket, which stays the caller's. Reboot mode:
- *     `file:PATH`, a file that isn't there yet, or `fd:NUMBER`, an open fd that is written to from
- *     its position on, such as a pipe
- * @progress: (nullable): reboot mode: called from inside cpr_session_update(), with the guest
- *     stopped, several times in a second while RAM is copied: how many bytes of how many are done,
- *     holes and zeros counted. If it returns %FALSE, with @error set, the update is undone
- * @confirm: (nullable): reboot mode: called when all was written and, of `fd:`, the library has
- *     closed its own fd, before the guest counts as handed over: whether it arrived, as when what
- *     reads the pipe has ended well. If it returns %FALSE, with @error set, the update is undone
- * @callback_data: passed to both
+ * @argv: exec mode: the new program and its arguments, ended by %NULL. argv[0] without a slash is
+ *     searched in PATH
+ * @envp: (nullable): exec mode: the new program's environment, ended by %NULL, or %NULL for this
+ *     process's
+ * @preflight_timeout_ms: exec and transfer mode: how long an asked program may take to answer, in
+ *     ms; 0: 10 s. In transfer mode the time starts at the connection
+ * @deadline_ms: how long the new program may take, in ms. Exec mode: from the execve to the commit.
+ *     Transfer mode: for its preparations, and again from the offer to the commit. 0: 5 s in both.
+ *     Reboot mode, `fd:` only: how long the writing may take, see #SECTION:reboot-mode. After that
+ *     time the update is undone, or the guardian takes the guest back
+ * @pause_budget_ms: every mode: how long the guest may be stopped, in ms; 0: without a limit. An
+ *     update that takes longer before the commit is undone with %CPR_ERROR_PAUSE_BUDGET, or rolled
+ *     back with a reason that says so. The time is checked after the stop, after the save, before
+ *     and after the load, and right before the commit. A new program that hangs in between is ended
+ *     by @deadline_ms. The way back isn't checked, since it ends the pause. A guest that is stopped
+ *     already has no pause
+ * @uri: transfer and reboot mode: where the guest goes, as SCHEME:ADDRESS; the modes' chapters have
+ *     the schemes. Exec mode ignores it
+ * @progress: (nullable): reboot mode: called several times in a second while RAM is copied, from
+ *     inside cpr_session_update(), with the guest stopped. It gets how many bytes of how many are
+ *     done, holes and zeros counted. If it returns %FALSE, with @error set, the update is undone
+ * @confirm: (nullable): reboot mode: called when everything is written, before the guest counts as
+ *     handed over, to say whether the data arrived. With `fd:` the library has closed its own fd by
+ *     then, so the callback can wait for the process that reads the pipe. If it returns %FALSE,
+ *     with @error set, the update is undone
+ * @callback_data: passed to @progress and @confirm
  *
- * What to update to. Zero it, set @size, then the fields.
+ * Describes an update. Zero it, set @size, then the fields that the mode reads:
+ *
+ * | member | exec | transfer | reboot |
+ * |---|---|---|---|
+ * | @argv, @envp | yes | ignored | ignored |
+ * | @uri | ignored | `unix:`, `unix-fd:` | `file:`, `fd:` |
+ * | @preflight_timeout_ms | yes | yes | ignored |
+ * | @deadline_ms | yes | yes | with `fd:` |
+ * | @pause_budget_ms | yes | yes | yes |
+ * | @progress, @confirm, @callback_data | ignored | ignored | yes |
  *
  * Since: 0.1
  */
@@ -177,70 +303,38 @@ typedef struct
  * @update: what to update to; only read during the call
  * @error: where an error goes, or %NULL
  *
- * Replaces this program by another one under the guest. In exec mode the call returns only on
- * failure: on success the next thing that happens is main() of the new program. In reboot mode it
- * returns when the state is where it was to go.
+ * Replaces this program by another one under the guest. The chapters #SECTION:exec-mode,
+ * #SECTION:transfer-mode and #SECTION:reboot-mode have each mode's steps, errors and outcomes. In
+ * exec mode the call returns only on failure.
  *
- * The new program is asked whether it could take over, see cpr_session_preflight(), and refused if
- * not; a preflight of the same update less than a minute ago is good for one update, unless fields
- * with `trial_save` have changed since. A guardian process is made that keeps this address space,
- * the guest is stopped (with @stop of the config, unless it is stopped already), its state is saved
- * and sealed, and the new program is executed with the fds of the fd table, with all signals
- * blocked until its cpr_session_new() has taken up the state. Where that is another program than
- * the one that was asked, it goes back.
+ * Before its first step the update waits, with the guest running, until the guardian of a recent
+ * update in exec mode has closed its fds. That takes milliseconds, also on a busy machine and
+ * without privileges; @wait_ns of #CprUpdateInfo has the time. The update doesn't wait until the
+ * old address space is torn down, unless 8 such guardians are still at work. A wait of more than a
+ * minute is %CPR_ERROR_SYSTEM with ETIMEDOUT.
  *
- * Call it from the thread that shall become the new program's main thread: CPU affinity, seccomp
- * filters, capabilities and scheduling policy go along. Other threads end without being asked, and
- * what stdio or the VMM itself has buffered is lost: flush it in @stop. No thread may fork while
- * the call is under way.
+ * The notifiers are told %CPR_EVENT_SETUP before the preflight and before anything is made, so a
+ * veto has nothing to undo. With the guest stopped they are told %CPR_EVENT_STOPPED and
+ * %CPR_EVENT_SAVED. See #CprEvent.
  *
- * In transfer mode the new program is a process that waits at @uri, see @incoming of
- * #CprSessionConfig. It gets the fds of the fd table and is asked as in a preflight (its own
- * answer; nobody is started), prepares all of it, with the guest running, and says that it is
- * ready. Only then the guest is stopped, its state saved and offered to that process, which has
- * @deadline_ms for its preparations, the filling of page tables included, and again for the load;
- * nothing that it sends makes these longer. If it fails, ends, takes too long or is cancelled with
- * cpr_session_cancel() it can't have the guest any more; unless it said itself that it gives up it
- * is killed, and the guest goes on here. A program that got the fds and not the guest is always
- * ended: where it still lives 2 s after the guest has gone on it is killed, and its end is waited
- * for, for 10 s at most, before the call returns. On success the call returns %TRUE and the session
- * is HANDED_OVER: the guest never runs here again. End this process, without touching what went
- * along: sockets, assigned devices and other fds are the new program's too. The standard streams
- * don't go along in this mode, and locks that each program has for itself (fcntl(), or on a file
- * that each opens) can't be had by both.
+ * No thread may fork while the call is under way: the child would get the fds.
  *
- * The notifiers are told, see #CprEvent: %CPR_EVENT_SETUP after the preflight and before anything
- * is made, so that a veto has nothing to undo; then, with the guest stopped, %CPR_EVENT_STOPPED and
- * %CPR_EVENT_SAVED.
+ * Errors in every mode: %CPR_ERROR_INVALID (an unknown mode or flag), %CPR_ERROR_STATE (also in a
+ * notifier's callback), %CPR_ERROR_BLOCKED (the reasons of all blockers, in one line), the error of
+ * a notifier's veto, %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was),
+ * %CPR_ERROR_SYSTEM (no memory or no space for the state), the error of @stop or of a device's
+ * `pre_save`, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET.
  *
- * Errors: %CPR_ERROR_INVALID (the mode, an empty argv), %CPR_ERROR_STATE (also in a notifier's
- * callback), %CPR_ERROR_BLOCKED (the reasons of all blockers, in one line), what a notifier vetoed
- * with, %CPR_ERROR_REFUSED (the preflight's answer), %CPR_ERROR_MISMATCH (an fd of the table is
- * closed or isn't what it was), %CPR_ERROR_SYSTEM (the program isn't there, isn't executable or is
- * a directory; no memory or space for the state; execve's errno), what @stop or a device's
- * `pre_save`, @progress or @confirm reported, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET,
- * %CPR_ERROR_EXISTS (reboot mode: there is a file of that name, a symbolic link too, or one that is
- * being taken up).
+ * After failure: the guest is as it was, running, paused or suspended. Every step was undone, and
+ * the call can be made again at once. cpr_session_get_update_info() has the error too. fds that
+ * were opened without close-on-exec while the call was under way have it afterwards. There is one
+ * exception: the session is LOST where another process has the guest. %CPR_ERROR_NOT_OWNER says so;
+ * for reboot mode see its chapter.
  *
- * The call first waits, with the guest running, until the guardian of an update shortly before has
- * closed its fds, which is a matter of milliseconds, also on a busy machine and without privileges;
- * @wait_ns of #CprUpdateInfo says how long. It doesn't wait until the old address space is torn
- * down, unless 8 such guardians are at it already. Whatever lasts longer than a minute is
- * %CPR_ERROR_SYSTEM with ETIMEDOUT.
+ * Permitted states: ACTIVE. Then HANDED_OVER where it returns %TRUE.
  *
- * After failure: the guest is as it was, running, paused or suspended; every step was undone; the
- * call can be made again at once. The error also stands in cpr_session_get_update_info(). Only
- * where %CPR_ERROR_NOT_OWNER says that another process has taken the guest is the session LOST.
- * %CPR_ERROR_ROLLED_BACK is the new program's failure in transfer mode. fds that were opened
- * without close-on-exec while the call was under way have it afterwards.
- *
- * Permitted states: ACTIVE.
- *
- * After success, in reboot mode: the session is HANDED_OVER: the guest is in the file and never
- * runs here again, because another process may have it. To go on after all, take it up.
- *
- * Returns: %TRUE where the guest was handed over to another process; in exec mode only on failure,
- * and %FALSE then
+ * Returns: %TRUE where the guest was handed over to another process or to a file; in exec mode only
+ * on failure, and %FALSE then
  *
  * Since: 0.1
  */
@@ -250,13 +344,13 @@ CPR_API bool cpr_session_update (CprSession *session, const CprUpdate *update, G
  * cpr_session_cancel:
  * @session: a session
  *
- * Gives up an update in transfer mode that another thread has under way: its cpr_session_update()
- * fails with %CPR_ERROR_ROLLED_BACK, "cancelled" in the message, and the guest goes on here; unless
- * the new program has committed before that. Where none is under way, or in another mode, nothing
- * happens.
+ * Cancels an update in transfer mode that another thread has under way. Its cpr_session_update()
+ * fails with %CPR_ERROR_ROLLED_BACK and "cancelled" in the message, and the guest goes on here,
+ * unless the new program has committed before. Without an update under way, or in another mode, the
+ * call does nothing.
  *
  * Threads: safe, also in a signal handler, as long as no other thread frees the session. Handoff
- * and fork: in a forked child nothing happens. Permitted states: all.
+ * and fork: in a forked child the call does nothing. Permitted states: all.
  *
  * Since: 0.1
  */
@@ -264,24 +358,24 @@ CPR_API void cpr_session_cancel (CprSession *session);
 
 /**
  * CprStep:
- * @CPR_STEP_CHECK: is the update possible at all; the guest runs
+ * @CPR_STEP_CHECK: the checks whether the update is possible; the guest runs
  * @CPR_STEP_PREFLIGHT: the new program, and the old one's executable, are asked; the guest runs
- * @CPR_STEP_GUARDIAN: the guardian is made; in transfer mode: the new program prepares itself; the
+ * @CPR_STEP_GUARDIAN: the guardian is made; in transfer mode the new program prepares itself; the
  *     guest runs
  * @CPR_STEP_STOP: the guest is stopped
  * @CPR_STEP_SAVE: its state is saved and sealed
  * @CPR_STEP_EXEC: from the execve to the new program's cpr_session_new(), the dynamic linker's work
- *     included; in transfer mode: the state is on its way
- * @CPR_STEP_TAKE_UP: the state and the fds are verified; this and the next are 0 in transfer mode,
- *     they come before the stop there
- * @CPR_STEP_CLAIM: the VMM's own start-up: RAM mapped, fds taken, devices built
- * @CPR_STEP_LOAD: the devices get their state
- * @CPR_STEP_COMMIT: from cpr_session_load()'s end to the guest's first instruction
+ *     included; in transfer mode the state is on its way
+ * @CPR_STEP_TAKE_UP: the state and the fds are verified. This step and the next are 0 in transfer
+ *     mode, where they come before the stop
+ * @CPR_STEP_CLAIM: the VMM's own start-up: RAM is mapped, fds are claimed, devices are built
+ * @CPR_STEP_LOAD: the devices get their fields
+ * @CPR_STEP_COMMIT: from the end of cpr_session_load() to the guest's first instruction
  * @CPR_STEP_FINISH: the old address space is torn down, in small steps with rests between them; the
  *     guest runs
  * @CPR_N_STEPS: the number of steps
  *
- * The steps of an update whose times are taken.
+ * The steps of an update whose times are measured.
  *
  * Since: 0.1
  */
@@ -304,7 +398,7 @@ typedef enum
 /**
  * CPR_STEPS_MAX:
  *
- * For how many steps #CprUpdateInfo has room, those of later versions too.
+ * The number of steps that #CprUpdateInfo has room for, those of later versions included.
  *
  * Since: 0.1
  */
@@ -314,7 +408,7 @@ typedef enum
  * cpr_step_get_name:
  * @step: a step
  *
- * The name of a step, as in `take-up`. Threads: safe. Permitted states: needs no session.
+ * Gives the name of a step, such as `take-up`. Threads: safe. Permitted states: needs no session.
  *
  * Returns: a constant string, or %NULL if there is no such step
  *
@@ -324,14 +418,15 @@ CPR_API const char *cpr_step_get_name (CprStep step);
 
 /**
  * CprUpdateStatus:
- * @CPR_UPDATE_NONE: there was none yet
- * @CPR_UPDATE_COMPLETED: this program owns the guest because of it, or has handed it over
- * @CPR_UPDATE_FAILED: it failed before the execve; everything was undone
- * @CPR_UPDATE_ROLLED_BACK: the new program failed before the commit; this program has been executed
+ * @CPR_UPDATE_NONE: there was no update yet
+ * @CPR_UPDATE_COMPLETED: this program owns the guest because of the update, or has handed it over
+ * @CPR_UPDATE_FAILED: the update failed in this program, which still has the guest, unless the
+ *     session is LOST; everything was undone
+ * @CPR_UPDATE_ROLLED_BACK: the new program failed before the commit; this program was executed
  *     again, in the same process
- * @CPR_UPDATE_RESCUED: the new program died or hung before the commit; this program has been
- *     executed again by the guardian, in a process with another PID, which isn't a child of the
- *     former one's parent
+ * @CPR_UPDATE_RESCUED: the new program died or hung before the commit. The guardian executed this
+ *     program again, in a process with another PID, which isn't a child of the former process's
+ *     parent
  *
  * How the last update ended.
  *
@@ -349,29 +444,29 @@ typedef enum
 /**
  * CprUpdateInfo:
  * @size: `sizeof (CprUpdateInfo)`, set by the caller, see #SECTION:libcpr
- * @status: how it ended
- * @generation: how many updates this VM has been through, those rolled back not counted
+ * @status: how the update ended
+ * @generation: how many updates this VM has been through, not counting those that failed
  * @guardian: whether there was a guardian
- * @error: why it failed, or %NULL; the session's, valid until the next update
- * @step_ns: how long each #CprStep took; 0 for those that weren't reached and for steps of later
- *     versions. After a rollback the steps from %CPR_STEP_TAKE_UP on are those of the old program,
- *     executed again, and %CPR_STEP_EXEC includes the failed attempt
- * @pause_ns: from the begin of the stop to the guest's first instruction allowed: the end of
- *     `start`, less the time for which other threads, as a rule the guest's, had taken the CPU from
- *     that one meanwhile; 0 if the guest was stopped all along
- * @total_ns: from the call of cpr_session_update() to the end of the last step so far, @wait_ns
- *     included
- * @recover_ns: after a rollback or a rescue: from when the failure was known to the guest's first
- *     instruction allowed; a part of
- *     @pause_ns. What comes before is the new program's: how long it tried, and how long it took to
- *         die
- * @mode: how it travelled; 0 if there was none. Known from cpr_session_new() on: where the guest
- *     still runs elsewhere there is time to prepare things
+ * @error: why the update failed, or %NULL; the session's, valid until the next update
+ * @step_ns: how long each #CprStep took, in ns; 0 for steps that weren't reached and for steps of
+ *     later versions. After a rollback the steps from %CPR_STEP_TAKE_UP on are those of the old
+ *     program, executed again, and %CPR_STEP_EXEC includes the failed attempt
+ * @pause_ns: the pause, from the start of the stop to the guest's first instruction, in ns; 0 if
+ *     the guest was stopped all the time. The end is where `start` returned, less the time for
+ *     which other threads, as a rule the guest's, had taken the CPU from that thread meanwhile
+ * @total_ns: from the call of cpr_session_update() to the end of the last step so far, in ns,
+ *     @wait_ns included
+ * @recover_ns: after a rollback or a rescue: the time from when the failure was known to the
+ *     guest's first instruction, in ns; a part of @pause_ns. The time before that belongs to the
+ *     new program: how long it tried, and how long it took to die
+ * @mode: how the guest travelled; 0 if there was no update. It is known from cpr_session_new() on:
+ *     in transfer mode the guest still runs elsewhere then, and there is time to prepare things
  * @ram_done: reboot mode, in the program that saves: how many bytes of RAM have been copied, holes
  *     and zeros counted
- * @ram_total: of how many
- * @wait_ns: how long the update waited, with the guest running and before its first step, until the
- *     guardian of the update before had closed its fds; a part of @total_ns, and of no other step
+ * @ram_total: how many bytes of RAM there are to copy
+ * @wait_ns: how long the update waited for the guardian of the update before to close its fds, in
+ *     ns, with the guest running and before the first step; a part of @total_ns and of no other
+ *     step
  *
  * What is known about the last update.
  *
@@ -397,11 +492,11 @@ typedef struct
 /**
  * cpr_session_get_update_info:
  * @session: a session
- * @info: where it goes; `size` must be set. Members beyond it aren't written; those that this
- *     version of libcpr doesn't know are set to 0
+ * @info: where the information goes; its `size` must be set. Members beyond that size aren't
+ *     written. Members that this version of libcpr doesn't know are set to 0
  *
- * Tells about the last update, in the program that made it (after failure) or in the one that came
- * out of it.
+ * Describes the last update: in the program that made it, after a failure or after the guest was
+ * handed over, and in the program that has the guest because of it.
  *
  * Permitted states: all.
  *
