@@ -55,7 +55,7 @@ typedef enum
  * @CPR_SUBJECT_DEVICE: a device
  * @CPR_SUBJECT_LIMIT: a resource limit
  *
- * What a finding is about.
+ * The subject of a finding.
  *
  * Since: 0.1
  */

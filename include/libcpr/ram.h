@@ -133,7 +133,7 @@ typedef struct
  *   write().
  * - With %CPR_INCOMING_MAP_RAM the contents of memfd and private blocks are mapped from the state's
  *   file, copy-on-write. That takes no time, but nothing has verified them (`cpr-inspect verify`
- *   does so beforehand). What the guest writes is private memory, cpr_ram_block_get_fd() returns
+ *   does so beforehand). The guest's writes go to private memory, cpr_ram_block_get_fd() returns
  *   -1, and the block blocks every mode but reboot.
  *
  * Errors: %CPR_ERROR_INVALID (name, size, options), %CPR_ERROR_BLOCKED (the contents wouldn't

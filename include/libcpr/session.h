@@ -138,7 +138,8 @@ typedef enum
  * @CPR_UNCLAIMED_ERROR: cpr_session_load() fails and names them
  * @CPR_UNCLAIMED_CLOSE: they are closed once the guest runs, with a warning in the log
  *
- * What happens to fds that the old program handed over and the new program didn't claim.
+ * The fate of unclaimed fds: the old program handed them over, and the new program didn't claim
+ * them.
  *
  * Since: 0.1
  */

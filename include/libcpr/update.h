@@ -468,7 +468,7 @@ typedef enum
  *     ns, with the guest running and before the first step; a part of @total_ns and of no other
  *     step
  *
- * What is known about the last update.
+ * A description of the last update.
  *
  * Since: 0.1
  */

@@ -34,7 +34,7 @@ G_BEGIN_DECLS
  * @CPR_VFIO_IRQ_UNMASK: a write to the eventfd unmasks the (level-triggered) interrupt; KVM's
  *     resample fd
  *
- * What an eventfd of an interrupt is for.
+ * The purpose of an interrupt's eventfd.
  *
  * Since: 0.1
  */

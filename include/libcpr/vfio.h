@@ -108,7 +108,7 @@ typedef struct _CprVfioDevice CprVfioDevice;
  * @CPR_VFIO_NONE: no kernel and no hardware: everything is recorded, handed over and compared, and
  *     nothing is done. For programs that run without devices, and for tests
  *
- * What a container is in the kernel.
+ * The kind of a container in the kernel.
  *
  * Since: 0.1
  */
@@ -125,7 +125,7 @@ typedef enum
  * @CPR_DMA_UNCLAIMED_ERROR: cpr_session_load() fails and names the first one
  * @CPR_DMA_UNCLAIMED_UNMAP: they are kept until the commit and unmapped once the guest runs; logged
  *
- * What happens to mappings that the old program handed over and this one didn't claim.
+ * The fate of unclaimed mappings: the old program handed them over, and this one didn't claim them.
  *
  * Since: 0.1
  */
@@ -368,7 +368,7 @@ CPR_API int cpr_vfio_device_get_group_fd (const CprVfioDevice *device);
  * @CPR_DMA_READ: devices may read
  * @CPR_DMA_WRITE: devices may write
  *
- * What devices may do with a mapping.
+ * The permissions of devices in a mapping.
  *
  * Since: 0.1
  */
