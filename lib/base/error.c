@@ -80,3 +80,20 @@ cpr_throw_errno (GError **error, int errnum, const char *format, ...)
   *error = made;
   return false;
 }
+
+bool
+cpr_throw_callback (GError **error, GError *reason, const char *format, ...)
+{
+  g_autofree char *message = NULL;
+  va_list args;
+
+  if (reason != NULL)
+    {
+      g_propagate_error (error, reason);
+      return false;
+    }
+  va_start (args, format);
+  message = g_strdup_vprintf (format, args);
+  va_end (args);
+  return cpr_throw (error, CPR_ERROR_CALLBACK, "%s without a reason", message);
+}

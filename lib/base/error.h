@@ -13,4 +13,8 @@ bool cpr_throw (GError **error, CprError code, const char *format, ...) G_GNUC_P
  * message. */
 bool cpr_throw_errno (GError **error, int errnum, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
+/* The same for a callback of the VMM's that failed: @reason is what it set, taken; where it is
+ * NULL, CPR_ERROR_CALLBACK with " without a reason" after the message. */
+bool cpr_throw_callback (GError **error, GError *reason, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
 #endif

@@ -60,6 +60,19 @@ START_TEST (an_error_that_nobody_wants_is_no_error)
 }
 END_TEST
 
+START_TEST (a_callback_that_failed_without_a_reason_is_named)
+{
+  GError *error = NULL;
+
+  ck_assert (!cpr_throw_callback (&error, g_error_new_literal (CPR_ERROR, CPR_ERROR_CORRUPT, "its own"), "fd 'a' 0"));
+  ck_assert_str_eq (error->message, "its own");
+  assert_error (&error, CPR_ERROR_CORRUPT, "its own");
+  ck_assert (!cpr_throw_callback (&error, NULL, "fd '%s' %d: its open callback failed", "a", 0));
+  ck_assert_str_eq (error->message, "fd 'a' 0: its open callback failed without a reason");
+  assert_error (&error, CPR_ERROR_CALLBACK, "open callback");
+}
+END_TEST
+
 /* The numbers are part of the contract: never renumbered. */
 START_TEST (codes_keep_their_numbers)
 {
@@ -83,6 +96,7 @@ main (void)
   tcase_add_test (tests, errno_is_0_where_no_system_call_failed);
   tcase_add_test (tests, the_first_error_stays);
   tcase_add_test (tests, an_error_that_nobody_wants_is_no_error);
+  tcase_add_test (tests, a_callback_that_failed_without_a_reason_is_named);
   tcase_add_test (tests, codes_keep_their_numbers);
   return run_suite (suite);
 }

@@ -53,10 +53,7 @@ open_and_add (CprSession *session, const char *name, int index, CprFdOpen open, 
 
   if (fd < 0)
     {
-      if (reason == NULL)
-        cpr_throw (error, CPR_ERROR_CALLBACK, "fd '%s' %d: its open callback failed without a reason", name, index);
-      else
-        g_propagate_error (error, reason);
+      cpr_throw_callback (error, reason, "fd '%s' %d: its open callback failed", name, index);
       return -1;
     }
   return add_fd (session, name, index, fd, error) ? fd : -1; /* one that can't be added belongs to somebody else */

@@ -118,16 +118,9 @@ cpr_notifiers_set_up (CprNotifiers *notifiers, CprSession *session, CprMode mode
       if (notifier->removed)
         continue;
       notifier->told = true;
-      if (call (notifiers, notifier, session, mode, CPR_EVENT_SETUP, &reason))
-        {
-          g_clear_error (&reason);
-          continue;
-        }
-      if (reason == NULL)
-        return cpr_throw (error, CPR_ERROR_CALLBACK, "notifier %" G_GUINT64_FORMAT ": it vetoed without a reason",
-                          notifier->id);
-      g_propagate_error (error, reason);
-      return false;
+      if (!call (notifiers, notifier, session, mode, CPR_EVENT_SETUP, &reason))
+        return cpr_throw_callback (error, reason, "notifier %" G_GUINT64_FORMAT ": it vetoed", notifier->id);
+      g_clear_error (&reason);
     }
   return true;
 }

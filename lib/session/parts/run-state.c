@@ -41,10 +41,6 @@ cpr_run_state_stop (const CprSessionConfig *config, GError **error)
 {
   GError *reason = NULL;
 
-  if (config->stop (config->user_data, &reason))
-    return true;
-  if (reason == NULL)
-    return cpr_throw (error, CPR_ERROR_CALLBACK, "VM '%s': its stop callback failed without a reason", config->name);
-  g_propagate_error (error, reason);
-  return false;
+  return config->stop (config->user_data, &reason) ||
+         cpr_throw_callback (error, reason, "VM '%s': its stop callback failed", config->name);
 }
