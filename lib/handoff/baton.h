@@ -32,6 +32,7 @@ typedef struct
 /* The attempts, as the word counts them: the way there; one way back by the program that failed,
  * since a program that fails on its way back would only fail again; one rescue by a guardian.
  * Then the guest is parked. */
+#define CPR_BATON_WAY_THERE     1
 #define CPR_BATON_LAST_ROLLBACK 2 /* the highest attempt that a rollback can begin */
 #define CPR_BATON_LAST_RESCUE   3 /* and a rescue */
 

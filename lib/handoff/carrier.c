@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Finds the table of functions of a mode, by the mode or by the scheme of an address, and
- * offers the fd table to a carrier. Called by lib/session. */
+/* Finds the table of functions of a mode, by the mode or by the scheme of an address, and offers
+ * what all modes offer alike: the fd table, for lib/session, and the baton, for a carrier. */
 #include "handoff/carrier.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -54,5 +55,18 @@ cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error)
       if (!carrier->type->offer_fd (carrier, entry, &entry->where, error))
         return false;
     }
+  return true;
+}
+
+bool
+cpr_carrier_offer_baton (CprCarrier *carrier, pid_t candidate, GError **error)
+{
+  const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () },
+                     offered = { CPR_BATON_OFFERED, CPR_BATON_WAY_THERE, candidate };
+
+  cpr_baton_begin_attempt (carrier->page, cpr_now_ns ());
+  if (!cpr_baton_move (carrier->page, mine, offered))
+    return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
+  atomic_store (&carrier->page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
   return true;
 }

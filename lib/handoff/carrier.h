@@ -124,4 +124,8 @@ extern const CprCarrierType cpr_carrier_exec, cpr_carrier_transfer, cpr_carrier_
 /* Offers every fd of the table, so that the manifest says where they are. */
 bool cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error);
 
+/* Offers the baton to @candidate, right before it is handed the guest: its time, and the step of
+ * the execve, begin now. CPR_ERROR_NOT_OWNER where the baton isn't this process's. */
+bool cpr_carrier_offer_baton (CprCarrier *carrier, pid_t candidate, GError **error);
+
 #endif

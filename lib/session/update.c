@@ -81,7 +81,7 @@ take_back (CprSession *session, const CprCarrier *carrier)
 static bool
 stop_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **error)
 {
-  cpr_timeline_stamp (&session->timeline, CPR_STEP_STOP);
+  cpr_timeline_stop (&session->timeline);
   if (session->timeline.was_running && !cpr_run_state_stop (&session->config, error))
     return false;
   tell (session, CPR_EVENT_STOPPED);

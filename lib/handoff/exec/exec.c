@@ -208,20 +208,16 @@ restore_fds (CprExecve *exec)
 static bool
 go_blocked (CprExecve *exec, GError **error)
 {
-  const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () }, offered = { CPR_BATON_OFFERED, 1, getpid () },
-                     mine_again = { CPR_BATON_OWNED, 1, getpid () };
+  const CprBatonWord offered = { CPR_BATON_OFFERED, CPR_BATON_WAY_THERE, getpid () },
+                     mine_again = { CPR_BATON_OWNED, CPR_BATON_WAY_THERE, getpid () };
   struct itimerval timer;
   GError *reason = NULL;
 
   cpr_sys->getitimer (ITIMER_REAL, &timer);
-  cpr_baton_begin_attempt (exec->baton.page, cpr_now_ns ());
-  if (!cpr_baton_move (exec->baton.page, mine, offered))
-    {
-      exec->base.lost = true;
-      return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
-    }
+  exec->base.lost = !cpr_carrier_offer_baton (&exec->base, getpid (), error);
+  if (exec->base.lost)
+    return false;
 
-  atomic_store (&exec->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
   cpr_image_exchange (exec->carried, exec->path, -1, exec->argv, exec->envp, &reason);
 
   restore_fds (exec);

@@ -271,11 +271,7 @@ transfer_launch (CprCarrier *carrier, GError **error)
   Transfer *transfer = (Transfer *) carrier;
 
   transfer->channel.deadline_ns = cpr_now_ns () + transfer->timeout_ns;
-  if (!receive (transfer, CPR_MESSAGE_READY, "its preparations", error))
-    return false;
-  /* What it did before the stop is no part of the pause. */
-  transfer->baton.page->stamps[CPR_STEP_TAKE_UP] = transfer->baton.page->stamps[CPR_STEP_CLAIM] = 0;
-  return true;
+  return receive (transfer, CPR_MESSAGE_READY, "its preparations", error);
 }
 
 /* ---- With the guest stopped. */
@@ -322,18 +318,11 @@ is_cancelled (const Transfer *transfer)
 static bool
 offer (Transfer *transfer, GError **error)
 {
-  const CprBatonWord mine = { CPR_BATON_OWNED, 0, getpid () },
-                     offered = { CPR_BATON_OFFERED, 1, transfer->channel.peer };
-
   if (is_cancelled (transfer))
     return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "cancelled, with the guest stopped");
-  cpr_baton_begin_attempt (transfer->baton.page, cpr_now_ns ());
+  transfer->base.offered = cpr_carrier_offer_baton (&transfer->base, transfer->channel.peer, error);
   transfer->channel.deadline_ns = transfer->baton.page->deadline_ns;
-  if (!cpr_baton_move (transfer->baton.page, mine, offered))
-    return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
-  atomic_store (&transfer->baton.page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
-  transfer->base.offered = true;
-  return true;
+  return transfer->base.offered;
 }
 
 static bool

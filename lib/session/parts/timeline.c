@@ -64,6 +64,14 @@ cpr_timeline_share (CprTimeline *timeline, CprBatonPage *page)
 }
 
 void
+cpr_timeline_stop (CprTimeline *timeline)
+{
+  for (CprStep step = CPR_STEP_STOP; step < CPR_N_STEPS; step++)
+    atomic_store (&timeline->page->stamps[step], 0);
+  cpr_timeline_stamp (timeline, CPR_STEP_STOP);
+}
+
+void
 cpr_timeline_unshare (CprTimeline *timeline)
 {
   timeline->page = NULL;
@@ -91,7 +99,7 @@ cpr_timeline_take_up (CprTimeline *timeline, const CprIncoming *incoming, uint64
   timeline->was_running = cpr_run_state_is_live ((CprRunState) incoming->manifest.run_state);
   timeline->generation = incoming->manifest.generation;
   timeline->had_guardian = cpr_guardians_find (page) != 0;
-  timeline->is_way_back = incoming->attempt > 1;
+  timeline->is_way_back = incoming->attempt > CPR_BATON_WAY_THERE;
   if (timeline->is_way_back)
     {
       timeline->status = page->cause != CPR_BATON_CAUSE_NONE ? CPR_UPDATE_RESCUED : CPR_UPDATE_ROLLED_BACK;

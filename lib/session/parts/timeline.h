@@ -42,6 +42,9 @@ bool cpr_timeline_check_pause (const CprTimeline *timeline, CprStep step, GError
 void cpr_timeline_begin (CprTimeline *timeline, CprMode mode, bool has_guardian, uint64_t wait_ns);
 /* From now on, until cpr_timeline_unshare(), other programs know the times, too. */
 void cpr_timeline_share (CprTimeline *timeline, CprBatonPage *page);
+/* The stop begins. A program that is there already may have taken up its part: no step that it took
+ * with the guest running is one of the pause. */
+void cpr_timeline_stop (CprTimeline *timeline);
 void cpr_timeline_unshare (CprTimeline *timeline);
 /* The end: with @reason where it failed, NULL where the guest was handed over. */
 void cpr_timeline_end (CprTimeline *timeline, const GError *reason);
