@@ -5,6 +5,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <link.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,6 +51,15 @@ find_build_id (struct dl_phdr_info *info, size_t size, void *data)
   return 1;
 }
 
+static char *
+read_path (void)
+{
+  g_autofree char *target = g_malloc (PATH_MAX);
+  ssize_t len = cpr_sys->readlink (PATH, target, PATH_MAX);
+
+  return len > 0 ? g_strndup (target, (size_t) len) : NULL;
+}
+
 bool
 cpr_executable_get (CprSuccessor *executable, char **path, GError **error)
 {
@@ -61,7 +71,7 @@ cpr_executable_get (CprSuccessor *executable, char **path, GError **error)
   id = g_string_new (NULL);
   dl_iterate_phdr (find_build_id, id);
   *executable = (CprSuccessor){ st.st_dev, st.st_ino, g_string_free (id, FALSE) };
-  *path = g_file_read_link (PATH, NULL);
+  *path = read_path ();
   return true;
 }
 
