@@ -50,7 +50,7 @@ write_devices (const InspectState *state, CprWriter *writer)
   cpr_writer_end_chunk (writer);
 }
 
-/* What the state says, as if it were this process's, which is who asks. */
+/* The state as a question of this process, which is the one that asks. */
 static void
 write_body (InspectState *state, CprWriter *writer)
 {

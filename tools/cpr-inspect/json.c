@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `show --json`: section 12 of doc/stream-format.md and nothing else. Called by show.c. */
 #include <inttypes.h>
 #include <stdio.h>
 

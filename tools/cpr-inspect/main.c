@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The arguments, and the commands that they name. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

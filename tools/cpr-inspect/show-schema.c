@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Structs and device types, for people. Called by show.c and ask.c. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The values of a device, as a tree for people. Called by show.c. */
 #include "show-values.h"
 
 #include <inttypes.h>

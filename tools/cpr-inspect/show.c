@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The command `show`: a state as a tree for people. Called by main.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A state that was read and verified, from a file or a pipe, and the complaint where it is refused.
+ * Called by each command that reads one. */
 #include "state.h"
 
 #include <errno.h>
@@ -12,7 +14,7 @@
 #include "base/fd.h"
 #include "text.h"
 
-/* What is read from a pipe at a time. */
+/* How much is read from a pipe at a time. */
 #define BLOCK_SIZE (64 * 1024)
 
 static bool
@@ -192,7 +194,7 @@ collect_devices (InspectState *state)
     }
 }
 
-/* ---- What follows the stream in reboot mode. */
+/* ---- The contents of RAM, which follow the stream in reboot mode. */
 
 /* An fd at the end of the stream, which is the caller's. */
 static int

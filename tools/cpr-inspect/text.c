@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The texts of a state, for a terminal: everything that is printed goes through this file. */
 #include "text.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The command `verify`. Called by main.c. */
 #include "commands.h"
 
 InspectStatus

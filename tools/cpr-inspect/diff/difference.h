@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef CPR_INSPECT_DIFF_H
-#define CPR_INSPECT_DIFF_H
+#ifndef CPR_INSPECT_DIFFERENCE_H
+#define CPR_INSPECT_DIFFERENCE_H
 
-#include "state.h"
+#include "../state.h"
 
 /* Two states that are compared, and whether anything differed so far. */
 typedef struct
@@ -15,11 +15,5 @@ typedef struct
 void diff_put (Diff *diff, const char *where, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* The same for a value: prints nothing where the two texts are equal. Takes and frees them. */
 void diff_value (Diff *diff, const char *where, const char *what, char *a, char *b);
-
-void diff_manifests (Diff *diff);
-void diff_types (Diff *diff);
-void diff_devices (Diff *diff);
-/* False with an error where bulk data can't be read again. */
-bool diff_bulk (Diff *diff, GError **error);
 
 #endif

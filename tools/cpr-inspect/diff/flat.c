@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The values of a device, each with the way to it. Called by devices.c. */
 #include "flat.h"
 
 #include <inttypes.h>
 
-#include "text.h"
+#include "../text.h"
 
 /* A list of structs, or a struct, that is being walked through. */
 typedef struct

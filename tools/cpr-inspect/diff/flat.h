@@ -2,7 +2,7 @@
 #ifndef CPR_INSPECT_FLAT_H
 #define CPR_INSPECT_FLAT_H
 
-#include "state.h"
+#include "../state.h"
 
 /* One value of a device, with the way to it. */
 typedef struct

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The differences in structs and device types. Called by diff.c. */
 #include <inttypes.h>
 
-#include "diff.h"
-#include "text.h"
+#include "parts.h"
+#include "../text.h"
 
 typedef struct
 {

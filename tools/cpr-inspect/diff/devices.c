@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "diff.h"
+/* The differences in the values of devices. Called by diff.c. */
+#include "parts.h"
 #include "flat.h"
-#include "text.h"
+#include "../text.h"
 
 /* Of more elements that differ in one list only the number is told. */
 #define MOST_ELEMENTS 8

@@ -1,38 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "diff.h"
+/* The differences in the bulk data of devices. Called by diff.c. */
+#include <string.h>
 
-#include <stdio.h>
-
-#include "commands.h"
+#include "parts.h"
 #include "registry/device/bulk.h"
-#include "text.h"
+#include "../text.h"
 
-/* What is compared of bulk data at a time. */
+/* How much bulk data is compared at a time. */
 #define BLOCK_SIZE (1024 * 1024)
-
-void
-diff_put (Diff *diff, const char *where, const char *format, ...)
-{
-  va_list args;
-
-  printf ("%s: ", where);
-  va_start (args, format);
-  vprintf (format, args);
-  va_end (args);
-  putchar ('\n');
-  diff->differ = true;
-}
-
-void
-diff_value (Diff *diff, const char *where, const char *what, char *a, char *b)
-{
-  if (strcmp (a, b) != 0)
-    diff_put (diff, where, "%s: %s -> %s", what, a, b);
-  g_free (a);
-  g_free (b);
-}
-
-/* ---- Bulk data. */
 
 static char *
 bulk_title (const CprBulkData *bulk)
@@ -114,35 +89,4 @@ diff_bulk (Diff *diff, GError **error)
         diff_put (diff, title, "only in B");
     }
   return true;
-}
-
-static bool
-compare (Diff *diff)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *message = NULL;
-
-  diff_manifests (diff);
-  diff_types (diff);
-  diff_devices (diff);
-  if (diff_bulk (diff, &error))
-    return true;
-  message = inspect_text_escape_message (error->message);
-  fprintf (stderr, "cpr-inspect: %s\n", message);
-  return false;
-}
-
-InspectStatus
-inspect_diff (char **files)
-{
-  Diff diff = { .differ = false };
-  InspectStatus status = INSPECT_TROUBLE;
-  bool both = inspect_state_open (&diff.a, files[0], "cpr-inspect: ") == INSPECT_YES;
-
-  both = inspect_state_open (&diff.b, files[1], "cpr-inspect: ") == INSPECT_YES && both;
-  if (both && compare (&diff))
-    status = diff.differ ? INSPECT_NO : INSPECT_YES;
-  inspect_state_close (&diff.a);
-  inspect_state_close (&diff.b);
-  return status;
 }
