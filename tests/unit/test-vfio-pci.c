@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The state of a PCI function: what the VMM emulates is carried, and another function is refused. */
+/* The state of a PCI function: what the VMM emulates is carried; another function is refused. */
 #include "vfio-programs.h"
 
 #include "carry.h"
