@@ -131,11 +131,15 @@ cpr_fd_table_take (CprFdTable *table, const char *name, int index, GError **erro
   CprFdEntry *entry = cpr_fd_table_find (table, name, index);
 
   if (entry == NULL)
-    return cpr_throw (error, CPR_ERROR_NOT_FOUND, "fd '%s' %d: none of that name was handed over", name, index) - 1;
-  if (entry->claimed)
-    return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it was taken before", name, index) - 1;
-  entry->claimed = true;
-  return entry->fd;
+    cpr_throw (error, CPR_ERROR_NOT_FOUND, "fd '%s' %d: none of that name was handed over", name, index);
+  else if (entry->claimed)
+    cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it was taken before", name, index);
+  else
+    {
+      entry->claimed = true;
+      return entry->fd;
+    }
+  return -1;
 }
 
 void
@@ -185,8 +189,14 @@ read_entry (CprFdTable *table, CprCursor *cursor, GError **error)
   read.fd = (int) fd;
   read.where = fd;
 
-  if (cursor->failed || !name_is_sane (read.name) || index > G_MAXINT || fd > G_MAXINT)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: entry %u can't be right", table->entries->len);
+  if (cursor->failed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: entry %u is cut off", table->entries->len);
+  if (!name_is_sane (read.name))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: entry %u has a name of %zu bytes, 1 to %d expected",
+                      table->entries->len, strlen (read.name), CPR_NAME_MAX);
+  if (index > G_MAXINT || fd > G_MAXINT)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: entry %u, '%s', has index %u and fd %u, at most %d expected",
+                      table->entries->len, read.name, index, fd, G_MAXINT);
   if (cpr_fd_table_find (table, read.name, read.index) != NULL || cpr_fd_table_has_fd (table, read.fd))
     return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: '%s' %d, fd %d, is there twice", read.name, read.index,
                       read.fd);

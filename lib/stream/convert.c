@@ -50,7 +50,8 @@ set_absent (const CprPlanStep *step, uint8_t *owner, GError **error)
 
   if (to->kind == CPR_KIND_STRUCT && to->layout == CPR_LAYOUT_INLINE && to->shape != CPR_SHAPE_COUNTED &&
       to->needed == NULL)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' is NULL in the state, it can't be here", to->name);
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' is NULL in the state, and always there in this program",
+                      to->name);
   if (to->needed != NULL)
     return true;
   if (to->shape == CPR_SHAPE_COUNTED && (step->from->flags & CPR_FIELD_FLAG_COUNTED) == 0)
@@ -155,10 +156,10 @@ apply_string (const CprPlanStep *step, CprCursor *cursor, uint8_t *owner, GError
 {
   const CprField *to = step->to;
   uint32_t len;
-  const uint8_t *bytes = cpr_string_value_read (step->from, cursor, &len);
+  const uint8_t *bytes = cpr_string_value_read (step->from, cursor, &len, error);
 
   if (bytes == NULL)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': a string that can't be right", step->from->name);
+    return false;
   if (len > to->count)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "field '%s' has %u bytes in the state, at most %zu here", to->name,
                       len, to->count);
@@ -186,8 +187,8 @@ apply_fds (
       int fd = -1, index;
       const char *name;
 
-      if (!cpr_fd_value_read (cursor, &name, &index))
-        return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': an fd that can't be right", step->from->name);
+      if (!cpr_fd_value_read (step->from, cursor, &name, &index, error))
+        return false;
       if (index >= 0 && codec != NULL)
         fd = codec->find_fd (codec->fds, name, index);
       if (index >= 0 && codec != NULL && fd < 0)

@@ -49,7 +49,7 @@ static char *
 describe_string (const CprSchemaField *field, CprCursor *cursor)
 {
   uint32_t len;
-  const uint8_t *bytes = cpr_string_value_read (field, cursor, &len);
+  const uint8_t *bytes = cpr_string_value_read (field, cursor, &len, NULL);
   g_autofree char *line = bytes != NULL ? cpr_text_make_line ((const char *) bytes, MIN (len, TEXT_MAX)) : NULL;
 
   return line != NULL ? g_strdup_printf ("it is '%s'%s, by default there is no text", line, len > TEXT_MAX ? "…" : "")

@@ -224,10 +224,17 @@ read_prefix (CprReader *reader, CprChunk *chunk, const char **device, uint64_t *
   size = CPR_FORMAT_CHUNK_HEADER_SIZE + chunk->len - cursor.pos;
   chunk->prefix = (uint32_t) cursor.pos;
   chunk->size = (uint32_t) size;
-  if (!cursor.failed && size > 0 && size <= CPR_LIMIT_BULK)
-    return true;
-  return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the bulk data at offset %" G_GUINT64_FORMAT " can't be right",
-                    chunk->offset);
+  if (cursor.failed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "state: the bulk data at offset %" G_GUINT64_FORMAT
+                      " should begin with a device's name, an offset and zeros, and doesn't",
+                      chunk->offset);
+  if (size == 0 || size > CPR_LIMIT_BULK)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "state: the bulk data at offset %" G_GUINT64_FORMAT " has %" G_GUINT64_FORMAT
+                      " bytes, 1 to %u expected",
+                      chunk->offset, size, CPR_LIMIT_BULK);
+  return true;
 }
 
 static void

@@ -45,22 +45,31 @@ default_is_sane (const CprSchemaField *field)
   return cpr_kind_is_number (field->kind) && value == cpr_number_load (field->kind, field->width, &value);
 }
 
-bool
-cpr_schema_field_is_sane (const CprSchemaField *field)
+const char *
+cpr_schema_field_find_fault (const CprSchemaField *field)
 {
   bool array = (field->flags & CPR_FIELD_FLAG_ARRAY) != 0, counted = (field->flags & CPR_FIELD_FLAG_COUNTED) != 0,
        optional = (field->flags & CPR_FIELD_FLAG_OPTIONAL) != 0;
 
-  if ((field->flags & ~(unsigned) CPR_FIELD_FLAGS) != 0 || (counted && !array) ||
-      ((field->flags & CPR_FIELD_FLAG_IGNORABLE) != 0 && !optional) || !width_is_sane (field->kind, field->width))
-    return false;
-  if (field->count == 0 || (field->count != 1 && !array && field->kind != CPR_KIND_STRING))
-    return false;
-  if (field->kind == CPR_KIND_BYTES ? !array : field->kind == CPR_KIND_STRING && array)
-    return false;
+  if ((field->flags & ~(unsigned) CPR_FIELD_FLAGS) != 0)
+    return "it has an unknown flag";
+  if (counted && !array)
+    return "it counts elements and isn't an array";
+  if ((field->flags & CPR_FIELD_FLAG_IGNORABLE) != 0 && !optional)
+    return "it is ignorable and isn't optional";
+  if (!width_is_sane (field->kind, field->width))
+    return "it has a width that its kind doesn't have";
+  if (field->count == 0)
+    return "it has room for no element";
+  if (field->count != 1 && !array && field->kind != CPR_KIND_STRING)
+    return "it has several elements and isn't an array";
+  if (field->kind == CPR_KIND_BYTES && !array)
+    return "it is raw bytes and isn't an array";
+  if (field->kind == CPR_KIND_STRING && array)
+    return "it is an array of strings, which doesn't exist";
   if (field->kind == CPR_KIND_STRUCT && optional && array && !counted)
-    return false;
-  return default_is_sane (field);
+    return "it is an optional array of structs and doesn't count them";
+  return default_is_sane (field) ? NULL : "it has a default that its kind or a field that isn't optional doesn't have";
 }
 
 CprSchemaField
@@ -187,6 +196,7 @@ static bool
 read_field (const CprSchema *schema, CprSchemaStruct *owner, CprCursor *cursor, GError **error)
 {
   CprSchemaField field;
+  const char *fault;
 
   field.name = cpr_cursor_get_name (cursor);
   field.kind = cpr_cursor_get_u8 (cursor);
@@ -198,10 +208,15 @@ read_field (const CprSchema *schema, CprSchemaStruct *owner, CprCursor *cursor, 
 
   if (cursor->failed)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: struct '%s' is cut off", owner->name);
-  if (!cpr_schema_field_is_sane (&field) ||
-      (field.kind != CPR_KIND_STRUCT && field.struct_index != CPR_SCHEMA_NO_STRUCT))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: struct '%s': field '%s' can't be right", owner->name,
-                      field.name);
+  fault = cpr_schema_field_find_fault (&field);
+  if (fault == NULL && field.kind != CPR_KIND_STRUCT && field.struct_index != CPR_SCHEMA_NO_STRUCT)
+    fault = "it names a struct and isn't of one";
+  if (fault != NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "schema: struct '%s': field '%s': %s (kind %u, width %u, flags 0x%x, count %u, struct 0x%x, "
+                      "default 0x%" G_GINT64_MODIFIER "x)",
+                      owner->name, field.name, fault, field.kind, field.width, field.flags, field.count,
+                      field.struct_index, field.default_value);
   if (field.kind == CPR_KIND_STRUCT)
     {
       unsigned depth;
@@ -253,8 +268,15 @@ read_types (CprSchema *schema, CprCursor *cursor, GError **error)
       type.version = cpr_cursor_get_u32 (cursor);
       type.minimum_version = cpr_cursor_get_u32 (cursor);
       type.struct_index = cpr_cursor_get_u32 (cursor);
-      if (cursor->failed || type.struct_index >= schema->structs->len || type.minimum_version > type.version)
-        return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: device type %u of %u can't be right", i, n_types);
+      if (cursor->failed)
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: device type %u of %u is cut off, or has no name", i,
+                          n_types);
+      if (type.struct_index >= schema->structs->len)
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: device type '%s' is of struct %u, there are %u", type.name,
+                          type.struct_index, schema->structs->len);
+      if (type.minimum_version > type.version)
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: device type '%s' has version %u, and reads from %u on",
+                          type.name, type.version, type.minimum_version);
       if (!g_hash_table_add (names, (char *) type.name))
         return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: two device types are named '%s'", type.name);
       g_array_append_val (schema->types, type);

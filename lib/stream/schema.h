@@ -51,8 +51,9 @@ void cpr_schema_clear (CprSchema *schema);
 
 const CprSchemaStruct *cpr_schema_get_struct (const CprSchema *schema, uint32_t index);
 
-/* The same rules for a program's own tables and for those of a stream. */
-bool cpr_schema_field_is_sane (const CprSchemaField *field);
+/* Which rule a field breaks, in words that follow its name; NULL: none. The rules are the same for
+ * a program's own tables and for those of a stream. */
+const char *cpr_schema_field_find_fault (const CprSchemaField *field);
 
 /* A field of a program's own table as it stands in a schema; `struct_index` is left to the
  * caller. */

@@ -167,8 +167,15 @@ hand_over (Pages *pages, uint64_t at, const ChunkHeader *header, GError **error)
 
   while (!cursor.failed && (cursor.pos & 7) != 0)
     cursor.failed |= cpr_cursor_get_u8 (&cursor) != 0;
-  if (cursor.failed || cpr_cursor_left (&cursor) == 0 || cpr_cursor_left (&cursor) > CPR_LIMIT_BULK)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: the chunk at offset %" G_GUINT64_FORMAT " can't be right", at);
+  if (cursor.failed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "RAM: the chunk at offset %" G_GUINT64_FORMAT
+                      " should begin with a block's name, an offset and zeros, and doesn't",
+                      at);
+  if (cpr_cursor_left (&cursor) == 0 || cpr_cursor_left (&cursor) > CPR_LIMIT_BULK)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "RAM: the chunk at offset %" G_GUINT64_FORMAT " has %zu bytes of contents, 1 to %u expected", at,
+                      cpr_cursor_left (&cursor), CPR_LIMIT_BULK);
   return pages->func (block, offset, pages->chunk + cursor.pos, cpr_cursor_left (&cursor), pages->user_data, error);
 }
 

@@ -22,27 +22,56 @@ count_is_sane (const CprStruct *type, const CprField *field)
          (at + width <= field->offset || at >= field->offset + size);
 }
 
-/* What a schema can't say. */
+/* A struct in the struct can't be missing, a group can. */
 static bool
-layout_is_sane (const CprField *field)
+struct_is_sane_inline (const CprField *field)
 {
+  return field->kind != CPR_KIND_STRUCT || field->shape == CPR_SHAPE_COUNTED ||
+         field->optional == (field->needed != NULL);
+}
+
+static bool
+kind_is_sane_on_heap (const CprField *field)
+{
+  if (field->shape == CPR_SHAPE_COUNTED)
+    return field->kind == CPR_KIND_BYTES || cpr_kind_is_number (field->kind);
+  return field->optional && (field->kind == CPR_KIND_STRING || field->kind == CPR_KIND_STRUCT);
+}
+
+static bool
+list_is_complete (const CprList *list)
+{
+  return list != NULL && list->get_next != NULL && list->append != NULL && list->clear != NULL;
+}
+
+/* What a schema can't say. */
+static const char *
+find_fault_of_layout (const CprField *field)
+{
+  if (field->list != NULL && field->layout <= CPR_LAYOUT_HEAP)
+    return "it has functions for a list and isn't one";
   switch (field->layout)
     {
-    case CPR_LAYOUT_INLINE: /* a struct in the struct can't be missing, a group can */
-      return field->list == NULL && (field->kind != CPR_KIND_STRUCT || field->shape == CPR_SHAPE_COUNTED ||
-                                     field->optional == (field->needed != NULL));
+    case CPR_LAYOUT_INLINE:
+      return struct_is_sane_inline (field)
+                 ? NULL
+                 : "it is a struct inside its struct, and optional without a group, or the reverse";
     case CPR_LAYOUT_HEAP:
-      return field->list == NULL && field->needed == NULL &&
-             (field->shape == CPR_SHAPE_COUNTED
-                  ? field->kind == CPR_KIND_BYTES || cpr_kind_is_number (field->kind)
-                  : field->optional && (field->kind == CPR_KIND_STRING || field->kind == CPR_KIND_STRUCT));
+      if (field->needed != NULL)
+        return "it is on the heap, and in a group";
+      return kind_is_sane_on_heap (field)
+                 ? NULL
+                 : "it is on the heap, where only counted numbers or bytes, or an optional string or struct, can be";
     case CPR_LAYOUT_LIST:
-      return field->kind == CPR_KIND_STRUCT && field->shape == CPR_SHAPE_COUNTED && field->list != NULL &&
-             field->list->get_next != NULL && field->list->append != NULL && field->list->clear != NULL;
+      if (field->kind != CPR_KIND_STRUCT || field->shape != CPR_SHAPE_COUNTED)
+        return "it is a list of something else than structs";
+      return list_is_complete (field->list) ? NULL : "it is a list, and lacks one of its functions";
     case CPR_LAYOUT_NONE:
-      return field->shape == CPR_SHAPE_ONE && cpr_kind_is_number (field->kind) && !field->optional;
+      if (field->shape != CPR_SHAPE_ONE || !cpr_kind_is_number (field->kind))
+        return "it is retired, and wasn't one number";
+      return !field->optional ? NULL : "it is retired and optional";
     default:
-      return false;
+      return "it has an unknown layout";
     }
 }
 
@@ -75,33 +104,50 @@ default_is_sane (const CprField *field)
   return value == cpr_number_load (field->kind, field->width, &value);
 }
 
-static bool
-field_is_sane (const CprField *field)
+static const char *
+find_fault (const CprField *field)
 {
   CprSchemaField made;
+  const char *fault;
 
-  if (!name_is_sane (field->name) || field->count == 0 || field->count > UINT32_MAX ||
-      field->width > CPR_LIMIT_STRUCT || field->shape > CPR_SHAPE_COUNTED)
-    return false;
+  if (!name_is_sane (field->name))
+    return "it has a name that hasn't 1 to 255 bytes";
+  if (field->count == 0 || field->count > UINT32_MAX)
+    return "it has room for no element, or for more than 4294967295";
+  if (field->width > CPR_LIMIT_STRUCT || (field->kind == CPR_KIND_STRUCT && field->width == 0))
+    return "it has a width that no struct has";
+  if (field->shape > CPR_SHAPE_COUNTED)
+    return "it has an unknown shape";
   made = cpr_schema_field_from (field);
-  if (field->kind == CPR_KIND_STRUCT && field->width == 0)
-    return false;
-  return cpr_schema_field_is_sane (&made) && layout_is_sane (field) && default_is_sane (field);
+  fault = cpr_schema_field_find_fault (&made);
+  if (fault == NULL)
+    fault = find_fault_of_layout (field);
+  if (fault == NULL && !default_is_sane (field))
+    fault = "it has a default that its kind or a field that isn't optional doesn't have";
+  return fault;
 }
 
 static bool
 check_field (const CprStruct *type, const CprField *field, GHashTable *names, GError **error)
 {
-  if (!field_is_sane (field))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' can't be right", type->name, field->name);
+  const char *fault = find_fault (field);
+
+  if (fault != NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "struct '%s': field '%s': %s (kind %d, width %zu, shape %d, layout %d, count %zu, default "
+                      "0x%" G_GINT64_MODIFIER "x)",
+                      type->name, field->name, fault, (int) field->kind, field->width, (int) field->shape,
+                      (int) field->layout, field->count, field->default_value);
   if (!g_hash_table_add (names, g_strdup (field->name)))
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': two fields are named '%s'", type->name, field->name);
   if (!lies_in_struct (type, field))
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' doesn't lie in its %zu bytes", type->name,
                       field->name, type->size);
   if (field->shape == CPR_SHAPE_COUNTED && field->layout != CPR_LAYOUT_LIST && !count_is_sane (type, field))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the count of '%s' can't be right in %zu bytes",
-                      type->name, field->name, type->size);
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "struct '%s': the count of '%s' has %zu bytes at offset %zu; 1, 2, 4 or 8 expected, in the "
+                      "struct's %zu and apart from the elements",
+                      type->name, field->name, (size_t) field->count_width, (size_t) field->count_offset, type->size);
   if (field->kind == CPR_KIND_STRUCT && (field->type == NULL || field->type->size != field->width))
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': field '%s' isn't of the struct it names", type->name,
                       field->name);
@@ -113,8 +159,9 @@ static bool
 check_other_name (const CprStruct *type, const CprField *field, const char *other, GHashTable *names, GError **error)
 {
   if (!name_is_sane (other))
-    return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': the aliases of '%s' can't be right", type->name,
-                      field->name);
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "struct '%s': field '%s' is also named '%s', which hasn't 1 to %d bytes", type->name, field->name,
+                      other, CPR_NAME_MAX);
   if (!g_hash_table_add (names, g_strdup (other)))
     return cpr_throw (error, CPR_ERROR_INVALID, "struct '%s': two fields are named '%s'", type->name, other);
   return true;

@@ -6,14 +6,21 @@
 #include "base/error.h"
 
 bool
-cpr_fd_value_read (CprCursor *cursor, const char **name, int *index)
+cpr_fd_value_read (const CprSchemaField *field, CprCursor *cursor, const char **name, int *index, GError **error)
 {
   uint32_t value;
 
   *name = cpr_cursor_get_string (cursor);
   value = cpr_cursor_get_u32 (cursor);
-  if (cursor->failed || value > G_MAXINT || ((*name)[0] == '\0' && value != 0))
-    return false;
+  if (cursor->failed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': an fd's name and index are cut off or damaged",
+                      field->name);
+  if ((*name)[0] == '\0' && value != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': an fd without a name has index %u, 0 expected",
+                      field->name, value);
+  if (value > G_MAXINT)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': fd '%s' has index %u, at most %d expected", field->name,
+                      *name, value, G_MAXINT);
   *index = (*name)[0] != '\0' ? (int) value : -1;
   return true;
 }
@@ -56,13 +63,24 @@ cpr_field_begin (const CprSchemaField *field, CprCursor *cursor, bool *present, 
 }
 
 const uint8_t *
-cpr_string_value_read (const CprSchemaField *field, CprCursor *cursor, uint32_t *len)
+cpr_string_value_read (const CprSchemaField *field, CprCursor *cursor, uint32_t *len, GError **error)
 {
-  const uint8_t *bytes;
+  const uint8_t *bytes, *zero;
 
   *len = cpr_cursor_get_u32 (cursor);
   bytes = cpr_cursor_get (cursor, *len);
-  return bytes != NULL && *len <= field->count && memchr (bytes, 0, *len) == NULL ? bytes : NULL;
+  zero = bytes != NULL ? memchr (bytes, 0, *len) : NULL;
+  if (bytes == NULL)
+    cpr_field_throw_cut_off (field, error);
+  else if (*len > field->count)
+    cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': a string of %u bytes, at most %u expected", field->name, *len,
+               field->count);
+  else if (zero != NULL)
+    cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': a string of %u bytes ends before, with a zero byte at %zu",
+               field->name, *len, (size_t) (zero - bytes));
+  else
+    return bytes;
+  return NULL;
 }
 
 #define TELL(visitor, what, ...)                        \
@@ -91,13 +109,20 @@ walk_numbers (const CprSchemaField *field, CprCursor *cursor, uint32_t count, co
 static bool
 walk_bytes (const CprSchemaField *field, CprCursor *cursor, uint32_t len, const CprVisitor *visitor, GError **error)
 {
-  const uint8_t *bytes =
-      field->kind == CPR_KIND_STRING ? cpr_string_value_read (field, cursor, &len) : cpr_cursor_get (cursor, len);
+  const uint8_t *bytes;
 
-  if (bytes == NULL && cursor->failed)
-    return cpr_field_throw_cut_off (field, error);
-  if (bytes == NULL)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': a string that can't be right", field->name);
+  if (field->kind == CPR_KIND_STRING)
+    {
+      bytes = cpr_string_value_read (field, cursor, &len, error);
+      if (bytes == NULL)
+        return false;
+    }
+  else
+    {
+      bytes = cpr_cursor_get (cursor, len);
+      if (bytes == NULL)
+        return cpr_field_throw_cut_off (field, error);
+    }
   TELL (visitor, bytes, bytes, len, visitor->user_data);
   return true;
 }
@@ -109,8 +134,8 @@ walk_fd (
   const char *name;
   int index;
 
-  if (!cpr_fd_value_read (cursor, &name, &index))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': an fd that can't be right", field->name);
+  if (!cpr_fd_value_read (field, cursor, &name, &index, error))
+    return false;
   if (index >= 0 && codec != NULL && codec->find_fd (codec->fds, name, index) < 0)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "field '%s': the fd '%s' %d isn't in the state", field->name, name,
                       index);

@@ -17,7 +17,7 @@ typedef struct
 } CprCodec;
 
 /* An fd's name as it stands in the stream; *index -1: it says that there is no fd. */
-bool cpr_fd_value_read (CprCursor *cursor, const char **name, int *index);
+bool cpr_fd_value_read (const CprSchemaField *field, CprCursor *cursor, const char **name, int *index, GError **error);
 
 /* Called for each value of a struct, in order; each may be NULL. */
 typedef struct
@@ -52,8 +52,8 @@ bool cpr_field_walk (const CprSchema *schema,
 /* What comes before the values of a field. @count: 0 if absent. */
 bool cpr_field_begin (const CprSchemaField *field, CprCursor *cursor, bool *present, uint32_t *count, GError **error);
 
-/* A string's bytes, checked. NULL if it can't be right. */
-const uint8_t *cpr_string_value_read (const CprSchemaField *field, CprCursor *cursor, uint32_t *len);
+/* A string's bytes, checked. NULL with an error. */
+const uint8_t *cpr_string_value_read (const CprSchemaField *field, CprCursor *cursor, uint32_t *len, GError **error);
 
 /* The value of an optional field that isn't at its default, and what that is: "it is 1, its
  * default is 16". NULL if it can't be read, or isn't there. @values stays where it is. */

@@ -40,9 +40,11 @@ cpr_vfio_irq_make (CprVfioDevice *device, unsigned index, unsigned vector, CprVf
     return -1;
   irq = cpr_vfio_device_find_irq (device, made.key, role);
   if (irq != NULL && irq->claimed)
-    return cpr_throw (error, CPR_ERROR_EXISTS, "VFIO device '%s': interrupt %u of kind %u has an eventfd already",
-                      device->name, vector, index) -
-           1;
+    {
+      cpr_throw (error, CPR_ERROR_EXISTS, "VFIO device '%s': interrupt %u of kind %u has an eventfd already",
+                 device->name, vector, index);
+      return -1;
+    }
   if (irq != NULL)
     {
       irq->claimed = true;
@@ -50,7 +52,10 @@ cpr_vfio_irq_make (CprVfioDevice *device, unsigned index, unsigned vector, CprVf
     }
   made.fd = cpr_fd_above_std (cpr_sys->eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (made.fd < 0)
-    return cpr_throw_errno (error, errno, "VFIO device '%s': eventfd", device->name) - 1;
+    {
+      cpr_throw_errno (error, errno, "VFIO device '%s': eventfd", device->name);
+      return -1;
+    }
   if (!cpr_vfio_table_add_fd (device->container->table, cpr_vfio_irq_get_prefix (role), device->name, made.key, made.fd,
                               error))
     {

@@ -415,7 +415,7 @@ START_TEST (sections_that_cannot_be_right_are_refused)
   Disk sda = disk_example;
 
   add (&programs.saved, "sda", &disk_type, &sda);
-  assert_section_refused ("sda", "sda", 0, 0, "section at offset");
+  assert_section_refused ("sda", "sda", 0, 0, "device 'sda' has two sections, the second one at offset");
   assert_section_refused ("sda", "", 0, 0, "section at offset");
   assert_section_refused ("sda", "sdb", 1, 0, "section at offset");
   assert_section_refused ("sda", "sdb", UINT32_MAX, 0, "section at offset");

@@ -388,10 +388,10 @@ START_TEST (read_refuses_what_add_would_refuse)
 
   assert_refused ((Row){ "disk", 1, 11 }, "'disk' 1, fd 11, is there twice");
   assert_refused ((Row){ "log", 1, 10 }, "'log' 1, fd 10, is there twice");
-  assert_refused ((Row){ "", 1, 11 }, "entry 1");
-  assert_refused ((Row){ too_long, 1, 11 }, "entry 1");
+  assert_refused ((Row){ "", 1, 11 }, "entry 1 has a name of 0 bytes");
+  assert_refused ((Row){ too_long, 1, 11 }, "entry 1 has a name of 256 bytes");
   assert_refused ((Row){ "log", 0x80000000u, 11 }, "entry 1");
-  assert_refused ((Row){ "log", 1, 0x80000000u }, "entry 1");
+  assert_refused ((Row){ "log", 1, 0x80000000u }, "entry 1, 'log', has index 1 and fd 2147483648, at most 2147483647");
   assert_refused ((Row){ "log", 1, 0xffffffffu }, "entry 1");
 }
 END_TEST

@@ -131,7 +131,7 @@ START_TEST (aliases_are_names_and_as_unique)
 
   for (size_t i = 0; i < G_N_ELEMENTS (wrong); i++)
     assert_own_refused (FIELD (CPR_FIELD (Own, u8, CPR_ALIASES (wrong[i]))),
-                        "struct 'Own': the aliases of 'u8' can't be right");
+                        "struct 'Own': field 'u8' is also named '");
   assert_own_refused (FIELD (CPR_FIELD (Own, u8, CPR_ALIASES ("u8"))), "struct 'Own': two fields are named 'u8'");
   assert_own_refused (FIELD (CPR_FIELD (Own, u8, CPR_ALIASES ("a b a"))), "struct 'Own': two fields are named 'a'");
   for (int order = 0; order < 2; order++)

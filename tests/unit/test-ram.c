@@ -443,12 +443,12 @@ START_TEST (read_refuses_what_cannot_be_right)
 
   add ("pc.ram", PAGE);
   add ("pc.rom", PAGE);
-  assert_refused (right, (Row){ "pc.ram", PAGE, CPR_RAM_MEMFD, 0 }, "RAM: block 'pc.ram' can't be right");
-  assert_refused (right, (Row){ "pc.rom", 0, CPR_RAM_MEMFD, 0 }, "'pc.rom'");
+  assert_refused (right, (Row){ "pc.ram", PAGE, CPR_RAM_MEMFD, 0 }, "RAM: block 'pc.ram' is there twice");
+  assert_refused (right, (Row){ "pc.rom", 0, CPR_RAM_MEMFD, 0 }, "'pc.rom' has 0 bytes, 1 to ");
   assert_refused (right, (Row){ "pc.rom", UINT64_MAX, CPR_RAM_MEMFD, 0 }, "'pc.rom'");
   assert_refused (right, (Row){ "pc.rom", PAGE, CPR_RAM_PRIVATE, 0 }, "'pc.rom'");
-  assert_refused (right, (Row){ "pc.rom", PAGE, 77, 0 }, "'pc.rom'");
-  assert_refused (right, (Row){ "pc.rom", PAGE, CPR_RAM_MEMFD, 1u << 31 }, "'pc.rom'");
+  assert_refused (right, (Row){ "pc.rom", PAGE, 77, 0 }, "'pc.rom' has backing 77, at most ");
+  assert_refused (right, (Row){ "pc.rom", PAGE, CPR_RAM_MEMFD, 1u << 31 }, "'pc.rom' has flags 0x80000000, only ");
   assert_refused (right, (Row){ "pc.bios", PAGE, CPR_RAM_MEMFD, 0 }, "RAM: block 'pc.bios' has no fd");
   assert_refused (right, (Row){ "", PAGE, CPR_RAM_MEMFD, 0 }, "RAM: block ''");
 }

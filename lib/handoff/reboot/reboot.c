@@ -318,10 +318,7 @@ confirm (const Reboot *reboot, GError **error)
 
   if (update->confirm == NULL || update->confirm (update->callback_data, &reason))
     return true;
-  if (reason == NULL)
-    return cpr_throw (error, CPR_ERROR_CALLBACK, "state: it wasn't confirmed, without a reason");
-  g_propagate_error (error, reason);
-  return false;
+  return cpr_throw_callback (error, reason, "state: the confirm callback refused it");
 }
 
 /* It has its name, but might not have it after a crash of the host. It is taken back, unless

@@ -61,7 +61,8 @@ make_baton (CprIncoming *incoming, GError **error)
     return false;
   incoming->attempt = 1;
   return cpr_baton_move (incoming->baton.page, mine, offered) ||
-         cpr_throw (error, CPR_ERROR_STATE, "baton: it can't be offered");
+         cpr_throw (error, CPR_ERROR_STATE, "baton: it should be this process's, and is process %d's",
+                    cpr_baton_get (incoming->baton.page).pid);
 }
 
 /* The fds of the old program are gone with it, and what the kernel held behind them. */
@@ -161,11 +162,7 @@ open_pipe (Taking *taking, const CprSessionConfig *config, const char *address, 
   taking->file = config->open_incoming (address, config->user_data, &reason);
   if (taking->file >= 0)
     return true;
-  if (reason == NULL)
-    return cpr_throw (error, CPR_ERROR_CALLBACK, "incoming 'pipe:%s': it couldn't be opened, without a reason",
-                      address);
-  g_propagate_error (error, reason);
-  return false;
+  return cpr_throw_callback (error, reason, "incoming 'pipe:%s': open_incoming failed", address);
 }
 
 static bool

@@ -177,9 +177,10 @@ cpr_arrival_take_fd (void *incoming, uint32_t where, GError **error)
   GHashTable *fds = get_arrival (incoming)->fds;
   int fd = GPOINTER_TO_INT (g_hash_table_lookup (fds, GUINT_TO_POINTER (where)));
 
-  if (fd == 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "it didn't come with the manifest") - 1;
-  return fd;
+  if (fd != 0)
+    return fd;
+  cpr_throw (error, CPR_ERROR_CORRUPT, "it didn't come with the manifest");
+  return -1;
 }
 
 /* One that nobody finds would stay open for ever. */

@@ -48,7 +48,7 @@ cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error)
   hello->pid = cpr_cursor_get_u32 (&cursor);
   name = cpr_cursor_get_name (&cursor);
   if (cursor.failed)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "its greeting can't be right");
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "its greeting has no name of a VM with 1 to %d bytes", CPR_NAME_MAX);
   hello->vm_name = g_strdup (name);
   hello->clocks.monotonic_ns = cpr_cursor_get_u64 (&cursor);
   hello->clocks.boottime_ns = cpr_cursor_get_u64 (&cursor);

@@ -75,7 +75,7 @@ bool cpr_device_table_write_trial (
  * @reader says at which chunk. */
 bool cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error);
 
-/* The name and device type of a section, and its fields; false if it can't be right. */
+/* The name and device type of a section, and its fields; false if it doesn't begin with them. */
 bool cpr_section_read (
     const CprSchema *schema, const CprChunk *chunk, const char **name, const CprSchemaType **type, CprCursor *fields);
 

@@ -55,11 +55,18 @@ read_sections (const CprSchema *schema, CprReader *reader, GError **error)
       if (chunk.type != CPR_CHUNK_SECTION)
         continue;
       section = g_new0 (Section, 1);
-      if (!cpr_section_read (schema, &chunk, &name, &section->type, &section->fields) ||
-          g_hash_table_contains (sections, name))
+      if (!cpr_section_read (schema, &chunk, &name, &section->type, &section->fields))
         {
-          cpr_throw (error, CPR_ERROR_CORRUPT, "the section at offset %" G_GUINT64_FORMAT " can't be right",
-                     chunk.offset);
+          cpr_throw (error, CPR_ERROR_CORRUPT,
+                     "the section at offset %" G_GUINT64_FORMAT
+                     " should begin with a device's name, one of %u device types and a 0, and doesn't",
+                     chunk.offset, schema->types->len);
+          return NULL;
+        }
+      if (g_hash_table_contains (sections, name))
+        {
+          cpr_throw (error, CPR_ERROR_CORRUPT,
+                     "device '%s' has two sections, the second one at offset %" G_GUINT64_FORMAT, name, chunk.offset);
           return NULL;
         }
       g_hash_table_insert (sections, (char *) name, g_steal_pointer (&section));

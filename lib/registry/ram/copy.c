@@ -379,12 +379,11 @@ work (void *data)
 static void
 report (Job *job, const CprRamProgress *progress, uint64_t total)
 {
-  GError *error = NULL;
+  GError *error = NULL, *reason = NULL;
 
-  if (progress == NULL || job->given_up || progress->report (job->done, total, progress->user_data, &error))
+  if (progress == NULL || job->given_up || progress->report (job->done, total, progress->user_data, &reason))
     return;
-  if (error == NULL)
-    cpr_throw (&error, CPR_ERROR_CALLBACK, "RAM: it was given up without a reason");
+  cpr_throw_callback (&error, reason, "RAM: the progress callback gave it up");
   give_up (job, error);
 }
 

@@ -37,6 +37,7 @@ send_block (const CprRamImage *image,
 {
   Sender sender = { writer, image->name };
   CprRamExtent known = { .fd = -1 };
+  GError *reason = NULL;
 
   for (uint64_t at = 0; at < image->size; at = MIN (image->size, at + 8 * CPR_RAM_PIECE))
     {
@@ -45,12 +46,8 @@ send_block (const CprRamImage *image,
       if (!cpr_ram_foreach_run (image, &known, at, end, scratch, send_run, &sender))
         return cpr_throw_errno (error, errno, "RAM block '%s': sending it at offset %" G_GUINT64_FORMAT, image->name,
                                 at);
-      if (progress != NULL && !progress->report (before + end, total, progress->user_data, error))
-        {
-          if (error != NULL && *error == NULL)
-            cpr_throw (error, CPR_ERROR_CALLBACK, "RAM: it was given up without a reason");
-          return false;
-        }
+      if (progress != NULL && !progress->report (before + end, total, progress->user_data, &reason))
+        return cpr_throw_callback (error, reason, "RAM: the progress callback gave it up");
     }
   return true;
 }

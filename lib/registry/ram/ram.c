@@ -391,6 +391,31 @@ cpr_ram_table_write (const CprRamTable *table, CprWriter *writer)
     }
 }
 
+/* @backends: the last one that there may be. */
+static bool
+check_block (const CprCursor *cursor,
+             const char *name,
+             uint64_t size,
+             uint32_t backend,
+             CprRamBackend backends,
+             uint32_t flags,
+             GError **error)
+{
+  if (cursor->failed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' is cut off, or its name hasn't 1 to %d bytes", name,
+                      CPR_NAME_MAX);
+  if (size == 0 || size > SIZE_MAX / 2)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has %" G_GUINT64_FORMAT " bytes, 1 to %zu expected",
+                      name, size, SIZE_MAX / 2);
+  if (backend > backends)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has backing %u, at most %u expected", name, backend,
+                      backends);
+  if ((flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has flags 0x%x, only 0x%x expected", name, flags,
+                      ALL_RAM_FLAGS);
+  return true;
+}
+
 static bool
 read_block (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **error)
 {
@@ -401,16 +426,13 @@ read_block (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **err
   CprRamBlock *block;
   CprFdEntry *entry;
 
-  if (cursor->failed || size == 0 || size > SIZE_MAX / 2 || backend > (fds != NULL ? CPR_RAM_FD : CPR_RAM_PRIVATE) ||
-      (flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
+  if (!check_block (cursor, name, size, backend, fds != NULL ? CPR_RAM_FD : CPR_RAM_PRIVATE, flags, error))
+    return false;
   entry = fds != NULL ? find_fd (fds, name) : NULL;
   if (entry == NULL && fds != NULL)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' has no fd", name);
-
-  if (entry != NULL && entry->claimed) /* by another block of that name */
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' can't be right", name);
-
+  if (entry != NULL && entry->claimed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: block '%s' is there twice", name);
   if (entry != NULL)
     entry->claimed = true;
   block = g_new0 (CprRamBlock, 1);

@@ -11,6 +11,8 @@
 
 /* What reports its blocks as larger is hugetlbfs, which can't tell its holes. */
 #define BLOCK_SIZE_MAX 65536
+/* Of a block that was stored, and of all together. */
+#define SIZE_MOST ((uint64_t) INT64_MAX / 2)
 
 static void
 stored_free (void *data)
@@ -234,16 +236,15 @@ cpr_ram_store_write_sums (const CprRamStore *store, CprWriter *writer)
 /* ---- Taking up. */
 
 static CprRamStored *
-read_stored (CprCursor *cursor)
+read_stored (CprCursor *cursor, uint32_t *where)
 {
   CprRamStored *stored = g_new0 (CprRamStored, 1);
-  uint32_t in_place;
 
   stored->fd = -1;
   stored->name = g_strdup (cpr_cursor_get_name (cursor));
   stored->size = cpr_cursor_get_u64 (cursor);
-  in_place = cpr_cursor_get_u32 (cursor);
-  stored->in_place = in_place != 0;
+  *where = cpr_cursor_get_u32 (cursor);
+  stored->in_place = *where != 0;
   stored->file.type = cpr_cursor_get_u32 (cursor);
   stored->offset = cpr_cursor_get_u64 (cursor);
   stored->file.device = cpr_cursor_get_u64 (cursor);
@@ -251,9 +252,66 @@ read_stored (CprCursor *cursor)
   stored->file.special = cpr_cursor_get_u64 (cursor);
   stored->file.size = cpr_cursor_get_u64 (cursor);
   stored->file.stamp_ns = (int64_t) cpr_cursor_get_u64 (cursor);
-  if (in_place > 1 || stored->size == 0 || stored->size > INT64_MAX)
-    cursor->failed = true;
   return stored;
+}
+
+static bool
+check_stored (const CprCursor *cursor, const CprRamStored *stored, uint32_t where, GError **error)
+{
+  if (cursor->failed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "store: RAM block '%s' is cut off, or its name hasn't 1 to %d bytes",
+                      stored->name, CPR_NAME_MAX);
+  if (where > 1)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "store: RAM block '%s' is at place %u, 0 or 1 expected", stored->name,
+                      where);
+  if (stored->size == 0 || stored->size > SIZE_MOST)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "store: RAM block '%s' has %" G_GUINT64_FORMAT " bytes, 1 to %" G_GUINT64_FORMAT " expected",
+                      stored->name, stored->size, SIZE_MOST);
+  return true;
+}
+
+/* There is one place for each block. The store has it in any case. */
+static bool
+place_stored (CprRamStore *store, CprRamStored *stored, GHashTable *names, GError **error)
+{
+  uint64_t offset = stored->offset, before = store->area;
+
+  stored->offset = 0;
+  add_stored (store, stored);
+  if (before > SIZE_MOST)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "store: before RAM block '%s' there are %" G_GUINT64_FORMAT " bytes, at most %" G_GUINT64_FORMAT
+                      " expected",
+                      stored->name, before, SIZE_MOST);
+  if (offset != stored->offset)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "store: RAM block '%s' is at offset %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT " expected",
+                      stored->name, offset, stored->offset);
+  if (!g_hash_table_add (names, stored->name))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "store: RAM block '%s' is there twice", stored->name);
+  return true;
+}
+
+static bool
+read_blocks (CprRamStore *store, CprCursor *cursor, uint32_t n, GError **error)
+{
+  g_autoptr (GHashTable) names = g_hash_table_new (g_str_hash, g_str_equal);
+
+  for (uint32_t i = 0; i < n; i++)
+    {
+      uint32_t where;
+      CprRamStored *stored = read_stored (cursor, &where);
+
+      if (!check_stored (cursor, stored, where, error))
+        {
+          stored_free (stored);
+          return false;
+        }
+      if (!place_stored (store, stored, names, error))
+        return false;
+    }
+  return true;
 }
 
 CprRamStore *
@@ -261,26 +319,16 @@ cpr_ram_store_read (CprCursor *cursor, GError **error)
 {
   uint32_t layout = cpr_cursor_get_u32 (cursor), n = cpr_cursor_get_u32 (cursor);
   g_autoptr (CprRamStore) store = store_new ((CprRamLayout) layout);
-  g_autoptr (GHashTable) names = g_hash_table_new (g_str_hash, g_str_equal);
 
-  for (uint32_t i = 0; i < n && !cursor->failed; i++)
+  if (layout > CPR_RAM_LAYOUT_STREAM)
+    cpr_throw (error, CPR_ERROR_CORRUPT, "store: its layout is %u, 0 or 1 expected", layout);
+  else if (read_blocks (store, cursor, n, error))
     {
-      CprRamStored *stored = read_stored (cursor);
-      uint64_t offset = stored->offset;
-
-      if (store->area > INT64_MAX / 2 || stored->size > INT64_MAX / 2)
-        cursor->failed = true;
-      stored->offset = 0;
-      add_stored (store, stored);
-      if (offset != stored->offset || !g_hash_table_add (names, stored->name)) /* there is one place for it */
-        cursor->failed = true;
+      if (!cursor->failed && cpr_cursor_left (cursor) == 0)
+        return g_steal_pointer (&store);
+      cpr_throw (error, CPR_ERROR_CORRUPT, "store: cut off, or bytes after its end");
     }
-  if (cursor->failed || cpr_cursor_left (cursor) != 0 || layout > CPR_RAM_LAYOUT_STREAM)
-    {
-      cpr_throw (error, CPR_ERROR_CORRUPT, "store: it can't be right");
-      return NULL;
-    }
-  return g_steal_pointer (&store);
+  return NULL;
 }
 
 bool

@@ -85,6 +85,8 @@ void cpr_vfio_table_remove_fd (CprVfioTable *table, const char *prefix, const ch
 
 int cpr_vfio_irq_get_key (unsigned index, unsigned vector);
 const char *cpr_vfio_irq_get_prefix (CprVfioIrqRole role);
+/* The order of a device's interrupts, in the table and in the chunk. */
+bool cpr_vfio_irq_is_before (const CprVfioIrq *irq, int key, CprVfioIrqRole role);
 CprVfioIrq *cpr_vfio_device_find_irq (const CprVfioDevice *device, int key, CprVfioIrqRole role);
 void cpr_vfio_device_add_irq (CprVfioDevice *device, const CprVfioIrq *irq);
 
