@@ -36,7 +36,7 @@ typedef struct
 #define CPR_VERSIONED_PCI_OPTIONS       CPR_VERSIONED (CprVfioPciOptions, emulated, compared)
 
 /* Copies @given, a struct of the caller's, to @own, one of this library's. False with
- * CPR_ERROR_INVALID if its size can't be right: then all of @own is 0; or if bytes are set that
+ * CPR_ERROR_INVALID if no version has its size: then all of @own is 0; or if bytes are set that
  * this library doesn't know: then what it knows is in @own all the same. */
 bool cpr_versioned_read (const CprVersioned *versioned, void *own, const void *given, GError **error);
 

@@ -219,15 +219,18 @@ cpr_baton_open (CprBaton *baton, int fd, GError **error)
   struct stat st;
 
   *baton = (CprBaton){ .fd = fd };
-  if (seals < 0 || (seals & BATON_SEALS) != BATON_SEALS || cpr_sys->fstat (fd, &st) < 0 || st.st_size != BATON_SIZE)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d isn't one", fd);
+  if (seals < 0 || (seals & BATON_SEALS) != BATON_SEALS)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d should be a memfd with seals 0x%x, and has 0x%x", fd,
+                      (unsigned) BATON_SEALS, seals >= 0 ? (unsigned) seals : 0);
+  if (cpr_sys->fstat (fd, &st) < 0 || st.st_size != BATON_SIZE)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d hasn't the %d bytes of a baton", fd, (int) BATON_SIZE);
   if (!map_page (baton, error))
     return false;
   if (baton->page->magic != BATON_MAGIC)
     {
       cpr_sys->munmap (baton->page, BATON_SIZE);
       baton->page = NULL;
-      return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d isn't one", fd);
+      return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d doesn't begin like a baton", fd);
     }
   return true;
 }
@@ -239,4 +242,11 @@ cpr_baton_clear (CprBaton *baton)
     cpr_sys->munmap (baton->page, BATON_SIZE);
   baton->page = NULL;
   cpr_fd_clear (&baton->fd);
+}
+
+bool
+cpr_baton_throw_lost (const CprBatonPage *page, GError **error)
+{
+  return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it should be process %d's, and is process %d's", getpid (),
+                    cpr_baton_get (page).pid);
 }

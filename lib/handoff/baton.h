@@ -131,4 +131,7 @@ const char *cpr_baton_get_step_name (CprStep step);
 /* Why the last candidate didn't get the guest, in words; NULL if nothing of that is known. */
 char *cpr_baton_describe_failure (const CprBatonPage *page);
 
+/* CPR_ERROR_NOT_OWNER, for who should have the baton and hasn't. */
+bool cpr_baton_throw_lost (const CprBatonPage *page, GError **error);
+
 #endif

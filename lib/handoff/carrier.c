@@ -66,7 +66,7 @@ cpr_carrier_offer_baton (CprCarrier *carrier, pid_t candidate, GError **error)
 
   cpr_baton_begin_attempt (carrier->page, cpr_now_ns ());
   if (!cpr_baton_move (carrier->page, mine, offered))
-    return cpr_throw (error, CPR_ERROR_NOT_OWNER, "baton: it isn't this process's");
+    return cpr_baton_throw_lost (carrier->page, error);
   atomic_store (&carrier->page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
   return true;
 }

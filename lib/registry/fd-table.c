@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "stream/reader.h"
 #include "base/sys.h"
 
 static guint
@@ -214,9 +215,7 @@ cpr_fd_table_read (CprFdTable *table, CprCursor *cursor, GError **error)
   for (uint32_t i = 0; i < n; i++)
     if (!read_entry (table, cursor, error))
       return false;
-  if (cursor->failed || cpr_cursor_left (cursor) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "fd table: cut off, or bytes after its end");
-  return true;
+  return cpr_cursor_check_end (cursor, "fd table", error);
 }
 
 bool

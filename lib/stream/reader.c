@@ -149,7 +149,7 @@ padded (uint64_t len)
 static bool
 read_frame (CprReader *reader, uint64_t pos, CprChunk *chunk, GError **error)
 {
-  uint64_t left = reader->len - pos;
+  uint64_t left = reader->len - pos, most;
   CprCursor header;
 
   if (left < FRAME)
@@ -164,11 +164,12 @@ read_frame (CprReader *reader, uint64_t pos, CprChunk *chunk, GError **error)
   chunk->prefix = chunk->size = 0;
   if (chunk->len > left - FRAME || padded (chunk->len) > left - FRAME)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "state: cut off within the chunk at offset %" G_GUINT64_FORMAT, pos);
-  if (chunk->len > (chunk->type == CPR_CHUNK_BULK ? CPR_LIMIT_BULK + BULK_PREFIX_MAX : CPR_LIMIT_PAYLOAD))
+  most = chunk->type == CPR_CHUNK_BULK ? CPR_LIMIT_BULK + BULK_PREFIX_MAX : CPR_LIMIT_PAYLOAD;
+  if (chunk->len > most)
     return cpr_throw (error, CPR_ERROR_CORRUPT,
                       "state: the chunk at offset %" G_GUINT64_FORMAT " has %" G_GUINT64_FORMAT
-                      " bytes, more than is permitted",
-                      pos, chunk->len);
+                      " bytes, at most %" G_GUINT64_FORMAT " expected",
+                      pos, chunk->len, most);
   return true;
 }
 
@@ -354,11 +355,13 @@ static bool
 check_end (CprReader *reader, CprChunk *chunk, uint64_t end, GError **error)
 {
   CprCursor payload = chunk->payload;
+  uint64_t n = cpr_cursor_get_u64 (&payload);
 
-  if (chunk->len != 8 || cpr_cursor_get_u64 (&payload) != reader->chunks->len - 1)
+  if (chunk->len != 8 || n != reader->chunks->len - 1)
     return cpr_throw (error, CPR_ERROR_CORRUPT,
-                      "state: the end at offset %" G_GUINT64_FORMAT " counts other chunks than there are",
-                      chunk->offset);
+                      "state: the end at offset %" G_GUINT64_FORMAT " counts %" G_GUINT64_FORMAT
+                      " chunks in %" G_GUINT64_FORMAT " bytes, there are %u",
+                      chunk->offset, n, chunk->len, reader->chunks->len - 1);
   reader->at = end;
   if (end != reader->len)
     return cpr_throw (error, CPR_ERROR_CORRUPT,
@@ -545,4 +548,14 @@ cpr_reader_read_piece (CprReader *reader, guint index, void *data, GError **erro
     return true;
   return cpr_throw (error, CPR_ERROR_CORRUPT,
                     "state: the checksum of the chunk at offset %" G_GUINT64_FORMAT " is wrong", chunk->offset);
+}
+
+bool
+cpr_cursor_check_end (const CprCursor *cursor, const char *what, GError **error)
+{
+  if (cursor->failed)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: cut off", what);
+  if (cpr_cursor_left (cursor) != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: %zu bytes follow its end", what, cpr_cursor_left (cursor));
+  return true;
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "stream/kind.h"
+#include "stream/reader.h"
 
 static bool
 width_is_sane (CprKind kind, uint32_t width)
@@ -297,9 +298,7 @@ cpr_schema_read (CprSchema *schema, CprCursor *cursor, GError **error)
       return false;
   if (!read_types (schema, cursor, error))
     return false;
-  if (cursor->failed || cpr_cursor_left (cursor) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "schema: cut off, or bytes after its end");
-  return true;
+  return cpr_cursor_check_end (cursor, "schema", error);
 }
 
 void

@@ -48,10 +48,12 @@ get_chunk_header (Source *source, ChunkHeader *header, uint64_t most, GError **e
 
   if (!get (source, header, sizeof *header, error))
     return false;
-  return header->len <= most || cpr_throw (error, CPR_ERROR_CORRUPT,
-                                           "%s: the chunk at offset %" G_GUINT64_FORMAT " has %" G_GUINT64_FORMAT
-                                           " bytes, more than is permitted",
-                                           source->what, at, header->len);
+  if (header->len > most)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "%s: the chunk at offset %" G_GUINT64_FORMAT " has %" G_GUINT64_FORMAT
+                      " bytes, at most %" G_GUINT64_FORMAT " expected",
+                      source->what, at, header->len, most);
+  return true;
 }
 
 static bool
@@ -209,8 +211,12 @@ cpr_stream_read_pages (int from, CprPagesFunc func, void *user_data, GError **er
       if (header.type == CPR_CHUNK_END)
         {
           memcpy (&count, chunk + sizeof header, sizeof count);
-          return (header.len == sizeof count && count == pages.n_chunks) ||
-                 cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: its end counts other chunks than there are");
+          if (header.len == sizeof count && count == pages.n_chunks)
+            return true;
+          return cpr_throw (error, CPR_ERROR_CORRUPT,
+                            "RAM: its end counts %" G_GUINT64_FORMAT " chunks in %" G_GUINT64_FORMAT
+                            " bytes, there are %" G_GUINT64_FORMAT,
+                            count, header.len, pages.n_chunks);
         }
       if (!hand_over (&pages, at, &header, error))
         return false;

@@ -290,7 +290,9 @@ post_load (void *data, uint32_t version G_GNUC_UNUSED, GError **error)
   CprPciState *state = data;
 
   if (state->n_values != state->n_emulated || state->n_original != state->n_compared)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "PCI function '%s': masks and values differ in size", state->name);
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "PCI function '%s': %u bytes of masks and %u of values, %u to compare and %u of them",
+                      state->name, state->n_emulated, state->n_values, state->n_compared, state->n_original);
   if (!compare_regions (state, error) || !compare_original (state, error))
     return false;
   for (uint32_t i = 0; i < MIN (state->size, state->n_values); i++)

@@ -234,7 +234,7 @@ START_TEST (the_place_of_a_fault_is_kept)
   assert_refused (CPR_ERROR_CORRUPT, "follow its end");
   ck_assert_uint_eq (reader.at, 88);
   change (56, 80, 72, zeros, 8); /* the number of chunks */
-  assert_refused (CPR_ERROR_CORRUPT, "counts other chunks");
+  assert_refused (CPR_ERROR_CORRUPT, " counts ");
   ck_assert_uint_eq (reader.at, 56);
   change (0, 24, 16, "\1", 1);
   assert_refused (CPR_ERROR_VERSION, "unknown flags");
@@ -331,7 +331,7 @@ START_TEST (the_end_counts_the_chunks)
   put_chunk (CPR_CHUNK_QUESTION, 0, "");
   writer.n_chunks = 2;
   cpr_writer_finish (&writer);
-  assert_refused (CPR_ERROR_CORRUPT, "the end at offset 56 counts other chunks than there are");
+  assert_refused (CPR_ERROR_CORRUPT, "the end at offset 56 counts ");
 }
 END_TEST
 
@@ -341,7 +341,7 @@ START_TEST (the_end_counts_the_chunks_that_are_skipped)
   put_chunk (77, CPR_CHUNK_FLAG_OPTIONAL, "");
   writer.n_chunks = 1;
   cpr_writer_finish (&writer);
-  assert_refused (CPR_ERROR_CORRUPT, "the end at offset 80 counts other chunks than there are");
+  assert_refused (CPR_ERROR_CORRUPT, "the end at offset 80 counts ");
 }
 END_TEST
 
@@ -351,14 +351,14 @@ START_TEST (an_end_of_another_length_is_refused)
   cpr_writer_begin_chunk (&writer, CPR_CHUNK_END, 0);
   cpr_writer_put_u32 (&writer, 1);
   cpr_writer_end_chunk (&writer);
-  assert_refused (CPR_ERROR_CORRUPT, "the end at offset 56 counts other");
+  assert_refused (CPR_ERROR_CORRUPT, "the end at offset 56 counts 0 chunks in 4 bytes");
   restart ();
   put_chunk (CPR_CHUNK_QUESTION, 0, "");
   cpr_writer_begin_chunk (&writer, CPR_CHUNK_END, 0);
   cpr_writer_put_u64 (&writer, 1);
   cpr_writer_put_u8 (&writer, 0);
   cpr_writer_end_chunk (&writer);
-  assert_refused (CPR_ERROR_CORRUPT, "the end at offset 56 counts other");
+  assert_refused (CPR_ERROR_CORRUPT, "the end at offset 56 counts 1 chunks in 9 bytes");
 }
 END_TEST
 

@@ -103,7 +103,9 @@ execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, G
   if (!cpr_baton_move (incoming->baton.page, offered, again))
     {
       cpr_guardian_free (guardian);
-      return cpr_throw (error, CPR_ERROR_NOT_OWNER, "way back: the baton isn't this process's any more");
+      return cpr_throw (error, CPR_ERROR_NOT_OWNER,
+                        "way back: the baton isn't this process's any more, it is process %d's",
+                        cpr_baton_get (incoming->baton.page).pid);
     }
   incoming->attempt++;
   cpr_program_restore (&manifest->program);

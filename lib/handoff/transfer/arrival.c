@@ -211,7 +211,8 @@ open_baton (CprIncoming *incoming, int *fd, GError **error)
   word = cpr_baton_get (incoming->baton.page);
   incoming->attempt = 1;
   return (word.state == CPR_BATON_OWNED && word.pid == get_arrival (incoming)->channel.peer) ||
-         cpr_throw (error, CPR_ERROR_MISMATCH, "baton: it isn't process %d's", get_arrival (incoming)->channel.peer);
+         cpr_throw (error, CPR_ERROR_MISMATCH, "baton: it should be process %d's, and is process %d's",
+                    get_arrival (incoming)->channel.peer, word.pid);
 }
 
 /* Everything that is needed before the stop. *wanted: whether an answer is. */

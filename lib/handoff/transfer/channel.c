@@ -46,8 +46,10 @@ cpr_message_check (uint32_t type, uint32_t len, unsigned n_fds, GError **error)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "it sent a message of the unknown type %u", type);
   if (len < limits[type].least || len > limits[type].most || n_fds < limits[type].least_fds ||
       n_fds > limits[type].most_fds || (type == CPR_MESSAGE_FDS && len != n_fds * sizeof (uint32_t)))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "it sent a message of type %u with %u bytes and %u fds", type, len,
-                      n_fds);
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "it sent a message of type %u with %u bytes and %u fds, %u to %u bytes and %u to %u fds expected",
+                      type, len, n_fds, limits[type].least, limits[type].most, limits[type].least_fds,
+                      limits[type].most_fds);
   return true;
 }
 

@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "base/uapi.h"
 #include "registry/ram/dax.h"
+#include "stream/reader.h"
 
 static const char *const backend_names[] = { "memfd", "hugetlb", "file", "fd", "private" };
 
@@ -453,9 +454,7 @@ cpr_ram_table_read (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GErr
   for (uint32_t i = 0; i < n; i++)
     if (!read_block (table, fds, cursor, error))
       return false;
-  if (cursor->failed || cpr_cursor_left (cursor) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: cut off, or bytes after its end");
-  return true;
+  return cpr_cursor_check_end (cursor, "RAM", error);
 }
 
 const char *

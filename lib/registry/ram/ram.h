@@ -51,7 +51,7 @@ bool cpr_ram_block_register (CprRamBlock *block, CprFdTable *fds, GError **error
 void cpr_ram_block_unmake (CprRamBlock *block);
 
 /* Why the contents of a block like this couldn't survive an execve; NULL if they would, or the
- * request can't be right. */
+ * request is refused anyway. */
 char *cpr_ram_describe_obstacle (const char *name, const CprRamOptions *options);
 
 char *cpr_ram_table_describe_unclaimed (const CprRamTable *table);

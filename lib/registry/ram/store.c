@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "stream/reader.h"
 
 /* What reports its blocks as larger is hugetlbfs, which can't tell its holes. */
 #define BLOCK_SIZE_MAX 65536
@@ -322,28 +323,28 @@ cpr_ram_store_read (CprCursor *cursor, GError **error)
 
   if (layout > CPR_RAM_LAYOUT_STREAM)
     cpr_throw (error, CPR_ERROR_CORRUPT, "store: its layout is %u, 0 or 1 expected", layout);
-  else if (read_blocks (store, cursor, n, error))
-    {
-      if (!cursor->failed && cpr_cursor_left (cursor) == 0)
-        return g_steal_pointer (&store);
-      cpr_throw (error, CPR_ERROR_CORRUPT, "store: cut off, or bytes after its end");
-    }
+  else if (read_blocks (store, cursor, n, error) && cpr_cursor_check_end (cursor, "store", error))
+    return g_steal_pointer (&store);
   return NULL;
 }
 
 bool
 cpr_ram_store_check (const CprRamStore *store, const CprRamTable *ram, GError **error)
 {
-  bool equal = store->blocks->len == ram->blocks->len;
-
-  for (guint i = 0; equal && i < ram->blocks->len; i++)
+  if (store->blocks->len != ram->blocks->len)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: it has %u blocks, and %u are stored", ram->blocks->len,
+                      store->blocks->len);
+  for (guint i = 0; i < ram->blocks->len; i++)
     {
       const CprRamStored *stored = store->blocks->pdata[i];
       const CprRamBlock *block = ram->blocks->pdata[i];
 
-      equal = strcmp (stored->name, block->name) == 0 && stored->size == block->size;
+      if (strcmp (stored->name, block->name) != 0 || stored->size != block->size)
+        return cpr_throw (error, CPR_ERROR_CORRUPT,
+                          "RAM block '%s' of %zu bytes: '%s' of %" G_GUINT64_FORMAT " bytes is stored in its place",
+                          block->name, block->size, stored->name, stored->size);
     }
-  return equal || cpr_throw (error, CPR_ERROR_CORRUPT, "RAM: its blocks aren't those that are stored");
+  return true;
 }
 
 bool
@@ -352,7 +353,9 @@ cpr_ram_store_read_sums (CprRamStore *store, CprCursor *cursor, GError **error)
   uint32_t n = cpr_cursor_get_u32 (cursor);
 
   if (cursor->failed || n != store->n_sums || n == 0 || cpr_cursor_left (cursor) != 8 * (size_t) n)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "sums: not those of the RAM that is stored");
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "sums: %u in %zu bytes, %" G_GUINT64_FORMAT " expected for the RAM that is stored", n,
+                      cpr_cursor_left (cursor), store->n_sums);
   store->sums = g_new (uint64_t, n);
   memcpy (store->sums, cpr_cursor_get (cursor, 8 * (size_t) n), 8 * (size_t) n);
   return true;

@@ -3,6 +3,7 @@
  * manifest. */
 #include "base/error.h"
 #include "registry/vfio/table.h"
+#include "stream/reader.h"
 
 static void
 write_device (const CprVfioDevice *device, CprWriter *writer)
@@ -118,7 +119,8 @@ read_irq (const Reading *reading, CprVfioDevice *device, GError **error)
   irq.key = cpr_vfio_irq_get_key (index, vector);
   irq.role = (CprVfioIrqRole) role;
   if (n > 0 && !cpr_vfio_irq_is_before (&g_array_index (device->irqs, CprVfioIrq, n - 1), irq.key, irq.role))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "DMA: device '%s' has interrupts out of order", device->name);
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "DMA: device '%s': interrupt %u, vector %u of kind %u, is out of order",
+                      device->name, n, vector, index);
   irq.fd = claim_fd (reading, cpr_vfio_irq_get_prefix (irq.role), device->name, irq.key, error);
   g_array_append_val (device->irqs, irq);
   return irq.fd >= 0;
@@ -229,8 +231,10 @@ read_mapping (const Reading *reading, CprVfioContainer *container, GError **erro
       const CprDmaMapping *last = cpr_dma_mappings_get (&container->dma, all->len - 1);
 
       if (mapping.iova <= last->iova + (last->size - 1))
-        return cpr_throw (error, CPR_ERROR_CORRUPT, "DMA: mapping %u of container '%s' is out of order", all->len,
-                          container->name);
+        return cpr_throw (error, CPR_ERROR_CORRUPT,
+                          "DMA: mapping %u of container '%s' at 0x%" G_GINT64_MODIFIER
+                          "x doesn't follow the one at 0x%" G_GINT64_MODIFIER "x",
+                          all->len, container->name, mapping.iova, last->iova);
     }
   cpr_dma_mappings_insert (&container->dma, &mapping);
   return true;
@@ -291,7 +295,5 @@ cpr_vfio_table_read (CprVfioTable *table, CprFdTable *fds, const CprRamTable *ra
   for (uint32_t i = 0; i < n; i++)
     if (!read_container (&reading, error))
       return false;
-  if (cursor->failed || cpr_cursor_left (cursor) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "DMA: cut off, or bytes after its end");
-  return true;
+  return cpr_cursor_check_end (cursor, "DMA", error);
 }
