@@ -110,7 +110,6 @@ set_serial (const Option *option, const char *value, Options *options, GError **
                                            : set_choice (option, value, options, error);
 }
 
-static const char *const accels[] = { "auto", "kvm", "soft", NULL };
 static const char *const streams[] = { "stdio", "null", NULL };
 
 /* clang-format off */
@@ -121,11 +120,10 @@ static const Option table[] = {
   { "prealloc", NULL, "allocate all of it at the start", set_true, MEMBER (prealloc) },
   { "ram-backend", "BACKEND", "memfd (default), hugetlb, file:PATH or private", .parse = set_ram_backend },
   { "vcpus", "N", "1 to 64 (1)", set_number, MEMBER (n_vcpus), RANGE (1, MINIVMM_VCPUS_MAX) },
-  { "accel", "ACCEL", "auto (default), kvm or soft", set_choice, MEMBER (accel), .choices = accels },
   { "guest", "GUEST", "ticker (default), memcheck, edu or a flat 64-bit binary", set_text, MEMBER (guest) },
   { "serial", "WHERE", "stdio, file:PATH or null (default)", set_serial, MEMBER (serial), .choices = streams },
   { "disk", "PATH", "an image file, locked for this VM", set_text, MEMBER (disk) },
-  { "vfio", "BDF", "a PCI function of the host, bound to vfio-pci; needs KVM", set_text, MEMBER (vfio) },
+  { "vfio", "BDF", "a PCI function of the host, bound to vfio-pci", set_text, MEMBER (vfio) },
   { "vfio-backend", "BACKEND", "auto (default), type1 or iommufd", .parse = set_vfio_backend },
   { "vfio-trap", NULL, "carry out each access to its BARs here, as if they couldn't be mapped", set_true,
     MEMBER (vfio_trap) },
@@ -214,7 +212,6 @@ options_parse (Options *options, char **argv, GError **error)
     .ram_size = 64 << 20,
     .n_vcpus = 1,
     .dma_parts = 1,
-    .accel = "auto",
     .guest = "ticker",
     .serial = "null",
   };

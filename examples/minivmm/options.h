@@ -17,7 +17,6 @@ typedef struct
   const char *ram_path;
   bool prealloc;
   unsigned n_vcpus;
-  const char *accel;
   const char *guest;
   const char *serial;
   const char *disk;

@@ -167,7 +167,7 @@ build_vm (Machine *machine, GError **error)
     .ahead = incoming && info.mode == CPR_MODE_TRANSFER,
     .vfio = machine->vfio,
   };
-  machine->vm = vm_new (&config, &machine->options, error);
+  machine->vm = vm_new (&config, error);
   if (!machine->vm)
     return false;
   monitor_watch (machine->monitor, vm_get_failure_fd (machine->vm), pause_after_failure, machine);
@@ -188,7 +188,7 @@ clear_vm (Machine *machine)
 }
 
 const Part vm_part = {
-  .types = { &kvm_vm_type, &kvm_vcpu_type, &soft_vcpu_type },
+  .types = { &kvm_vm_type, &kvm_vcpu_type },
   .declare = vm_declare,
   .build = build_vm,
   .loaded = complete_vm,

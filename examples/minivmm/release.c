@@ -6,4 +6,10 @@ static const Part *const parts[] = {
   &ram_part, &bus_part, &serial_part, &disk_part, &monitor_part, &vfio_part, &vm_part, &update_part, NULL,
 };
 
-const Release release = { .number = 1, .parts = parts };
+static const Accel *
+get_accel (void)
+{
+  return &accel_kvm;
+}
+
+const Release release = { .number = 1, .parts = parts, .get_accel = get_accel };

@@ -11,8 +11,9 @@ typedef struct
 {
   unsigned number;          /* the monitor shows it */
   const Part *const *parts; /* in the order in which they are built; NULL ends the list */
-  const Option *options;    /* beside those of options.c; or NULL */
-  const Command *commands;  /* before those of commands.c; or NULL */
+  const Accel *(*get_accel) (void);
+  const Option *options;   /* beside those of options.c; or NULL */
+  const Command *commands; /* before those of commands.c; or NULL */
 } Release;
 
 extern const Release release;

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "release.h"
 #include "support/error.h"
 #include "support/log.h"
 
@@ -40,14 +41,6 @@ struct _Vm
   unsigned n_vcpus;
   Vcpu vcpus[];
 };
-
-static const Accel *
-choose_accel (const char *name)
-{
-  if (!strcmp (name, "soft") || (!strcmp (name, "auto") && !accel_kvm_is_there ()))
-    return &accel_soft;
-  return &accel_kvm;
-}
 
 static void
 report (const Vm *vm, const char *who, const GError *error)
@@ -119,7 +112,7 @@ start_threads (Vm *vm, GError **error)
 }
 
 Vm *
-vm_new (const AccelConfig *config, const Options *options, GError **error)
+vm_new (const AccelConfig *config, GError **error)
 {
   g_autoptr (Vm) vm = g_malloc0 (sizeof *vm + config->n_vcpus * sizeof *vm->vcpus);
   pthread_mutex_init (&vm->mutex, NULL);
@@ -138,12 +131,7 @@ vm_new (const AccelConfig *config, const Options *options, GError **error)
       throw_errno (error, "eventfd");
       return NULL;
     }
-  vm->accel = choose_accel (options->accel);
-  if (config->vfio && !vm->accel->connect)
-    {
-      throw_error (error, "--vfio: needs --accel kvm");
-      return NULL;
-    }
+  vm->accel = release.get_accel ();
   vm->accel_data = vm->accel->new (config, error);
   if (!vm->accel_data || !start_threads (vm, error))
     return NULL;
@@ -153,7 +141,7 @@ vm_new (const AccelConfig *config, const Options *options, GError **error)
 void
 vm_declare (CprInventory *inventory, const Options *options)
 {
-  choose_accel (options->accel)->declare (inventory, options->n_vcpus);
+  release.get_accel ()->declare (inventory, options->n_vcpus);
 }
 
 bool
@@ -173,7 +161,7 @@ vm_reset (Vm *vm, const char *guest, GError **error)
 bool
 vm_loaded (Vm *vm, GError **error)
 {
-  return !vm->accel->loaded || vm->accel->loaded (vm->accel_data, error);
+  return vm->accel->loaded (vm->accel_data, error);
 }
 
 /* Too late to go back: without its interrupts the guest is paused as if a vCPU couldn't go on. */
@@ -181,7 +169,7 @@ static void
 connect_devices (Vm *vm)
 {
   g_autoptr (GError) error = NULL;
-  if (vm->accel->connect && !vm->accel->connect (vm->accel_data, &error))
+  if (!vm->accel->connect (vm->accel_data, &error))
     report (vm, "devices", error);
 }
 
@@ -230,8 +218,7 @@ vm_stop (Vm *vm)
     vm->accel->set_stop (vm->accel_data, i, true);
   interrupt_until_parked (vm);
   pthread_mutex_unlock (&vm->mutex);
-  if (vm->accel->disconnect)
-    vm->accel->disconnect (vm->accel_data);
+  vm->accel->disconnect (vm->accel_data);
 }
 
 int

@@ -11,7 +11,7 @@ typedef struct _Vm Vm;
 void vm_declare (CprInventory *inventory, const Options *options);
 
 /* @ram and @bus must outlive it. The threads are there afterwards, parked until vm_start(). */
-Vm *vm_new (const AccelConfig *config, const Options *options, GError **error);
+Vm *vm_new (const AccelConfig *config, GError **error);
 
 /* Makes a fresh VM's first state. One that was taken over gets its state by cpr_session_load(). */
 bool vm_reset (Vm *vm, const char *guest, GError **error);

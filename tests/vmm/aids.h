@@ -11,6 +11,7 @@ typedef struct
 {
   unsigned n_cards;
   const char *cards[CARDS_MAX];
+  const char *accel; /* NULL: KVM where it is there */
   bool verify_ram;
   const char *fail_at;
   const char *fail_by;

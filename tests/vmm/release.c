@@ -7,6 +7,7 @@
 #include "cards.h"
 #include "fail.h"
 #include "ram-hash.h"
+#include "soft.h"
 #include "support/error.h"
 #include "test-commands.h"
 
@@ -19,6 +20,12 @@ parse_card (const Option *option, const char *value, Options *options, GError **
     return throw_error (error, "--device: more than %d", CARDS_MAX);
   aids.cards[aids.n_cards++] = value;
   return true;
+}
+
+static bool
+parse_accel (const Option *option, const char *value, Options *options, GError **error)
+{
+  return option_choose (option, value, &aids.accel, error);
 }
 
 static bool
@@ -40,11 +47,13 @@ parse_fail_by (const Option *option, const char *value, Options *options, GError
   return option_choose (option, value, &aids.fail_by, error);
 }
 
+static const char *const accels[] = { "auto", "kvm", "soft", NULL };
 static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
 static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop",
                                     "halt",  "hang", "child", "slow", NULL };
 
 static const Option test_options[] = {
+  { "accel", "ACCEL", "auto (default), kvm or soft", parse_accel, .choices = accels },
   { "device", "CARD", "a card, watchdog or crashlog, if this build has it; may be repeated", .parse = parse_card },
   { "verify-ram", NULL, "hash all of RAM before and after an update; makes the pause long", .parse = parse_verify_ram },
   { "fail-at", "STEP", "fail when taking over a guest, at new, ram, fds, devices, load, start or running",
@@ -86,15 +95,28 @@ static const Part cards_part = {
   .clear = clear_cards,
 };
 
+/* clang-format off */
 static const Part *const parts[] = {
-  &fail_first_part, &ram_part,      &fail_ram_part,  &bus_part,   &slots_part, &serial_part,
-  &disk_part,       &monitor_part,  &fail_fds_part,  &cards_part, &vfio_part,  &vm_part,
-  &update_part,     &ram_hash_part, &fail_last_part, NULL,
+  &fail_first_part,
+  &ram_part, &fail_ram_part,
+  &bus_part, &slots_part, &serial_part, &disk_part, &monitor_part, &fail_fds_part,
+  &cards_part, &vfio_part, &vm_part, &soft_part, &update_part, &ram_hash_part, &fail_last_part,
+  NULL,
 };
+/* clang-format on */
+
+static const Accel *
+get_accel (void)
+{
+  if (!g_strcmp0 (aids.accel, "soft"))
+    return &accel_soft;
+  return !g_strcmp0 (aids.accel, "kvm") || accel_kvm_is_there () ? &accel_kvm : &accel_soft;
+}
 
 const Release release = {
   .number = RELEASE,
   .parts = parts,
+  .get_accel = get_accel,
   .options = test_options,
   .commands = test_commands,
 };

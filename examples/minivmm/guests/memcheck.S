@@ -3,7 +3,7 @@
  * into the page in the pass before and writes the next one. The word is the page's address plus a number of the pass's
  * own, so that a lost, a swapped and a stale page, and registers older or newer than RAM, all count as errors.
  *
- * Plain integer instructions only: some hosts interpret guest code, and so does --accel soft.
+ * Plain integer instructions only: some hosts interpret guest code, and so does the software CPU of tests/vmm.
  *
  * r15: the report   r14: from page to page   r13, r12: the last and this pass's number   rbx, rbp: this page, the end
  * r11: the boot info   r10: 1 in the upper RAM   r9: pages done   r8: TSC of the last page   rsi: when it printed

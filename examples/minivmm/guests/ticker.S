@@ -2,7 +2,7 @@
 /* The guest "ticker": each vCPU counts its rounds, looks for the longest time between two of them, and prints a
  * character now and then, ten in turn, so that one that is lost or printed twice stands out.
  *
- * Plain integer instructions only: some hosts interpret guest code, and so does --accel soft.
+ * Plain integer instructions only: some hosts interpret guest code, and so does the software CPU of tests/vmm.
  *
  * r15: the report   r8: TSC of the last round   r10: when it printed
  * rdi: the first character   r11: the next one's number

@@ -2,7 +2,7 @@
 /* A software CPU for machines without /dev/kvm: the part of x86-64 that the built-in guests use.
  * Paging and segments aren't looked at: addresses are guest-physical, as the guests' mapping is
  * one to one. */
-#include "accel/accel.h"
+#include "soft.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -79,7 +79,7 @@ static const CprField soft_fields[] = {
   CPR_FIELD_END,
 };
 
-const CprDeviceType soft_vcpu_type = {
+static const CprDeviceType soft_vcpu_type = {
   .size = sizeof (CprDeviceType),
   .name = "soft-vcpu",
   .version = 1,
@@ -492,6 +492,11 @@ soft_free (void *data)
 static void *
 soft_new (const AccelConfig *config, GError **error)
 {
+  if (config->vfio)
+    {
+      throw_error (error, "--vfio: needs --accel kvm");
+      return NULL;
+    }
   Soft *soft = g_malloc0 (sizeof *soft + config->n_vcpus * sizeof *soft->vcpus);
   soft->config = *config;
   for (unsigned i = 0; i < config->n_vcpus; i++)
@@ -534,6 +539,24 @@ soft_reset (void *data, unsigned index, const GuestEntry *entry, GError **error)
 }
 
 static bool
+soft_loaded (void *data, GError **error)
+{
+  return true;
+}
+
+/* It has no devices of the host. */
+static bool
+soft_connect (void *data, GError **error)
+{
+  return true;
+}
+
+static void
+soft_disconnect (void *data)
+{
+}
+
+static bool
 soft_run (void *data, unsigned index, GError **error)
 {
   Soft *soft = data;
@@ -562,8 +585,14 @@ const Accel accel_soft = {
   .declare = soft_declare,
   .new = soft_new,
   .reset = soft_reset,
+  .loaded = soft_loaded,
+  .connect = soft_connect,
+  .disconnect = soft_disconnect,
   .run = soft_run,
   .set_stop = soft_set_stop,
   .get_tsc_khz = soft_get_tsc_khz,
   .free = soft_free,
 };
+
+/* Building it is vm.c's part. */
+const Part soft_part = { .types = { &soft_vcpu_type } };
