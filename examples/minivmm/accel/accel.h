@@ -3,9 +3,9 @@
 #define MINIVMM_ACCEL_H
 
 #include "devices/bus.h"
+#include "devices/vfio.h"
 #include "guests/guests.h"
 #include "ram.h"
-#include "devices/vfio.h"
 
 typedef struct
 {

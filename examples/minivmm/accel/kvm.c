@@ -12,9 +12,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "support/error.h"
 #include "accel/kvm-state.h"
 #include "accel/kvm-vfio.h"
+#include "support/error.h"
 
 /* Three pages for the kernel's own use on some CPUs; its identity map is by default the page
  * below. Far from RAM. */

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "support/error.h"
 #include "guests/abi.h"
+#include "support/error.h"
 #include "support/log.h"
 
 enum

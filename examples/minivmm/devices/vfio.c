@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "support/error.h"
 #include "guests/guests.h"
+#include "support/error.h"
 
 #define CONTAINER "vfio"
 #define DEVICE    "vfio0"

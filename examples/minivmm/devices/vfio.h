@@ -2,8 +2,8 @@
 #ifndef MINIVMM_VFIO_H
 #define MINIVMM_VFIO_H
 
-#include "options.h"
 #include "devices/pci.h"
+#include "options.h"
 #include "ram.h"
 
 /* A PCI function of the host that belongs to the guest (--vfio). It stays assigned over an

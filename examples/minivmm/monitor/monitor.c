@@ -12,30 +12,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "monitor/client.h"
+#include "monitor/supervisor.h"
 #include "release.h"
 #include "support/error.h"
 #include "support/log.h"
-#include "monitor/supervisor.h"
 
 #define CLIENTS_MAX 16
-#define INPUT_MAX   8192
-#define OUTPUT_MAX  16384
 #define WATCHES_MAX 4
 #define NOBODY      (-1)
 
 #define FD_LISTEN "monitor-listen"
 #define FD_CLIENT "monitor-client" /* its index is the client's place in the table */
-
-typedef struct
-{
-  int fd; /* -1: a free place */
-  bool drop;
-
-  uint32_t input_len;
-  uint8_t input[INPUT_MAX];
-  uint32_t output_len;
-  uint8_t output[OUTPUT_MAX];
-} Client;
 
 typedef struct
 {
@@ -56,13 +44,6 @@ struct _Monitor
   Client clients[CLIENTS_MAX];
 };
 
-/* What a client has sent and not yet been served, and what it hasn't read yet, goes along with
- * its connection. */
-static const CprField client_fields[] = {
-  CPR_FIELD_COUNTED (Client, input, input_len),
-  CPR_FIELD_COUNTED (Client, output, output_len),
-  CPR_FIELD_END,
-};
 static const CprStruct client_struct = { "Client", sizeof (Client), client_fields };
 
 static const CprField monitor_fields[] = {
@@ -98,67 +79,12 @@ get_place (const Monitor *monitor, const Client *client)
   return (int) (client - monitor->clients);
 }
 
-/* What can't be sent now waits in the buffer. A client that reads nothing must not hold up the
- * VM: it is dropped. */
-static void
-flush (Client *client)
-{
-  if (client->fd < 0 || client->drop || !client->output_len)
-    return;
-  ssize_t sent = send (client->fd, client->output, client->output_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0)
-    {
-      client->drop = errno != EAGAIN && errno != EINTR;
-      return;
-    }
-  client->output_len -= (uint32_t) sent;
-  memmove (client->output, client->output + sent, client->output_len);
-}
-
-static void
-say (Client *client, const char *text)
-{
-  for (size_t len = strlen (text); len && !client->drop;)
-    {
-      size_t fits = MIN (len, OUTPUT_MAX - client->output_len);
-      memcpy (client->output + client->output_len, text, fits);
-      client->output_len += (uint32_t) fits;
-      text += fits;
-      len -= fits;
-      flush (client);
-      if (len && client->output_len == OUTPUT_MAX)
-        client->drop = true;
-    }
-}
-
-static void
-answer (Client *client, const char *text)
-{
-  say (client, text);
-  say (client, "(minivmm) ");
-}
-
-/* Takes the first line out of the input before it is executed: a command that updates the
- * program doesn't come back, and the new program goes on with the next line. */
-static char *
-take_line (Client *client)
-{
-  const uint8_t *end = memchr (client->input, '\n', client->input_len);
-  if (!end)
-    return NULL;
-  size_t len = (size_t) (end - client->input);
-  char *line = g_strndup ((const char *) client->input, len);
-  client->input_len -= (uint32_t) (len + 1);
-  memmove (client->input, end + 1, client->input_len);
-  return line;
-}
-
 static void
 execute_lines (Monitor *monitor, Client *client)
 {
   while (client->fd >= 0 && !client->drop && !monitor->machine->quit)
     {
-      g_autofree char *line = take_line (client);
+      g_autofree char *line = client_take_line (client);
       if (!line)
         return;
       g_autoptr (GString) text = g_string_new (NULL);
@@ -166,26 +92,22 @@ execute_lines (Monitor *monitor, Client *client)
       command_execute (monitor->machine, line, text);
       monitor->asker = NOBODY;
       if (client->fd >= 0)
-        answer (client, text->str);
+        client_answer (client, text->str);
     }
 }
 
 static void
 receive (Monitor *monitor, Client *client)
 {
-  ssize_t len = recv (client->fd, client->input + client->input_len, INPUT_MAX - client->input_len, MSG_DONTWAIT);
-  if (len < 0 && (errno == EAGAIN || errno == EINTR))
-    return;
-  if (len <= 0)
+  if (!client_receive (client))
     {
       client->drop = true;
       return;
     }
-  client->input_len += (uint32_t) len;
   execute_lines (monitor, client);
-  if (client->input_len == INPUT_MAX)
+  if (client->input_len == CLIENT_INPUT_MAX)
     {
-      say (client, "Error: the line is too long\n");
+      client_say (client, "Error: the line is too long\n");
       client->drop = true;
     }
 }
@@ -229,7 +151,7 @@ accept_client (Monitor *monitor)
   monitor->clients[place].fd = fd;
 
   g_autofree char *banner = g_strdup_printf ("minivmm build %u\n", release.number);
-  answer (&monitor->clients[place], banner);
+  client_answer (&monitor->clients[place], banner);
 }
 
 /* A socket that nobody listens at is a dead VM's; any other file is none of our business. */
@@ -356,7 +278,7 @@ serve_line (Monitor *monitor, Client *client, const char *line)
     update_describe (monitor->machine->update, text);
   else if (!cancel)
     g_string_append (text, "Error: the guest is being saved; try info migrate or migrate_cancel\n");
-  answer (client, text->str);
+  client_answer (client, text->str);
   return !cancel;
 }
 
@@ -369,11 +291,10 @@ monitor_serve (void *user_data)
   for (int i = 0; i < CLIENTS_MAX; i++)
     {
       Client *client = &monitor->clients[i];
-      if (client->fd < 0 || client->drop || i == monitor->asker || client->input_len == INPUT_MAX)
+      if (client->fd < 0 || client->drop || i == monitor->asker || client->input_len == CLIENT_INPUT_MAX)
         continue;
-      ssize_t len = recv (client->fd, client->input + client->input_len, INPUT_MAX - client->input_len, MSG_DONTWAIT);
-      client->input_len += len > 0 ? (uint32_t) len : 0;
-      g_autofree char *line = take_line (client);
+      client_receive (client);
+      g_autofree char *line = client_take_line (client);
       if (line)
         go_on = serve_line (monitor, client, g_strstrip (line)) && go_on;
     }
@@ -387,7 +308,7 @@ monitor_begin (Monitor *monitor)
     {
       g_autoptr (GString) text = g_string_new (NULL);
       update_describe_end (monitor->machine->update, text);
-      answer (&monitor->clients[monitor->asker], text->str);
+      client_answer (&monitor->clients[monitor->asker], text->str);
     }
   monitor->asker = NOBODY;
   for (int i = 0; i < CLIENTS_MAX; i++)
@@ -461,7 +382,7 @@ handle_fds (Monitor *monitor, const struct pollfd *fds)
   for (int i = 0; i < CLIENTS_MAX; i++)
     if (fds[CLIENTS + i].revents)
       {
-        flush (&monitor->clients[i]);
+        client_flush (&monitor->clients[i]);
         receive (monitor, &monitor->clients[i]);
       }
   if (fds[LISTEN].revents)

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MINIVMM_CLIENT_H
+#define MINIVMM_CLIENT_H
+
+#include <libcpr/libcpr.h>
+
+#define CLIENT_INPUT_MAX  8192
+#define CLIENT_OUTPUT_MAX 16384
+
+/* A client of the monitor: its connection, and what waits on both ways. */
+typedef struct
+{
+  int fd;    /* -1: a free place */
+  bool drop; /* it is to be closed */
+
+  uint32_t input_len;
+  uint8_t input[CLIENT_INPUT_MAX];
+  uint32_t output_len;
+  uint8_t output[CLIENT_OUTPUT_MAX];
+} Client;
+
+/* What a client has sent and not yet been served, and what it hasn't read yet, goes along with
+ * its connection. */
+extern const CprField client_fields[];
+
+/* Takes in what the client has sent, without waiting for it. False: nothing more will come. */
+bool client_receive (Client *client);
+
+/* The first line of the input, which is taken out; NULL: there is no whole line. The line is out
+ * before it is executed: a command that updates the program doesn't come back, and the new
+ * program goes on with the next line. */
+char *client_take_line (Client *client);
+
+/* What can't be sent now waits in the buffer. A client that reads nothing must not hold up the
+ * VM: it is dropped. */
+void client_say (Client *client, const char *text);
+
+/* As client_say(), with a prompt after it. */
+void client_answer (Client *client, const char *text);
+
+/* Sends what waits in the buffer. */
+void client_flush (Client *client);
+
+#endif
