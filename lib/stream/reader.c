@@ -549,13 +549,3 @@ cpr_reader_read_piece (CprReader *reader, guint index, void *data, GError **erro
   return cpr_throw (error, CPR_ERROR_CORRUPT,
                     "state: the checksum of the chunk at offset %" G_GUINT64_FORMAT " is wrong", chunk->offset);
 }
-
-bool
-cpr_cursor_check_end (const CprCursor *cursor, const char *what, GError **error)
-{
-  if (cursor->failed)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: cut off", what);
-  if (cpr_cursor_left (cursor) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: %zu bytes follow its end", what, cpr_cursor_left (cursor));
-  return true;
-}
