@@ -83,7 +83,4 @@ size_t cpr_reader_get_piece_size (const CprReader *reader, guint index);
 /* Copies that data to @data and verifies its checksum. */
 bool cpr_reader_read_piece (CprReader *reader, guint index, void *data, GError **error);
 
-/* Whether a chunk's payload, which is @what's, was read to its end and not beyond. */
-bool cpr_cursor_check_end (const CprCursor *cursor, const char *what, GError **error);
-
 #endif
