@@ -30,8 +30,8 @@ G_BEGIN_DECLS
  *
  * When an fd is added, the library records what it is: type, device, inode, access mode. The record
  * is compared in the old program before the guest is stopped, and in the new program when it takes
- * up the state. Until the commit the new program shares the open files with the old one, so it must
- * not change any of them (no close, read, write, seek, flags).
+ * up the state. Until the commit the new program shares the open files with the old one. So it must
+ * not change any of them: no close, read, write, seek, flags.
  *
  * File locks: flock() and OFD locks belong to the open file and are handed over with it. POSIX
  * record locks belong to the process.

@@ -29,7 +29,7 @@
  *   which it ends the *process image*: cpr_session_update() in exec mode, the way back to the old
  *   program before the commit, and the answer of a process that a preflight started, see
  *   #SECTION:preflight.
- * - A struct whose first member is `size` holds there its own `sizeof`, which tells the library the
+ * - A struct whose first member is `size` holds its own `sizeof` there. So the library knows the
  *   version of the struct that the program was built with. Later versions append members, and 0 or
  *   %NULL in a new member means "as before". So a program and a libcpr of different versions work
  *   together. Members that the program's version lacks count as 0. Members that this libcpr doesn't

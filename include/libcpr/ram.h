@@ -42,10 +42,10 @@ typedef struct _CprRamBlock CprRamBlock;
  *
  * The backing of a RAM block: the memory or file that its contents live in.
  *
- * Contents survive in a backing that another program can map. In exec and transfer mode private
- * memory can't be mapped by another program, and neither can a file or fd that is `/dev/zero`, of
- * which each mapping is memory of its own. As long as it exists, a block with such a backing blocks
- * both modes, see #SECTION:event.
+ * Contents survive in a backing that another program can map. No other program can map private
+ * memory. The same holds for a file or fd that is `/dev/zero`, of which each mapping is memory of
+ * its own. As long as it exists, a block with such a backing blocks exec and transfer mode, see
+ * #SECTION:event.
  *
  * In reboot mode the contents of every backing survive: they are copied or, with
  * %CPR_UPDATE_RAM_IN_PLACE, stay in their files; see #SECTION:reboot-mode.

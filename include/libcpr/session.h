@@ -27,9 +27,9 @@ G_BEGIN_DECLS
  *
  * Stack: a call needs at most 16 KiB below its caller, the C library's part included. So a call may
  * be made on the stack of a coroutine, or under a low `RLIMIT_STACK`. The VMM's callbacks need
- * their own stack in addition. Measured on x86-64: 6 KiB for cpr_session_preflight() and for an
- * update that makes a preflight, 5 KiB for an update without one, 3 KiB for cpr_session_new(), and
- * 5 KiB for cpr_session_load() of structs nested as deep as is permitted. The library's threads
+ * their own stack in addition. Measured on x86-64: cpr_session_preflight(), and an update that
+ * makes a preflight, need 6 KiB; an update without one needs 5 KiB. cpr_session_new() needs 3 KiB,
+ * and cpr_session_load() of structs nested as deep as is permitted 5 KiB. The library's threads
  * have stacks of the process's default size and need 64 KiB. The guardian and the handlers of fatal
  * signals have their own stacks.
  */
@@ -278,11 +278,11 @@ typedef struct
  * meant for another process, or another process is taking it up), %CPR_ERROR_SYSTEM (also where
  * /proc isn't mounted).
  *
- * After failure, where the state was meant for this process and is intact: in exec mode the
- * function doesn't return, the old program is executed again and the guest goes on there. In
- * transfer mode the guest goes on in the old program, which is told the reason. Otherwise the
- * function returns %NULL, and the VMM must end without running a guest. A refused state stays open,
- * so that a second call is refused too.
+ * After failure, where the state was meant for this process and is intact, the guest goes back. In
+ * exec mode the old program is executed again, and the function returns only if that fails. In
+ * transfer mode the guest goes on in the old program, which is told the reason. In reboot mode the
+ * file can be taken up again. Whenever the function returns %NULL, the VMM must end without running
+ * a guest. A refused state stays open, so that a second call is refused too.
  *
  * Handoff and fork: the session belongs to the calling process. A VMM that makes itself a daemon
  * does so before. Threads: call it before others are started. Permitted states: needs no session.

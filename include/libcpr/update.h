@@ -16,9 +16,9 @@ G_BEGIN_DECLS
  *
  * The old program makes an update with cpr_session_update(). Both programs can ask afterwards how
  * it went, with cpr_session_get_update_info(). This header has one chapter for each mode,
- * #SECTION:exec-mode, #SECTION:transfer-mode and #SECTION:reboot-mode. A chapter says which members
- * of #CprUpdate the mode reads, what it does step by step, which errors it adds to those of
- * cpr_session_update(), and what holds afterwards. doc/modes.md compares the modes.
+ * #SECTION:exec-mode, #SECTION:transfer-mode and #SECTION:reboot-mode. A chapter lists the members
+ * of #CprUpdate that the mode reads, and its steps. It adds the mode's errors to those of
+ * cpr_session_update(), and says what holds afterwards. doc/modes.md compares the modes.
  *
  * In every mode the update first makes its checks and tells the notifiers, with the guest running.
  * Then the guest is stopped (with @stop of the config, unless it is stopped already), and its state
@@ -31,9 +31,9 @@ G_BEGIN_DECLS
  *
  * The new program replaces the old one in the same process, by execve(): the PID stays.
  *
- * Members of #CprUpdate: @argv and @envp name the new program. @preflight_timeout_ms, @deadline_ms,
- * @pause_budget_ms; of the flags %CPR_UPDATE_NO_GUARDIAN, %CPR_UPDATE_NO_PREFLIGHT,
- * %CPR_UPDATE_NO_WAY_BACK and %CPR_UPDATE_NO_RESCUE.
+ * Members of #CprUpdate: @argv and @envp name the new program. The mode also reads
+ * @preflight_timeout_ms, @deadline_ms and @pause_budget_ms. Its flags are %CPR_UPDATE_NO_GUARDIAN,
+ * %CPR_UPDATE_NO_PREFLIGHT, %CPR_UPDATE_NO_WAY_BACK and %CPR_UPDATE_NO_RESCUE.
  *
  * Steps:
  *
@@ -60,7 +60,7 @@ G_BEGIN_DECLS
  *
  * After failure before the execve: the call returns %FALSE and the guest is as it was. After a
  * failure of the new program before its commit the old program's executable runs again, from main()
- * on, and takes the guest up: in the same process after a rollback, under another PID after a
+ * on, and takes up the state: in the same process after a rollback, under another PID after a
  * rescue by the guardian. Then cpr_session_get_update_info() has the reason.
  *
  * After success: the old program doesn't exist any more. The next code that runs is main() of the
@@ -75,9 +75,9 @@ G_BEGIN_DECLS
  * prepares everything while the guest runs, so the pause is the shortest.
  *
  * Members of #CprUpdate: @uri is `unix:PATH`, the socket where the new program listens, or
- * `unix-fd:N`, a connected Unix stream socket, which stays the caller's. @preflight_timeout_ms,
- * @deadline_ms, @pause_budget_ms; of the flags %CPR_UPDATE_NO_PREFLIGHT and
- * %CPR_UPDATE_NO_WAY_BACK. @argv and @envp are ignored.
+ * `unix-fd:N`, a connected Unix stream socket, which stays the caller's. The mode also reads
+ * @preflight_timeout_ms, @deadline_ms and @pause_budget_ms. Its flags are %CPR_UPDATE_NO_PREFLIGHT
+ * and %CPR_UPDATE_NO_WAY_BACK. @argv and @envp are ignored.
  *
  * Steps:
  *
@@ -93,15 +93,16 @@ G_BEGIN_DECLS
  * The standard streams aren't handed over in this mode. The two programs can't both hold a lock
  * that each would take for itself, with fcntl() or on a file that each opens.
  *
- * Errors: %CPR_ERROR_INVALID (@uri), %CPR_ERROR_REFUSED, %CPR_ERROR_MISMATCH (another user, VM or
- * clocks), %CPR_ERROR_ROLLED_BACK (the new program failed, ended or took too long, or the update
- * was cancelled), %CPR_ERROR_NOT_OWNER.
+ * Errors: %CPR_ERROR_INVALID (@uri), %CPR_ERROR_REFUSED, %CPR_ERROR_MISMATCH (another user, VM, PID
+ * namespace or clocks), %CPR_ERROR_VERSION (the two libcprs have no version of the protocol in
+ * common), %CPR_ERROR_ROLLED_BACK (the new program failed, ended or took too long, or the update
+ * was cancelled).
  *
  * After failure: the guest goes on here. The new program can't have the guest any more if it fails,
  * ends, takes too long, or is cancelled with cpr_session_cancel(). If the guest had been offered to
  * it, the new program is killed before the guest goes on, unless it said itself that it gives up. A
  * program that got the fds and not the guest is always ended. If it still lives 2 s after the guest
- * has gone on, it is killed, and the call waits for its end before it returns, 10 s at most.
+ * has gone on, it is killed. The call waits for its end, 10 s at most, before it returns.
  *
  * After success: the call returns %TRUE and the session is HANDED_OVER: the guest never runs here
  * again. End this process. Don't touch what was handed over: sockets, assigned devices and other
@@ -113,20 +114,28 @@ G_BEGIN_DECLS
  * @title: Reboot mode
  *
  * The update stops the guest, writes its state and the contents of its RAM to a file or an fd, and
- * returns. The VMM then ends. Another program takes the guest up with @incoming of
+ * returns. The VMM then ends. Another program takes up the state with @incoming of
  * #CprSessionConfig, in the same boot of the host or in another one.
  *
  * Members of #CprUpdate: @uri is `file:PATH`, a file that doesn't exist yet, or `fd:NUMBER`, an
- * open fd such as a pipe, which is written to from its position on. @progress, @confirm,
- * @callback_data, @pause_budget_ms and the flag %CPR_UPDATE_RAM_IN_PLACE. For `fd:` of anything but
- * a regular file, @deadline_ms is the time for the whole writing, whatever the reader does; 0: a
- * minute, and a second for each MiB of RAM. @argv, @envp and @preflight_timeout_ms are ignored.
- * There is no preflight, no guardian and no old program to go back to.
+ * open fd such as a pipe, which is written to from its position on. The mode also reads @progress,
+ * @confirm, @callback_data and @pause_budget_ms. Its flag is %CPR_UPDATE_RAM_IN_PLACE. For `fd:` of
+ * anything but a regular file, @deadline_ms limits the time of all writing, whatever the reader
+ * does; 0: a minute, and a second for each MiB of RAM. @argv, @envp and @preflight_timeout_ms are
+ * ignored. There is no preflight, no guardian and no old program to go back to.
+ *
+ * Steps:
+ *
+ * 1. With the guest running, the file is made under a temporary name, or the fd is duplicated. The
+ *    conditions below are checked.
+ * 2. The guest is stopped. Its state and its RAM are written; @progress is called meanwhile.
+ * 3. @confirm is called.
+ * 4. The file gets its name. From then on the guest is in the file.
  *
  * The file:
  *
  * - It is made with mode 0600. It gets its name when it is complete and on the disk: a temporary
- *   name beside it, fsync, a rename to a name that doesn't exist yet, fsync of the folder. If an
+ *   name beside PATH, fsync, a rename to a name that doesn't exist yet, fsync of the folder. If an
  *   earlier step fails, there is no file, and the guest goes on. RAM is in it as in memory, with
  *   holes for zeros. So the file is as long as the RAM, but occupies only what was in use.
  * - It can be taken up once. PATH becomes `PATH.taken`, locked (flock) by the process that has it.
@@ -155,10 +164,10 @@ G_BEGIN_DECLS
  * that name exists, or a symbolic link, or a file that is being taken up), %CPR_ERROR_MISMATCH,
  * %CPR_ERROR_SYSTEM, the error that @progress or @confirm set.
  *
- * After failure: the guest goes on here, and there is no file. There is one exception: the file had
- * its name, its folder couldn't be synced, and the file couldn't be removed, because another
- * process had taken it up or because unlink() failed. Then the file has the guest: the error is
- * %CPR_ERROR_SYSTEM and the session is LOST.
+ * After failure: the guest goes on here, and there is no file. There is one exception. The file had
+ * its name already, but its folder couldn't be synced. Then the file couldn't be removed, because
+ * another process had taken it up or because unlink() failed. In this case the file has the guest:
+ * the error is %CPR_ERROR_SYSTEM and the session is LOST.
  *
  * After success: the call returns %TRUE and the session is HANDED_OVER. The guest is in the file
  * and never runs here again, because another process may have it. To go on after all, take the file
@@ -207,7 +216,7 @@ typedef enum
 /**
  * CprUpdateFlags:
  * @CPR_UPDATE_NO_GUARDIAN: exec mode: do without the guardian. Then the execve tears down the old
- *     address space on the pause (about 85 ms per touched GiB of 4 KiB pages), fds that the new
+ *     address space on the pause, about 85 ms per touched GiB of 4 KiB pages. fds that the new
  *     program closed can't be fetched back, and nothing can rescue the guest from outside. For
  *     tools that can't follow a clone that shares memory (valgrind, ThreadSanitizer)
  * @CPR_UPDATE_NO_PREFLIGHT: exec and transfer mode: don't ask the new program before the guest is
@@ -327,9 +336,9 @@ typedef struct
  *
  * After failure: the guest is as it was, running, paused or suspended. Every step was undone, and
  * the call can be made again at once. cpr_session_get_update_info() has the error too. fds that
- * were opened without close-on-exec while the call was under way have it afterwards. There is one
- * exception: the session is LOST where another process has the guest. %CPR_ERROR_NOT_OWNER says so;
- * for reboot mode see its chapter.
+ * were opened without close-on-exec while the call was under way have it afterwards. Only where
+ * another process has the guest is the session LOST: %CPR_ERROR_NOT_OWNER says so, and in reboot
+ * mode the error in its chapter.
  *
  * Permitted states: ACTIVE. Then HANDED_OVER where it returns %TRUE.
  *
@@ -464,9 +473,9 @@ typedef enum
  * @ram_done: reboot mode, in the program that saves: how many bytes of RAM have been copied, holes
  *     and zeros counted
  * @ram_total: how many bytes of RAM there are to copy
- * @wait_ns: how long the update waited for the guardian of the update before to close its fds, in
- *     ns, with the guest running and before the first step; a part of @total_ns and of no other
- *     step
+ * @wait_ns: how long the update waited, in ns, until the guardian of the update before had closed
+ *     its fds. The guest runs meanwhile. The wait comes before the first step; it is a part of
+ *     @total_ns and of no step
  *
  * A description of the last update.
  *
@@ -495,8 +504,8 @@ typedef struct
  * @info: where the information goes; its `size` must be set. Members beyond that size aren't
  *     written. Members that this version of libcpr doesn't know are set to 0
  *
- * Describes the last update: in the program that made it, after a failure or after the guest was
- * handed over, and in the program that has the guest because of it.
+ * Describes the last update. The program that made it can ask after a failure, or after the guest
+ * was handed over. The program that has the guest because of the update can ask too.
  *
  * Permitted states: all.
  *
