@@ -126,13 +126,13 @@ CPR_API void cpr_blocker_foreach (const CprSession *session, unsigned modes, Cpr
  * |---|---|---|
  * | SETUP, STOPPED, SAVED | the old program | lower priority first |
  * | DONE | the new program | lower priority first |
- * | FAILED, before the execve | the old program | higher priority first |
- * | FAILED, after the execve | the old program, executed again | higher priority first |
+ * | FAILED, without an execve | the old program | higher priority first |
+ * | FAILED, after an execve | the old program, executed again | higher priority first |
  *
- * FAILED before the execve is told to the notifiers that were told SETUP, also to the one that
- * vetoed. DONE, and FAILED after the execve, are told from inside cpr_session_start().
+ * FAILED without an execve is told to the notifiers that were told SETUP, also to the one that
+ * vetoed. DONE, and FAILED after an execve, are told from inside cpr_session_start().
  *
- * A notifier that was told of a beginning is told of its end, exactly once. After the execve this
+ * A notifier that was told of a beginning is told of its end, exactly once. After an execve this
  * holds for the program that has the guest. Its notifiers, as far as they were added before
  * cpr_session_start(), are told how the update ended. A new program that failed before the commit
  * is told nothing. A program whose session is LOST or HANDED_OVER is told nothing either: the guest

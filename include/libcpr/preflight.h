@@ -22,9 +22,9 @@ G_BEGIN_DECLS
  *
  * An asked program answers with what it knows at that point: its device types, and the objects that
  * its `declare` callback names, see #CprSessionConfig. It also checks whether its resource limits
- * suffice and, if the old program executed it, whether it has the old program's capabilities, root
- * directory and mount namespace. So a main() must do nothing with an effect outside the process
- * before cpr_session_new().
+ * suffice. If the old program executed it, it checks whether it has the old program's capabilities,
+ * root directory and mount namespace. So a main() must do nothing with an effect outside the
+ * process before cpr_session_new().
  *
  * cpr_session_update() makes the preflight by itself, unless %CPR_UPDATE_NO_PREFLIGHT is set. In
  * transfer mode it asks the waiting program and starts none. In reboot mode there is no preflight.

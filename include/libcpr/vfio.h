@@ -99,9 +99,9 @@ typedef struct _CprVfioDevice CprVfioDevice;
 
 /**
  * CprVfioBackend:
- * @CPR_VFIO_AUTO: IOMMUFD if the kernel has everything that an update needs of it, and VFIO devices
- *     of their own (`/sys/class/vfio-dev`); else type1. In an incoming session: the back end that
- *     is in the state
+ * @CPR_VFIO_AUTO: IOMMUFD if the kernel has everything that an update needs of it, and character
+ *     devices of VFIO devices (`/sys/class/vfio-dev`); else type1. In an incoming session: the back
+ *     end that is in the state
  * @CPR_VFIO_TYPE1: a VFIO container with VFIO_TYPE1v2_IOMMU; devices by their groups
  * @CPR_VFIO_IOMMUFD: an IOAS of an iommufd; devices by their character devices
  *     (`/dev/vfio/devices/vfioN`)

@@ -13,7 +13,7 @@ LEFT = "tests/structure/words-left.txt"
 GLOSSARY = "doc/glossary.md"
 TABLE = re.compile(r"## Retired\n.*", re.S)
 # The pieces of a C file: comments and strings are text, the rest is blanked. A character constant may be a quote.
-C = re.compile(r"(?P<comment>/\*.*?\*/)|(?P<string>\"(?:\\.|[^\"\\\n])*\")|(?P<char>'(?:\\.|[^'\\\n])')|(?P<code>.)", re.S)
+C = re.compile(r"(?P<comment>/\*.*?\*/)|(?P<string>\"(?:\\.|[^\"\\\n])*\")|(?P<char>'(?:\\.|[^'\\\n])')|(?P<code>[^/\"']+|.)", re.S)
 MARK = "\0"  # where a text begins
 OPENER = re.compile(rf"(?:{MARK}|[.!?]\s|\n\s*\n)\s*(What|Who|One that|Of)\s(?![^.!?]*\?)")
 
