@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The baton (lib/handoff/baton.h) and everybody who reaches for it: the program, old and new in one process, and the guardians.
- * Any of them may be killed between any two steps, programs may also hang, fail, or crash with a handler that goes back.
+/* The baton (lib/handoff/baton.h) and the processes that change it: the program, old and new in one
+ * process, and the guardians. Any of them may be killed between any two steps. Programs may also
+ * hang, fail, or crash with a handler that goes back.
  *
  *   spin -a baton.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -m100000
  *
  * Claims:
- *   1. never two run the guest                                   (assert in run_guest)
- *   2. at the end somebody runs it, or it is parked, unless an owner died after the commit, or the old program before it
- *      had offered the baton, or a guardian that was needed was killed from outside      (Judge)
+ *   1. Two processes never run the guest at once (assert in run_guest).
+ *   2. At the end a process runs the guest, or the baton is parked (Judge). The exceptions: an owner
+ *      died after the commit, the old program died before it had offered the baton, or a guardian
+ *      that was needed was killed from outside.
  */
 
 #define VMM 1           /* the process that starts as the old program */
@@ -22,15 +24,15 @@
 
 mtype = { OWNED, OFFERED, FENCED, PARKED };
 
-/* The word. */
+/* The baton's word. */
 mtype state = OWNED;
 byte attempt = 0;
 byte owner = VMM;
 
 bool alive[N];    /* the process exists */
-bool dying[N];    /* it was killed and isn't gone yet */
-byte running = 0; /* who runs the guest; counted */
-bool excused = false; /* what nobody can put right: see claim 2 */
+bool dying[N];    /* it was killed and still exists */
+byte running = 0; /* how many processes run the guest */
+bool excused = false; /* the guest is lost in a way that claim 2 excepts */
 bool released = false;
 
 inline cas (from_state, from_attempt, from_owner, to_state, to_attempt, to_owner, ok)
@@ -44,7 +46,7 @@ inline cas (from_state, from_attempt, from_owner, to_state, to_attempt, to_owner
   }
 }
 
-/* Every step of a process begins with this: a kill takes effect between two steps. */
+/* Every step of a process begins with STEP: a kill takes effect between two steps. */
 #define STEP(me) (!dying[me])
 
 inline run_guest (me)
@@ -78,7 +80,7 @@ proctype Candidate (byte me; byte k; bool old)
      :: !ok -> goto loses
      :: dying[me] -> goto gone
      fi
-  :: skip -> /* all is well: the commit */
+  :: skip -> /* the commit */
      if
      :: STEP (me) -> cas (OFFERED, k, me, OWNED, k, me, ok)
      :: dying[me] -> goto gone
@@ -151,7 +153,8 @@ watch:
   :: dying[me] -> goto gone
   :: !alive[watched] && state == OWNED -> goto end /* a VMM that died */
   :: !alive[watched] && state == OFFERED && owner != watched -> released || dying[me] || state == PARKED -> goto end
-  :: state == OFFERED && owner == watched -> /* it died, or the deadline passed: which may be at any time */
+  /* It died, or the deadline passed, which may be at any time. */
+  :: state == OFFERED && owner == watched ->
      k = attempt;
      cas (OFFERED, k, watched, FENCED, k, me, ok);
      if
@@ -189,7 +192,7 @@ end:
   skip
 }
 
-/* Somebody outside kills a guardian, or the program. */
+/* A killer from outside kills a guardian, or the program. */
 proctype Killer ()
 {
   if
@@ -200,7 +203,7 @@ proctype Killer ()
   fi
 }
 
-/* When nothing can move any more. */
+/* Runs when no other process can make a step. */
 proctype Judge ()
 {
   timeout ->

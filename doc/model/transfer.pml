@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The baton in transfer mode (lib/handoff/transfer/transfer.c, arrival.c): the old program O and the new one N are two processes, and there is no
- * guardian: O is there until the commit, and takes the guest back itself. Either may be killed between any two steps; N may also hang,
- * for ever or until O has given it up, or fail and say so. O may find that it took too long, or be told to cancel, at any time.
+/* The baton in transfer mode (lib/handoff/transfer): the old program O and the new one N are two
+ * processes, and there is no guardian. O exists until the commit, and takes the guest back itself.
+ * Either may be killed between any two steps. N may also fail and say so, or hang, for ever or until
+ * O has given it up. O may find that N took too long, or be told to cancel, at any time.
  *
  *   spin -a transfer.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -m100000
  *
  * Claims:
- *   1. never two run the guest                                   (assert in run_guest)
- *   2. at the end one of them runs it, unless an owner died, or O died with the guest stopped and N couldn't or mayn't have it (Judge)
- *   3. once N has it O never runs it again                       (assert in Old)
- *   4. who runs it is who the kernel thinks has guest RAM mapped  (assert in run_guest): of assigned devices N tells it while it loads,
- *      mapping by mapping, and O tells it again when it has fenced N and N has ended
+ *   1. The two never run the guest at once (assert in run_guest).
+ *   2. At the end one of them runs the guest (Judge). The exceptions: an owner died, or O died with
+ *      the guest stopped and N couldn't have the guest or wasn't permitted to.
+ *   3. Once N has the guest O never runs it again (assert in Old).
+ *   4. The guest runs in the process in which the kernel thinks guest RAM is mapped (assert in
+ *      run_guest). For assigned devices N tells the kernel while it loads, mapping by mapping. O
+ *      tells the kernel again when it has fenced N and N has ended.
  */
 
 #define O 1
@@ -19,15 +22,15 @@
 
 mtype = { OWNED, OFFERED, FENCED };
 
-/* The word. */
+/* The baton's word. */
 mtype state = OWNED;
 byte attempt = 0;
 byte owner = O;
 
 bool alive[3];
-bool dying[3];        /* it was killed and isn't gone yet */
-byte running = 0;     /* who runs the guest; counted */
-bool excused = false; /* what nobody can put right: see claim 2 */
+bool dying[3];        /* it was killed and still exists */
+byte running = 0;     /* how many processes run the guest */
+bool excused = false; /* the guest is lost in a way that claim 2 excepts */
 bool sent = false;    /* the state is in the socket, which keeps it when O dies */
 bool failed = false;  /* N said that it gives up */
 bool committed = false;
@@ -45,7 +48,7 @@ inline cas (from_state, from_attempt, from_owner, to_state, to_attempt, to_owner
   }
 }
 
-/* Every step of a process begins with this: a kill takes effect between two steps. */
+/* Every step of a process begins with STEP: a kill takes effect between two steps. */
 #define STEP(me) (!dying[me])
 
 inline run_guest (me)
@@ -103,7 +106,7 @@ proctype Old ()
   fi;
   assert (!committed);
   if
-  :: STEP (O) -> mapped = O /* whatever N got done */
+  :: STEP (O) -> mapped = O /* whatever N had done */
   :: dying[O] -> excused = true; goto gone
   fi;
   if
@@ -126,14 +129,15 @@ proctype New ()
   :: !alive[O] && !sent -> goto gone /* the connection has ended */
   :: state == OWNED && attempt == 1 -> goto gone
   fi;
-  /* It may take any time for what follows, which ends with what it tells the kernel. */
+  /* The load may take any time. At its end N tells the kernel. */
   do
   :: atomic { STEP (N) && mapped == O -> mapped = SOME_OF_EACH }
   :: atomic { STEP (N) && mapped == SOME_OF_EACH -> mapped = N }
   :: STEP (N) && mapped == N -> break
   :: STEP (N) -> failed = true; excused = (excused || !alive[O] || dying[O]); goto gone
   :: STEP (N) -> dying[N] = true; excused = (excused || !alive[O] || dying[O]); goto gone
-  :: STEP (N) -> hangs = true; dying[N] -> excused = (excused || !alive[O] || dying[O]); goto gone /* it hangs until it is killed */
+  :: STEP (N) -> hangs = true; /* until it is killed */
+     dying[N] -> excused = (excused || !alive[O] || dying[O]); goto gone
   :: dying[N] -> excused = (excused || !alive[O] || dying[O]); goto gone
   od;
   if
@@ -151,7 +155,7 @@ end:
   skip
 }
 
-/* Somebody outside kills one of them. */
+/* A killer from outside kills one of them. */
 proctype Killer ()
 {
   if
@@ -161,7 +165,7 @@ proctype Killer ()
   fi
 }
 
-/* When nothing can move any more. */
+/* Runs when no other process can make a step. */
 proctype Judge ()
 {
   timeout ->

@@ -55,7 +55,7 @@ def faults_of(path, expression):
     text = read(path)
     if path == GLOSSARY:
         text = TABLE.sub("", text)
-    text = c_text(text) if path.endswith((".c", ".h")) else document_text(text)
+    text = c_text(text) if path.endswith((".c", ".h", ".pml")) else document_text(text)
     found = [(match.start(), match[0]) for match in expression.finditer(text)]
     found += [(match.start(1), f"{match[1]} …, at the start of a sentence") for match in OPENER.finditer(text)]
     return [(text.count("\n", 0, at) + 1, " ".join(what.split())) for at, what in sorted(found)]
@@ -64,7 +64,7 @@ def faults_of(path, expression):
 def main():
     expression, n_phrases = retired()
     left = read(LEFT).split()
-    names = ("*.md", "NEWS", "doc/*.md", "doc/*.1", "include/libcpr/*.h", "lib/**/*.md", "lib/**/*.[ch]")
+    names = ("*.md", "NEWS", "doc/*.md", "doc/*.1", "doc/model/*.pml", "include/libcpr/*.h", "lib/**/*.md", "lib/**/*.[ch]")
     files = sorted({os.path.relpath(path, top) for name in names for path in glob.glob(os.path.join(top, name), recursive=True)})
     lines = []
     for path in files:
