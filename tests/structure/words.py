@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Claim: the documents, the headers, and the comments and error texts of lib/ have none of the words that doc/glossary.md retired,
-and no sentence in them opens with a bare "What", "Who", "One that" or "Of". Code in documents is left out. Sources of lib/ that
-aren't rewritten yet stand in words-left.txt, a list that only gets shorter: a listed file without a fault is a fault."""
+"""Claim: the documents, the models, the headers, and the comments and error texts of lib/ have none of the words that
+doc/glossary.md retired, and no sentence in them opens with a bare "What", "Who", "One that" or "Of". Code in documents is left
+out. Sources of lib/ that aren't rewritten yet stand in words-left.txt, a list that only gets shorter: a listed file without a
+fault is a fault."""
 import glob
 import os
 import re
