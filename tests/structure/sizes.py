@@ -1,38 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Claim: no C file has more than 600 lines, no function more than 50 (its body, from the `{` to the `}` in the first column), and
-no folder of lib more than 12 .c files."""
+"""Claim: no C file has more than 600 lines, and no function more than 50 (its body, from the `{` to the `}` in the first column)."""
 import os
 import sys
 
 LINES = 600
 BODY = 50
-FILES = 12
 FOLDERS = ("lib", "include", "examples", "tools", "bench", "tests")
 # Files that are longer, and files with a longer function; the lists only get shorter.
 LONG_FILES = [
-    "include/libcpr/field.h",
-    "include/libcpr/vfio.h",
-    "tests/fault/fault-kernel.c",
-    "tests/fuzz/convert-tables.c",
-    "tests/fuzz/convert-values.c",
-    "tests/fuzz/fuzz-channel.c",
-    "tests/unit/helpers.c",
-    "tests/unit/sim-vfio.c",
-    "tests/unit/test-channel.c",
-    "tests/unit/test-convert.c",
     "tests/unit/test-incoming.c",
     "tests/unit/test-preflight.c",
-    "tests/unit/test-schema-rules.c",
-    "tests/unit/test-update.c",
-    "tests/unit/test-vfio-attach.c",
-    "tests/unit/test-vfio-transfer.c",
 ]
-LONG_FUNCTIONS = [
-    "examples/minivmm/options.c",
-    "tests/fuzz/convert-tables.c",
-    "tests/unit/test-session.c",
-]
+LONG_FUNCTIONS = []
 top = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
 faults = 0
 
@@ -85,10 +65,6 @@ for source in files:
 for path in LONG_FILES + LONG_FUNCTIONS:
     if path not in files:
         fault(path, 1, "there is no such file; take it out of the list")
-for folder in sorted({os.path.dirname(path) for path in files if path.startswith("lib/")}):
-    n = sum(os.path.dirname(path) == folder and path.endswith(".c") for path in files)
-    if n > FILES:
-        fault(folder, 0, f"it has {n} .c files, more than {FILES}")
 if not files:
     fault("lib", 0, "no sources found")
 print(f"{len(files)} files, {faults} faults")
