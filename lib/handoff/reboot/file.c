@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The file of a state: its names, and what a take-up demands of it. */
+/* The file of a state: its names, what a take-up demands of it, and where RAM lies in it. Called by
+ * both sides of reboot mode. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -113,4 +114,10 @@ cpr_reboot_claim_file (int file, const char *path, const char *name, struct stat
   if (cpr_sys->fstat (file, st) < 0)
     return cpr_throw_errno (error, errno, "state '%s': fstat", path);
   return check_name (st, path, name, error) && check_owner (st, path, error);
+}
+
+uint64_t
+cpr_reboot_get_base (uint64_t stream_len)
+{
+  return (stream_len + CPR_RAM_AREA_ALIGN - 1) / CPR_RAM_AREA_ALIGN * CPR_RAM_AREA_ALIGN;
 }

@@ -34,12 +34,6 @@ typedef struct
   int file;
 } Reboot;
 
-uint64_t
-cpr_reboot_get_base (uint64_t stream_len)
-{
-  return (stream_len + CPR_RAM_AREA_ALIGN - 1) / CPR_RAM_AREA_ALIGN * CPR_RAM_AREA_ALIGN;
-}
-
 /* ---- The old program. */
 
 static bool
