@@ -3,15 +3,12 @@
  * with the guest running. Called by preflight.c and by update.c. */
 #include "session/ask.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #include "ask/compare.h"
 #include "ask/exchange.h"
 #include "base/checksum.h"
 #include "base/error.h"
-#include "base/sys.h"
 #include "session/parts/request.h"
+#include "session/question.h"
 #include "state/executable.h"
 
 /* How often it is asked again because the program's file changed meanwhile. */
@@ -40,94 +37,15 @@ static const char *const titles[N_PROGRAMS] = { [NEW] = "new program", [OLD] = "
 
 /* ---- The question. */
 
-/* Its head is for the caller to fill in. */
-static CprAskedVm
-get_vm (CprSession *session)
-{
-  return (
-      CprAskedVm){ .fds = &session->fds, .ram = &session->ram, .vfio = &session->vfio, .devices = &session->devices };
-}
-
-/* @writer begins here, and is to be cleared on failure too. */
-static bool
-write_question (CprSession *session, const CprQuestionHead *head, CprWriter *writer, GError **error)
-{
-  CprAskedVm vm = get_vm (session);
-
-  cpr_writer_init (writer, -1);
-  return cpr_session_make_head (session, &vm.head, error) && cpr_question_write (head, &vm, writer, error);
-}
-
 static bool
 put_question (CprSession *session, const CprAsk *ask, uint64_t *checksum, GError **error)
 {
   const CprQuestionHead head = cpr_exchange_make_head (ask, false);
   CprWriter writer;
-  bool ok = write_question (session, &head, &writer, error) && cpr_exchange_put_question (ask, &writer, error);
+  bool ok =
+      cpr_session_write_question (session, &head, &writer, error) && cpr_exchange_put_question (ask, &writer, error);
 
   *checksum = cpr_checksum (writer.data, writer.len);
-  cpr_writer_clear (&writer);
-  return ok;
-}
-
-static void
-put_strings (CprWriter *writer, char *const *strings)
-{
-  for (; strings != NULL && *strings != NULL; strings++)
-    cpr_writer_put (writer, *strings, strlen (*strings) + 1);
-  cpr_writer_put_u8 (writer, 0);
-}
-
-/* The tables, without what differs each time. */
-static bool
-write_tables (CprSession *session, CprWriter *writer, GError **error)
-{
-  CprAskedVm vm = get_vm (session);
-
-  if (!cpr_session_make_head (session, &vm.head, error))
-    return false;
-  vm.head.saved_ns = vm.head.saved_real_ns = vm.head.signal_mask = 0;
-  return cpr_question_write_parts (&vm, CPR_QUESTION_TABLES, writer, error);
-}
-
-/* What is asked, and whom: the tables, the command, the file behind it. */
-static bool
-make_hash (CprSession *session, const CprUpdate *update, const char *path, uint64_t *hash, GError **error)
-{
-  CprWriter writer;
-  struct stat st;
-  bool ok;
-
-  if (cpr_sys->stat (path, &st) < 0)
-    return cpr_throw_errno (error, errno, "program '%s'", path);
-  cpr_writer_init (&writer, -1);
-  ok = write_tables (session, &writer, error);
-  cpr_writer_put (&writer, path, strlen (path) + 1);
-  cpr_writer_put_u32 (&writer, cpr_request_wants_way_back (update));
-  put_strings (&writer, update->argv);
-  put_strings (&writer, session->program.argv);
-  put_strings (&writer, update->envp != NULL ? update->envp : environ);
-  cpr_writer_put_u64 (&writer, st.st_dev);
-  cpr_writer_put_u64 (&writer, st.st_ino);
-  cpr_writer_put (&writer, &st.st_mtim, sizeof st.st_mtim);
-  cpr_writer_put (&writer, &st.st_ctim, sizeof st.st_ctim);
-  *hash = cpr_checksum (writer.data, writer.len);
-  cpr_writer_clear (&writer);
-  return ok;
-}
-
-/* Of the fields that are read while the guest runs. Apart from the other hash, as they may change
- * all the while. */
-static bool
-hash_values (CprSession *session, uint64_t *hash)
-{
-  const CprAskedVm vm = get_vm (session);
-  CprWriter writer;
-  bool ok;
-
-  cpr_writer_init (&writer, -1);
-  ok = cpr_question_write_parts (&vm, CPR_QUESTION_VALUES, &writer, NULL);
-  *hash = cpr_checksum (writer.data, writer.len);
   cpr_writer_clear (&writer);
   return ok;
 }
@@ -188,7 +106,7 @@ choose_programs (CprSession *session, Round *round, char *path)
   round->paths[OLD] = g_file_read_link (link, NULL);
   if (round->paths[OLD] == NULL)
     round->paths[OLD] = g_strdup (self->argv[0]);
-  round->envps[NEW] = cpr_ask_make_envp (update->envp != NULL ? update->envp : environ);
+  round->envps[NEW] = cpr_ask_make_envp (cpr_request_get_envp (update));
   round->envps[OLD] = cpr_ask_make_envp (self->envp);
   round->asks[NEW] = (CprAsk){ .path = path, .argv = update->argv, .envp = round->envps[NEW] };
   round->asks[OLD] = (CprAsk){ .path = round->paths[OLD],
@@ -309,7 +227,7 @@ cpr_session_ask_over (CprSession *session, const CprUpdate *update, CprCarrier *
 
   if (wants_answer && !check_way_back (session, update, error))
     return false;
-  ok = write_question (session, &head, &writer, error) &&
+  ok = cpr_session_write_question (session, &head, &writer, error) &&
        carrier->type->ask (carrier, &writer, wants_answer ? &answer : NULL, error);
   if (ok && wants_answer)
     {
@@ -338,8 +256,8 @@ ask_once (CprSession *session, const CprUpdate *update, char *path, GPtrArray **
   bool ok;
 
   choose_programs (session, &round, path);
-  hash_values (session, &values);
-  ok = make_hash (session, update, path, &before, error) && ask_both (session, &round, error);
+  cpr_session_hash_values (session, &values);
+  ok = cpr_session_hash_question (session, update, path, &before, error) && ask_both (session, &round, error);
   if (ok && findings != NULL)
     {
       g_clear_pointer (findings, g_ptr_array_unref);
@@ -347,7 +265,7 @@ ask_once (CprSession *session, const CprUpdate *update, char *path, GPtrArray **
     }
   if (ok && cpr_findings_count_refusals (round.findings) > 0)
     ok = throw_refusal_of_round (&round, error);
-  ok = ok && make_hash (session, update, path, &after, error);
+  ok = ok && cpr_session_hash_question (session, update, path, &after, error);
   if (ok && before == after)
     keep (session, &round, before, values);
   round_clear (&round);
@@ -361,8 +279,8 @@ is_kept (CprSession *session, const CprUpdate *update, const char *path)
   const CprPassed *passed = &session->passed;
   uint64_t hash, values;
 
-  return cpr_passed_is_fresh (passed) && make_hash (session, update, path, &hash, NULL) && hash == passed->hash &&
-         hash_values (session, &values) && values == passed->values;
+  return cpr_passed_is_fresh (passed) && cpr_session_hash_question (session, update, path, &hash, NULL) &&
+         hash == passed->hash && cpr_session_hash_values (session, &values) && values == passed->values;
 }
 
 bool

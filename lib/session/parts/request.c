@@ -3,6 +3,8 @@
  * open. Called by the order of steps in the old program. */
 #include "session/parts/request.h"
 
+#include <unistd.h>
+
 #include "base/error.h"
 
 #define ALL_FLAGS                                                                                                \
@@ -47,6 +49,12 @@ bool
 cpr_request_wants_guardian (const CprUpdate *update)
 {
   return (update->flags & CPR_UPDATE_NO_GUARDIAN) == 0 && cpr_request_get_carrier (update)->starts_program;
+}
+
+char *const *
+cpr_request_get_envp (const CprUpdate *update)
+{
+  return update->envp != NULL ? update->envp : environ;
 }
 
 unsigned

@@ -19,6 +19,9 @@ bool cpr_request_wants_way_back (const CprUpdate *update);
 /* Whether guardians stand by: only where this program is replaced by the new one. */
 bool cpr_request_wants_guardian (const CprUpdate *update);
 
+/* The environment of the new program. */
+char *const *cpr_request_get_envp (const CprUpdate *update);
+
 /* How long the answer may take. */
 unsigned cpr_request_get_answer_ms (const CprUpdate *update);
 /* How long the new program has until the commit. */
