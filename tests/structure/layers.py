@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Claim: a file in a room of lib includes headers of its own room and of lower ones, public headers, and what configure found
-out; nothing else of the tree. No files include each other, a .c and its header being one. Each .c says in its second line what it
-is. No folder has more than 12 .c files. Examples include public headers only, and their own, named from the example's top folder."""
+out; nothing else of the tree. No files include each other, a .c and its header being one, and none call each other, whatever header
+declares it. Each .c says in its second line what it is. No folder has more than 12 .c files. Examples include public headers only,
+and their own, named from the example's top folder."""
 import collections
 import os
 import re
@@ -14,9 +15,11 @@ ROOMS = ["base", "stream", "registry", "registry/ram", "registry/device", "regis
 LARGEST_FOLDER = 12  # in .c files
 LARGER_FOLDERS = {"examples/minivmm": 26, "tools/cpr-inspect": 14}  # to be sorted into folders
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+DEFINED = re.compile(r"^(cpr_\w+) \(", re.M)  # a function's name begins its line
+COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', re.S)
 top = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
 faults = 0
-uses = {}  # the files that each one includes, without their suffixes
+includes_of = {}  # the files that each one includes, without their suffixes
 
 
 def fault(path, line, message):
@@ -76,23 +79,37 @@ def check_lib(path):
             elif ROOMS.index(target) > floor:
                 fault(path, line, f'"{name}" is in {target}, which is above {room}')
             else:
-                uses.setdefault(os.path.relpath(path, "lib")[:-2], set()).add(name[:-2])
+                includes_of.setdefault(os.path.relpath(path, "lib")[:-2], set()).add(name[:-2])
         elif quoted and name != "config.h":
             fault(path, line, f'"{name}": name it by its room, as in "{room}/{name}"')
 
 
-def reached_from(module):
+def find_calls(paths):
+    """The files whose functions each .c uses."""
+    texts, homes, calls = {}, {}, {}
+    for path in paths:
+        if path.endswith(".c"):
+            with open(os.path.join(top, path), encoding="utf-8") as file:
+                texts[os.path.relpath(path, "lib")[:-2]] = COMMENT_OR_STRING.sub("", file.read())
+    for module, text in texts.items():
+        homes.update((name, module) for name in DEFINED.findall(text))
+    for module, text in texts.items():
+        calls[module] = {homes[name] for name in re.findall(r"\bcpr_\w+", text) if name in homes} - {module}
+    return calls
+
+
+def reached_from(module, edges):
     found, todo = set(), [module]
     while todo:
-        for other in uses.get(todo.pop(), set()) - found:
+        for other in edges.get(todo.pop(), set()) - found:
             found.add(other)
             todo.append(other)
     return found
 
 
-def find_circles():
-    reached = {module: reached_from(module) - {module} for module in uses}
-    back = {module: {other for other in reached[module] if module in reached.get(other, ())} for module in uses}
+def find_circles(edges):
+    reached = {module: reached_from(module, edges) - {module} for module in edges}
+    back = {module: {other for other in reached[module] if module in reached.get(other, ())} for module in edges}
     return sorted({tuple(sorted(others | {module})) for module, others in back.items() if others})
 
 
@@ -119,8 +136,10 @@ for source in library:
     check_lib(source)
 for source in sources("examples"):
     check_example(source)
-for circle in find_circles():
+for circle in find_circles(includes_of):
     fault("lib", 0, f"these include each other: {', '.join(circle)}")
+for circle in find_circles(find_calls(library)):
+    fault("lib", 0, f"these call each other: {', '.join(circle)}")
 for top_folder in "lib", "examples", "tools":
     check_sizes(top_folder)
 if not library:
