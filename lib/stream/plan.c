@@ -194,9 +194,11 @@ is_plain (const CprPlanStep *step)
   const CprSchemaField *from = step->from;
   const CprField *to = step->to;
 
-  return to != NULL && to->layout == CPR_LAYOUT_INLINE && (from->flags & ~(unsigned) CPR_FIELD_FLAG_ARRAY) == 0 &&
-         to->shape != CPR_SHAPE_COUNTED && from->kind == to->kind && from->width == to->width &&
-         cpr_kind_is_plain (from->kind);
+  if (to == NULL || to->layout != CPR_LAYOUT_INLINE || to->shape == CPR_SHAPE_COUNTED)
+    return false;
+  if ((from->flags & ~(unsigned) CPR_FIELD_FLAG_ARRAY) != 0 || !cpr_kind_is_plain (from->kind))
+    return false;
+  return from->kind == to->kind && from->width == to->width;
 }
 
 static void

@@ -18,8 +18,11 @@ count_is_sane (const CprStruct *type, const CprField *field)
   size_t width = field->count_width, at = field->count_offset;
   size_t size = field->layout == CPR_LAYOUT_INLINE ? field->width * field->count : sizeof (void *);
 
-  return (width == 1 || width == 2 || width == 4 || width == 8) && at <= type->size && width <= type->size - at &&
-         (at + width <= field->offset || at >= field->offset + size);
+  if (width != 1 && width != 2 && width != 4 && width != 8)
+    return false;
+  if (at > type->size || width > type->size - at)
+    return false;
+  return at + width <= field->offset || at >= field->offset + size;
 }
 
 /* A struct in the struct can't be missing, a group can. */

@@ -288,10 +288,12 @@ write_pipe (Reboot *reboot, CprWriter *writer, GError **error)
 {
   const CprRamProgress progress = { report, reboot };
 
-  return cpr_ram_store_copy (reboot->store, -1, 0, NULL, error) && finish_stream (reboot, writer, error) &&
-         cpr_ram_store_send (reboot->store, reboot->file, reboot->base.stream_end_ns, &progress, error) &&
-         (cpr_sys->fsync (reboot->file) == 0 || errno == EINVAL || errno == EROFS ||
-          cpr_throw_errno (error, errno, "state: fsync"));
+  if (!cpr_ram_store_copy (reboot->store, -1, 0, NULL, error) || !finish_stream (reboot, writer, error) ||
+      !cpr_ram_store_send (reboot->store, reboot->file, reboot->base.stream_end_ns, &progress, error))
+    return false;
+  if (cpr_sys->fsync (reboot->file) == 0 || errno == EINVAL || errno == EROFS) /* a pipe has none */
+    return true;
+  return cpr_throw_errno (error, errno, "state: fsync");
 }
 
 static bool

@@ -160,8 +160,9 @@ can_tell_holes (int fd)
 {
   struct stat st;
 
-  return fd >= 0 && cpr_sys->fstat (fd, &st) == 0 && S_ISREG (st.st_mode) && st.st_blksize <= BLOCK_SIZE_MAX &&
-         (cpr_sys->lseek (fd, 0, SEEK_DATA) >= 0 || errno == ENXIO);
+  if (fd < 0 || cpr_sys->fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || st.st_blksize > BLOCK_SIZE_MAX)
+    return false;
+  return cpr_sys->lseek (fd, 0, SEEK_DATA) >= 0 || errno == ENXIO;
 }
 
 /* A device (DAX) can only be looked at in memory. */
