@@ -51,7 +51,7 @@ cpr_throw (GError **error, CprError code, const char *format, ...)
   return false;
 }
 
-/* What is usual nowhere is so under a filter: the sandbox's author has to know. */
+/* Hardly a call fails with these but under a seccomp filter, whose author has to know. */
 static const char *
 describe_filter (int errnum)
 {

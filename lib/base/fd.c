@@ -150,8 +150,8 @@ cpr_fd_get_closed_std (void)
   return closed;
 }
 
-/* What getdents64() answers with (Linux: man 2 getdents). Called directly: opendir() allocates
- * 32 KiB, and a fresh program looks for a state here on its way to main(). */
+/* The entries that getdents64() answers with (man 2 getdents). The call is made directly: opendir()
+ * allocates 32 KiB, and a fresh program looks for a state here on its way to main(). */
 typedef struct
 {
   uint64_t inode;

@@ -7,8 +7,9 @@
 
 #include <glib.h>
 
-/* What an fd is, as far as fstat() and its like can tell. Anonymous inodes (eventfd, timerfd,
- * epoll, KVM) share one inode: they are alike for this comparison, kcmp() tells them apart. */
+/* The identity of an fd, as far as fstat() and its like can tell. Anonymous inodes (eventfd,
+ * timerfd, epoll, KVM) share one inode: they are alike for this comparison, kcmp() tells them
+ * apart. */
 typedef struct
 {
   uint32_t type;   /* st_mode & S_IFMT */

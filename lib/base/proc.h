@@ -6,8 +6,7 @@
 
 #include <glib.h>
 
-/* What is missing where nothing is found at @path, which is one below /proc; NULL: nothing that
- * is to be expected there. */
+/* Says why nothing is found at @path, a path below /proc; NULL: nothing need be there. */
 const char *cpr_proc_describe_absence (const char *path);
 
 /* CPR_ERROR_SYSTEM with @path, and what is missing. */

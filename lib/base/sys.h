@@ -23,7 +23,8 @@
  * its wrapper in libc: -1 and errno; posix_spawn the error's number.
  *
  * The guardian and the signal handlers are the exception: their code runs without errno and calls
- * the kernel directly (process/raw.h). What can't fail and leaves nothing behind isn't here either.
+ * the kernel directly (process/raw.h). A call that can't fail and leaves nothing behind isn't here
+ * either.
  */
 typedef struct
 {

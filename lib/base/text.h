@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* What another program, or the VMM, said as one line of UTF-8 that does a terminal no harm;
+/* The words of another program, or of the VMM, as one line of UTF-8 that does a terminal no harm;
  * maybe empty. */
 char *cpr_text_make_line (const char *text, size_t len);
 

@@ -2,7 +2,7 @@
 #ifndef CPR_BASE_UAPI_H
 #define CPR_BASE_UAPI_H
 
-/* What the headers of Linux 6.1 or of glibc 2.36 don't have yet of the kernel's ABI. */
+/* The part of the kernel's ABI that the headers of Linux 6.1 or of glibc 2.36 don't have yet. */
 
 #include <stdint.h>
 

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-/* What lies beyond isn't looked at: such a size was never set. */
+/* Bytes beyond aren't looked at: such a size was never set. */
 #define MAX_UNKNOWN 4096
 /* Every sizeof is a multiple of it, and no member that can be missing is larger: so none is cut
  * in two. */

@@ -17,7 +17,7 @@
 
 typedef struct _CprIncoming CprIncoming;
 
-/* What an update is to do. */
+/* The request of an update. */
 typedef struct
 {
   const CprUpdate *update; /* check() has passed it */

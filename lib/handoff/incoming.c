@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a program was handed, from its take-up to the commit, the same for all modes; what
- * differs is called through the carrier's table. Called by lib/session. */
+/* The state that a program was handed, from its take-up to the commit. This is the same for all
+ * modes; the differences are called through the carrier's table. Called by lib/session. */
 #include "handoff/incoming.h"
 
 #include <errno.h>

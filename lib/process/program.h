@@ -12,7 +12,7 @@
 
 #define CPR_PROGRAM_MAX_LIMITS 64 /* a later kernel may have more than this one */
 
-/* What it takes to execute a program again as it was started: recorded by each program at its
+/* All that it takes to execute a program again as it was started: recorded by each program at its
  * start, carried in the state, used by its successor if that has to go back. */
 typedef struct
 {

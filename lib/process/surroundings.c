@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Only calls that a signal handler may make: the new program goes back from one, too. */
+/* The surroundings that a process passes on over an execve: recorded in the old program, and put
+ * back before a way back. Called by exec mode in both programs, and by the guardian. Makes only
+ * calls that a signal handler may make: the new program goes back from one, too. */
 #include "process/surroundings.h"
 
 #include <fcntl.h>

@@ -12,10 +12,10 @@
 #define CPR_SURROUNDINGS_LIMITS     16
 #define CPR_SURROUNDINGS_CPUS       1024
 
-/* What a process passes on over an execve and the command of an update may have changed on the
- * way: the old program records its own before it stops the guest; what the new program hands
- * back to has to be the same. This is part of the baton's page and so an ABI between releases:
- * members are only ever added at the end. What can't be read is 0. */
+/* The properties that a process passes on over an execve, and that the command of an update may
+ * have changed on the way. The old program records its own before it stops the guest; a program
+ * that gets the guest back has to have the same. This is part of the baton's page and so an ABI
+ * between releases: members are only ever added at the end. A value that can't be read is 0. */
 typedef struct
 {
   uint32_t size; /* of the struct as the program that recorded it knows it; 0: not recorded */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A field's value in words, for errors. */
+/* A field's value in words, for errors. Called by convert.c. */
 #include "base/text.h"
 #include "stream/value.h"
 

@@ -90,7 +90,7 @@ enum
 #define CPR_LIMIT_VFIO_DEVICES    4096        /* of all containers together */
 #define CPR_LIMIT_PAYLOAD         (64u << 20) /* of a chunk that isn't BULK */
 #define CPR_LIMIT_BULK            (4u << 20)  /* the data of a BULK chunk */
-/* Of a program's own tables. */
+/* Limits of a program's own tables. */
 #define CPR_LIMIT_STRUCT (1 << 30) /* bytes of a struct in memory */
 
 #define CPR_SCHEMA_NO_STRUCT UINT32_MAX

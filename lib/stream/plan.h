@@ -32,8 +32,8 @@ void cpr_plans_free (CprPlans *plans);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprPlans, cpr_plans_free)
 
-/* Matches the fields by name. What can't fit whatever the values are is an error here already.
- * The plan is owned by @plans. */
+/* Matches the fields by name. A field that can't fit whatever its values are is an error here
+ * already. The plan is owned by @plans. */
 const CprPlan *cpr_plans_get (CprPlans *plans, uint32_t struct_index, const CprStruct *to, GError **error);
 
 /* Calls @func with each field that would be dropped if it had a value: "a.b". */

@@ -480,7 +480,7 @@ cpr_reader_get_piece_size (const CprReader *reader, guint index)
   return g_array_index (reader->chunks, CprChunk, index).size;
 }
 
-/* What stands before and after the data of a piece. */
+/* The bytes before and after the data of a piece. */
 typedef struct
 {
   uint8_t prefix[CPR_FORMAT_CHUNK_HEADER_SIZE + BULK_PREFIX_MAX];

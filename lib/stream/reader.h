@@ -39,7 +39,7 @@ typedef struct
  * change. */
 #define CPR_READER_PEEK 512
 
-/* What is copied from an fd at a time. */
+/* The number of bytes that are copied from an fd at a time. */
 #define CPR_READER_BLOCK (256 * 1024)
 
 typedef struct

@@ -9,8 +9,8 @@
 #include "stream/wire.h"
 #include "stream/writer.h"
 
-/* What a program's tables of fields look like in the stream. A struct refers only to structs
- * before it, so that they can't be cyclic. */
+/* A program's tables of fields, as they stand in the stream. A struct refers only to structs before
+ * it, so that they can't be cyclic. */
 
 typedef struct
 {

@@ -47,7 +47,7 @@ list_is_complete (const CprList *list)
   return list != NULL && list->get_next != NULL && list->append != NULL && list->clear != NULL;
 }
 
-/* What a schema can't say. */
+/* Rules for what a schema can't say. */
 static const char *
 find_fault_of_layout (const CprField *field)
 {
@@ -272,8 +272,8 @@ clear_heap (const CprField *field, void *owner)
   memcpy ((uint8_t *) owner + field->offset, &none, sizeof none);
 }
 
-/* What a program loads into needn't be initialised where there are no pointers in it, and its
- * counts aren't looked at. */
+/* A struct without pointers needn't be initialised before it is loaded into, so its counts aren't
+ * looked at. */
 void
 cpr_field_shrink (const CprField *field, void *owner, uint64_t count)
 {

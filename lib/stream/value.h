@@ -5,7 +5,7 @@
 #include "stream/kind.h"
 #include "stream/schema.h"
 
-/* What one device holds of the fd table, for fields of kind FD, and how its times are moved. */
+/* The fds that a device's fields of kind FD name, and how its times are moved. */
 typedef struct
 {
   /* The name and index of @fd; false: it isn't in the table. */
@@ -49,7 +49,7 @@ bool cpr_field_walk (const CprSchema *schema,
                      const CprVisitor *visitor,
                      GError **error);
 
-/* What comes before the values of a field. @count: 0 if absent. */
+/* Reads the bytes before the values of a field. @count: 0 if absent. */
 bool cpr_field_begin (const CprSchemaField *field, CprCursor *cursor, bool *present, uint32_t *count, GError **error);
 
 /* A string's bytes, checked. NULL with an error. */

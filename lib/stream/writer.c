@@ -12,7 +12,7 @@
 /* Large enough for an ordinary VM, so that nothing is copied on the pause because the buffer
  * grew. */
 #define INITIAL_SIZE (256 * 1024)
-/* What is written to an fd at a time. */
+/* The number of bytes that are written to an fd at a time. */
 #define FLUSH_SIZE (1024 * 1024)
 /* Small enough that what was just copied is still in the cache when its checksum is made, here
  * and in the reader. */
@@ -99,7 +99,7 @@ cpr_writer_end_chunk (CprWriter *writer)
     flush (writer);
 }
 
-/* What comes before the data of a BULK chunk; its length is known. */
+/* Writes the bytes before the data of a BULK chunk, whose length is known. */
 static void
 begin_bulk (CprWriter *writer, uint32_t type, const char *device, uint64_t offset, size_t len)
 {

@@ -4,8 +4,8 @@
 
 #include "registry/vfio/table.h"
 
-/* What a container is in the kernel. On failure each leaves the kernel's objects as they were,
- * but for what is said. */
+/* A kind of container in the kernel. On failure each function leaves the kernel's objects as they
+ * were, but for what is said. */
 typedef struct
 {
   /* Sets fd and ioas of a new container; on failure the caller closes the fd. */

@@ -50,7 +50,7 @@ check_new (const CprVfioContainer *container, const char *name, const char *addr
   return true;
 }
 
-/* What was attached belongs into the fd table. */
+/* The fds of an attached device belong into the fd table. */
 static bool
 register_fds (CprVfioDevice *device, bool has_new_group, GError **error)
 {

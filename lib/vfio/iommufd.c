@@ -69,7 +69,7 @@ close_container (CprVfioContainer *container)
   cpr_sys->ioctl (container->fd, CPR_UAPI_IOMMU_DESTROY, &destroy);
 }
 
-/* What is given is this device's. */
+/* The fd that was given is this device's. */
 static bool
 check_device_fd (const CprVfioDevice *device, const char *folder, const char *cdev, GError **error)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The back end for devices without DMA mappings of the library's: the VMM maps. */
+/* The back end for devices without DMA mappings of the library's: the VMM maps. Called through the
+ * table of backend.h. */
 #include "vfio/backend.h"
 
 static bool

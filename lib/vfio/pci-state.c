@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a PCI function is, as a device with fields of its own in the table of devices. Called
- * by lib/session. */
+/* The properties of a PCI function, as a device with fields of its own in the table of devices.
+ * Called by lib/session. */
 #include "vfio/pci-state.h"
 
 #include <errno.h>
@@ -27,7 +27,8 @@ static const CprField region_fields[] = { CPR_FIELD (Region, index), CPR_FIELD (
                                           CPR_FIELD (Region, size), CPR_FIELD_END };
 static const CprStruct region_struct = { "VfioRegion", sizeof (Region), region_fields };
 
-/* What a function is: as it is now, and in the state. Masks and values have `size` bytes. */
+/* A function's properties: as they are now, and in the state. Masks and values have `size`
+ * bytes. */
 struct _CprPciState
 {
   CprVfioDevice *device;
@@ -105,7 +106,8 @@ check_options (const char *name, const CprVfioPciOptions *options, GError **erro
   return true;
 }
 
-/* What no device changes: vendor and device, revision and class, header type, subsystem. */
+/* The bytes that no device changes: vendor and device, revision and class, header type,
+ * subsystem. */
 static uint8_t *
 make_default_compared (size_t size)
 {
@@ -120,7 +122,7 @@ make_default_compared (size_t size)
   return mask;
 }
 
-/* ---- What the device is. */
+/* ---- Looking at the device. */
 
 /* The regions that there are: one without a size isn't. */
 static bool
@@ -268,7 +270,7 @@ compare_regions (const CprPciState *state, GError **error)
   return true;
 }
 
-/* What both programs want to be the same. */
+/* Compares the bytes that both programs want to be the same. */
 static bool
 compare_original (const CprPciState *state, GError **error)
 {

@@ -4,7 +4,7 @@
 
 #include "registry/vfio/table.h"
 
-/* What cpr_vfio_pci_add() adds to the device table: its state, of the type
+/* The state that cpr_vfio_pci_add() adds to the device table; its type is
  * cpr_vfio_pci_get_type(). */
 typedef struct _CprPciState CprPciState;
 

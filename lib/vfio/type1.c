@@ -5,7 +5,7 @@
  * for accounting, and to pin pages for mediated devices; the DMA of all others goes by pinned
  * pages and doesn't stop while an address is invalid. So the old program does nothing, and whoever
  * has the guest next invalidates all addresses and gives its own (Linux 6.1 to 7.3: it needn't be
- * the process that mapped). What kernels answer:
+ * the process that mapped). The kernel's answers:
  *
  *   UNMAP_DMA with VADDR and ALL    the bytes of all mappings; EINVAL and nothing changed if one
  *                                   is invalid already
@@ -52,7 +52,7 @@ open_container (CprVfioContainer *container, const CprVfioContainerOptions *opti
 
 /* ---- Devices. */
 
-/* What is given is the group's device. */
+/* The fd that was given is the group's. */
 static bool
 check_group_fd (const CprVfioDevice *device, const char *path, GError **error)
 {
@@ -226,7 +226,7 @@ unmap (CprVfioContainer *container, const CprDmaMapping *mapping, GError **error
 
 /* ---- Attaching again. */
 
-/* What of a container has been put right so far. */
+/* How far the mappings of a container have been put right. */
 typedef struct
 {
   CprVfioContainer *container;

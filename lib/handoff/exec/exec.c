@@ -174,7 +174,7 @@ exec_open (const CprCarrierPlan *plan, GError **error)
   return NULL;
 }
 
-/* What is written to this address space afterwards is the guardian's, too. */
+/* All that is written to this address space afterwards is the guardian's, too. */
 static bool
 exec_launch (CprCarrier *carrier, GError **error)
 {

@@ -58,8 +58,8 @@ is_candidate (const CprFatal *fatal)
          cpr_raw (SYS_getpid, 0, 0, 0, 0) == fatal->pid;
 }
 
-/* What the old program would be given is what it had: else the guardian, which has its own
- * copies, does better. */
+/* The old program would be given the files that it had. Where it wouldn't, the guardian does
+ * better, which has copies of its own. */
 CPR_RAW_CODE static bool
 fds_are_there (const CprFatal *fatal)
 {

@@ -164,8 +164,8 @@ open_pidfd (pid_t pid)
   return pidfd;
 }
 
-/* Whoever executes leaves a guardian behind: else the teardown of the old address space is on
- * the pause again. */
+/* A process that executes leaves a guardian behind: else the teardown of the old address space is
+ * on the pause again. */
 CPR_RAW_CODE static void
 leave_successor (CprGuardian *guardian)
 {
@@ -425,7 +425,7 @@ await (pid_t pid, int options)
   return result < 0 || info.si_pid != 0; /* ECHILD: somebody else reaped it */
 }
 
-/* What this program's filter denies the guardian. */
+/* Finds out what this program's filter denies the guardian. */
 static bool
 check_allowed (const CprGuardian *guardian, GError **error)
 {

@@ -56,8 +56,8 @@ execute_fd (int exe_fd, char *const *argv, char *const *envp)
   errno = first;
 }
 
-/* What isn't in the fd table is close-on-exec, but for the streams that every program inherits;
- * and what is in it, too, whatever its number, as long as no program is executed. */
+/* An fd that isn't in the fd table is close-on-exec, but for the streams that every program
+ * inherits. As long as no program is executed, so is an fd of the table, whatever its number. */
 bool
 cpr_image_set_cloexec (GArray *carried)
 {

@@ -311,8 +311,7 @@ cpr_rescue_execute (const CprRescue *rescue)
             AT_EMPTY_PATH);
 }
 
-/* Whether 2 takes messages. One that is in the fd table, or close-on-exec, is a file of the
- * VM's. */
+/* Whether 2 takes messages. If 2 is in the fd table, or close-on-exec, it is a file of the VM's. */
 CPR_RAW_CODE static bool
 has_stderr (const CprRescue *rescue)
 {

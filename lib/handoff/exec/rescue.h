@@ -7,8 +7,8 @@
 #include "handoff/baton.h"
 #include "process/program.h"
 
-/* What a guardian needs to execute the old program itself, when the candidate died or took too
- * long: made while the guest still runs, in memory that the guardian shares. */
+/* All that a guardian needs to execute the old program itself, when the candidate died or took too
+ * long. It is made while the guest still runs, in memory that the guardian shares. */
 #define CPR_RESCUE_PIDS 4
 
 typedef struct
@@ -40,10 +40,10 @@ long cpr_raw_send_signal (int pidfd, pid_t pid, int signal);
 /* Waits until the process behind @pidfd has ended, @timeout_ms at most. */
 bool cpr_raw_await_death (int pidfd, long timeout_ms);
 
-/* Sees to it that the candidate @from is dead: fences the baton, kills by @pidfd and waits.
- * False if the baton moved on: then there is nothing to rescue, or somebody else does. One that
- * was killed and isn't dead after 10 s hangs in the kernel, and won't execute an instruction any
- * more: it isn't waited for any longer. */
+/* Sees to it that the candidate @from is dead: fences the baton, kills by @pidfd and waits. False
+ * if the baton moved on: then there is nothing to rescue, or somebody else does. A process that was
+ * killed and isn't dead after 10 s hangs in the kernel, and won't execute an instruction any more:
+ * it isn't waited for any longer. */
 bool cpr_rescue_fence (CprBatonPage *page, CprBatonWord from, int pidfd, bool died);
 
 /* Offers the fenced baton to this process, for the program that cpr_rescue_execute() makes of

@@ -15,7 +15,7 @@
 #include "state/executable.h"
 #include "state/seal.h"
 
-/* ---- What this process has inherited. */
+/* ---- Finding the state. */
 
 static bool
 is_sealed_state (int fd)
@@ -116,7 +116,7 @@ check_successor (const CprIncoming *incoming, GError **error)
   return was == NULL;
 }
 
-/* What was saved into a file has its RAM there, too. */
+/* A state that was saved into a file has its RAM there, too. */
 static bool
 check_mode (const CprIncoming *incoming, GError **error)
 {

@@ -12,7 +12,7 @@
 #include "base/uapi.h"
 #include "process/raw.h"
 
-/* What a step takes from a guest's CPU, 0.1 to 0.2 ms, and how long it has it in between. */
+/* A step takes 0.1 to 0.2 ms of a guest's CPU, which the guest then has for REST_NS. */
 #define STEP    (1024u * 1024)
 #define REST_NS (1000 * 1000)
 

@@ -14,7 +14,7 @@
  * process gets out of that again. */
 typedef struct _CprTeardown CprTeardown;
 
-/* What @ram has mapped now. */
+/* Lists the memory that @ram has mapped now. */
 CprTeardown *cpr_teardown_new (const CprRamTable *ram);
 void cpr_teardown_free (CprTeardown *teardown);
 

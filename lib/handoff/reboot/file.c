@@ -90,7 +90,7 @@ check_name (const struct stat *st, const char *path, const char *name, GError **
   return (named.st_dev == st->st_dev && named.st_ino == st->st_ino) || throw_busy (path, error);
 }
 
-/* Whoever else could write it could run anything in this process's name. */
+/* Another user who could write the file could run anything in this process's name. */
 static bool
 check_owner (const struct stat *st, const char *path, GError **error)
 {
@@ -104,8 +104,8 @@ check_owner (const struct stat *st, const char *path, GError **error)
                     st->st_mode & 07777);
 }
 
-/* The lock goes with the process. Who has it and finds the name still on the file is the only
- * one who may rename it. */
+/* The lock goes with the process. Only a process that has the lock, and finds the name still on the
+ * file, may rename it. */
 bool
 cpr_reboot_claim_file (int file, const char *path, const char *name, struct stat *st, GError **error)
 {

@@ -108,7 +108,7 @@ check_renames (Reboot *reboot, GError **error)
          cpr_throw_errno (error, errno, "state '%s': fsync of its folder", reboot->path);
 }
 
-/* With the guest running. What can never be taken up isn't saved. */
+/* With the guest running. A state that could never be taken up isn't saved. */
 static bool
 check_take_up (Reboot *reboot, GError **error)
 {

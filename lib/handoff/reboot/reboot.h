@@ -25,16 +25,16 @@ char *cpr_reboot_name_spent (const char *path);
 
 /* A file gets a name that isn't there yet; false with errno, EEXIST if it is. */
 bool cpr_reboot_rename (const char *from, const char *to);
-/* What names there are in the file's folder is on the disk afterwards. */
+/* The names in the file's folder are on the disk afterwards. */
 bool cpr_reboot_sync_folder (const char *path);
 
-/* What a symbolic link leads to; NULL: @path isn't one. */
+/* The path that a symbolic link leads to; NULL: @path isn't one. */
 char *cpr_reboot_read_link (const char *path);
 
-/* What a take-up demands of the file, and a save of the one that it has made, with the guest
- * still running: it can be opened under @name and isn't a link; nobody else has the lock, and
- * the file system has locks; the name is this file's; and it is a file that nobody but this user
- * can write. @path is for messages. */
+/* The demands of a take-up on the file, and of a save on the file that it has made, with the guest
+ * still running: it can be opened under @name and isn't a link; nobody else has the lock, and the
+ * file system has locks; the name is this file's; and it is a file that nobody but this user can
+ * write. @path is for messages. */
 int cpr_reboot_open_file (const char *path, const char *name, GError **error);
 bool cpr_reboot_claim_file (int file, const char *path, const char *name, struct stat *st, GError **error);
 

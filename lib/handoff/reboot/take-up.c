@@ -12,7 +12,7 @@
 #include "handoff/reboot/reboot.h"
 #include "stream/spool.h"
 
-/* What a take-up holds until the commit. */
+/* The things that a take-up holds until the commit. */
 typedef struct
 {
   char *path; /* NULL: it came through a pipe */
@@ -50,7 +50,7 @@ open_file (Taking *taking, struct stat *st, GError **error)
   return taking->is_taken;
 }
 
-/* ---- What is in it. */
+/* ---- The file's contents. */
 
 static bool
 make_baton (CprIncoming *incoming, GError **error)

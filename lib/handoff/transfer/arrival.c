@@ -112,7 +112,7 @@ accept_old (Arrival *arrival, int listener, const CprSessionConfig *config, GErr
     }
 }
 
-/* Of a socket that this process was started with. */
+/* For a socket that this process was started with. */
 static bool
 is_listening (int fd, int *listening, GError **error)
 {
@@ -183,7 +183,7 @@ cpr_arrival_take_fd (void *incoming, uint32_t where, GError **error)
   return -1;
 }
 
-/* One that nobody finds would stay open for ever. */
+/* An fd that nobody finds would stay open for ever. */
 static bool
 place_fds (CprIncoming *incoming, GError **error)
 {
@@ -383,8 +383,8 @@ find_chunk (CprReader *reader, uint32_t type, CprChunk *chunk)
   return false;
 }
 
-/* What this program has built is what the state is of. DMA isn't there where nothing is
- * assigned. */
+/* The tables by which this program has prepared itself are those of the state. There is no DMA
+ * chunk where nothing is assigned. */
 static bool
 check_unchanged (Arrival *arrival, CprReader *state, GError **error)
 {

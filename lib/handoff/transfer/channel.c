@@ -315,7 +315,7 @@ advance (struct msghdr *header, size_t sent)
     }
 }
 
-/* Who doesn't listen any more may have said why. */
+/* A peer that doesn't listen any more may have said why. */
 static bool
 throw_unsent (CprChannel *channel, CprMessageType type, int errnum, GError **error)
 {

@@ -26,7 +26,7 @@
  *                   thing that it sends
  *
  * A message is a u32 type, a u32 length, and as many bytes; its fds come with the first byte.
- * What is large is in memfds. Both ends are on the same machine: numbers are little-endian as in
+ * Large contents are in memfds. Both ends are on the same machine: numbers are little-endian as in
  * the stream. */
 typedef enum
 {
@@ -59,7 +59,7 @@ typedef struct
   int fds[CPR_MESSAGE_FDS_MAX]; /* the receiver's, close-on-exec; -1: taken out */
 } CprMessage;
 
-/* What has been received and isn't wanted. */
+/* Closes the fds of a message that isn't wanted. */
 void cpr_message_clear (CprMessage *message);
 
 /* Whether a message of this type can have so many bytes and fds. */
@@ -79,7 +79,7 @@ typedef struct
   uint64_t deadline_ns;
 } CprChannel;
 
-/* Takes @fd. What arrives says from then on who sent it. */
+/* Takes @fd. From then on each message says who sent it. */
 bool cpr_channel_open (CprChannel *channel, int fd, const char *whom, GError **error);
 void cpr_channel_close (CprChannel *channel);
 
@@ -116,12 +116,11 @@ bool cpr_channel_receive (CprChannel *channel, CprMessage *message, const char *
 bool cpr_channel_expect (
     const CprChannel *channel, const CprMessage *message, CprMessageType type, const char *what, GError **error);
 
-/* Looks for up to @ns whether something can be read, without going to sleep: waking up takes
- * longer than what is waited for. Who is to send it may have been put on the same CPU, and goes
- * first there. */
+/* Looks for up to @ns whether something can be read, without going to sleep: waking up takes longer
+ * than the wait. The sender may have been put on the same CPU, and goes first there. */
 void cpr_channel_spin (CprChannel *channel, uint64_t ns);
 
-/* What a process's clocks said at an instant. */
+/* The time on a process's clocks at an instant. */
 typedef struct
 {
   uint64_t monotonic_ns, boottime_ns;
@@ -129,7 +128,7 @@ typedef struct
 
 CprClocks cpr_clocks_get (void);
 
-/* Who it is. */
+/* A greeting, which says who a program is. */
 typedef struct
 {
   uint32_t version; /* the newest of this conversation that it knows, and the oldest */
@@ -149,7 +148,7 @@ bool cpr_channel_send_hello (CprChannel *channel, const char *vm_name, GError **
  * what this greeting answers to was sent, or NULL: then it was made between that and now, on the
  * same clocks. */
 bool cpr_channel_receive_hello (CprChannel *channel, const char *vm_name, const CprClocks *asked, GError **error);
-/* What the bytes of a HELLO say; vm_name is the caller's. */
+/* Reads the bytes of a HELLO; vm_name is the caller's. */
 bool cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error);
 
 #endif

@@ -86,7 +86,7 @@ cpr_channel_connect (const char *path, uint64_t deadline_ns, int cancel_fd, GErr
   return -1;
 }
 
-/* One that nobody listens at is a dead program's. */
+/* A socket at which nobody listens is a dead program's. */
 static void
 remove_stale (const char *path, const struct sockaddr_un *address)
 {

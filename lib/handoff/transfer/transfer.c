@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Transfer mode, in the old program: the new one is a process of its own, which was started
- * before. What it answers to is in handoff/transfer/arrival.c, what is said in
- * handoff/transfer/channel.h. The old program is its own guardian: it is there until the
- * commit. */
+/* Transfer mode, in the old program: the new one is a process of its own, which was started before.
+ * The other half of the conversation is in handoff/transfer/arrival.c, the messages are in
+ * handoff/transfer/channel.h. The old program is its own guardian: it is there until the commit. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -145,8 +144,8 @@ gave_up (const Transfer *transfer)
   return transfer->message.type == CPR_MESSAGE_FAILED;
 }
 
-/* Who has the fds and not the guest holds locks, devices and memory for nothing. The guest runs
- * meanwhile. */
+/* A program that has the fds and not the guest holds locks, devices and memory for nothing. The
+ * guest runs meanwhile. */
 static void
 dismiss (Transfer *transfer)
 {
@@ -291,9 +290,9 @@ transfer_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
   return cpr_stream_seal (carrier->stream_fd, writer, error);
 }
 
-/* The guest comes back, unless the new program has committed: false then. One that hasn't given
- * up by itself has lost the baton; but what it still does, to devices or to memory, must have an
- * end before the guest goes on. */
+/* The guest comes back, unless the new program has committed: false then. A program that hasn't
+ * given up by itself has lost the baton; but what it still does, to devices or to memory, must have
+ * an end before the guest goes on. */
 static bool
 take_back (Transfer *transfer)
 {

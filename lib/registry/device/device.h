@@ -79,8 +79,8 @@ bool cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprC
 bool cpr_section_read (
     const CprSchema *schema, const CprChunk *chunk, const char **name, const CprSchemaType **type, CprCursor *fields);
 
-/* How the devices of a table get their state from a stream. What it is made of has to live as
- * long. */
+/* How the devices of a table get their state from a stream. The objects that it is made of have to
+ * live as long. */
 typedef struct _CprDeviceLoad CprDeviceLoad;
 
 /* All that can be known from the schema alone, in which order and how it is converted; so that

@@ -62,9 +62,10 @@ cpr_ram_count_pieces (uint64_t size)
   return size / CPR_RAM_PIECE + (size % CPR_RAM_PIECE != 0);
 }
 
-/* ---- What there is in a block. */
+/* ---- The contents of a block. */
 
-/* What @fd has at @at or after it, if it isn't known already. False with errno. */
+/* Finds the stretch that @fd has at @at or after it, if it isn't known already. False with
+ * errno. */
 static bool
 look_for_extent (CprRamExtent *known, int fd, uint64_t at)
 {
@@ -81,7 +82,7 @@ look_for_extent (CprRamExtent *known, int fd, uint64_t at)
 }
 
 /* The next stretch of @fd that isn't a hole, from *at on and before @end, at a distance of @base
- * from what is counted here. What can't tell has no holes. False: there is none. */
+ * from what is counted here. A file that can't tell has no holes. False: there is none. */
 static bool
 find_extent (CprRamExtent *known, int fd, uint64_t base, uint64_t *at, uint64_t end, uint64_t *extent_end)
 {

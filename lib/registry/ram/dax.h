@@ -8,14 +8,14 @@
 
 #define CPR_DAX_UUID_SIZE 16
 
-/* What the kernel says of a DAX device: a character device that is memory, and is mapped as it
+/* A DAX device, as the kernel describes it: a character device that is memory, and is mapped as it
  * is. */
 typedef struct
 {
   uint64_t size;    /* bytes */
   uint64_t align;   /* what a mapping's size must be a multiple of */
   uint64_t address; /* physical; 0: it isn't told to this user */
-  /* Of its namespace, which stays when devices get other numbers; all 0: it has none. */
+  /* The UUID of its namespace, which stays when devices get other numbers; all 0: it has none. */
   uint8_t uuid[CPR_DAX_UUID_SIZE];
 } CprDax;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files and DAX devices that have RAM in place, in reboot mode: how one is known again. */
+/* Files and DAX devices that have RAM in place, in reboot mode: how one is known again. Called by
+ * store.c and restore.c. */
 #include "registry/ram/file.h"
 
 #include <errno.h>
@@ -52,8 +53,8 @@ has_uuid (const CprRamFile *file)
   return (file->device | file->inode) != 0;
 }
 
-/* A namespace is known by its UUID, wherever it is now, a region without one by its place. What
- * isn't known can't differ: the contents are compared in any case. */
+/* A namespace is known by its UUID, wherever it is now, a region without one by its place. A place
+ * that isn't known can't differ: the contents are compared in any case. */
 static bool
 is_same_region (const CprRamFile *is, const CprRamFile *was)
 {

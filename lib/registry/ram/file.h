@@ -4,8 +4,8 @@
 
 #include <libcpr/libcpr.h>
 
-/* What a file that holds RAM was when the state was saved. Of a DAX device: its UUID in device
- * and inode, its physical address in special. */
+/* The identity of a file that holds RAM, when the state was saved. A DAX device has its UUID in
+ * device and inode, and its physical address in special. */
 typedef struct
 {
   uint32_t type; /* st_mode & S_IFMT */
@@ -13,12 +13,12 @@ typedef struct
   int64_t stamp_ns; /* its time of modification; of a regular file */
 } CprRamFile;
 
-/* What is behind @fd, which has the contents of the RAM block @name. An error where that can't
- * be a place for contents to stay. */
+/* Identifies the file behind @fd, which has the contents of the RAM block @name. An error where
+ * contents wouldn't stay there. */
 bool cpr_ram_file_identify (CprRamFile *file, int fd, const char *name, GError **error);
 
-/* What a take-up demands, and a save of the very file: what is behind @fd is what it was. @path
- * is for messages. */
+/* Checks that the file behind @fd is the one that it was. A take-up does, and so does a save of the
+ * very file. @path is for messages. */
 bool cpr_ram_file_check (const CprRamFile *was, int fd, const char *name, const char *path, GError **error);
 
 /* Before the stop, while the guest may write: whether cpr_ram_file_stamp() will work, and

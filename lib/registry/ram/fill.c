@@ -15,7 +15,7 @@
 
 #define MAX_THREADS 4
 #define PAGE_SIZE   4096u
-/* What a thread takes at a time, and looks at in one call. */
+/* The number of bytes that a thread takes at a time, and looks at in one call. */
 #define PIECE (UINT64_C (8) << 20)
 
 typedef struct
@@ -82,11 +82,11 @@ fill_thread (void *data)
   return NULL;
 }
 
-/* ---- What there is to do. */
+/* ---- The list of pieces, and the threads that fill them. */
 
-/* Through an open file of its own: the position of the carried one is the old program's too.
- * Open for writing: only to who may write does mincore() tell what is in memory (Linux 5.2). Of
- * pages of hugetlbfs it tells of none that isn't mapped yet: they are few. */
+/* Through an open file of its own: the position of the carried one is the old program's too. Open
+ * for writing: mincore() tells what is in memory only to a process that may write (Linux 5.2). It
+ * tells of no page of hugetlbfs that isn't mapped yet: they are few. */
 static void
 add_block (CprFill *fill, const CprRamBlock *block)
 {

@@ -129,7 +129,7 @@ check_dax (const CprRamBlock *block, GError **error)
                     block->name, block->size, dax.align);
 }
 
-/* Of a device st_size doesn't tell. */
+/* A device's size isn't in st_size. */
 static bool
 check_size (const CprRamBlock *block, bool grow, GError **error)
 {

@@ -25,7 +25,7 @@ find_stored (const CprRamStore *store, const char *name)
   return NULL;
 }
 
-/* What has no time of modification is compared as a whole. */
+/* A place without a time of modification is compared as a whole. */
 static bool
 check_contents (const CprRamStore *store, const CprRamStored *stored, const CprRamBlock *block, GError **error)
 {

@@ -10,9 +10,9 @@
 #include "base/sys.h"
 #include "stream/reader.h"
 
-/* What reports its blocks as larger is hugetlbfs, which can't tell its holes. */
+/* A file system with larger blocks is hugetlbfs, which can't tell its holes. */
 #define BLOCK_SIZE_MAX 65536
-/* Of a block that was stored, and of all together. */
+/* The most bytes of a block that was stored, and of all together. */
 #define SIZE_MOST ((uint64_t) INT64_MAX / 2)
 
 static void
@@ -48,7 +48,7 @@ cpr_ram_store_free (CprRamStore *store)
 
 /* ---- The plan, the same from both sides. */
 
-/* What nothing else can vouch for. */
+/* Sums are made where nothing else vouches for the contents. */
 static bool
 has_sums (const CprRamStore *store, const CprRamStored *stored)
 {

@@ -47,14 +47,13 @@ typedef struct
 
 void cpr_ram_store_free (CprRamStore *store);
 
-/* What is to be copied, or has been: @block, with its place in a file whose area begins at
- * @base. */
+/* The block @block as it is copied, with its place in a file whose area begins at @base. */
 CprRamImage
 cpr_ram_store_get_image (const CprRamStore *store, const CprRamStored *stored, const CprRamBlock *block, uint64_t base);
 
 /* ---- In the old program. */
 
-/* What is to be done with each block of @ram; @in_place: files stay where they are. */
+/* Decides what is done with each block of @ram; @in_place: files stay where they are. */
 CprRamStore *cpr_ram_store_new (const CprRamTable *ram, CprRamLayout layout, bool in_place, GError **error);
 /* STORE chunk: u32 layout; u32 number, then each: name; u64 size; u32 where; u32 type; u64
  * offset, device, inode, special, file size, stamp. */

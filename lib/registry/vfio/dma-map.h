@@ -30,8 +30,8 @@ void cpr_dma_mappings_clear (CprDmaMap *map);
 
 /* The mapping that begins at @iova, or NULL. */
 CprDmaMapping *cpr_dma_mappings_find (CprDmaMap *map, uint64_t iova);
-/* One that has an address of the range in it, or NULL. @size isn't 0 and the range doesn't pass
- * the end of the addresses. */
+/* A mapping that has an address of the range in it, or NULL. @size isn't 0 and the range doesn't
+ * pass the end of the addresses. */
 CprDmaMapping *cpr_dma_mappings_find_overlap (CprDmaMap *map, uint64_t iova, uint64_t size);
 /* Copies it; it overlaps none. The copy stays where it is until it is removed. */
 CprDmaMapping *cpr_dma_mappings_insert (CprDmaMap *map, const CprDmaMapping *mapping);

@@ -94,8 +94,8 @@ const char *cpr_vfio_backend_get_name (CprVfioBackend backend);
 
 /* The containers and devices that nobody claimed, in words; NULL if there are none. */
 char *cpr_vfio_table_describe_unclaimed (const CprVfioTable *table);
-/* What the DMA mappings of all containers of a back end lock, in bytes; those of a character
- * device (DAX) aren't counted. */
+/* The bytes that the DMA mappings of all containers of a back end lock; those of a character device
+ * (DAX) aren't counted. */
 uint64_t cpr_vfio_table_get_locked (const CprVfioTable *table, const CprFdTable *fds, CprVfioBackend backend);
 
 /* DMA chunk: u32 number of containers, then each: name; u32 backend; u32 ioas; u32 number of
