@@ -29,7 +29,7 @@ SOURCES = os.path.join(os.environ.get("top_srcdir", os.path.join(os.path.dirname
 
 # Which calls a function makes, where that isn't the one of its name.
 MADE_BY = {
-    "access": ["access"], "clone": ["clone"], "eventfd": ["eventfd2"], "faccessat": ["faccessat2", "faccessat"],
+    "clone": ["clone"], "eventfd": ["eventfd2"], "faccessat": ["faccessat2", "faccessat"],
     "fallocate64": ["fallocate"], "fcntl64": ["fcntl"], "fstat": ["newfstatat", "fstat"], "fstat64": ["newfstatat", "fstat"],
     "ftruncate64": ["ftruncate"], "futex_wait": ["futex"], "futimens": ["utimensat"], "getrlimit": ["prlimit64"],
     "getrlimit64": ["prlimit64"], "kcmp_file": ["kcmp"], "lseek64": ["lseek"], "mmap64": ["mmap"], "open": ["openat"],

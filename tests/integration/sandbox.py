@@ -11,7 +11,7 @@ import sys
 
 # x86-64
 NUMBERS = {
-    "accept4": 288, "access": 21, "bind": 49, "capget": 125, "chdir": 80, "clock_gettime": 228, "clone": 56,
+    "accept4": 288, "bind": 49, "capget": 125, "chdir": 80, "clock_gettime": 228, "clone": 56,
     "clone3": 435, "close": 3, "close_range": 436, "connect": 42, "dup3": 292, "eventfd2": 290, "execve": 59,
     "execveat": 322, "exit_group": 231, "faccessat": 269, "faccessat2": 439, "fallocate": 285, "fchmod": 91,
     "fcntl": 72, "flock": 73, "fstat": 5, "fsync": 74, "ftruncate": 77, "futex": 202, "getcwd": 79, "getdents64": 217,
