@@ -100,8 +100,11 @@ compare_place (pid_t asker, const char *entry, const char *what, GPtrArray *find
   if (cpr_sys->stat (there, &theirs) < 0 || cpr_sys->stat (here, &ours) < 0 ||
       (theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino))
     return;
-  cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, what, "%s: it isn't the running program's",
-                    what);
+  cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_PROGRAM, what,
+                    "%s: process %d, which has the guest, has inode %" G_GUINT64_FORMAT " of device %" G_GUINT64_FORMAT
+                    ", this program has inode %" G_GUINT64_FORMAT " of device %" G_GUINT64_FORMAT,
+                    what, asker, (uint64_t) theirs.st_ino, (uint64_t) theirs.st_dev, (uint64_t) ours.st_ino,
+                    (uint64_t) ours.st_dev);
 }
 
 void

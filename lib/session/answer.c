@@ -20,7 +20,7 @@ check_pipe (const CprQuestionHead *head, GError **error)
   if (cpr_sys->fstat ((int) head->answer_fd, &st) == 0 && S_ISFIFO (st.st_mode) && st.st_dev == head->pipe_device &&
       st.st_ino == head->pipe_inode)
     return true;
-  return cpr_throw (error, CPR_ERROR_MISMATCH, "question: fd %u isn't the pipe where it is to be answered",
+  return cpr_throw (error, CPR_ERROR_MISMATCH, "question: fd %u should be the pipe for the answer, and is another file",
                     head->answer_fd);
 }
 

@@ -279,8 +279,11 @@ is_kept (CprSession *session, const CprUpdate *update, const char *path)
   const CprPassed *passed = &session->passed;
   uint64_t hash, values;
 
-  return cpr_passed_is_fresh (passed) && cpr_session_hash_question (session, update, path, &hash, NULL) &&
-         hash == passed->hash && cpr_session_hash_values (session, &values) && values == passed->values;
+  if (!cpr_passed_is_fresh (passed))
+    return false;
+  if (!cpr_session_hash_question (session, update, path, &hash, NULL) || hash != passed->hash)
+    return false;
+  return cpr_session_hash_values (session, &values) && values == passed->values;
 }
 
 bool
@@ -298,5 +301,6 @@ cpr_session_ask_programs (
     if (!ask_once (session, update, path, findings, error))
       return false;
   return session->passed.is_there ||
-         cpr_throw (error, CPR_ERROR_REFUSED, "new program '%s': its file changes all the while", path);
+         cpr_throw (error, CPR_ERROR_REFUSED, "new program '%s': its file changed during each of %d preflights", path,
+                    MAX_ROUNDS);
 }

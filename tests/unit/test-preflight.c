@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The messages of a preflight, and what a program that is asked finds. */
+/* The findings of a program that is asked. */
 #include "machine.h"
 
 #include <stdio.h>
@@ -9,11 +9,7 @@
 
 #include <linux/capability.h>
 
-#include "ask/answer.h"
 #include "ask/compare.h"
-#include "ask/question.h"
-#include "base/checksum.h"
-#include "state/executable.h"
 
 static GError *error;
 
@@ -66,20 +62,10 @@ static void
 write_question (Case *test, CprWriter *writer)
 {
   const CprQuestionHead head = { .answer_fd = 4, .pipe_device = 11, .pipe_inode = 12 };
-  CprCodec codec = cpr_fd_table_get_codec (&test->machine.fds);
-  CprSchemaBuilder builder;
+  const CprAskedVm vm = { test->head, &test->machine.fds, &test->machine.ram, &test->machine.vfio,
+                          &test->machine.devices };
 
-  cpr_schema_builder_init (&builder);
-  cpr_writer_init (writer, -1);
-  cpr_question_write_head (&head, writer);
-  cpr_manifest_write_vm (&test->head, writer);
-  cpr_manifest_write_tables (&test->machine.fds, &test->machine.ram, writer);
-  cpr_manifest_write_vfio (&test->machine.vfio, &test->machine.ram, writer);
-  cpr_device_table_write_schema (&test->machine.devices, &builder, writer);
-  ck_assert (cpr_device_table_write_list (&test->machine.devices, &builder, writer, NULL));
-  ck_assert (cpr_device_table_write_trial (&test->machine.devices, &builder, &codec, writer, NULL));
-  cpr_writer_finish (writer);
-  cpr_schema_builder_clear (&builder);
+  ck_assert (cpr_question_write (&head, &vm, writer, &error));
 }
 
 /* What the candidate finds. @inventory: NULL: it declares nothing. */
@@ -571,287 +557,6 @@ START_TEST (too_low_a_limit_on_locked_memory_is_found)
 }
 END_TEST
 
-/* ---- The messages. */
-
-START_TEST (a_question_is_read_as_it_was_written)
-{
-  CprQuestion question;
-  CprWriter writer;
-  Case test;
-
-  case_init (&test);
-  write_question (&test, &writer);
-  ck_assert (cpr_question_read (&question, g_memdup2 (writer.data, writer.len), writer.len, &error));
-  ck_assert_uint_eq (question.checksum, cpr_checksum (writer.data, writer.len));
-  ck_assert (!question.head.schema_only);
-  ck_assert_uint_eq (question.head.answer_fd, 4);
-  ck_assert_uint_eq (question.head.pipe_device, 11);
-  ck_assert_uint_eq (question.head.pipe_inode, 12);
-  ck_assert_str_eq (question.manifest.vm_name, MACHINE_NAME);
-  ck_assert_uint_eq (question.manifest.fds.entries->len, 3);
-  ck_assert_uint_eq (question.devices->len, 2);
-  ck_assert_ptr_nonnull (cpr_question_find_device (&question, "com1"));
-  ck_assert_ptr_null (cpr_question_find_device (&question, "com2"));
-  cpr_question_clear (&question);
-  cpr_writer_clear (&writer);
-  case_clear (&test);
-}
-END_TEST
-
-START_TEST (a_question_for_the_schema_only_has_nothing_else)
-{
-  const CprQuestionHead head = { .schema_only = true, .answer_fd = 4 };
-  CprQuestion question;
-  CprWriter writer;
-
-  cpr_writer_init (&writer, -1);
-  cpr_question_write_head (&head, &writer);
-  cpr_writer_finish (&writer);
-  ck_assert (cpr_question_read (&question, g_memdup2 (writer.data, writer.len), writer.len, &error));
-  ck_assert (question.head.schema_only);
-  ck_assert_uint_eq (question.devices->len, 0);
-  cpr_question_clear (&question);
-  cpr_writer_clear (&writer);
-}
-END_TEST
-
-static bool
-read_question (const uint8_t *data, size_t len)
-{
-  CprQuestion question;
-  bool ok = cpr_question_read (&question, g_memdup2 (data, MAX (len, 1)), len, &error);
-
-  cpr_question_clear (&question);
-  return ok;
-}
-
-static void
-make_answer (CprAnswer *answer)
-{
-  *answer = (CprAnswer){ .question = 77, .findings = cpr_findings_new () };
-  ck_assert (cpr_executable_get (&answer->executable, &answer->path, &error));
-  cpr_findings_add (answer->findings, CPR_SEVERITY_LOSS, CPR_SUBJECT_DEVICE, "sda", "device 'sda': %d", 1);
-  cpr_findings_add (answer->findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_VM, "vm", "VM 'vm': a\033[31m\nb");
-}
-
-static void
-write_answer (CprAnswer *answer, CprWriter *writer)
-{
-  CprSchemaBuilder builder;
-
-  cpr_schema_builder_init (&builder);
-  cpr_schema_builder_add (&builder, &serial_type);
-  cpr_writer_init (writer, -1);
-  cpr_answer_write (answer, &builder, writer);
-  cpr_schema_builder_clear (&builder);
-}
-
-static bool
-read_answer (const uint8_t *data, size_t len)
-{
-  CprAnswer answer;
-  bool ok = cpr_answer_read (&answer, data, len, &error);
-
-  if (ok)
-    cpr_answer_clear (&answer);
-  return ok;
-}
-
-START_TEST (an_answer_is_read_as_it_was_written)
-{
-  CprAnswer answer, read;
-  CprWriter writer;
-
-  make_answer (&answer);
-  write_answer (&answer, &writer);
-  ck_assert (cpr_answer_read (&read, writer.data, writer.len, &error));
-  ck_assert_uint_eq (read.question, 77);
-  ck_assert_str_eq (read.path, answer.path);
-  ck_assert (cpr_executable_equal (&read.executable, &answer.executable));
-  ck_assert_uint_eq (read.findings->len, 2);
-  /* refusals first; and what would do a terminal harm doesn't */
-  assert_finding (read.findings->pdata[0], CPR_SEVERITY_REFUSAL, CPR_SUBJECT_VM, "vm", "VM 'vm': a?[31m b");
-  assert_finding (read.findings->pdata[1], CPR_SEVERITY_LOSS, CPR_SUBJECT_DEVICE, "sda", "device 'sda': 1");
-  cpr_answer_clear (&read);
-  cpr_answer_clear (&answer);
-  cpr_writer_clear (&writer);
-}
-END_TEST
-
-START_TEST (too_many_findings_keep_the_refusals)
-{
-  CprAnswer answer, read;
-  CprWriter writer;
-
-  make_answer (&answer);
-  for (int i = 0; i < 2000; i++)
-    cpr_findings_add (answer.findings, CPR_SEVERITY_LOSS, CPR_SUBJECT_FD, "fd", "fd %d", i);
-  write_answer (&answer, &writer);
-  ck_assert (cpr_answer_read (&read, writer.data, writer.len, &error));
-  ck_assert_uint_eq (read.findings->len, CPR_FINDINGS_MAX);
-  ck_assert_uint_eq (cpr_findings_count_refusals (read.findings), 1);
-  cpr_answer_clear (&read);
-  cpr_answer_clear (&answer);
-  cpr_writer_clear (&writer);
-}
-END_TEST
-
-/* The checksum of the chunk that has the byte at @at, made right again. */
-static void
-repair (uint8_t *data, size_t len, size_t at)
-{
-  for (size_t start = CPR_FORMAT_HEADER_SIZE; start < len;)
-    {
-      uint64_t size, checksum;
-
-      memcpy (&size, data + start + 8, sizeof size);
-      size += -size & 7;
-      if (size > len - start - 24)
-        return;
-      size += CPR_FORMAT_CHUNK_HEADER_SIZE;
-      if (at >= start && at < start + size)
-        {
-          checksum = cpr_checksum (data + start, size);
-          memcpy (data + start + size, &checksum, sizeof checksum);
-          return;
-        }
-      start += size + CPR_FORMAT_CHECKSUM_SIZE;
-    }
-}
-
-/* A message that is cut off or has a changed byte is refused; one that was changed on purpose,
- * with its checksums right, does no harm. */
-static void
-assert_robust (const CprWriter *writer, bool (*read) (const uint8_t *data, size_t len))
-{
-  g_autofree uint8_t *copy = g_memdup2 (writer->data, writer->len);
-
-  ck_assert (read (copy, writer->len));
-  for (size_t len = 0; len < writer->len; len++)
-    {
-      g_autofree uint8_t *part = g_memdup2 (copy, MAX (len, 1)); /* so that a tool sees what is read beyond it */
-
-      ck_assert (!read (part, len));
-      g_clear_error (&error);
-    }
-  for (size_t at = 0; at < writer->len; at++)
-    for (int bit = 0; bit < 8; bit++)
-      {
-        copy[at] ^= (uint8_t) (1u << bit);
-        ck_assert (!read (copy, writer->len));
-        g_clear_error (&error);
-        repair (copy, writer->len, at);
-        read (copy, writer->len);
-        g_clear_error (&error);
-        memcpy (copy, writer->data, writer->len);
-      }
-}
-
-START_TEST (a_damaged_question_is_refused)
-{
-  CprWriter writer;
-  Case test;
-
-  case_init (&test);
-  write_question (&test, &writer);
-  assert_robust (&writer, read_question);
-  cpr_writer_clear (&writer);
-  case_clear (&test);
-}
-END_TEST
-
-START_TEST (a_damaged_answer_is_refused)
-{
-  CprAnswer answer;
-  CprWriter writer;
-
-  make_answer (&answer);
-  write_answer (&answer, &writer);
-  assert_robust (&writer, read_answer);
-  cpr_writer_clear (&writer);
-  cpr_answer_clear (&answer);
-}
-END_TEST
-
-/* An answer by hand. */
-static void
-assert_answer_refused (
-    uint32_t verdict, const char *build_id, uint32_t severity, uint32_t subject, unsigned n, const char *text)
-{
-  CprSchemaBuilder builder;
-  CprWriter writer;
-
-  cpr_schema_builder_init (&builder);
-  cpr_writer_init (&writer, -1);
-  cpr_writer_begin_chunk (&writer, CPR_CHUNK_ANSWER, 0);
-  cpr_writer_put_u64 (&writer, 77);
-  cpr_writer_put_u32 (&writer, verdict);
-  cpr_writer_put_string (&writer, "/vmm");
-  cpr_writer_put_string (&writer, build_id);
-  cpr_writer_put_u64 (&writer, 1);
-  cpr_writer_put_u64 (&writer, 2);
-  cpr_writer_end_chunk (&writer);
-  cpr_writer_begin_chunk (&writer, CPR_CHUNK_SCHEMA, 0);
-  cpr_schema_builder_write (&builder, &writer);
-  cpr_writer_end_chunk (&writer);
-  for (unsigned i = 0; i < n; i++)
-    {
-      cpr_writer_begin_chunk (&writer, CPR_CHUNK_FINDING, 0);
-      cpr_writer_put_u32 (&writer, severity);
-      cpr_writer_put_u32 (&writer, subject);
-      cpr_writer_put_string (&writer, "");
-      cpr_writer_put_string (&writer, "message");
-      cpr_writer_end_chunk (&writer);
-    }
-  cpr_writer_finish (&writer);
-  if (text == NULL)
-    ck_assert (read_answer (writer.data, writer.len));
-  else
-    {
-      ck_assert (!read_answer (writer.data, writer.len));
-      assert_error (&error, CPR_ERROR_CORRUPT, text);
-    }
-  cpr_writer_clear (&writer);
-  cpr_schema_builder_clear (&builder);
-}
-
-START_TEST (an_answer_that_contradicts_itself_is_refused)
-{
-  assert_answer_refused (0, "", 0, 1, 1, NULL);
-  assert_answer_refused (1, "ab01", 1, 6, 1000, NULL);
-  assert_answer_refused (1, "", 0, 1, 1, "its verdict is no, which contradicts its findings: 0 are refusals");
-  assert_answer_refused (1, "", 0, 1, 0, "its verdict is no, which contradicts its findings: 0 are refusals");
-  assert_answer_refused (0, "", 1, 1, 1, "its verdict is yes, which contradicts its findings: 1 are refusals");
-  assert_answer_refused (2, "", 0, 1, 0, "head: its verdict should be 0 or 1, and is 2");
-  assert_answer_refused (0, "xyz", 0, 1, 0, "head: its build id should be hexadecimal, and is 'xyz'");
-  assert_answer_refused (0, "", 2, 1, 1, "finding 0: its severity should be 0 or 1, and is 2");
-  assert_answer_refused (0, "", 0, 0, 1, "finding 0: its subject should be 1 to 6, and is 0");
-  assert_answer_refused (0, "", 0, 7, 1, "finding 0: its subject should be 1 to 6, and is 7");
-  assert_answer_refused (1, "", 1, 1, 1001, "more than 1000");
-}
-END_TEST
-
-START_TEST (an_executable_knows_itself)
-{
-  g_autofree char *path = NULL, *text = NULL;
-  CprSuccessor self, other;
-
-  ck_assert (cpr_executable_get (&self, &path, &error));
-  ck_assert_ptr_nonnull (strstr (path, "test-preflight"));
-  ck_assert_uint_eq (strspn (self.build_id, "0123456789abcdef"), strlen (self.build_id));
-  other = self;
-  ck_assert (cpr_executable_equal (&self, &other));
-  other.inode++;
-  ck_assert (!cpr_executable_equal (&self, &other));
-  other = self;
-  other.build_id = (char *) "00";
-  ck_assert (!cpr_executable_equal (&self, &other));
-  text = cpr_executable_describe (&other);
-  ck_assert_ptr_nonnull (strstr (text, "build id 00"));
-  cpr_executable_clear (&self);
-}
-END_TEST
-
 int
 main (void)
 {
@@ -874,13 +579,5 @@ main (void)
   tcase_add_test (tests, assigned_devices_that_nobody_would_take_are_found);
   tcase_add_loop_test (tests, too_low_a_limit_for_mappings_is_found, 0, 2);
   tcase_add_test (tests, too_low_a_limit_on_locked_memory_is_found);
-  tcase_add_test (tests, a_question_is_read_as_it_was_written);
-  tcase_add_test (tests, a_question_for_the_schema_only_has_nothing_else);
-  tcase_add_test (tests, an_answer_is_read_as_it_was_written);
-  tcase_add_test (tests, too_many_findings_keep_the_refusals);
-  tcase_add_test (tests, a_damaged_question_is_refused);
-  tcase_add_test (tests, a_damaged_answer_is_refused);
-  tcase_add_test (tests, an_answer_that_contradicts_itself_is_refused);
-  tcase_add_test (tests, an_executable_knows_itself);
   return run_suite (suite);
 }

@@ -62,11 +62,14 @@ reopen_shorter (InspectState *state)
   guint n = reader->chunks != NULL ? reader->chunks->len : 0;
   bool has_store = false;
   uint64_t end = reader->at;
+  const CprChunk *last;
 
   for (guint i = 0; i < n; i++)
     has_store = has_store || g_array_index (reader->chunks, CprChunk, i).type == CPR_CHUNK_STORE;
-  if (!has_store || g_array_index (reader->chunks, CprChunk, n - 1).type != CPR_CHUNK_END || end >= reader->len ||
-      end <= g_array_index (reader->chunks, CprChunk, n - 1).offset)
+  if (!has_store)
+    return false;
+  last = &g_array_index (reader->chunks, CprChunk, n - 1);
+  if (last->type != CPR_CHUNK_END || end <= last->offset || end >= reader->len)
     return false;
   state->size = reader->len;
   if (state->data == NULL)
@@ -225,7 +228,7 @@ check_pages (InspectState *state, GError **error)
       fd >= 0 ? cpr_ram_store_receive (state->manifest.store, fd, error) : cpr_throw_errno (error, errno, "reading");
 
   if (ok && cpr_fd_read_all (fd, &byte, 1, &got) && got > 0)
-    ok = cpr_throw (error, CPR_ERROR_CORRUPT, "bytes follow the end of RAM's contents");
+    ok = cpr_throw (error, CPR_ERROR_CORRUPT, "the file should end with RAM's contents, and goes on");
   cpr_fd_clear (&fd);
   return ok;
 }
@@ -248,8 +251,9 @@ check_sums (const CprRamStore *store, const uint8_t *area, GError **error)
       for (uint64_t piece = 0; piece < stored->n_sums; piece++)
         if (sums[piece] != store->sums[stored->first_sum + piece])
           return cpr_throw (error, CPR_ERROR_CORRUPT,
-                            "RAM block '%s': the checksum of its contents at offset %" G_GUINT64_FORMAT " is wrong",
-                            stored->name, piece * CPR_RAM_PIECE);
+                            "RAM block '%s': the checksum of its contents at offset %" G_GUINT64_FORMAT
+                            " should be %016" G_GINT64_MODIFIER "x, and is %016" G_GINT64_MODIFIER "x",
+                            stored->name, piece * CPR_RAM_PIECE, store->sums[stored->first_sum + piece], sums[piece]);
     }
   return true;
 }
@@ -260,18 +264,22 @@ check_area (InspectState *state, GError **error)
   const CprRamStore *store = state->manifest.store;
   uint64_t base = (state->reader.len + CPR_RAM_AREA_ALIGN - 1) / CPR_RAM_AREA_ALIGN * CPR_RAM_AREA_ALIGN;
   uint64_t size = state->size != 0 ? state->size : state->reader.len;
+  uint64_t wanted = store->area > 0 ? base + store->area : state->reader.len;
   void *mapped;
   bool ok;
 
-  if (size != (store->area > 0 ? base + store->area : state->reader.len))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "the area of RAM has another size");
+  if (size != wanted)
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "area of RAM: the file should end at byte %" G_GUINT64_FORMAT
+                      ", after the area, and ends at byte %" G_GUINT64_FORMAT,
+                      wanted, size);
   if (store->area == 0)
     return true;
   if (!is_file (state->fd))
     return check_sums (store, state->data->data + base, error);
   mapped = mmap (NULL, store->area, PROT_READ, MAP_PRIVATE, state->fd, (off_t) base);
   if (mapped == MAP_FAILED)
-    return cpr_throw_errno (error, errno, "mapping the area of RAM");
+    return cpr_throw_errno (error, errno, "area of RAM: mapping %" G_GUINT64_FORMAT " bytes", (uint64_t) store->area);
   ok = check_sums (store, mapped, error);
   munmap (mapped, store->area);
   return ok;
