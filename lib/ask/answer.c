@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "stream/reader.h"
 
-/* Of a path, a name or a message: room for the longest path. */
+/* The longest path, name or message that is written; the longest path of the kernel fits. */
 #define TEXT_MAX 8192
 
 enum
@@ -38,7 +38,7 @@ write_finding (const CprFinding *finding, CprWriter *writer)
 void
 cpr_answer_write (const CprAnswer *answer, const CprSchemaBuilder *types, CprWriter *writer)
 {
-  cpr_findings_sort (answer->findings); /* should it be too many: losses are left out first */
+  cpr_findings_sort (answer->findings); /* where there are too many, losses are left out first */
   cpr_writer_begin_chunk (writer, CPR_CHUNK_ANSWER, 0);
   cpr_writer_put_u64 (writer, answer->question);
   cpr_writer_put_u32 (writer, cpr_findings_count_refusals (answer->findings) > 0 ? VERDICT_NO : VERDICT_YES);

@@ -11,15 +11,15 @@
 typedef struct
 {
   uint64_t question; /* its checksum */
-  char *path;        /* of the executable; NULL where it isn't known */
+  char *path;        /* of the executable; NULL where it isn't known, empty once it was read */
   CprSuccessor executable;
   GPtrArray *findings; /* CprFinding */
 } CprAnswer;
 
-/* @types: what the program can load. */
+/* @types: the device types that the program can load. */
 void cpr_answer_write (const CprAnswer *answer, const CprSchemaBuilder *types, CprWriter *writer);
 
-/* Safe for whatever bytes somebody wrote. On failure @answer holds nothing. */
+/* Safe for any bytes. On failure @answer holds nothing. */
 bool cpr_answer_read (CprAnswer *answer, const void *data, size_t len, GError **error);
 void cpr_answer_clear (CprAnswer *answer);
 

@@ -19,19 +19,19 @@
 #include "base/text.h"
 #include "process/program.h"
 
-/* Ours are above the child's, so that putting them in place overwrites none. */
+/* Our own fds are above the child's, so that putting them in place overwrites none. */
 #define FIRST_FD (CPR_ASK_FD_EXECUTABLE + 1)
 
 #define CHUNK_SIZE (64 * 1024)
-/* What an ended child's pipe can still hold, in chunks: 1 MiB is the largest pipe. A process
- * that it left behind may go on writing for ever. */
+/* An ended child's pipe can still hold so many chunks: 1 MiB is the largest pipe. A process that
+ * the child left behind may write without end. */
 #define LAST_CHUNKS 16
 
 /* How often a child is looked at where there is no pidfd. */
 #define LOOK_MS 10
 
-/* How long the end of a killed child is waited for. It may be one that mayn't be killed: a
- * set-uid program, a filter on kill(). */
+/* How long the end of a killed child is waited for. Some children can't be killed: a set-uid
+ * program, or any where a filter denies kill(). */
 #define DEATH_NS (UINT64_C (3) * 1000000000)
 
 char **
@@ -109,9 +109,9 @@ cpr_ask_clear (CprAsk *ask)
   g_clear_pointer (&ask->failure, g_free);
 }
 
-/* ---- How it ended, in words. */
+/* ---- The end of a child, in words. */
 
-/* The end of what it printed, maybe empty. */
+/* The end of the child's output, which may be empty. */
 static char *
 describe_output (const CprAsk *ask)
 {
@@ -162,7 +162,7 @@ judge (CprAsk *ask, const siginfo_t *info, unsigned timeout_ms)
   set_failure (ask, reason);
 }
 
-/* ---- Its life. */
+/* ---- The life of a child. */
 
 static char *
 describe_start_failure (const CprAsk *ask, int errnum)
@@ -177,8 +177,8 @@ describe_start_failure (const CprAsk *ask, int errnum)
   return g_strdup_printf ("it can't be started: %s%s", g_strerror (errnum), hint);
 }
 
-/* The file actions and attributes can fail for want of memory only, where GLib has ended the
- * process before. */
+/* File actions and attributes fail only where memory runs out, and there GLib has ended the process
+ * before. */
 static void
 set_actions (const CprAsk *ask, posix_spawn_file_actions_t *actions)
 {
@@ -190,7 +190,7 @@ set_actions (const CprAsk *ask, posix_spawn_file_actions_t *actions)
   if (ask->by_fd)
     posix_spawn_file_actions_adddup2 (actions, ask->exe_copy, CPR_ASK_FD_EXECUTABLE);
   posix_spawn_file_actions_addclosefrom_np (actions, ask->by_fd ? FIRST_FD : CPR_ASK_FD_EXECUTABLE);
-  if (ask->cwd != NULL) /* one that is gone is "/" on the real way back, too */
+  if (ask->cwd != NULL) /* a folder that is gone is replaced by "/" on the real way back, too */
     posix_spawn_file_actions_addchdir_np (
         actions, cpr_sys->faccessat (AT_FDCWD, ask->cwd, X_OK, AT_EACCESS) == 0 ? ask->cwd : "/");
 }
@@ -204,7 +204,7 @@ set_attributes (posix_spawnattr_t *attributes)
   sigfillset (&all);
   posix_spawnattr_setsigmask (attributes, &mask);
   posix_spawnattr_setsigdefault (attributes, &all);
-  posix_spawnattr_setpgroup (attributes, 0); /* so that all of a wrapper can be ended */
+  posix_spawnattr_setpgroup (attributes, 0); /* so that a wrapper and its children can be ended */
   posix_spawnattr_setflags (attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 }
 
@@ -222,7 +222,8 @@ keep_answer (CprAsk *ask, const char *data, size_t len)
     g_byte_array_append (ask->answer, (const guint8 *) data, (guint) len);
 }
 
-/* Reads once; false when there is nothing more for now, or ever: then the pipe is closed. */
+/* Reads once. False where there is nothing more for now, and where there never will be: then the
+ * pipe is closed. */
 static bool
 read_pipe (CprAsk *ask, int *fd, void (*keep) (CprAsk *ask, const char *data, size_t len))
 {
@@ -235,8 +236,8 @@ read_pipe (CprAsk *ask, int *fd, void (*keep) (CprAsk *ask, const char *data, si
   return len > 0;
 }
 
-/* All of its group, and itself should it have left that. Where somebody else has reaped it the
- * number may be another's. */
+/* Kills the child's process group, and the child, which may have left the group. Where another
+ * thread has reaped the child, its number may be another process's by now. */
 static void
 kill_all (const CprAsk *ask)
 {
@@ -248,7 +249,7 @@ kill_all (const CprAsk *ask)
   cpr_signals_send (ask->pid, -1, SIGKILL);
 }
 
-/* As waitid() with WNOHANG, for where a seccomp filter denies that one. */
+/* The same as waitid() with WNOHANG, where a seccomp filter denies waitid(). */
 static int
 take_status_otherwise (const CprAsk *ask, siginfo_t *info)
 {
@@ -269,7 +270,7 @@ take_status (const CprAsk *ask, siginfo_t *info)
   return waited < 0 && errno != EINTR && errno != ECHILD ? take_status_otherwise (ask, info) : waited;
 }
 
-/* Takes its status. False where somebody else has taken it, or where it goes on. */
+/* Takes the child's status. False where another thread has taken it, or where the child goes on. */
 static bool
 reap (CprAsk *ask, siginfo_t *info)
 {
@@ -293,7 +294,7 @@ reap (CprAsk *ask, siginfo_t *info)
     }
 }
 
-/* Ends what there is of it, and takes its last words and its status. */
+/* Ends the child and its group, and takes the rest of its output and its status. */
 static void
 end (CprAsk *ask, unsigned timeout_ms)
 {
@@ -333,10 +334,10 @@ start (CprAsk *ask, unsigned timeout_ms, GError **error)
       ask->failure = describe_start_failure (ask, errnum);
       return true;
     }
-  cpr_fd_clear (&ask->answer_pipe[1]); /* or its end would never be seen */
+  cpr_fd_clear (&ask->answer_pipe[1]); /* else the end of the pipe would never be seen */
   cpr_fd_clear (&ask->output_pipe[1]);
   ask->pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (ask->pid));
-  if (ask->pidfd < 0 && errno == ESRCH) /* it has ended, and somebody has reaped it */
+  if (ask->pidfd < 0 && errno == ESRCH) /* the child has ended, and another thread has reaped it */
     end (ask, timeout_ms);
   else if (ask->pidfd < 0 && errno != ENOSYS &&
            errno != EPERM) /* a sandbox's filter, or valgrind: it is looked at instead */
@@ -354,7 +355,7 @@ has_ended (const CprAsk *ask, short revents)
   return cpr_sys->waitid (P_PID, (id_t) ask->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != 0;
 }
 
-/* Waits until something happens to one of them, or the deadline. */
+/* Waits until one of the children writes or ends, or until the deadline. */
 static bool
 wait_once (CprAsk *asks, size_t n_asks, uint64_t deadline_ns, unsigned timeout_ms, GError **error)
 {

@@ -14,10 +14,10 @@
 #define CPR_ASK_FD_ANSWER     4
 #define CPR_ASK_FD_EXECUTABLE 5 /* only where a program is executed by its fd */
 
-#define CPR_ASK_OUTPUT_MAX 1024 /* of what it printed, the end */
+#define CPR_ASK_OUTPUT_MAX 1024 /* the end of the output, which is kept */
 
-/* One program that is asked: a child process that gets a question and answers it, or not. Zeroed
- * by the caller, then who it is. */
+/* A program that is asked: a child process that gets a question and answers it, or fails to. The
+ * caller zeroes this struct and fills in the first part. */
 typedef struct
 {
   const char *path; /* executed, unless there is exe_fd; for messages in any case */
@@ -35,32 +35,31 @@ typedef struct
   int null_fd, exe_copy;
 
   /* While it runs. */
-  pid_t pid; /* 0: it doesn't */
+  pid_t pid; /* 0: it doesn't run */
   int pidfd;
   bool timed_out;
-  bool outlived; /* it was killed, and goes on */
+  bool outlived; /* it was killed, and still runs */
   char *chunk;   /* for what comes through the pipes */
   char output[CPR_ASK_OUTPUT_MAX];
-  size_t output_len; /* all that it printed; the end of it is kept */
+  size_t output_len; /* of all its output */
 
-  /* Afterwards: its answer, unverified, or why there is none: one line, without the program's
-   * name. cpr_exchange_take_answer() reads either. */
+  /* Afterwards: the answer, unverified, or the reason why there is none: one line, without the
+   * program's name. cpr_exchange_take_answer() reads either. */
   GByteArray *answer;
   char *failure;
 } CprAsk;
 
-/* A copy of @envp as a program that is asked gets it: what a supervisor wants to hear from is
- * left out. */
+/* A copy of @envp for a program that is asked, without the variables by which a supervisor hears
+ * from its service. */
 char **cpr_ask_make_envp (char *const *envp);
 
-/* Makes what the child will need. On failure there is nothing that cpr_ask_clear() couldn't
- * clear. */
+/* Makes the pipes and fds that the child will need. On failure too cpr_ask_clear() clears all. */
 bool cpr_ask_open (CprAsk *ask, GError **error);
 
-/* Starts all of them at the same time and waits for their ends, for @timeout_ms at most: what
- * runs then is killed. False only where this process couldn't go on; their ends are seen to in
- * any case. The end of one that is killed is waited for, for 3 s at most: one that can't be
- * killed stays, as a child of this process, and that is its failure. */
+/* Starts all programs at the same time, and waits for their ends for up to @timeout_ms. Programs
+ * that still run then are killed, and their ends are waited for, for 3 s at most. A program that
+ * can't be killed stays as a child of this process, and that is its failure. False only where this
+ * process itself fails; the programs are ended then, too. */
 bool cpr_ask_run (CprAsk *asks, size_t n_asks, unsigned timeout_ms, GError **error);
 
 void cpr_ask_clear (CprAsk *ask);

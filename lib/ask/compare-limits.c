@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Compares the resource limits of the asked program with what the update will need there. One
- * part of compare.c, which calls it. */
+/* Compares the resource limits of the asked program with the needs of the update there. Called by
+ * ask/exchange.c, and for the way back of a transfer by lib/session/preflight.c. */
 #include <linux/capability.h>
 
 #include "ask/compare.h"
 #include "base/sys.h"
 
-/* What a program needs for itself on top of what it is handed: the library's own fds, the repair
- * of fds on a way back, and a few for its start-up. */
+/* The fds that a program needs beside those that it is handed: the library's own, some for the
+ * repair of fds on a way back, and a few for its start-up. */
 #define SPARE_FDS 16
 
-/* fds that are carried keep their numbers, and the limit is on numbers: what is below the
- * highest may be free or not. */
+/* The fds of the table keep their numbers, and the limit is on numbers: those below the highest may
+ * be free or not. */
 static void
 compare_files (const CprFdTable *fds, GPtrArray *findings)
 {
@@ -62,9 +62,9 @@ sum_locked_blocks (const CprRamTable *ram)
   return locked;
 }
 
-/* type1 counts its mappings with what the process has locked, the old program's or the new
- * one's. IOMMUFD counts what the user has pinned, and the new program's before it forgets the
- * old one's. */
+/* type1 adds its mappings to the memory that the process has locked, whether that is the old
+ * program or the new one. IOMMUFD adds up the memory that the user has pinned, and counts the new
+ * program's before it forgets the old one's. */
 void
 cpr_compare_locked (const CprFdTable *fds, const CprRamTable *ram, const CprVfioTable *vfio, GPtrArray *findings)
 {

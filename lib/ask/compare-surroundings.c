@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Compares what the asked program lives in, its root, namespaces and capabilities, with what
- * the way back will need. One part of compare.c, which calls it. */
+/* Compares the root directory, the mount namespace and the capabilities of the asked program with
+ * those of the program that asks. Called by ask/exchange.c. */
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -66,7 +66,7 @@ cpr_capabilities_get (pid_t pid, uint64_t *effective)
   return true;
 }
 
-/* A program can't get back what its execution took away. That it has more is no harm. */
+/* A program can't get back the capabilities that its execution took away. More do no harm. */
 static void
 compare_capabilities (pid_t asker, GPtrArray *findings)
 {
@@ -88,8 +88,8 @@ compare_capabilities (pid_t asker, GPtrArray *findings)
                     "capabilities: the running program has %s, which this one doesn't have", list->str);
 }
 
-/* The old program would find other files by the same names, on its way back too. Who may not
- * look, or has no /proc, finds nothing. */
+/* In another place the old program would find other files by the same names, on its way back too.
+ * Without /proc, or the right to look there, nothing is found. */
 static void
 compare_place (pid_t asker, const char *entry, const char *what, GPtrArray *findings)
 {

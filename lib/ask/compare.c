@@ -59,7 +59,7 @@ compare_clocks (const CprManifest *manifest, GPtrArray *findings)
 
   if (!cpr_boot_id_get (here, &error))
     {
-      if (cpr_error_get_errno (error) != EMFILE) /* that is a finding on limits */
+      if (cpr_error_get_errno (error) != EMFILE) /* the limit on open files is a finding of its own */
         REFUSE (PROGRAM, "", "%s", error->message);
     }
   else if (strcmp (manifest->boot_id, here) != 0 && cpr_boot_id_is_of_same_boot (manifest->boot_id, here))
@@ -84,7 +84,7 @@ compare_vm (const CprManifest *manifest, const char *name, pid_t asker, GPtrArra
             getpid ());
 }
 
-/* ---- What was declared. */
+/* ---- The declared parts. */
 
 static void
 claim_fds (CprFdTable *fds, const CprDeclaredFd *declared, GPtrArray *findings)
@@ -103,7 +103,7 @@ claim_fds (CprFdTable *fds, const CprDeclaredFd *declared, GPtrArray *findings)
   if (entry != NULL)
     entry->claimed = true;
   else
-    LOSE (FD, declared->name, "fd '%s' %d: it isn't in the state, this program would open it anew", declared->name,
+    LOSE (FD, declared->name, "fd '%s' %d: it isn't in the state, this program would open a new one", declared->name,
           declared->index);
 }
 
@@ -169,7 +169,7 @@ compare_ram (const CprRamTable *ram, const GArray *all_declared, GPtrArray *find
     }
 }
 
-/* A device says that its container is taken, too. @device: NULL: only the container. */
+/* A declared device declares its container, too. @device NULL: only the container is looked for. */
 static bool
 is_declared (const GArray *all_declared, const char *container, const char *device)
 {
@@ -221,7 +221,7 @@ compare_vfio (const CprVfioTable *vfio, const GArray *all_declared, GPtrArray *f
     find_missing_vfio (vfio, &g_array_index (all_declared, CprDeclaredVfio, i), findings);
 }
 
-/* Whether the candidate has the device; what it says of it is compared. */
+/* Whether the candidate has the device, and of the same type; if not, that is a finding. */
 static bool
 compare_declared (const CprAskedDevice *device, const char *type, GHashTable *all_declared, GPtrArray *findings)
 {
@@ -239,7 +239,7 @@ compare_declared (const CprAskedDevice *device, const char *type, GHashTable *al
 
 /* ---- Device types. */
 
-/* What would be dropped of all devices of a type: each has the same fields. */
+/* The fields that would be dropped of each device of a type. */
 typedef struct
 {
   const char *type;

@@ -6,8 +6,8 @@
 #include "ask/question.h"
 #include "state/inventory.h"
 
-/* The program that compares: its config, and what its `declare` callback said, or NULL if it has
- * none. */
+/* The program that compares: its config, and what its `declare` callback declared, or NULL where it
+ * has no such callback. */
 typedef struct
 {
   const CprSessionConfig *config;
@@ -31,8 +31,8 @@ void cpr_compare_surroundings (pid_t asker, GPtrArray *findings);
 /* The effective capabilities of @pid, 0: of this process. */
 bool cpr_capabilities_get (pid_t pid, uint64_t *effective);
 
-/* For the one on locked memory alone: whether what these need could be accounted to this
- * process. */
+/* The limit on locked memory alone: whether this process could have as much locked as these tables
+ * need. */
 void cpr_compare_locked (const CprFdTable *fds, const CprRamTable *ram, const CprVfioTable *vfio, GPtrArray *findings);
 
 #endif

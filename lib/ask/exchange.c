@@ -14,7 +14,7 @@
 #include "base/sys.h"
 #include "state/seal.h"
 
-/* Of a question; a memfd may say that it has any size. */
+/* The longest question that is read: a memfd may claim any size. */
 #define QUESTION_MAX (UINT64_C (256) << 20)
 
 /* All bytes of the memfd @fd, which are the caller's; NULL with an error. */
@@ -70,7 +70,7 @@ cpr_exchange_put_question (const CprAsk *ask, const CprWriter *question, GError 
   return cpr_throw_errno (error, errno, "preflight: writing a question of %zu bytes", question->len);
 }
 
-/* The reader speaks of a state whatever it reads. */
+/* The reader calls every stream a state. */
 static void
 prefix_damage (GError **error)
 {

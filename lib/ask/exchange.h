@@ -8,7 +8,7 @@
 
 /* ---- The program that asks. */
 
-/* How a child finds the way to answer. */
+/* The head of a question to a child, which says where to answer. */
 CprQuestionHead cpr_exchange_make_head (const CprAsk *ask, bool schema_only);
 /* Puts a finished question where the child will find it. */
 bool cpr_exchange_put_question (const CprAsk *ask, const CprWriter *question, GError **error);
@@ -24,7 +24,7 @@ bool cpr_exchange_read_answer (int fd, uint64_t question, CprAnswer *answer, GEr
 typedef struct
 {
   const CprSessionConfig *config;
-  const GError *fault; /* what is wrong with the config; NULL: nothing */
+  const GError *fault; /* the error of the config; NULL: it has none */
   pid_t asker;         /* whose state the question has to be */
   bool is_executed;    /* an execve would put it in the asker's place, and may take away what the asker has */
 } CprAsked;

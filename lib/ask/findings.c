@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The list of what a preflight has found. Everything in this room adds to it, and
+/* The list of a preflight's findings. Everything in this room adds to it, and
  * lib/session/preflight.c hands it to the VMM. */
 #include "ask/findings.h"
 

@@ -13,7 +13,7 @@ void cpr_findings_add (
     GPtrArray *findings, CprSeverity severity, CprSubject subject, const char *name, const char *format, ...)
     G_GNUC_PRINTF (5, 6);
 
-/* Refusals first, the way back's after the new program's, else as they were found. */
+/* Refusals come first, and the way back's after the new program's; the order stays otherwise. */
 void cpr_findings_sort (GPtrArray *findings);
 
 size_t cpr_findings_count_refusals (const GPtrArray *findings);

@@ -14,7 +14,7 @@ typedef struct
   uint64_t pipe_device, pipe_inode;
 } CprQuestionHead;
 
-/* A device as it stands in a question. */
+/* A device in a question. */
 typedef struct
 {
   const char *name;
@@ -38,7 +38,7 @@ typedef struct
 /* The VM that a question is about. */
 typedef struct
 {
-  CprManifest head; /* of which only the VM chunk is written */
+  CprManifest head; /* only its VM chunk is written */
   CprFdTable *fds;
   const CprRamTable *ram;
   const CprVfioTable *vfio;

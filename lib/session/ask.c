@@ -173,8 +173,8 @@ throw_refusal_of_round (const Round *round, GError **error)
 
 /* ---- The program is there already. */
 
-/* What would be lost is a warning: once, however often it is asked, and however often an update
- * is tried. */
+/* A loss is a warning in the log: once, however often a program is asked, and however often an
+ * update is tried. */
 static void
 warn (CprSession *session, const GPtrArray *findings, const char *title)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What an asked program says it would build. The VMM declares it through the public functions
- * of this file, and compare.c in lib/ask reads it. */
+/* The inventory: the parts that an asked program would build. The VMM declares it through the
+ * public functions of this file, and compare.c in lib/ask reads it. */
 #include "state/inventory.h"
 
 /* All kinds begin with their name. */

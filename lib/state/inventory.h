@@ -30,7 +30,7 @@ typedef struct
   char *device; /* NULL: the container itself */
 } CprDeclaredVfio;
 
-/* What a program that is asked says it would build. */
+/* The parts that a program that is asked says it would build. */
 struct _CprInventory
 {
   GArray *fds;         /* CprDeclaredFd */

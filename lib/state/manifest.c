@@ -18,7 +18,7 @@
 #define OFFSETS_SIZE      128 /* two lines of a name and two numbers */
 #define CLOCK_DIGITS      12  /* of a boot id, at its end */
 
-/* How many bytes of @path there are, up to @size; -1 with errno. */
+/* Reads up to @size bytes of @path, and returns how many there are; -1 with errno. */
 static ssize_t
 read_file (const char *path, char *data, size_t size)
 {
@@ -31,8 +31,8 @@ read_file (const char *path, char *data, size_t size)
   return len;
 }
 
-/* In a time namespace whose clocks aren't the host's the last digits are made of what is added
- * to them there. So two programs have the same id where they have the same clocks. */
+/* In a time namespace whose clocks aren't the host's, the last digits are made of the offsets of
+ * its clocks. So two programs have the same id where they have the same clocks. */
 static bool
 add_time_namespace (char *boot_id, GError **error)
 {

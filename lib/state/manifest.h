@@ -21,7 +21,7 @@ typedef struct
   char *build_id; /* hexadecimal, or empty */
 } CprSuccessor;
 
-/* Whether it is hexadecimal, or empty; @what has it. */
+/* Whether a build id is hexadecimal, or empty; @what names its place in the error. */
 bool cpr_build_id_check (const char *what, const char *build_id, GError **error);
 
 /* The early part of the stream: everything that must be known before a device exists. */
@@ -63,14 +63,14 @@ bool cpr_manifest_read_sums (CprManifest *manifest, CprReader *reader, GError **
 void cpr_manifest_init (CprManifest *manifest);
 void cpr_manifest_clear (CprManifest *manifest);
 
-/* What to add to a time on CLOCK_MONOTONIC of the manifest's boot to make it one of this boot: 0
- * where it is the same, and the same clock. */
+/* The offset that turns a time on CLOCK_MONOTONIC of the manifest's boot into one of this boot: 0
+ * where it is the same boot, and the same clock. */
 bool cpr_manifest_get_time_offset (const CprManifest *manifest, int64_t *offset_ns, GError **error);
 
 /* Says which clocks this process has: CLOCK_MONOTONIC and CLOCK_BOOTTIME of two processes of the
  * same id are the same. */
 bool cpr_boot_id_get (char boot_id[CPR_BOOT_ID_SIZE + 1], GError **error);
-/* Whether two that differ do so only by the time namespace. */
+/* Whether two boot ids that differ do so only by the time namespace. */
 bool cpr_boot_id_is_of_same_boot (const char *a, const char *b);
 
 #endif

@@ -4,10 +4,9 @@
 
 #include "stream/writer.h"
 
-/* What a state is sealed with before it is handed over: nobody can change it any more, since
- * nobody has mapped it. F_SEAL_WRITE would say the same, but waits for references that the
- * kernel itself has on the pages for a while: up to 150 ms, on the pause (Linux 6.18,
- * memfd_wait_for_pins()). */
+/* The seals of a state that is handed over: nobody can change it any more, since nobody has mapped
+ * it. F_SEAL_WRITE would say the same, but it waits for references that the kernel itself has on
+ * the pages for a while: up to 150 ms, on the pause (Linux 6.18, memfd_wait_for_pins()). */
 #define CPR_STATE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 /* Whether a state or a message in @fd can't be changed by anybody; EINVAL for everything but a

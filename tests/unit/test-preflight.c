@@ -170,7 +170,7 @@ START_TEST (fds_are_compared_with_what_is_declared)
   LOSES (FD, "console", "fd 'console' 1: it is in the state, this program would close it");
   case_init (&test);
   cpr_inventory_add_fd (test.inventory, "tap", 3);
-  LOSES (FD, "tap", "fd 'tap' 3: it isn't in the state, this program would open it anew");
+  LOSES (FD, "tap", "fd 'tap' 3: it isn't in the state, this program would open a new one");
 }
 END_TEST
 

@@ -8,7 +8,7 @@
 #include "stream/value.h"
 #include "text.h"
 
-/* Of more elements, or bytes, nobody reads the rest; --json has all. */
+/* How many elements, or bytes, are printed: nobody reads more, and --json has all. */
 #define MOST 64
 
 typedef struct

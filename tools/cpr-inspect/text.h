@@ -5,11 +5,11 @@
 #include "base/fd.h"
 #include "stream/schema.h"
 
-/* What stands in a state, for a terminal: UTF-8 as it is, any other byte, and whatever isn't
- * printed, as \xNN, \ as \\. All that is returned is for g_free(). */
+/* A text of a state, for a terminal: UTF-8 as it is, \ as \\, and any other byte, and any character
+ * that isn't printable, as \xNN. All texts that are returned are for g_free(). */
 char *inspect_text_escape (const char *bytes, size_t len);
 char *inspect_text_quote (const char *string);
-/* A message that may quote such a thing, where a \ is no escape. */
+/* The same for a message that may quote such a text; a \ in it stays as it is. */
 char *inspect_text_escape_message (const char *message);
 
 char *inspect_text_hex (const uint8_t *bytes, size_t len);

@@ -4,7 +4,7 @@
 #include "flat.h"
 #include "../text.h"
 
-/* Of more elements that differ in one list only the number is told. */
+/* How many elements that differ in one list are printed; the others are counted. */
 #define MOST_ELEMENTS 8
 /* Bytes that are shown whole. */
 #define SHORT_BYTES 32
