@@ -147,7 +147,7 @@ static const Option table[] = {
     MEMBER (incoming) },
   { "incoming-map", NULL, "map its RAM from that file instead of reading it", set_true, MEMBER (incoming_map) },
   { "help", NULL, "show this", set_true, MEMBER (help) },
-  { NULL },
+  { .name = NULL },
 };
 /* clang-format on */
 

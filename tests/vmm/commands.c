@@ -127,7 +127,7 @@ const Command test_commands[] = {
   { "device_set", "DEVICE FIELD VALUE", "change what a guest can't", true, device_set },
   { "in", "PORT", "read a port, as the guest would", true, port_in },
   { "out", "PORT VALUE", "write a port, as the guest would", true, port_out },
-  { NULL },
+  { .name = NULL },
 };
 
 void

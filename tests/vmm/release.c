@@ -60,7 +60,7 @@ static const Option test_options[] = {
     parse_fail_at, .choices = steps },
   { "fail-by", "HOW", "in which way: error (default), segv, abort, exit, kill, stop, halt, hang, child, slow",
     parse_fail_by, .choices = ways },
-  { NULL },
+  { .name = NULL },
 };
 
 const Card *const known_cards[] = {

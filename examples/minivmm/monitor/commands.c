@@ -229,7 +229,7 @@ static const Command commands[] = {
   { "system_wakeup", "", "wake it", true, system_wakeup },
   { "quit", "", "end the VM", false, quit },
   { "help", "", "show this", false, help },
-  { NULL },
+  { .name = NULL },
 };
 
 static void
