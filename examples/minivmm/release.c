@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What this VMM consists of; main() goes through the list. */
+/* The list of this VMM's parts, which main() goes through. */
 #include "release.h"
 
 static const Part *const parts[] = {

@@ -5,8 +5,8 @@
 #include "monitor/commands.h"
 #include "parts.h"
 
-/* What a release of this VMM consists of. The example's is in release.c; tests/vmm has others,
- * with more in them. */
+/* A release of this VMM: the list of what it consists of. The example's is in release.c;
+ * tests/vmm has others, with more in them. */
 typedef struct
 {
   unsigned number;          /* the monitor shows it */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The update, for the monitor's commands: the only file that uses libcpr's update API. */
+/* The update, for the monitor's commands: the only file that starts one. */
 #include "update.h"
 
 #include <inttypes.h>
@@ -166,7 +166,7 @@ report_progress (uint64_t done, uint64_t total, void *user_data, GError **error)
   return !update->serve || update->serve (update->serve_data) || throw_error (error, "it was cancelled");
 }
 
-/* Whether the command at the other end has what it was sent. */
+/* True: the command at the other end has read all that it was sent. */
 static bool
 confirm_pipe (void *user_data, GError **error)
 {

@@ -4,8 +4,8 @@
 
 #include "options.h"
 
-/* The update: what to update to, which is a device's state, and doing it. Only update.c knows
- * libcpr's update API. */
+/* The next update: its command, which is state, its mode, and the update itself. Only update.c
+ * starts an update. */
 typedef struct _Update Update;
 
 extern const CprDeviceType update_type;
@@ -22,7 +22,7 @@ bool update_set_command (Update *update, const char *command, GError **error);
 bool update_set_mode (Update *update, const char *mode, GError **error);
 /* In reboot mode: RAM in a file stays there. */
 void update_set_in_place (Update *update, bool in_place);
-/* What is done in between while RAM is saved; false: it is to be given up. */
+/* @serve is called again and again while RAM is saved. False: the update is to be given up. */
 void update_set_serve (Update *update, bool (*serve) (void *user_data), void *user_data);
 
 /* Updates, in transfer mode to @uri. After a failure the guest is as it was. On success main()

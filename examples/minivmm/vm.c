@@ -94,7 +94,7 @@ ignore_signal (int number)
 static bool
 start_threads (Vm *vm, GError **error)
 {
-  /* It only has to interrupt system calls. Without SA_RESTART. */
+  /* It only has to interrupt system calls, so it is without SA_RESTART. */
   const struct sigaction action = { .sa_handler = ignore_signal };
   sigaction (SIGUSR1, &action, NULL);
 
@@ -186,8 +186,8 @@ vm_start (Vm *vm)
   pthread_mutex_unlock (&vm->mutex);
 }
 
-/* The signal takes a vCPU out of KVM_RUN, or out of a write that blocks. One that is just on the
- * way into such a write needs another, so it is repeated. */
+/* The signal takes a vCPU out of KVM_RUN, or out of a write that blocks. A vCPU that
+ * is just on its way into such a write needs another signal, so this repeats it. */
 static void
 interrupt_until_parked (Vm *vm)
 {

@@ -13,7 +13,7 @@ void vm_declare (CprInventory *inventory, const Options *options);
 /* @ram and @bus must outlive it. The threads are there afterwards, parked until vm_start(). */
 Vm *vm_new (const AccelConfig *config, GError **error);
 
-/* Makes a fresh VM's first state. One that was taken over gets its state by cpr_session_load(). */
+/* Makes a fresh VM's first state. A VM that is taken over has cpr_session_load() for that. */
 bool vm_reset (Vm *vm, const char *guest, GError **error);
 
 /* After a fresh VM's reset or cpr_session_load(): what is left to do before the start, and can

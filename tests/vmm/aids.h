@@ -6,7 +6,7 @@
 
 #define CARDS_MAX 4
 
-/* What the tests' options say. The strings point into argv. */
+/* The values of the tests' options. The strings point into argv. */
 typedef struct
 {
   unsigned n_cards;

@@ -7,9 +7,8 @@
 /* Cards: devices that a machine needn't have. They are plugged in by --device or, while the
  * guest runs, by the monitor's commands.
  *
- * Which cards there are is what a newer build can do and an older one can't. So a card is a
- * device of the session only while it is plugged in: a machine without one can be updated to a
- * build that doesn't know it. */
+ * A newer build knows more cards than an older one. So a card is a device of the session only
+ * while it is plugged in: a machine without one can be updated to a build that doesn't know it. */
 typedef struct
 {
   const char *name; /* of the option, the device and its type */
@@ -28,7 +27,7 @@ extern const Card crashlog_card;
 extern const CprDeviceType watchdog_type;
 extern const CprDeviceType crashlog_type;
 
-/* What this release knows; release.c has the list. NULL ends it. */
+/* The cards that this release knows; release.c has the list. NULL ends it. */
 extern const Card *const known_cards[];
 
 /* For a part of the machine: plugs in what --device names. */

@@ -49,11 +49,11 @@ info_card (const Call *call)
   return cards_describe (call->arguments, call->answer, call->error);
 }
 
-/* What --device has become by device_add and device_del; NULL: they weren't used. */
+/* The command line after device_add and device_del; NULL: they weren't used. */
 static char **made_argv;
 
-/* What is plugged in belongs to the command line of the next program, and to that of this one
- * should it have to come back: else they wouldn't build it. */
+/* The cards belong to the command line of the next program, and to that of this program should it
+ * have to come back: else they wouldn't build the cards. */
 static bool
 note_cards (Machine *machine, GError **error)
 {

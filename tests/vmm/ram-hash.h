@@ -8,7 +8,7 @@
  * in the new program's load. */
 extern const Part ram_hash_part;
 
-/* Of RAM as it is now; the guest must be paused. */
+/* The hash of RAM as it is now; the guest must be paused. */
 uint64_t ram_hash_compute (const GuestRam *ram);
 
 #endif

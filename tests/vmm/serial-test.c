@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What tests do with the serial port besides, for commands.c and fail.c. */
+/* The serial port as tests see and set it, for commands.c and fail.c. */
 #include "serial-test.h"
 
 #include <inttypes.h>

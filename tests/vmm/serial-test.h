@@ -4,7 +4,7 @@
 
 #include "devices/serial.h"
 
-/* Also what only this release has. */
+/* Describes all of it, with what only this release has. */
 void serial_describe_all (Serial *serial, GString *text);
 
 /* Sets a number that a guest can't set, or not to any value. */

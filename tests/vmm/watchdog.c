@@ -22,7 +22,7 @@
 /* Each build begins new machines with another timeout. */
 #define TIMEOUT_MS (RELEASE < 3 ? 30000 : 60000)
 
-/* What it was called in build 2. */
+/* Its name in build 2. */
 #if RELEASE < 3
 #  define owner label
 #endif
@@ -140,7 +140,7 @@ const CprDeviceType watchdog_type = {
   .name = "watchdog",
 #if RELEASE == 4
   /* For a test: as if the timeout's meaning had changed, and this build didn't know any more
-   * what it was before. One that does has 1 here and looks at post_load's version. */
+   * what it was before. A build that does has 1 here and looks at post_load's version. */
   .version = 2,
   .minimum_version = 2,
 #else

@@ -17,8 +17,8 @@ typedef struct
   Vfio *vfio; /* NULL: none */
 } AccelConfig;
 
-/* What executes the guest. `run` is called on the vCPU's own thread, all others with the guest
- * stopped. */
+/* An accelerator executes the guest. `run` is called on the vCPU's own thread, all others with the
+ * guest stopped. */
 typedef struct
 {
   const char *name;
@@ -36,7 +36,7 @@ typedef struct
 
 extern const Accel accel_kvm;
 
-/* Whether the kernel lets us. */
+/* True: this process may use KVM. */
 bool accel_kvm_is_there (void);
 
 #endif

@@ -296,7 +296,7 @@ vcpu_post_load (void *device, uint32_t version, GError **error)
     return throw_errno (error, "vCPU %u: TSC offset", state->index);
 
   /* The LAPIC before the MSRs: a TSC deadline is only taken by a LAPIC whose timer is in that
-   * mode. What is written to its base, with KVM_SET_SREGS, can reset it. */
+   * mode. A write to the LAPIC's base, with KVM_SET_SREGS, can reset the LAPIC. */
   const bool same_base = state->known && state->known->sregs.apic_base == state->sregs.apic_base;
   if (state->has_lapic && !(same_base && IS_KNOWN (state, lapic)) &&
       !VCPU_IOCTL (state, KVM_SET_LAPIC, &state->lapic, error))

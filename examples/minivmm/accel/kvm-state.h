@@ -6,9 +6,9 @@
 
 #include <libcpr/libcpr.h>
 
-/* What KVM keeps for a vCPU and for the VM, as libcpr device types: `pre_save` gets it from the
- * kernel, `post_load` gives it to the kernel of a VM that was built anew: a KVM VM belongs to
- * the address space that made it. */
+/* The state that KVM keeps for a vCPU and for the VM, as libcpr device types. `pre_save` gets it
+ * from the kernel, and `post_load` gives it to a KVM VM that was built anew, because a KVM VM
+ * belongs to the address space that made it. */
 
 #define KVM_MSRS_MAX  512
 #define KVM_CPUID_MAX 256

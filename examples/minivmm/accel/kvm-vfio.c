@@ -25,8 +25,8 @@ struct _KvmVfio
   unsigned n_windows;
   VfioWindow windows[PCI_N_BARS]; /* those with a memory slot */
 
-  /* Of what runs with the guest's vCPUs only one changes these at a time: Vfio has a mutex for
-   * it. */
+  /* Threads that run beside the guest's vCPUs change these one at a time: Vfio has a mutex for
+   * that. */
   bool connected;
   bool has_irqfd;
 };

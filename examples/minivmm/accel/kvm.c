@@ -203,8 +203,8 @@ kvm_free (void *data)
   g_free (kvm);
 }
 
-/* What the kernel can do, less nested virtualization, whose state we don't save; with the vCPU's
- * number in it. */
+/* The guest gets all that the kernel can do, except nested virtualization, whose state we don't
+ * save. The CPUID also holds the vCPU's number. */
 static bool
 choose_cpuid (Kvm *kvm, KvmVcpuState *state, GError **error)
 {
@@ -236,7 +236,7 @@ prepare_vcpu (Kvm *kvm, KvmVcpuState *state, GError **error)
 {
   const struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
 
-  /* So are most; and what is another is set again. */
+  /* Most vCPUs are runnable. The load sets any other state again. */
   if (state->has_lapic && ioctl (state->fd, KVM_SET_MP_STATE, &runnable) < 0)
     return throw_errno (error, "vCPU %u: KVM_SET_MP_STATE", state->index);
   return choose_cpuid (kvm, state, error) && kvm_vcpu_state_prepare (state, kvm->fd, error);

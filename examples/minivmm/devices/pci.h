@@ -45,14 +45,14 @@ void pci_function_init (PciFunction *function,
                         uint64_t memory,
                         uint64_t memory_end);
 
-/* What the guest reads at @offset, where the function itself has @hardware. */
+/* The guest reads at @offset, where the function itself has @hardware. */
 void
 pci_function_read (const PciFunction *function, unsigned offset, unsigned len, const uint8_t *hardware, uint8_t *data);
 
-/* What the guest writes: takes the emulated bits. */
+/* The guest writes: takes the emulated bits. */
 void pci_function_write (PciFunction *function, unsigned offset, unsigned len, const uint8_t *data);
 
-/* Whether all of these bits are emulated, so that the function itself must not see what is
+/* True: all of these bits are emulated, so that the function itself must not see what is
  * written. */
 bool pci_function_is_emulated (const PciFunction *function, unsigned offset, unsigned len);
 

@@ -6,8 +6,8 @@
 
 #include "devices/serial.h"
 
-/* What serial.c's device consists of, and what of it is state. tests/vmm has another file of this
- * name, in which the state changes from one release to the next. */
+/* The serial port of serial.c, and which of its members are state. tests/vmm has another file of
+ * this name, in which the state changes from one release to the next. */
 
 #define FIFO_DEPTH      16
 #define FIFO_DEPTH_LONG 64

@@ -328,7 +328,7 @@ write_config (Vfio *vfio, unsigned offset, unsigned len, const uint8_t *data, GE
 static bool
 access_config (Vfio *vfio, unsigned offset, void *data, unsigned len, bool is_write, GError **error)
 {
-  /* What is beyond the first 256 bytes isn't there for the guest. */
+  /* The guest sees the first 256 bytes and no others. */
   if (offset + len > PCI_CONFIG_SIZE)
     {
       if (!is_write)

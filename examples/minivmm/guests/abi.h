@@ -2,7 +2,7 @@
 #ifndef MINIVMM_GUEST_ABI_H
 #define MINIVMM_GUEST_ABI_H
 
-/* What the VMM and a guest agree on. Read by the assembler too, so macros only.
+/* The VMM and a guest agree on these. The assembler reads this file too, so it has macros only.
  *
  * A guest is a flat binary, loaded and entered at GUEST_CODE on every vCPU, in 64-bit mode with
  * all of RAM mapped one to one: rdi is the vCPU's number, rsi how many there are, rdx
@@ -58,9 +58,9 @@
 #define REPORT_GAP       40
 #define REPORT_FIRST_BAD 48
 
-/* What a guest that has a function with DMA counts beside its report: DMAs that it began, MSIs
- * that it got, and those MSIs that it can't explain, as nothing was under way. Where all is well
- * the first two differ by at most 1. */
+/* A guest that has a function with DMA counts these beside its report: DMAs that it began, MSIs
+ * that it got, and MSIs that it can't explain, as nothing was under way. While all is well the
+ * first two differ by at most 1. */
 #define DMA_REPORT_BEGUN       0
 #define DMA_REPORT_MSIS        8
 #define DMA_REPORT_UNEXPLAINED 16

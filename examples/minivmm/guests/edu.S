@@ -129,7 +129,7 @@ round:
         movabs  $NUMBER, %rbp
         imul    %r12, %rbp
 
-        /* Of the target and its borders every byte is wrong before. */
+        /* Before that, every byte of the target and its borders is wrong. */
         movabs  $STEP, %r9
         mov     %rbp, %rax
         xor     %ecx, %ecx
@@ -243,7 +243,7 @@ sleep:
         movq    $0, BOOT_INFO_ASLEEP(%r11)
         jmp     set_up
 
-/* Whoever has another device, or none, sees an error for ever. */
+/* A guest with another device, or with none, shows an error for ever. */
 no_device:
         incq    REPORT_ERRORS(%r15)
 idle:

@@ -174,7 +174,7 @@ guest_put_to_sleep (const GuestRam *ram, bool runs, GError **error)
     return true;
   if (!runs)
     return throw_error (error, "a paused guest doesn't go to sleep");
-  /* One that was woken just now may not know it yet. */
+  /* A guest that was woken just now may not know it yet. */
   bool ok = wait_until (ram, BOOT_INFO_ASLEEP, false);
   __atomic_store_n (info_word (ram, BOOT_INFO_SLEEP), 1, __ATOMIC_SEQ_CST);
   if (ok && wait_until (ram, BOOT_INFO_ASLEEP, true))

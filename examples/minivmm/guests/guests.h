@@ -9,7 +9,7 @@
 #define GUEST_RAM_MIN  (4ULL << 20)
 #define GUEST_RAM_MAX  (511ULL << 30)
 
-/* With what a vCPU enters the guest. */
+/* The registers with which a vCPU enters the guest. */
 typedef struct
 {
   uint64_t rip;
@@ -32,7 +32,7 @@ typedef struct
   uint64_t doubled; /* how often it was let go while another program ran it */
 } GuestReport;
 
-/* What the guest counts of a function's DMA. */
+/* The guest's counts of a function's DMA. */
 typedef struct
 {
   uint64_t begun;

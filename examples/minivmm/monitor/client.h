@@ -19,7 +19,7 @@ typedef struct
   uint8_t output[CLIENT_OUTPUT_MAX];
 } Client;
 
-/* What a client has sent and not yet been served, and what it hasn't read yet, goes along with
+/* Lines that weren't executed yet, and answers that the client hasn't read yet, go along with
  * its connection. */
 extern const CprField client_fields[];
 
@@ -31,14 +31,14 @@ bool client_receive (Client *client);
  * program goes on with the next line. */
 char *client_take_line (Client *client);
 
-/* What can't be sent now waits in the buffer. A client that reads nothing must not hold up the
+/* Text that can't be sent now waits in the buffer. A client that reads nothing must not hold up the
  * VM: it is dropped. */
 void client_say (Client *client, const char *text);
 
 /* As client_say(), with a prompt after it. */
 void client_answer (Client *client, const char *text);
 
-/* Sends what waits in the buffer. */
+/* Sends as much as it can of the text in the buffer. */
 void client_flush (Client *client);
 
 #endif

@@ -220,7 +220,7 @@ take_clients (Monitor *monitor, GError **error)
   return true;
 }
 
-/* With the signals blocked, one that comes in the middle of an update waits for the new
+/* The signals are blocked, so a signal that comes in the middle of an update waits for the new
  * program's main loop. */
 static bool
 open_signal_fd (Monitor *monitor, GError **error)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a supervisor such as systemd hears from the main loop in monitor.c. */
+/* The sign of life that the main loop in monitor.c gives to a supervisor such as systemd. */
 #include "monitor/supervisor.h"
 
 #include <stddef.h>
@@ -23,7 +23,7 @@ get_interval_ns (void)
   return atoll (usec) * 1000 / 2;
 }
 
-/* One that isn't heard is one that the supervisor will act upon. */
+/* Errors don't matter here: a supervisor that hears nothing will act. */
 static void
 notify (const char *text)
 {
