@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
@@ -225,30 +225,27 @@ sim_execveat (int fd G_GNUC_UNUSED, char *const *argv G_GNUC_UNUSED, char *const
 
 /* ---- The simulation. */
 
-static void run (const char *format, ...) G_GNUC_PRINTF (1, 2);
-
+/* What a device has in sysfs: a folder in two others, with a file in it, and a link. */
 static void
-run (const char *format, ...)
+make_device (size_t n)
 {
-  g_autofree char *command = NULL;
-  va_list args;
+  g_autofree char *folder = g_strdup_printf ("%s/%s/vfio-dev/vfio%zu", sim.folder, sim_devices[n].address, n);
+  g_autofree char *file = g_strconcat (folder, "/dev", NULL), *number = g_strdup_printf ("511:%zu\n", n);
+  g_autofree char *link = g_strdup_printf ("%s/%s/iommu_group", sim.folder, sim_devices[n].address);
+  g_autofree char *group = g_strdup_printf ("../groups/%d", sim_devices[n].group);
 
-  va_start (args, format);
-  command = g_strdup_vprintf (format, args);
-  va_end (args);
-  ck_assert_int_eq (system (command), 0);
+  ck_assert_int_eq (g_mkdir_with_parents (folder, 0700), 0);
+  ck_assert (g_file_set_contents (file, number, -1, NULL));
+  ck_assert_int_eq (symlink (group, link), 0);
 }
 
-static void
-make_sysfs (void)
+static int
+remove_entry (const char *entry,
+              const struct stat *st G_GNUC_UNUSED,
+              int kind G_GNUC_UNUSED,
+              struct FTW *place G_GNUC_UNUSED)
 {
-  sim.folder = g_dir_make_tmp ("libcpr-vfio-XXXXXX", NULL);
-  ck_assert_ptr_nonnull (sim.folder);
-  for (size_t i = 0; i < SIM_DEVICES; i++)
-    run ("cd %s && mkdir -p %s/vfio-dev/vfio%zu && ln -s ../groups/%d %s/iommu_group && echo 511:%zu "
-         ">%s/vfio-dev/vfio%zu/dev",
-         sim.folder, sim_devices[i].address, i, sim_devices[i].group, sim_devices[i].address, i, sim_devices[i].address,
-         i);
+  return remove (entry);
 }
 
 void
@@ -266,7 +263,10 @@ sim_begin (void)
   sim_mm = sim.n_mms = 1;
   for (size_t i = 0; i < sizeof sim.config; i++)
     sim.config[i] = (uint8_t) (i * 7 + 1);
-  make_sysfs ();
+  sim.folder = g_dir_make_tmp ("libcpr-vfio-XXXXXX", NULL);
+  ck_assert_ptr_nonnull (sim.folder);
+  for (size_t i = 0; i < SIM_DEVICES; i++)
+    make_device (i);
   table = cpr_sys_kernel;
   table.open = sim_open;
   table.close = sim_close;
@@ -288,7 +288,7 @@ sim_end (void)
   ck_assert_int_eq (sim.open_groups, 0);
   ck_assert_int_eq (sim.open_devices, 0);
   cpr_sys = &cpr_sys_kernel;
-  run ("rm -r %s", sim.folder);
+  ck_assert_int_eq (nftw (sim.folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0); /* tests add to it */
   g_free (sim.folder);
 }
 
