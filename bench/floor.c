@@ -50,7 +50,8 @@ add_memory (int vm, uint32_t slot, uint64_t gpa, uint8_t *vaddr, uint64_t size)
     fail ("KVM_SET_USER_MEMORY_REGION");
 }
 
-/* The memory is a memfd, mapped anew, as in an update; around the hole below 4 GiB, as in a PC. */
+/* The memory is a memfd that is mapped anew, as in an update. It leaves out the hole below 4 GiB,
+ * as in a PC. */
 static void
 make_vm (uint64_t size, int ram)
 {
@@ -71,7 +72,7 @@ make_vm (uint64_t size, int ram)
     fail ("KVM_CREATE_VCPU");
 }
 
-/* In huge pages, which is what KVM's own memory is made of. */
+/* The memory consists of huge pages, as KVM's own memory does. */
 static void
 touch (uint64_t size)
 {

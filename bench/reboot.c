@@ -53,7 +53,7 @@ start (void *user_data)
 {
 }
 
-/* A VM of nothing but RAM. */
+/* The VM has RAM and nothing else. */
 static CprSession *
 begin (const char *incoming, unsigned flags, CprRamBlock **ram)
 {
@@ -71,8 +71,8 @@ begin (const char *incoming, unsigned flags, CprRamBlock **ram)
   return session;
 }
 
-/* Random, so that nothing can be saved on it; in pieces with as much nothing in between as there
- * is. */
+/* The bytes are random, so that no file system compresses them. They lie in pieces, with equal gaps
+ * of zeros between them. */
 static void
 touch (uint8_t *ram)
 {

@@ -29,7 +29,7 @@
 static unsigned long n_ioctls;
 static uint64_t total;
 
-/* Says yes to everything. */
+/* The played kernel accepts everything. */
 static int
 empty_ioctl (int fd, unsigned long request, void *argument)
 {
@@ -44,7 +44,7 @@ empty_ioctl (int fd, unsigned long request, void *argument)
   return 0;
 }
 
-/* What is passed as @error isn't known before @ok is. */
+/* @error points to the error, because the call that answers @ok may be evaluated after it. */
 static void
 check (bool ok, GError **error)
 {
@@ -100,7 +100,7 @@ side_clear (Side *side)
   g_ptr_array_unref (side->ram.blocks);
 }
 
-/* Every other page, one of them each: no two can be one. */
+/* Each mapping is one page, and every other page has one: no two can be merged. */
 static CprDmaMapping
 get_mapping (Side *side, unsigned i)
 {
@@ -174,7 +174,7 @@ begin_container (Side *side)
   side->container->claimed = false; /* there is nothing to close */
 }
 
-/* The successor's tables; the fd of the container is made up. */
+/* These are the successor's tables. The container's fd is made up. */
 static void
 read_side (Side *side, const CprWriter *writer)
 {
@@ -229,7 +229,7 @@ run_once (unsigned run, const unsigned *ascending, const unsigned *random, doubl
   side_clear (&old);
 }
 
-/* Each page by itself, so that the kernel works on one at a time. */
+/* Each page is locked by itself, so that the kernel works on one at a time. */
 static void
 measure_reference (double values[RUNS])
 {

@@ -134,8 +134,8 @@ machine_clear (Machine *machine, guint n_types)
   g_free (machine->states);
 }
 
-/* The framing of a state wants a manifest; the benchmark goes without, by the order of a
- * question's sections. */
+/* A state needs a manifest. The benchmark has none, and so its chunks have the order of a
+ * question. */
 static void
 save (const Machine *machine, CprWriter *writer)
 {
@@ -178,7 +178,7 @@ load (const Machine *machine, const CprWriter *writer)
   cpr_reader_clear (&reader);
 }
 
-/* Both in µs, medians. */
+/* Both are medians in µs. */
 static void
 time_devices (
     const CprDeviceType *reader_type, guint n_devices, guint n_types, int runs, double *save_us, double *load_us)
@@ -364,8 +364,8 @@ new_memfd (size_t size)
   return fd;
 }
 
-/* As an update has it: into a new memfd, whose pages aren't there yet; beside write() of the
- * same, and read(). */
+/* The data goes into a new memfd, whose pages don't exist yet, as in an update. Beside it stand
+ * write() and read() of the same bytes. */
 static void
 bench_bulk_in_memfd (void)
 {

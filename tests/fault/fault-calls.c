@@ -120,7 +120,7 @@ faulty_close (int fd)
   int errnum = errno;
   int result = cpr_sys_kernel.close (fd);
 
-  /* It is closed whatever close() answers. */
+  /* The fd is closed, whatever close() answers. */
   if (failed)
     errno = errnum;
   return failed ? -1 : result;
@@ -188,7 +188,7 @@ faulty_pipe2 (int ends[2], int flags)
   return fault_fails ("pipe2") ? -1 : cpr_sys_kernel.pipe2 (ends, flags);
 }
 
-/* Answers the error's number. */
+/* posix_spawn() returns the error's number. */
 static int
 faulty_posix_spawn (pid_t *pid,
                     const char *path,

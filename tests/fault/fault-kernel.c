@@ -45,7 +45,7 @@ typedef enum
 #define CALLS_MAX 4096
 #define NAME_SIZE 20
 
-/* tests/integration/faultvmm.py knows it too. */
+/* tests/integration/faultvmm.py knows the layout of this page, too. */
 typedef struct
 {
   _Atomic uint32_t side, at, action, argument; /* the order: at 0 there is none */
@@ -69,7 +69,7 @@ static bool has_guest;
 static _Atomic int32_t mappings; /* of this program */
 static __thread bool is_main;
 
-/* Other threads than the main one are those that finish an update, and helpers. */
+/* All threads but the main one are helpers, or finish an update. */
 static Side
 get_side (void)
 {
@@ -212,8 +212,8 @@ page_word (CprBatonWord word)
   return (uint64_t) word.state << 56 | (uint64_t) word.attempt << 48 | (uint32_t) word.pid;
 }
 
-/* Guardians and signal handlers call it too. The word is written down first: one who dies in
- * between shall not look as if he had never been the owner. */
+/* Guardians and signal handlers call it, too. The word is written down first: an owner that dies in
+ * between must not look as if it had never been one. */
 CPR_RAW_CODE bool
 __wrap_cpr_baton_move (CprBatonPage *baton, CprBatonWord from, CprBatonWord to)
 {
@@ -241,7 +241,7 @@ ignore_signal (int number)
 {
 }
 
-/* With handlers from the first instruction on, as cpr_session_new() asks for. */
+/* The handlers are there from the first instruction on, as cpr_session_new() demands. */
 static void
 start_storm (void)
 {
@@ -254,7 +254,8 @@ start_storm (void)
   setitimer (ITIMER_REAL, &timer, NULL);
 }
 
-/* A program that is asked in a preflight; the old one is started by its fd. */
+/* An asked program has its question as a fixed fd. The old program is started by its fd, and so has
+ * one more. */
 static Side
 get_asked_side (const char *state)
 {

@@ -18,9 +18,9 @@ typedef enum
 /* Counts the call and does what the test orders at this one. The caller does the rest:
  * ACTION_FAIL, with errno set, or ACTION_SHORT. A caller that ignores the answer can't fail. */
 Action fault_pass (const char *call);
-/* The call has to fail, with errno set. */
+/* True: the call has to fail, and errno is set. */
 bool fault_fails (const char *call);
-/* The library has made so many mappings more. */
+/* Adds @change to the mappings that the library has made. */
 void fault_count_mapping (int change);
 
 /* The table of system calls that goes by here. */

@@ -112,7 +112,7 @@ record (const uint32_t head[2], const void *data, const int *fds, unsigned n_fds
     keep_contents (message, fds[0]);
 }
 
-/* What the old program asks is needed for an answer. */
+/* An answer names the checksum of the old program's question. */
 static void
 hear_question (const int *fds)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What arrives at an end of a transfer in fuzz-channel: messages of a good conversation, changed or
- * not, and others, as the input decides. */
+/* The deliveries to one end of a transfer in fuzz-channel: messages of a good conversation, changed
+ * or not, and others, as the input decides. */
 #include "channel-script.h"
 
 #include <errno.h>
@@ -38,7 +38,7 @@ script_drop_fds (void)
   script.n_fds = 0;
 }
 
-/* Takes part in the handing over as the program at the other end would. */
+/* Moves the baton as the program at the other end would. */
 static bool
 move_baton (CprBatonState from, unsigned from_attempt, pid_t from_pid, CprBatonState to, pid_t to_pid)
 {
@@ -136,7 +136,7 @@ answer_question (Good *message)
   cpr_answer_clear (&answer);
 }
 
-/* The one of the conversation that would be next, or another one. */
+/* Chooses the next message of the conversation, or another one. */
 static CprMessageType
 choose_good (Choices *choices)
 {
@@ -149,7 +149,7 @@ choose_good (Choices *choices)
   return (script.is_old ? to_old : to_new)[which];
 }
 
-/* Patches are made of the contents, too: @at and @bits. */
+/* @at and @bits: a byte of the contents, and which bits of it are flipped. */
 static void
 put_good (CprMessageType type, size_t at, uint8_t bits)
 {

@@ -33,11 +33,11 @@ typedef struct
 extern Good good[CPR_MESSAGE_STOPPED + 1];
 /* The kernel keeps what is sent in @good. */
 extern bool recording;
-/* How many messages of the conversation come to either end. */
+/* The number of messages of the conversation that come to either end. */
 #define N_TO_NEW 5
 #define N_TO_OLD 4
 
-/* What happens at one end, and to it. */
+/* The script of one end: what arrives there, and what else happens. */
 typedef struct
 {
   Choices choices;
@@ -60,7 +60,7 @@ typedef struct
 
 extern Script script;
 
-/* What comes next: a byte of the input each. */
+/* The next event at this end. Each is a byte of the input. */
 typedef enum
 {
   WHAT_GOOD,

@@ -21,7 +21,8 @@ put_count (const CprField *field, const Value *value, uint8_t *memory)
   memcpy (memory + field->count_offset, &n, field->count_width);
 }
 
-/* Of an array in the struct. What isn't in use is nobody's: pointers there would be left over. */
+/* The number of elements that an array in the struct has in use. The others belong to nobody:
+ * pointers in them would be leaked. */
 static size_t
 get_used (const CprField *field, const uint8_t *memory)
 {

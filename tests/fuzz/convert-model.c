@@ -117,7 +117,7 @@ match (const CprStruct *from, const CprStruct *to, GArray *known)
 
       if (!fields_match (field, to, known))
         return false;
-      /* Under two of its names. */
+      /* The field stands in the state under two of its names. */
       if (reader >= 0 && &from->fields[find_writer (from, &to->fields[reader])] != field)
         return false;
     }
@@ -293,7 +293,7 @@ set_default (const CprField *to, Value *result, uint64_t number)
     }
 }
 
-/* What the absence of the writer's field stands for. */
+/* The value that the absence of the writer's field stands for. */
 static bool
 load_absent (const CprField *from, const CprField *to, Value *result)
 {
@@ -358,7 +358,7 @@ static bool
 load_structs (
     const CprField *from, const Value *value, const CprField *to, Value *result, const Circumstances *circumstances)
 {
-  /* A struct that is there is filled, one that isn't is made of zeros. */
+  /* A struct that exists is filled. One that doesn't is made, of zeros. */
   if (to->layout == CPR_LAYOUT_LIST || (to->layout == CPR_LAYOUT_HEAP && result->n == 0))
     value_set_objects (result, to->type, value->n);
   result->n = value->n;

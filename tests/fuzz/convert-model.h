@@ -4,8 +4,8 @@
 
 #include "convert-values.h"
 
-/* What doc/stream-format.md, section 11, says that a reader gets from a writer's state, computed
- * from the values alone. Shares no code with the library. */
+/* The model computes from the values alone what a reader gets from a writer's state, as
+ * doc/stream-format.md, section 11, says. It shares no code with the library. */
 typedef struct
 {
   int64_t time_offset_ns;
@@ -13,18 +13,18 @@ typedef struct
   bool fds_gone; /* whether those from FDS_GONE on aren't there */
 } Circumstances;
 
-/* Whether two structs go together at all, whatever the values. */
+/* True: the reader can take the writer's struct, if the values fit. */
 bool model_matches (const CprStruct *from, const CprStruct *to);
 
-/* Makes of @object, what the reader had before, what it has then. False: it is refused, and
- * @object is of no use. */
+/* @object has the reader's values before, and gets those after. False: the state is refused, and
+ * @object is useless. */
 bool model_load (const CprStruct *from,
                  const Object *source,
                  const CprStruct *to,
                  Object *object,
                  const Circumstances *circumstances);
 
-/* Whether the device types go together, by name and version. */
+/* True: the device types go together, by name and version. */
 bool model_types_match (const CprDeviceType *from, const CprDeviceType *to);
 
 #endif

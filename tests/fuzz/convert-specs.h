@@ -38,7 +38,7 @@ Spec spec_change (Spec spec, Choices *choices);
 
 /* A number as a field of this kind and width holds it, in 64 bits. */
 uint64_t number_fit (CprKind kind, size_t width, uint64_t value);
-/* Often one at an edge of what some type can hold. */
+/* Chooses a number, often one at an edge of what some type can hold. */
 uint64_t number_choose (Choices *choices, CprKind kind, size_t width);
 
 #endif

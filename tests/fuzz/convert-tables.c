@@ -8,10 +8,10 @@
 #include "convert-specs.h"
 #include "convert-values.h"
 
-/* Of both tables together. */
+/* The limits of both tables together. */
 #define MAX_FIELDS 120
 #define MAX_DEPTH  16
-/* Of a struct in memory; what goes into it can be larger by one field. */
+/* The size of a struct in memory. It can be exceeded by one field. */
 #define MAX_SIZE   2048
 #define MAX_INLINE 1024
 
@@ -95,7 +95,7 @@ place (Memory *memory, size_t size, size_t alignment)
   return at;
 }
 
-/* @memory: NULL: one of its own. */
+/* @memory: NULL for a struct with memory of its own. */
 static Table *
 add_table (Tables *tables, Memory *memory)
 {
@@ -109,7 +109,7 @@ add_table (Tables *tables, Memory *memory)
   return table;
 }
 
-/* Where there is no room for it as it is. */
+/* Changes a field for which the struct has no room. */
 static void
 make_room (Tables *tables, const Table *owner, Spec *spec, const CprStruct *nested)
 {
@@ -232,7 +232,7 @@ make_name (Tables *tables, unsigned n)
 
 static Pair make_pair (Tables *tables, unsigned depth, Memory *writer, Memory *reader);
 
-/* The structs of a field that is one on either side. */
+/* Chooses the structs of a field that is a struct on one side or on both. */
 static Pair
 choose_nested (Tables *tables, Making *making, bool writer_group, bool reader_group)
 {
@@ -248,7 +248,8 @@ choose_nested (Tables *tables, Making *making, bool writer_group, bool reader_gr
   return pair;
 }
 
-/* Where structs may not be nested deeper, or there are enough fields or groups. */
+/* Changes a field where structs can't be nested deeper, or where there are enough fields or
+ * groups. */
 static void
 limit_spec (const Tables *tables, const Making *making, Table *table, Spec *spec)
 {
@@ -359,7 +360,7 @@ tables_make_pair (Tables *tables)
 
 /* ---- What a careless hand could write. */
 
-/* What the field refers to, or is called. */
+/* Changes what the field refers to, or its names. */
 static void
 spoil_reference (Choices *choices, CprField *field, unsigned what, const CprStruct *other)
 {

@@ -36,7 +36,7 @@ void tables_clear (Tables *tables);
 
 Pair tables_make_pair (Tables *tables);
 
-/* Puts something into one of them that may be wrong; they are only good for checking then. */
+/* Changes one of the tables so that it may be wrong. Afterwards the tables may only be checked. */
 void tables_spoil (Tables *tables, Choices *choices);
 
 static inline bool
@@ -51,7 +51,7 @@ field_is_number (const CprField *field)
   return field->kind <= CPR_KIND_FLOAT || field->kind == CPR_KIND_TIME;
 }
 
-/* Which bit of the header says whether a group is needed. */
+/* The bit of the header that says whether the group is needed. */
 unsigned field_get_group (const CprField *field);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a struct holds, chosen from an input. */
+/* The values of a struct, chosen from an input. */
 #include "convert-specs.h"
 #include "convert-values.h"
 
@@ -142,14 +142,14 @@ value_set_objects (Value *value, const CprStruct *type, size_t n)
   value->n = n;
 }
 
-/* How many structs there are in memory whatever the state. */
+/* The number of structs that are in memory, whatever the state says. */
 static size_t
 count_in_place (const CprField *field)
 {
   return field->layout == CPR_LAYOUT_INLINE ? field->count : 0;
 }
 
-/* What zeroed memory stands for. */
+/* Sets the value that zeroed memory stands for. */
 static void
 value_zero (const CprField *field, Value *value)
 {
@@ -258,14 +258,14 @@ choose_structs (const CprField *field, Value *value, Choices *choices, unsigned 
   value->n = n;
   for (size_t i = 0; i < MAX (n, in_memory); i++)
     {
-      /* What isn't used, or not needed, isn't saved. */
+      /* An element that isn't used is not saved, nor is a group that isn't needed. */
       bool used = i < n && (!field_is_group (field) || value->present);
 
       g_ptr_array_add (value->objects, object_choose (field->type, choices, budget, used ? bad : NULL));
     }
 }
 
-/* Something that can't be saved, for what can be so. */
+/* Makes the value one that can't be saved, if the field has such values. */
 static void
 choose_bad (const CprField *field, Value *value, bool *bad)
 {

@@ -4,7 +4,7 @@
 
 #include "convert-tables.h"
 
-/* What a struct in memory holds, without regard to where. */
+/* The value of one field of a struct, wherever it lies in memory. */
 typedef struct
 {
   size_t n;           /* elements; of a string or BYTES: bytes */
@@ -29,7 +29,7 @@ Object *object_zero (const CprStruct *type);
 Object *object_new (const CprStruct *type);
 void object_free (void *object);
 
-/* Into memory of the struct's size, all of it; and out of it. */
+/* Puts all values into memory of the struct's size, and gets them out of it. */
 void object_put (const CprStruct *type, const Object *object, uint8_t *memory);
 Object *object_get (const CprStruct *type, const uint8_t *memory);
 /* Frees what a struct has on the heap. */

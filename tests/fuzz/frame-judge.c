@@ -72,7 +72,7 @@ typedef struct
   uint64_t end;
 } Bulk;
 
-/* @so_far: one for each device. */
+/* @so_far: an entry for each device. */
 static bool
 judge_bulk (Payload payload, GArray *so_far)
 {

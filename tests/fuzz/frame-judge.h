@@ -4,8 +4,8 @@
 
 #include "fuzz.h"
 
-/* doc/stream-format.md, sections 2 and 8, read anew: whether bytes are a stream, but for what
- * its payloads say, and the checksums of BULK chunks. */
+/* A second reading of doc/stream-format.md, sections 2 and 8. It judges whether bytes are a stream,
+ * without the contents of payloads and the checksums of BULK chunks. */
 bool judge_frame (const uint8_t *data, size_t size);
 
 #endif

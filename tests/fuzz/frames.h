@@ -4,8 +4,8 @@
 
 #include "fuzz.h"
 
-/* The frame of a stream, taken apart and put together again with right lengths, padding,
- * checksums and END: what a fuzzer would hardly ever guess. */
+/* The frame of a stream, taken apart and put together again with right lengths, padding, checksums
+ * and END. A fuzzer would hardly ever guess these. */
 typedef struct
 {
   uint32_t type, flags;
@@ -13,11 +13,11 @@ typedef struct
   GByteArray *payload;
 } Frame;
 
-/* However wrong the bytes are; END is left out. */
+/* Takes the bytes apart, however wrong they are, and leaves out END. */
 GPtrArray *frames_read (const uint8_t *data, size_t size);
 
-/* 0 if there is no room for them. @head: up to 24 bytes of a stream's header that are kept,
- * NULL: a right one. */
+/* Returns 0 if there is no room. @head: up to 24 bytes of a header to keep, or NULL for a right
+ * header. */
 size_t frames_write (const GPtrArray *frames, const uint8_t *head, uint8_t *out, size_t max_size);
 
 Frame *frame_copy (const Frame *frame);

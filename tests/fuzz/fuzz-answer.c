@@ -49,7 +49,7 @@ check_line (const char *text)
     g_assert (g_unichar_isprint (g_utf8_get_char (text)));
 }
 
-/* As far as a text is written. */
+/* The text, up to the length that is written. */
 #define WRITTEN 8000
 
 static void
@@ -66,7 +66,7 @@ check_same (const CprAnswer *a, const CprAnswer *b)
     }
 }
 
-/* What a program has found is read by the one that asked. */
+/* The findings of one program are read by the program that asked. */
 static void
 check_written (CprAnswer *answer, const GPtrArray *types)
 {
@@ -120,8 +120,7 @@ declare (CprInventory *inventory)
   cpr_inventory_add_device (inventory, "bus0", &everything_bus_type);
 }
 
-/* The answer of a program that says which types it has, and of one that also says what it would
- * build. */
+/* Two answers: one lists the program's types, and one also says what the program would build. */
 static void
 answer_question (CprQuestion *question, bool declares)
 {

@@ -60,7 +60,7 @@ make_config (const char *incoming)
 
 static Box box;
 
-/* Everything that a program builds; what there is is taken over. */
+/* Builds everything that a program has, and takes over what arrived. */
 static bool
 build (CprSession *session, GError **error)
 {
@@ -140,7 +140,7 @@ count_fds (void)
   return fds->len;
 }
 
-/* Whether the new program has the guest. */
+/* True: the new program has the guest. */
 static bool
 run (const uint8_t *data, size_t size)
 {
@@ -182,7 +182,7 @@ begin (void)
 {
   static const uint8_t old[1 + 2 * N_TO_OLD] = { 1 }, new[1 + 2 * N_TO_NEW] = { 0 };
 
-  /* Before there is a conversation the HELLO is made here. */
+  /* No program sends FAILED in a good conversation, so that message is made here. */
   good[CPR_MESSAGE_FAILED].len = 6;
   memcpy (good[CPR_MESSAGE_FAILED].data, "reason", 6);
   recording = true;

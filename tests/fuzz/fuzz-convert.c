@@ -97,7 +97,7 @@ save (const CprDeviceType *type, const uint8_t *memory, Saved *saved)
   g_clear_error (&error);
   saved->fields = copy_from (&writer, start, &saved->len);
   cpr_writer_clear (&writer);
-  /* What was accepted as a table can be read as a schema. */
+  /* A table that was accepted can be read as a schema. */
   g_assert (read_schema (&saved->schema, saved->schema_bytes, saved->schema_len));
   g_assert (saved->schema.types->len == 1);
   return ok;
@@ -136,8 +136,8 @@ load (const Saved *saved, const CprDeviceType *type, uint8_t *memory, const CprC
   g_clear_error (&error);
   if (*matches)
     cpr_plan_foreach_dropped (plan, see_dropped, NULL);
-  /* Refused, nothing may be applied; but nothing may break either. What follows the last field
-   * only the check sees. */
+  /* A state that is refused would not be applied. Applying it must not break anything all the same.
+   * Only the check sees what follows the last field. */
   if (*matches && memory != NULL)
     {
       applied = cpr_plan_apply (plan, &fields, memory, codec, &error) && cpr_cursor_left (&fields) == 0;
@@ -148,7 +148,7 @@ load (const Saved *saved, const CprDeviceType *type, uint8_t *memory, const CprC
   return ok;
 }
 
-/* What lies between the fields isn't touched. */
+/* The bytes between the fields are not touched. */
 static void
 check_gaps (const CprStruct *type, const uint8_t *before, const uint8_t *after)
 {
@@ -159,7 +159,7 @@ check_gaps (const CprStruct *type, const uint8_t *before, const uint8_t *after)
     g_assert (mask[i] != 0 || before[i] == after[i]);
 }
 
-/* Loads and compares with the model. @memory is what the reader has before and after. */
+/* Loads, and compares with the model. @memory: the reader's struct, before and after. */
 static void
 check_load (const CprDeviceType *writer,
             const Object *source,
@@ -227,7 +227,7 @@ damage (Saved *saved, Choices *choices)
     }
   if (choose (choices, 4) == 3)
     saved->len = choose_bytes (choices, 2) % (saved->len + 1);
-  /* Without what isn't read any more, so that reading too far is seen. */
+  /* A copy ends with the last byte to be read, so that a tool sees every read beyond it. */
   saved->fields = g_realloc (saved->fields, MAX (saved->len, 1));
 }
 
@@ -240,8 +240,8 @@ walk (const Saved *saved, const CprCodec *codec)
   return cpr_struct_walk (&saved->schema, index, &fields, codec, NULL, NULL) && cpr_cursor_left (&fields) == 0;
 }
 
-/* Whatever is wrong with the bytes, check and load agree, and so does the walk that knows no
- * reader. Only, of a field that it drops a reader doesn't look up the fds. */
+/* Check and load agree, whatever is wrong with the bytes. So does the walk without a reader. The
+ * one difference: a reader does not look up the fds of a field that it drops. */
 static void
 check_damaged (Saved *saved,
                Choices *choices,
@@ -356,7 +356,7 @@ make_type (const CprStruct *state, Choices *choices)
                           .state = *state };
 }
 
-/* What obeys the rules is accepted. */
+/* Tables that obey the rules are accepted. */
 static void
 check_sane (const CprDeviceType *type)
 {

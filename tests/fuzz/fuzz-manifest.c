@@ -8,7 +8,7 @@
 #include "stream/reader.h"
 #include "stream/writer.h"
 
-/* What stands for chunks that the input leaves alone. */
+/* The payloads of chunks that are not in the input. */
 #define BOOT_ID          "01234567-89ab-cdef-0123-456789abcdef"
 #define FD(name, number) name number "\x80\0\0\2\0\0\0\1\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 static const char good_vm[] = "\2\0vm\0\44\0" BOOT_ID "\0\0\0\0\0\1\0\0\0\3\0\0\0\0\0\0\0\0\0\0"
@@ -55,8 +55,8 @@ static const struct
   (N_CHUNKS - 1) /* it may be missing: it is there where the input has it, or has this bit in its first byte */
 #define WITH_DMA 0x80u
 
-/* The first byte says which chunks are in the input: u16 length, then that many bytes, as far as
- * there are. */
+/* The first byte says which chunks are in the input. Each is a u16 length and that many bytes, or
+ * fewer at the end. */
 static void
 take_payloads (const uint8_t *data, size_t size, Payload payloads[N_CHUNKS])
 {
@@ -202,7 +202,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   g_assert (ok == (error == NULL));
   if (ok != judge (payloads, with_dma))
     g_error ("the library says '%s', the specification something else", ok ? "right" : error->message);
-  /* What the input leaves alone is right. */
+  /* The payloads that are not in the input are right. */
   if (size == 0)
     g_assert_no_error (error);
   if (ok)

@@ -80,7 +80,7 @@ take (Choices *choices)
   return payload;
 }
 
-/* Of the good store, or with a name and at an offset of its own. */
+/* Puts a piece with the name of a good block, or another one, at any offset. */
 static void
 put_piece (GByteArray *payload, Choices *choices)
 {
@@ -127,8 +127,7 @@ frame_free (void *data)
   g_free (frame);
 }
 
-/* Chunks in a right frame, of which then single bytes are changed; and the end is cut off, or
- * more of it. */
+/* Puts chunks into a right frame. Then it changes single bytes, and cuts off the end or more. */
 static GByteArray *
 make_pages (Choices *choices)
 {

@@ -10,7 +10,7 @@
 #include "state/manifest.h"
 #include "stream/reader.h"
 
-/* All that reading a stream brought to light. */
+/* Everything that reading a stream yields. */
 typedef struct
 {
   bool opened;
@@ -100,7 +100,7 @@ fd (const char *name, int index, void *user_data)
   note (&((Walk *) user_data)->digest, name, strlen (name));
 }
 
-/* What a verified section says of itself can't fail. */
+/* The reader has verified the section, so that getting its head can't fail. */
 static void
 walk_section (const CprSchema *schema, const CprChunk *chunk, Outcome *outcome)
 {
@@ -130,7 +130,7 @@ walk_section (const CprSchema *schema, const CprChunk *chunk, Outcome *outcome)
 
 /* ---- Bulk data: piece by piece, and as a device reads it; both see the same, or both an error. */
 
-/* Of the chunks from the first on those that aren't skipped. */
+/* The chunks from the first one on that are not skipped. */
 static bool
 read_pieces (CprReader *reader, const CprBulkData *bulk, uint64_t *digest)
 {

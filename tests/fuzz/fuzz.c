@@ -9,7 +9,7 @@
 
 #define SECONDS 2
 
-/* AddressSanitizer's; missing without it. */
+/* A function of AddressSanitizer, which is missing without it. */
 int __sanitizer_install_malloc_and_free_hooks (void (*allocated) (const volatile void *, size_t),
                                                void (*freed) (const volatile void *)) __attribute__ ((weak));
 size_t __sanitizer_get_allocated_size (const volatile void *) __attribute__ ((weak));
@@ -33,7 +33,7 @@ count_freed (const volatile void *at)
     live -= (int64_t) __sanitizer_get_allocated_size (at);
 }
 
-/* What a g_return_if_fail() says is a finding too. Fuzzers see SIGABRT as one, but not the
+/* A message of g_return_if_fail() is a finding, too. Fuzzers take SIGABRT for one, but not the
  * SIGTRAP of GLib's own handler. */
 static void
 end (const char *domain, GLogLevelFlags level, const char *message, void *user_data)

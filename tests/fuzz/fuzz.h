@@ -8,10 +8,10 @@
 
 #include <glib.h>
 
-/* What the fuzz targets share. A target is the function LLVMFuzzerTestOneInput(); what must not
- * be is a failed g_assert(). */
+/* The fuzz targets share this. A target is the function LLVMFuzzerTestOneInput(). It reports a
+ * finding by a failed g_assert(). */
 
-/* Of libFuzzer's interface. */
+/* These belong to libFuzzer's interface. */
 int LLVMFuzzerInitialize (int *argc, char ***argv);
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate (uint8_t *data, size_t size, size_t max_size);
@@ -24,13 +24,13 @@ size_t LLVMFuzzerCustomCrossOver (const uint8_t *data1,
                                   size_t max_out_size,
                                   unsigned seed);
 
-/* What lies between the two may take 2 s of processor time, and have @limit bytes allocated at
- * once, where AddressSanitizer is there to count them. Not more of the clock's time, which
- * passes on a busy machine without anything being wrong. */
+/* The code between these two calls may take 2 s of processor time. It may have @limit bytes
+ * allocated at once, where AddressSanitizer counts them. Real time isn't limited, because it passes
+ * on a busy machine without an error. */
 void fuzz_begin (void);
 void fuzz_end (size_t limit);
 
-/* FNV-1a, to compare what two ways of reading have seen. */
+/* FNV-1a, which compares the results of two ways of reading. */
 #define FUZZ_DIGEST_START UINT64_C (0xcbf29ce484222325)
 uint64_t fuzz_digest (uint64_t digest, const void *data, size_t len);
 

@@ -6,7 +6,8 @@
 
 #include "manifest-judge.h"
 
-/* How the judges take a payload apart. What is cut off is `bad`, and 0 or empty. */
+/* The judges take a payload apart with these. A value that is cut off sets `bad`, and is 0 or
+ * empty. */
 
 typedef struct
 {

@@ -195,7 +195,7 @@ typedef struct
   uint64_t group;
 } Assigned;
 
-/* What the payload has had so far. */
+/* The part of the payload that was judged so far. */
 typedef struct
 {
   Bytes bytes;

@@ -4,8 +4,8 @@
 
 #include "fuzz.h"
 
-/* doc/stream-format.md, sections 3 to 6, read anew: whether payloads are what it says they must
- * be. Shares no code with the library; slow and simple. */
+/* A second reading of doc/stream-format.md, sections 3 to 6. It judges whether payloads are as they
+ * must be. It is slow and simple, and shares no code with the library. */
 typedef struct
 {
   const uint8_t *data;

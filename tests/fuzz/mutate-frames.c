@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Mutations of streams that keep the frame right, mostly. */
+/* Mutations of streams, most of which keep the frame right. */
 #include <string.h>
 
 #include "frames.h"
@@ -49,7 +49,7 @@ mutate_frames (GPtrArray *frames, GRand *random)
     }
 }
 
-/* Pieces of bulk data go on where the one before ended. */
+/* Each piece of bulk data begins where the one before it ended. */
 static void
 repair_bulk (const GPtrArray *frames)
 {
@@ -93,7 +93,7 @@ LLVMFuzzerCustomMutator (uint8_t *data, size_t size, size_t max_size, unsigned s
   return made != 0 ? made : LLVMFuzzerMutate (data, size, max_size);
 }
 
-/* The first frames of one, the rest of the other. */
+/* Joins the first frames of one stream and the last frames of the other. */
 size_t
 LLVMFuzzerCustomCrossOver (const uint8_t *data1,
                            size_t size1,

@@ -193,7 +193,7 @@ judge_sections (const JudgedChunk *chunks, size_t n, Payload devices)
   return n_sections == n_wanted;
 }
 
-/* There may be none. */
+/* The chunk may be absent. */
 static bool
 judge_assigned (const JudgedChunk *chunks, size_t n, Payload fds, Payload ram)
 {

@@ -4,8 +4,8 @@
 
 #include "manifest-judge.h"
 
-/* doc/stream-format.md, section 9, read anew: whether a stream whose frame is right is a
- * question, or an answer. Of a section only the head is looked at. */
+/* A second reading of doc/stream-format.md, section 9. It judges whether a stream whose frame is
+ * right is a question or an answer. It looks only at the head of each section. */
 typedef struct
 {
   uint32_t type;

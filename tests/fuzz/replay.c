@@ -22,7 +22,7 @@ replay_file (const char *path)
 
   if (!g_file_get_contents (path, &contents, &size, &error))
     g_error ("%s", error->message);
-  /* Without the zero byte after it, so that reading too far is seen. */
+  /* A copy without the zero byte at the end, so that a tool sees every read beyond it. */
   exact = g_malloc (size);
   if (size > 0)
     memcpy (exact, contents, size);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writes streams of each kind to begin with into the folder that is named, made from the golden
- * state. */
+/* Makes the first inputs of each kind from the golden state, and writes them into a folder. */
 #include "../golden/everything.h"
 #include "ask/answer.h"
 #include "ask/question.h"

@@ -131,7 +131,8 @@ number_at (const uint8_t *at, unsigned width)
   return number (&bytes, width);
 }
 
-/* The chunk at the begin of @data: its payload, and its whole length; 0 if it is none. */
+/* The chunk at the beginning of @data: its payload and its whole length. Returns 0 if there is
+ * none. */
 static uint64_t
 read_chunk (Payload data, uint64_t *type, Payload *payload)
 {
@@ -175,7 +176,7 @@ read_piece (Payload payload, Piece *piece)
   return !bytes.bad && bytes.left >= 1 && bytes.left <= UINT64_C (4) << 20;
 }
 
-/* Goes on from the block at *current, where @at bytes have had their turn. */
+/* Goes on from the block at *current, of which @at bytes are done. */
 static bool
 judge_piece (const Piece *piece, Payload store, uint64_t *current, uint64_t *at)
 {

@@ -4,16 +4,17 @@
 
 #include "manifest-judge.h"
 
-/* doc/stream-format.md, section 9, read anew. Shares no code with the library but the checksum. */
+/* A second reading of doc/stream-format.md, section 9. It shares no code with the library but the
+ * checksum. */
 
-/* STORE, and RAM in a state that has one. */
+/* Judges STORE, and RAM in a state that has a STORE. */
 bool judge_store (Payload store);
 bool judge_stored_ram (Payload ram, Payload store);
 
-/* SUMS; @there: whether there is a chunk. Of a STORE that is right. */
+/* Judges SUMS beside a STORE that is right. @there: the chunk exists. */
 bool judge_sums (Payload sums, bool there, Payload store);
 
-/* What follows a state of layout 1, all of it: @header is the state's. */
+/* Judges everything that follows a state of layout 1. @header: the state's header. */
 bool judge_pages (Payload pages, const uint8_t header[32], Payload store);
 
 /* The layout, and what judge_pages() has found of a block in the order of STORE, which has to be

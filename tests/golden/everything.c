@@ -112,7 +112,7 @@ save_bulk (void *device, CprBulk *bulk, GError **error)
   return cpr_bulk_write (bulk, data, EVERYTHING_BULK, error);
 }
 
-/* The data isn't kept anywhere: it is right or it isn't. */
+/* The data is compared at once and not kept. */
 static bool
 load_bulk (void *device, CprBulk *bulk, GError **error)
 {

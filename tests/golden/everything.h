@@ -5,9 +5,9 @@
 #include "registry/device/device.h"
 #include "registry/fd-table.h"
 
-/* A state with every kind, shape and layout of field, always of the same bytes: what
- * tests/golden/v1/everything.cpr was written from. It stays as it is; what a later format adds
- * gets a state of its own. */
+/* A state with every kind, shape and layout of field, always of the same bytes. It was written to
+ * tests/golden/v1/everything.cpr and never changes. Additions of a later format get a state of
+ * their own. */
 
 typedef struct
 {

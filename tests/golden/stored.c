@@ -39,7 +39,7 @@ add_block (CprRamTable *ram, CprFdTable *fds, const char *name, size_t size, Cpr
   stored_fill (block->vaddr, size);
 }
 
-/* The blocks, and where their contents are; of the file in place what it might have been. */
+/* The blocks, and where their contents are. The identity of the file in place is made up. */
 static CprRamStore *
 make_store (CprRamTable *ram, CprFdTable *fds, CprRamLayout layout)
 {

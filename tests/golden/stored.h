@@ -4,15 +4,15 @@
 
 #include "registry/ram/store.h"
 
-/* A state of reboot mode with its RAM, always of the same bytes: what
- * tests/golden/v1/reboot-area.cpr.gz and reboot-pipe.cpr were written from. It stays as it is. */
+/* A state of reboot mode with its RAM, always of the same bytes. It was written to
+ * tests/golden/v1/reboot-area.cpr.gz and reboot-pipe.cpr, and never changes. */
 
 #define STORED_RAM_SIZE   (CPR_RAM_PIECE + 4 * 4096) /* "pc.ram", a memfd: two pieces */
 #define STORED_ROM_SIZE   8192                       /* "rom", private memory */
 #define STORED_NVRAM_SIZE 4096                       /* "nvram", in place in a file */
 
-/* What a copied block holds: bytes in its first page, in the fourth and in the last one, zeros
- * in the rest. */
+/* A copied block has bytes in its first page, in the fourth and in the last one, and zeros in the
+ * rest. */
 void stored_fill (uint8_t *memory, size_t size);
 
 /* Where the area begins; the stream is short. */

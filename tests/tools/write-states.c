@@ -184,7 +184,7 @@ save_bulk (void *device G_GNUC_UNUSED, CprBulk *bulk, GError **error)
   return cpr_bulk_write (bulk, pixels, sizeof pixels, error);
 }
 
-/* More than a piece, and no multiple of anything. */
+/* The data is longer than a piece, and its length is no multiple of anything. */
 static bool
 save_much (void *device G_GNUC_UNUSED, CprBulk *bulk, GError **error)
 {
@@ -349,7 +349,7 @@ static const CprField everything_fields[] = {
   CPR_FIELD_RETIRED (vintage, uint16_t, 1981),
   CPR_FIELD_END
 };
-/* An earlier build's: without some, with others that are narrower. */
+/* The fields of an earlier build: some are missing, and others are narrower. */
 typedef struct
 {
   uint8_t u8;
@@ -491,7 +491,7 @@ write_full (const char *path)
   empty_out (&device);
 }
 
-/* For a comparison with the full one. */
+/* This state is compared with the full one. */
 static void
 write_other (const char *path)
 {
@@ -510,7 +510,7 @@ write_other (const char *path)
   finish (&state, false, path);
 }
 
-/* Names of all bytes that there may be, and chunks that nobody knows. */
+/* The names have all permitted bytes, and there are unknown chunks. */
 static void
 write_odd (const char *path)
 {
@@ -532,7 +532,7 @@ write_odd (const char *path)
   finish (&state, true, path);
 }
 
-/* Nothing but what must be there. */
+/* The state has only what is mandatory. */
 static void
 write_empty (const char *path)
 {

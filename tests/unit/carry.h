@@ -5,9 +5,9 @@
 #include "helpers.h"
 #include "stream/convert.h"
 
-/* What one program's tables wrote is read by another program's. Each reading is done twice, as
- * loading does it: a check without a destination, and then for real; what passes the check must
- * not fail afterwards. */
+/* One program's tables write, and another program's tables read. Each reading is done twice, as
+ * loading does it: first as a check without a destination, then for real. Bytes that pass the check
+ * must not fail afterwards. */
 
 /* A struct as it was written, with its schema as it was read. */
 typedef struct
@@ -18,14 +18,14 @@ typedef struct
   CprCursor fields; /* the struct's bytes */
 } Carried;
 
-/* False: it can't be encoded. Clear it in any case. */
+/* Returns false if the struct can't be encoded. Clear @carried in any case. */
 bool carried_write (Carried *carried, const CprStruct *from, const void *source, const CprCodec *codec, GError **error);
-/* Bytes that nobody wrote. */
+/* Takes bytes that no writer wrote. */
 void carried_make (Carried *carried, const CprStruct *from, const void *bytes, size_t len);
 bool carried_read (const Carried *carried, const CprStruct *to, void *target, const CprCodec *codec, GError **error);
 void carried_clear (Carried *carried);
 
-/* All of it. */
+/* Writes and reads. */
 bool carry (const CprStruct *from, const void *source, const CprStruct *to, void *target, GError **error);
 
 #endif

@@ -94,7 +94,7 @@ typedef struct
 extern const CprStruct everything_struct;
 extern const CprDeviceType everything_type;
 
-/* Values that are nobody's default. The fds are those that @fds has as 'disk' 0, 1 and 2. */
+/* Sets values that are no field's default. The fds are 'disk' 0, 1 and 2 of @fds. */
 void everything_fill (Everything *all, const CprFdTable *fds);
 void everything_clear (Everything *all);
 void assert_everything_eq (const Everything *a, const Everything *b);

@@ -60,7 +60,7 @@ faulty_fstat (int fd, struct stat *st)
   return fails ("fstat", EIO) ? -1 : cpr_sys_kernel.fstat (fd, st);
 }
 
-/* F_GETFD of an open fd can't fail. */
+/* F_GETFD never fails for an open fd. */
 static int
 faulty_fcntl (int fd, int command, long argument)
 {

@@ -4,8 +4,8 @@
 
 #include "helpers.h"
 
-/* Every call that goes through the table. The n-th is answered with an error instead; the undo
- * of an update begins at the latest when execve was called, and isn't disturbed. */
+/* The n-th of all calls that go through the table fails. Calls after an execve always succeed: the
+ * undo of the update has begun then, at the latest. */
 typedef struct
 {
   unsigned fail_at; /* 1: the first; 0: none */

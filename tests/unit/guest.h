@@ -72,12 +72,12 @@ CprSessionConfig guest_config (Guest *guest, const char *name);
 CprSession *session_new (Guest *guest, const char *name);
 CprSession *session_new_active (Guest *guest, const char *name);
 
-/* An update that comes as far as the execve, which fails with ENOEXEC. It is played: nothing is
- * ever executed. */
+/* Updates up to the execve, which fails with ENOEXEC. That call is played: nothing is ever
+ * executed. */
 bool update_up_to_execve (CprSession *session, unsigned pause_budget_ms, GError **error);
 
-/* A blocker of exec mode, which has to work; and all that block @modes: "*" before the library's
- * own, "|" after each. */
+/* Adds a blocker of exec mode, which has to succeed; and compares all blockers of @modes with a
+ * list. "*" precedes the library's own, and "|" follows each. */
 uint64_t block_exec (CprSession *session, const char *reason);
 void assert_blockers (CprSession *session, unsigned modes, const char *expected);
 

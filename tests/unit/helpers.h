@@ -29,9 +29,9 @@ int run_suite (Suite *suite);
   suite_add_tcase (suite, tests);      \
   tcase_set_timeout (tests, 60)
 
-/* The tools that can't follow a clone that shares memory, and are slow. */
+/* True under valgrind, which is slow and can't follow a clone that shares memory. */
 bool under_valgrind (void);
-/* For updates that fail after the preflight: it is left out. */
+/* The flags of updates that fail after the preflight. They leave out the preflight. */
 unsigned update_flags (void);
 
 /* *@error is of the domain CPR_ERROR, has @code and says @text; it is cleared. */
@@ -44,14 +44,14 @@ char *name_of (size_t len);
 
 /* An anonymous file of @size bytes. */
 int file_new (size_t size);
-/* What was written to memory from @start on; the header comes first. */
+/* The bytes that were written to memory from @start on. The header comes first. */
 CprCursor written_from (const CprWriter *writer, size_t start);
 /* The number of mappings of this process whose line in /proc/self/maps has @text. */
 unsigned count_mappings (const char *text);
 
-/* What a failed call must leave as it was: open fds (what they are and their flags), mappings of
- * the library's memfds, children, environment, signal mask, umask, working directory, interval
- * timer. As text, so that a difference can be read. */
+/* Everything that a failed call must leave as it was: open fds (their kinds and flags), mappings of
+ * the library's memfds, children, environment, signal mask, umask, working directory and interval
+ * timer. The answer is a text, so that a difference can be read. */
 char *process_describe (void);
 #define assert_process_is(before) assert_process_at (__FILE__, __LINE__, before)
 void assert_process_at (const char *file, int line, const char *before);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a session registers, and its state as a handed-over state arrives. */
+/* The tables that a session fills, and their state as it arrives in the new program. */
 #include "machine.h"
 
 #include <fcntl.h>
@@ -123,7 +123,7 @@ offer_clear (Offer *offer, Machine *machine)
   int *const fds[] = { &offer->exec->state_fd, &offer->exec->baton.fd, &offer->exec->release_fd,
                        &machine->program.exe_fd };
 
-  /* Whoever took the state up has closed them. */
+  /* The program that took the state up has closed them. */
   for (size_t i = 0; i < G_N_ELEMENTS (fds); i++)
     if (*fds[i] >= 0 && fcntl (*fds[i], F_GETFD) < 0)
       *fds[i] = -1;

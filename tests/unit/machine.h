@@ -4,7 +4,7 @@
 
 #include "guest.h"
 
-/* What a session registers, as the tables hold it: two fds, a RAM block, two devices. */
+/* The tables that a session fills, with two fds, a RAM block and two devices. */
 typedef struct
 {
   CprFdTable fds;
@@ -25,8 +25,8 @@ void machine_head (CprManifest *head);
 void machine_write (Machine *machine, const CprManifest *head, int fd, CprWriter *writer);
 void machine_write_to_memory (Machine *machine, const CprManifest *head, CprWriter *writer);
 
-/* A state that was handed to this process: sealed in a memfd, with its baton offered. The fds
- * belong to whoever takes it up, or to offer_clear(). */
+/* A state that was handed to this process: it is sealed in a memfd, and its baton is offered. The
+ * fds belong to the session that takes it up, or to offer_clear(). */
 typedef struct
 {
   CprExecve *exec;
@@ -34,7 +34,7 @@ typedef struct
 } Offer;
 
 void offer_make (Offer *offer, Machine *machine, const CprManifest *head);
-/* Closes what is still open of it. */
+/* Closes those of its fds that are still open. */
 void offer_clear (Offer *offer, Machine *machine);
 
 #endif

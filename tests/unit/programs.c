@@ -85,7 +85,7 @@ load (Programs *programs, CprReader *reader, const CprSchema *schema, GError **e
   return load != NULL && cpr_device_load_check (load, reader, &codec, error) && cpr_device_load_apply (load, error);
 }
 
-/* What is true of any program is checked first: what loads must pass that. */
+/* The check that needs no program comes first: a state that loads must pass it. */
 static bool
 verify_and_load (Programs *programs, CprReader *reader, const CprSchema *schema, GError **error)
 {

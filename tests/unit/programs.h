@@ -4,8 +4,8 @@
 
 #include "helpers.h"
 
-/* Two programs with devices: one saves, the other loads, through a whole state whose manifest is
- * empty but for its schema. */
+/* Two programs with devices: one saves, and the other loads. The state between them is complete,
+ * but its manifest has only a schema. */
 typedef struct
 {
   CprDeviceTable saved, loaded;

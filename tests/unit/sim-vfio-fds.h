@@ -4,7 +4,7 @@
 
 #include "sim-vfio.h"
 
-/* What sim-vfio.c and sim-vfio-ioctl.c share; no test needs it. */
+/* sim-vfio.c and sim-vfio-ioctl.c share this. No test needs it. */
 
 typedef enum
 {
@@ -28,7 +28,7 @@ extern const SimDevice sim_devices[SIM_DEVICES];
 /* This process was forked after sim_begin(). */
 extern bool sim_is_forked;
 
-/* The present call is the one that fails, and errno says how; @request: the ioctl, or 0. */
+/* True: this is the call that fails, and errno is set. @request: the ioctl, or 0. */
 bool sim_fails (unsigned long request);
 /* The object behind @fd, or NULL. */
 SimObject *sim_object (int fd);

@@ -129,7 +129,7 @@ release (SimObject *object)
   sim.open_devices -= object->kind == DEVICE || object->kind == CDEV;
 }
 
-/* What a forked process has open is never the last of it. */
+/* An fd of a forked process is never the last one of its object. */
 static int
 sim_close (int fd)
 {
@@ -225,7 +225,7 @@ sim_execveat (int fd G_GNUC_UNUSED, char *const *argv G_GNUC_UNUSED, char *const
 
 /* ---- The simulation. */
 
-/* What a device has in sysfs: a folder in two others, with a file in it, and a link. */
+/* A device's entries in sysfs: its number as a character device, and a link to its group. */
 static void
 make_device (size_t n)
 {
@@ -253,7 +253,7 @@ sim_begin (void)
 {
   static CprSys table;
 
-  /* Shared with what is forked, and empty. */
+  /* The simulation is shared with forked processes, and begins empty. */
   ck_assert_ptr_eq (mmap (&sim, sizeof sim, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
                     &sim);
   sim.has_update_vaddr = sim.has_type1v2 = sim.has_change_process = sim.has_map_file = sim.has_iommufd = true;

@@ -24,7 +24,7 @@ typedef struct
   bool file;  /* IOMMUFD: by file */
 } SimMapping;
 
-/* What is behind an fd, in whichever process. */
+/* The object behind an fd of any process. */
 typedef struct
 {
   int kind;
@@ -34,10 +34,10 @@ typedef struct
   bool joined, bound;
 } SimObject;
 
-/* In pages of its own. */
+/* The simulation lies in pages of its own. */
 typedef struct __attribute__ ((aligned (4096)))
 {
-  /* What it is. */
+  /* The properties of this kernel. */
   bool has_update_vaddr, has_type1v2, has_change_process, has_map_file, has_iommufd;
   bool group_is_viable;
   int api_version;
@@ -56,7 +56,7 @@ typedef struct __attribute__ ((aligned (4096)))
   unsigned lie_at_unmap; /* the n-th UNMAP answers another size */
   unsigned unmaps;
 
-  /* What it holds. */
+  /* The state of this kernel. */
   int n_mms;
   SimMapping mappings[SIM_MAPPINGS]; /* of the one container */
   guint n_mappings;
@@ -71,7 +71,7 @@ typedef struct __attribute__ ((aligned (4096)))
 } Sim;
 
 extern Sim sim;
-/* Of the present program. */
+/* The address space of the present program. */
 extern int sim_mm;
 
 void sim_begin (void);

@@ -13,8 +13,8 @@ void stream_put_piece (CprWriter *writer, const char *device, uint64_t offset, c
 /* A memfd with these bytes. */
 int stream_to_fd (const uint8_t *data, size_t len);
 
-/* Whether a stream can be read. From memory and from an fd the answer must be the same: the
- * chunks and their payloads, or the error. */
+/* True: the stream can be read. Reading from memory and from an fd must come to the same: the same
+ * chunks and payloads, or the same error. */
 bool stream_reads (const uint8_t *data, size_t len, GError **error);
 
 #endif

@@ -18,7 +18,7 @@ typedef struct
 
 /* @attempt: 1: on the way there; 2: the old program, executed again. */
 void successor_init (Successor *successor, Guest *guest, unsigned attempt);
-/* @prepare: what the old program had more. */
+/* @prepare: adds to the tables of the old program. */
 void successor_init_with (Successor *successor, Guest *guest, unsigned attempt, void (*prepare) (Machine *machine));
 void successor_clear (Successor *successor);
 

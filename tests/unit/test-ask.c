@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Programs that are asked: how each end of theirs reads, and that nothing is left of them. */
+/* Asked programs: the message for each way in which they end, and that they leave nothing
+ * behind. */
 #include "faults.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ open_shell (CprAsk *ask, char **argv, const char *script)
   ck_assert (cpr_ask_open (ask, &error));
 }
 
-/* With the last of them nothing is left. */
+/* The last cleanup leaves nothing. */
 static void
 clear_shell (CprAsk *ask)
 {
@@ -359,7 +360,7 @@ START_TEST (who_cannot_be_killed_is_not_waited_for_for_ever)
 }
 END_TEST
 
-/* One of our own calls fails: nothing was learnt, nothing is left. */
+/* One of this program's own calls fails. Then there is no answer, and nothing is left behind. */
 START_TEST (each_failing_call_leaves_nothing)
 {
   unsigned n;

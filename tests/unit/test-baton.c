@@ -260,7 +260,7 @@ START_TEST (the_last_step_is_one_of_the_present_attempt)
 }
 END_TEST
 
-/* A page of another release may name a step that there isn't here. */
+/* A page of another release may name a step that this release doesn't have. */
 START_TEST (a_step_has_one_name_and_one_of_the_page_always_has_one)
 {
   for (CprStep step = CPR_STEP_EXEC; step <= CPR_STEP_COMMIT; step++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What keeps updates back, the VMM's and the library's own, through the public functions. */
+/* Blockers of the VMM and of the library, through the public functions. */
 #include "faults.h"
 #include "guest.h"
 
@@ -266,7 +266,7 @@ add_and_remove (void *data)
   return ids;
 }
 
-/* In between the update goes as far as the execve, now and then. */
+/* Some of the updates in between go as far as the execve. */
 START_TEST (threads_add_and_remove_while_updates_are_tried)
 {
   g_autoptr (GHashTable) seen = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which clocks a process has: two of the same boot and of time namespaces that add the same have
- * the same. */
+/* The clocks of a process. Two processes have the same clocks if their boots are the same, and the
+ * offsets of their time namespaces. */
 #include "machine.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ static const char *offsets; /* NULL: it can't be opened */
 static int offsets_errnum;
 static GError *error;
 
-/* As it would be in a time namespace with these offsets. */
+/* The clocks in a time namespace with these offsets. */
 static int
 open_offsets (const char *path, int flags, mode_t mode)
 {

@@ -388,7 +388,7 @@ START_TEST (optional_chunks_between_pieces_are_skipped)
 }
 END_TEST
 
-/* Every byte of the chunk, its frame, name, padding and checksum too. */
+/* Every byte of the chunk is tried, in its frame, name, padding and checksum, too. */
 START_TEST (damage_of_a_piece_is_found_by_reading_it_at_the_latest)
 {
   size_t start, end;
@@ -403,8 +403,7 @@ START_TEST (damage_of_a_piece_is_found_by_reading_it_at_the_latest)
       {
         programs.writer.data[at] ^= (uint8_t) (1u << bit);
         ck_assert_msg (!programs_load (&programs, &error), "byte %zu, bit %u", at - start, bit);
-        /* A length that could be right is found when less, or more, is read than there seems to
-         * be. */
+        /* A length that could be right is noticed when the device reads less or more than that. */
         ck_assert_msg (error->domain == CPR_ERROR &&
                            (error->code == CPR_ERROR_CORRUPT || error->code == CPR_ERROR_VERSION ||
                             (error->code == CPR_ERROR_MISMATCH && at == start + 8)),
@@ -416,7 +415,7 @@ START_TEST (damage_of_a_piece_is_found_by_reading_it_at_the_latest)
 }
 END_TEST
 
-/* With a checksum that is right. */
+/* The checksum is right here. */
 static void
 pad_with (size_t start, size_t end, size_t at)
 {
@@ -499,7 +498,7 @@ load_much (void *device G_GNUC_UNUSED, CprBulk *bulk, GError **to_error)
   return true;
 }
 
-/* In a process of its own, whose peak so far is what there is now. */
+/* This runs in a process of its own, whose peak of memory so far is its present use. */
 static void
 assert_peak_grows_little (bool (*func) (Programs *programs, GError **error))
 {

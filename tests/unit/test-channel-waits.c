@@ -127,7 +127,7 @@ START_TEST (what_is_there_past_the_end_is_too_late)
 }
 END_TEST
 
-/* The end comes although a bit is taken now and then. */
+/* The deadline holds, although the other end takes a byte now and then. */
 START_TEST (a_slow_reader_doesnt_move_the_end)
 {
   static const uint8_t text[CPR_MESSAGE_MAX];
@@ -163,7 +163,7 @@ START_TEST (who_waits_for_room_can_be_cancelled)
 }
 END_TEST
 
-/* It reads nothing any more and goes on talking: its reason may come for ever, or never. */
+/* The other end no longer reads and goes on talking. Its reason may never come. */
 START_TEST (the_reason_of_who_has_gone_is_not_waited_for_for_ever)
 {
   GError *error = NULL;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What two programs say to each other in transfer mode: whatever arrives is taken as it is
- * meant, or refused. */
+/* Messages between two programs in transfer mode: each is taken as it was sent, or refused. */
 #include "channel-ends.h"
 
 #include <fcntl.h>
@@ -76,7 +75,7 @@ START_TEST (as_many_fds_as_the_kernel_takes_arrive_in_order)
 }
 END_TEST
 
-/* @len bytes of nothing, with @n copies of @fd. */
+/* Sends @len zero bytes with @n copies of @fd. */
 static void
 send_raw (int socket, size_t len, int fd, unsigned n)
 {
@@ -246,8 +245,8 @@ record (void)
   return bytes;
 }
 
-/* Plays them to somebody who expects a HELLO and then whatever comes. How many messages were
- * good; each failure has a reason. */
+/* Plays the bytes to an end that expects a HELLO and then any message. Returns how many messages
+ * were good. The failure has a reason. */
 static unsigned
 play (const uint8_t *data, size_t len, unsigned fds_left)
 {

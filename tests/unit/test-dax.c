@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* RAM on DAX devices, in a kernel that is played: two files answer as character devices, and
- * sysfs has what a test puts there. */
+/* RAM on DAX devices in a played kernel: two files pose as character devices, and the tests fill
+ * sysfs. */
 #include "guest.h"
 
 #include <errno.h>
@@ -247,7 +247,7 @@ take_up (const char *path)
   return ok;
 }
 
-/* What is refused leaves the state for another try. */
+/* A refusal leaves the state for another try. */
 static void
 assert_refused (const char *path, const char *text)
 {

@@ -387,7 +387,7 @@ START_TEST (a_count_that_cannot_be_saved_names_device_and_field)
 }
 END_TEST
 
-/* Sections that a writer wouldn't write. */
+/* These sections come from no writer. */
 static void
 assert_section_refused (const char *first, const char *second, uint32_t type, uint32_t reserved, const char *text)
 {
@@ -467,7 +467,7 @@ START_TEST (a_bool_that_is_neither_0_nor_1_is_refused)
 }
 END_TEST
 
-/* Of a device that this program has otherwise, or not at all. */
+/* The section belongs to a device that this program has with another type, or not at all. */
 START_TEST (values_that_no_program_could_load_are_found_without_its_tables)
 {
   Disk sda = disk_example;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who is told of what, through the public functions. */
+/* The events that each notifier is told of, through the public functions. */
 #include "faults.h"
 #include "successor.h"
 
@@ -9,8 +9,8 @@ static Guest guest;
 static CprSession *session;
 static GError *error;
 
-/* What the notifiers were told, as in "b:setup a:setup ", and what the one named `special` does
- * about one event. */
+/* The events that the notifiers were told of, as in "b:setup a:setup ", and the answer of the
+ * notifier named `special` to one event. */
 static GString *told;
 static struct
 {
@@ -39,7 +39,7 @@ teardown (void)
   g_string_free (told, TRUE);
 }
 
-/* From inside a callback: the kernel is played already. */
+/* This runs inside a callback: the kernel is played already. */
 static bool
 call_update (void)
 {
@@ -193,7 +193,7 @@ START_TEST (an_update_with_arguments_that_cannot_be_right_is_not_told_of)
 }
 END_TEST
 
-/* What it is like at each event. */
+/* The session's and the guest's state at each event. */
 static void
 look_around (GError **veto)
 {

@@ -475,7 +475,7 @@ find_nth (const CprFdTable *many, uint32_t i)
   return cpr_fd_table_find (many, name, (int) (i % 8));
 }
 
-/* The last entry takes the place of the one that goes, whichever it is. */
+/* The last entry takes the place of the removed one. */
 START_TEST (removing_entries_in_any_order_keeps_the_others_in_place)
 {
   enum
@@ -518,7 +518,7 @@ START_TEST (a_name_and_fd_that_were_removed_can_be_added_again)
 }
 END_TEST
 
-/* CPU time to read a table, find everything in it and remove it. */
+/* The CPU time that it takes to read a table, find each of its entries and remove it. */
 static uint64_t
 measure (uint32_t n)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Every field macro, read with the table that wrote it; and what is on the heap, in lists, and
- * in the fd table. */
+/* Every field macro, read with the table that wrote it; and values on the heap, in lists and in the
+ * fd table. */
 #include "carry.h"
 #include "everything.h"
 
@@ -506,7 +506,7 @@ START_TEST (a_walk_tells_every_value_in_order)
 }
 END_TEST
 
-/* Where a reader without tables stops, one with tables stops, too. */
+/* A reader with tables stops where a reader without tables does. */
 START_TEST (a_walk_finds_every_byte_that_is_missing)
 {
   Everything source;

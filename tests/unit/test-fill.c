@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Filling the page tables of RAM that was taken over: all that is in memory, and nothing that
- * isn't. */
+/* The page tables of RAM that was taken over are filled with all pages that are in memory, and no
+ * others. */
 #include "helpers.h"
 
 #include <fcntl.h>
@@ -67,9 +67,9 @@ fill (void)
   cpr_fill_end (fill);
 }
 
-/* Of the used pages, as the kernel shows them to this process: bit 63 of a page's entry in
- * pagemap (Documentation/admin-guide/mm/pagemap.rst). Faults aren't counted: with a sanitizer the
- * test's own reads and writes make more. */
+/* The number of used pages that this process has in its page tables: bit 63 of a page's entry in
+ * pagemap (Documentation/admin-guide/mm/pagemap.rst). Faults are no measure: with a sanitizer the
+ * test's own reads and writes cause more. */
 static unsigned
 count_missing_pages (void)
 {
@@ -108,8 +108,8 @@ lseek_that_counts (int fd, off_t offset, int whence)
   return lseek (fd, offset, whence);
 }
 
-/* The guest runs, and the kernel gives nobody the CPU while it walks over all pages of a stretch
- * to find its end. */
+/* The guest runs, and the kernel keeps the CPU while it walks over all pages of a stretch to find
+ * its end. */
 START_TEST (the_kernel_is_not_asked_where_a_stretch_ends)
 {
   walks = 0;

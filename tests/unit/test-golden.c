@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* States that were written once and are never written again: what a release could write, all
- * later ones read. */
+/* Golden states: all later releases read what one release wrote. They are never written again. */
 #include "helpers.h"
 
 #include <fcntl.h>
@@ -101,7 +100,8 @@ END_TEST
 
 /* ---- Reboot mode. */
 
-/* The bytes of a golden state in an fd: unpacked, where most of them are zeros. */
+/* The bytes of a golden state in an fd. A file that is mostly zeros is stored compressed, and is
+ * unpacked here. */
 static int
 open_stored (const char *name)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* When each device is called, and what many devices cost. */
+/* The order in which devices are called, and the cost of many devices. */
 #include "programs.h"
 
 #include <time.h>
@@ -164,8 +164,8 @@ START_TEST (a_circle_of_load_after_is_an_error_for_both)
 }
 END_TEST
 
-/* Nothing of the second save is called once something failed, and nothing of a device before all
- * is well. */
+/* After a failure nothing more of the second save is called. No device is called before all
+ * sections are verified. */
 START_TEST (a_failure_while_saving_ends_it_there)
 {
   static const struct
@@ -296,8 +296,7 @@ get_cpu_ns (void)
   return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
 }
 
-/* Types of which each loads after the one that was added after it: the longest chain there can
- * be. */
+/* Each type loads after the type that was added after it. This is the longest possible chain. */
 static CprDeviceType *
 make_types (unsigned n_types, GPtrArray *strings)
 {
@@ -320,7 +319,7 @@ make_types (unsigned n_types, GPtrArray *strings)
   return types;
 }
 
-/* CPU time to save and load them. */
+/* The CPU time that it takes to save and load them. */
 static uint64_t
 measure (unsigned n_devices, unsigned n_types)
 {

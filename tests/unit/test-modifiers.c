@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which modifiers each macro of a field takes: what field.h says against what a table may have. */
+/* The modifiers that each macro of a field takes: field.h is compared with the check of tables. */
 #include "helpers.h"
 
 #include "stream/struct.h"
@@ -77,7 +77,7 @@ static const struct
   { "CPR_FIELD_RETIRED", CPR_FIELD_RETIRED (gone, uint32_t, 7) },
 };
 
-/* What a macro says about its modifiers. */
+/* The documented modifiers of a macro. */
 static char *
 read_modifiers (const char *macro)
 {

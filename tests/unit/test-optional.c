@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Fields that are there or not: optional, ignorable, renamed, retired, in groups. */
+/* Fields that may be absent from a state: optional, ignorable, renamed, retired and grouped
+ * ones. */
 #include "carry.h"
 #include "everything.h"
 
@@ -202,7 +203,7 @@ START_TEST (at_its_default_a_field_may_be_unknown_and_else_it_must_not)
 }
 END_TEST
 
-/* What a reader with another table does with a field that its own has and the state doesn't. */
+/* A field may be in a reader's table and absent from the state. The reader then does this. */
 START_TEST (a_field_that_the_state_does_not_know_gets_the_reader_s_default)
 {
   Thing source, target;

@@ -90,8 +90,8 @@ START_TEST (the_kind_of_a_stream_is_that_of_its_first_chunk)
 }
 END_TEST
 
-/* Everything that is one step away from a right sequence: a chunk less, one more, another one,
- * two exchanged. */
+/* All sequences that are one step away from a right one: a chunk is missing, added or replaced, or
+ * two are exchanged. */
 START_TEST (one_step_away_from_a_right_order_is_right_only_by_the_rule)
 {
   n_right = n_wrong = 0;
@@ -204,7 +204,8 @@ START_TEST (a_payload_has_at_most_64_mib)
 }
 END_TEST
 
-/* Lengths up to the highest that lie in the file: it has holes, and nobody allocates for them. */
+/* The lengths go up to the highest one that the file has room for. The file has holes, and the
+ * reader allocates nothing for them. */
 START_TEST (a_chunk_that_is_too_long_is_refused_before_it_is_read)
 {
   static const uint64_t lengths[] = { CPR_LIMIT_PAYLOAD + 1, UINT32_MAX, UINT64_C (1) << 40 };

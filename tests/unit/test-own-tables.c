@@ -190,7 +190,8 @@ START_TEST (own_structs_that_go_round_in_a_circle_are_refused)
 }
 END_TEST
 
-/* Sixteen levels, each with many lists of the level below: as a tree it had 100^15 leaves. */
+/* Sixteen levels, each with many lists of the level below. A tree of them would have 100^15
+ * leaves. */
 #define FAN 100
 
 typedef struct
@@ -246,7 +247,7 @@ START_TEST (structs_that_share_structs_on_16_levels_are_checked_read_planned_and
 }
 END_TEST
 
-/* Bytes that say "one element" over and over: the first leaf is where they end. */
+/* The bytes say "one element" over and over, and end at the first leaf. */
 START_TEST (a_walk_through_shared_structs_ends_with_the_bytes)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);

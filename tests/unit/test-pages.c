@@ -122,7 +122,7 @@ START_TEST (padding_must_be_zero)
 }
 END_TEST
 
-/* By one byte, which the space that a long name might have taken would have room for. */
+/* The chunk is too long by one byte. The space for a long name would have room for it. */
 START_TEST (a_piece_has_its_limit)
 {
   static const uint8_t data[CPR_LIMIT_BULK + 8];

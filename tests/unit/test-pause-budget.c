@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A pause that has lasted longer than it may ends the update, wherever that is noticed, but
- * never the way back. */
+/* A pause that exceeds its budget ends the update, wherever that is noticed. It never ends the way
+ * back. */
 #include "faults.h"
 #include "successor.h"
 

@@ -160,7 +160,7 @@ START_TEST (a_program_without_argv_is_refused)
 }
 END_TEST
 
-/* In a child: another folder, mask, limit and disposition, and back. */
+/* A child changes its folder, mask, limit and disposition, and gets them back. */
 static int
 restore_in_child (void)
 {

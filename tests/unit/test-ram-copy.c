@@ -353,7 +353,7 @@ START_TEST (a_file_that_is_cut_off_is_refused)
 }
 END_TEST
 
-/* Where it would end a write is repeated, in how many pieces ever. */
+/* A write is repeated until its end, in any number of pieces. */
 START_TEST (interrupted_and_short_calls_go_on)
 {
   sys.pwrite = pwrite_that_fails_once;
@@ -379,7 +379,7 @@ START_TEST (interrupted_and_short_calls_go_on)
 }
 END_TEST
 
-/* Every single write, and no thread is left afterwards. */
+/* Every single write fails once, and no thread is left afterwards. */
 START_TEST (each_failure_is_reported)
 {
   static const int errnos[] = { ENOSPC, EIO, EDQUOT };

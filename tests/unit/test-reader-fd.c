@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A stream in an fd: read like one in memory, block by block, whatever fails meanwhile. */
+/* A stream in an fd is read block by block, with the same result as in memory, whatever fails
+ * meanwhile. */
 #include "faults.h"
 #include "machine.h"
 #include "streams.h"
@@ -78,7 +79,7 @@ START_TEST (every_flipped_byte_is_found_alike)
   cpr_writer_finish (&writer);
   for (size_t at = 0; at < writer.len; at += stride (1))
     {
-      /* What is verified when it is read: the name, the data, and what follows them. */
+      /* A name, its data and the bytes after them are verified when they are read. */
       bool data = (at >= bulk + 18 && at < bulk + 22) || (at >= bulk + 32 && at < end);
 
       writer.data[at] ^= 0x10;
@@ -145,7 +146,7 @@ START_TEST (what_was_verified_cannot_change_any_more)
 }
 END_TEST
 
-/* Bulk data isn't copied before it is used: what it says of itself is checked again. */
+/* Bulk data isn't copied before it is used, and so its head is checked again. */
 START_TEST (bulk_data_that_changes_after_the_check_is_found)
 {
   g_autofree uint8_t *data = g_malloc (CPR_LIMIT_BULK);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reboot mode on file systems with ways of their own: what a take-up would refuse is refused
- * before the guest is stopped. */
+/* Reboot mode on unusual file systems: a file that a take-up would refuse is refused before the
+ * guest is stopped. */
 #include "guest.h"
 
 #include <errno.h>
@@ -191,7 +191,7 @@ take_up (bool in_file)
   guest.running = false; /* it ended with its program */
 }
 
-/* With the guest running all the time, and no file left. */
+/* The guest runs all the time, and no file is left. */
 static void
 assert_not_saved (bool in_place, CprError code, const char *text)
 {

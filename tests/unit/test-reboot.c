@@ -195,7 +195,7 @@ save (CprSession *session, unsigned flags)
   return cpr_session_update (session, &update, &error);
 }
 
-/* All of a start-up; NULL with an error, and then nothing is left of it. */
+/* Does all of a start-up. Returns NULL with an error, and then leaves nothing behind. */
 static CprSession *
 take_up (unsigned flags, const CprRamOptions *options)
 {
@@ -225,7 +225,7 @@ is_there (const char *name)
   return access (name, F_OK) == 0;
 }
 
-/* Each call of saving in turn. */
+/* Each call of saving fails in turn. */
 static unsigned
 fail_each_call_of_saving (const CprRamOptions *options, unsigned flags)
 {
@@ -282,7 +282,8 @@ START_TEST (each_failing_call_of_saving_in_place_leaves_no_file_and_a_running_gu
 }
 END_TEST
 
-/* Each call of taking up in turn: the guest runs, or the state is there for the next try. */
+/* Each call of taking up fails in turn. Then the guest runs, or the state is there for the next
+ * try. */
 static void
 fail_each_call_of_taking_up (unsigned flags)
 {
@@ -348,8 +349,8 @@ START_TEST (a_saved_guest_never_runs_here_again)
 }
 END_TEST
 
-/* The VM chunk is the first; the state was saved in another boot, an hour of which was on the
- * clock when here it is none. */
+/* Makes the state, whose first chunk is VM, one of another boot, whose clock was ahead by an
+ * hour. */
 static void
 move_to_another_boot (void)
 {

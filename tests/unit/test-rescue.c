@@ -15,7 +15,7 @@ static CprBaton baton;
 static CprBatonWord offered;
 static int pidfd;
 
-/* A candidate that waits, until it is killed or, with an @exit_code, exits at once. Not reaped:
+/* A candidate that waits until it is killed or, with an @exit_code, exits at once. It isn't reaped:
  * the guardian isn't its parent. */
 static void
 start_candidate (bool dumpable, int exit_code)

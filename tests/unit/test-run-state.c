@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The owner's wish and the guest's own: when the guest stands still, and that the VMM is told
- * once for each time. */
+/* The run state, as the owner and the guest want it: when the guest stops, and that the VMM is told
+ * once each time. */
 #include "guest.h"
 
 #include "session/parts/run-state.h"

@@ -238,7 +238,7 @@ START_TEST (a_struct_has_1_to_4096_fields)
 }
 END_TEST
 
-/* The types that follow the structs; NULL: one that is right. */
+/* @types: the types that follow the structs, or NULL for a right one. */
 static bool
 reads_types (const char *name, uint32_t version, uint32_t minimum, uint32_t struct_index)
 {
@@ -313,7 +313,7 @@ START_TEST (a_schema_that_is_cut_off_anywhere_is_refused)
 }
 END_TEST
 
-/* What the rest of the chunk can't hold isn't looked for. */
+/* The reader doesn't look for more than the rest of the chunk can hold. */
 START_TEST (numbers_of_structs_and_types_that_are_too_high_end_at_once)
 {
   CprSchema schema;

@@ -18,7 +18,7 @@ static CprPreflight *result;
 static char *self, *before;
 static Disk disk;
 
-/* A disk with what older programs don't know, and may drop. */
+/* A disk with a field that older programs don't know, and may drop. */
 typedef struct
 {
   uint64_t sector;
@@ -30,7 +30,7 @@ static const CprField counting_fields[] = { CPR_FIELD (CountingDisk, sector), CP
                                             CPR_FIELD_IGNORABLE (CountingDisk, seeks, 0),
                                             CPR_FIELD_IGNORABLE (CountingDisk, errors, 0), CPR_FIELD_END };
 static CountingDisk counting_disks[12];
-/* As an older program has it. */
+/* The disk of an older program. */
 static const CprField plain_fields[] = { CPR_FIELD (CountingDisk, sector), CPR_FIELD (CountingDisk, dirty),
                                          CPR_FIELD_END };
 static const CprDeviceType counting_type = { .size = sizeof (CprDeviceType),
@@ -322,7 +322,7 @@ START_TEST (one_answer_is_good_for_one_update)
 }
 END_TEST
 
-/* Each of our own calls fails once: an error, and nothing is left. */
+/* Each call of this program fails once. That is an error, and leaves nothing behind. */
 START_TEST (each_failing_call_leaves_nothing)
 {
   unsigned n;

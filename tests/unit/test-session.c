@@ -15,7 +15,7 @@
 static Guest guest;
 static GError *error;
 
-/* What the callback of cpr_fd_open() is to do: give this fd, or fail with or without a reason. */
+/* The callback of cpr_fd_open() gives this fd, or fails with or without a reason. */
 static int opener_fd;
 static bool opener_silent;
 static unsigned opener_calls;
@@ -235,7 +235,7 @@ is_refused (CprSession *session, CprCall call)
 static void
 assert_follows_table (CprSession *session)
 {
-  /* Those that go on to the next state aren't tried where they would. */
+  /* A call that leads to the next state isn't tried where it is permitted. */
   static const CprCall calls[] = { CPR_CALL_FD_TAKE,        CPR_CALL_RAM_NEW,       CPR_CALL_RAM_REMOVE,
                                    CPR_CALL_DEVICE_ADD,     CPR_CALL_DEVICE_REMOVE, CPR_CALL_PAUSE,
                                    CPR_CALL_RESUME,         CPR_CALL_SET_ARGV,      CPR_CALL_UPDATE,

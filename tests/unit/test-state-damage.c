@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A real state, cut off and changed everywhere: refused, or loaded into values that are
+/* A real state, cut off and changed everywhere: it is refused, or loaded into values that are
  * well-formed. */
 #include "everything.h"
 #include "machine.h"
@@ -12,7 +12,7 @@ static uint8_t *state;
 static size_t state_len;
 static GArray *frames; /* size_t: where the header and each chunk end */
 
-/* Of every how many bytes one is tried where trying all takes too long. */
+/* Where trying all bytes takes too long, one of this many is tried. */
 static size_t
 stride (size_t otherwise)
 {
@@ -63,7 +63,7 @@ teardown (void)
   machine_clear (&machine);
 }
 
-/* What a state is loaded into. */
+/* A state is loaded into this. */
 typedef struct
 {
   Serial serial;
@@ -146,7 +146,7 @@ load (const uint8_t *data, size_t len, Target *target, GError **error)
   return ok;
 }
 
-/* Refused for a reason that an operator can read; nothing was applied. */
+/* The state was refused for a reason that an operator can read, and nothing was applied. */
 static void
 assert_refused (const uint8_t *data, size_t len)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Writer and reader: the frame of the stream, and the order of chunks that the manifest asks
- * for. */
+/* Writer and reader: the frame of the stream, and the order of the chunks of a state. */
 #include "machine.h"
 
 #include <unistd.h>
@@ -499,8 +498,8 @@ START_TEST (a_missing_chunk_is_refused)
 }
 END_TEST
 
-/* What was 1000 s ahead of the saved time by the clock on the wall is so here, whenever this
- * host was started. */
+/* A time that was 1000 s ahead of the saved time on the wall clock is so here, whenever this host
+ * was started. */
 START_TEST (the_time_of_another_boot_is_converted_by_the_clock_on_the_wall)
 {
   static const int64_t ahead_s[] = { 0, 1000, -1000, 40000000, -40000000 };
@@ -516,7 +515,8 @@ START_TEST (the_time_of_another_boot_is_converted_by_the_clock_on_the_wall)
   memset (manifest.boot_id, '0', CPR_BOOT_ID_SIZE);
   for (size_t i = 0; i < G_N_ELEMENTS (ahead_s); i++)
     {
-      /* Saved 5 s ago, when the other host's clock was so much behind this one's. */
+      /* The state was saved 5 s ago, when the other host's clock was behind this one's by that
+       * much. */
       manifest.saved_real_ns = cpr_real_now_ns () - 5 * (uint64_t) second;
       manifest.saved_ns = cpr_now_ns () - 5 * (uint64_t) second - (uint64_t) (ahead_s[i] * second);
       ck_assert (cpr_manifest_get_time_offset (&manifest, &offset, &error));

@@ -128,7 +128,7 @@ typedef struct
   char uri[32];
 } Successor;
 
-/* Before there are threads, and a session, that it would inherit. */
+/* Comes before the session and its threads, because the child would inherit them. */
 static void
 successor_start (Successor *successor, bool commits)
 {

@@ -40,7 +40,7 @@ read_all (int fd)
   return g_string_free (text, FALSE);
 }
 
-/* In a child, with its output to the pipe; ends with the program. */
+/* A child becomes the program, with its output to the pipe. */
 static void
 really_update (int output)
 {

@@ -84,7 +84,7 @@ teardown (void)
   g_free (folder);
 }
 
-/* Valgrind dies of an execve that fails: it gets one that is played. */
+/* A failing execve ends valgrind, so that it gets one that is played. */
 static bool
 update_as (const CprUpdate *update, int exec_errnum)
 {
@@ -106,7 +106,7 @@ update_to (const char *program)
   return update_as (&update, ENOEXEC);
 }
 
-/* RLIMIT_FSIZE during the update; not for longer, because the test's own results go to a file. */
+/* RLIMIT_FSIZE holds during the update only, because the test's own results go to a file. */
 static rlim_t file_size_limit = RLIM_INFINITY;
 
 static bool
@@ -124,7 +124,7 @@ limited_update (const CprUpdate *update, int exec_errnum)
   return ok;
 }
 
-/* What holds after every failure. */
+/* This holds after every failure. */
 static void
 assert_failed (const CprUpdate *update, int code, int errnum, const char *text, int stops, const char *before)
 {

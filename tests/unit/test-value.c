@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What one kind of field becomes where the reader has another: each row of the table of
- * doc/stream-format.md, section 11. */
+/* Conversion from one kind of field to another: each row of the table of doc/stream-format.md,
+ * section 11. */
 #include "carry.h"
 #include "everything.h"
 

@@ -36,7 +36,7 @@ take_config (const void *given)
   return session != NULL;
 }
 
-/* A mode that there isn't shows that it was read. */
+/* A mode that doesn't exist shows that the library read the member. */
 static bool
 is_mode_refused (void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Assigned devices from one program to the next: taken over without a call, attached at the end,
- * and put right by whoever comes next when that failed half way. */
+/* Assigned devices from one program to the next: they are taken over without a call, and attached
+ * at the end. Where that fails half way, the next program puts them right. */
 #include "vfio-programs.h"
 
 #include "vfio/device.h"
@@ -44,7 +44,7 @@ hand_over (void)
   vfio_program_take_up (&new, &state);
 }
 
-/* What cpr_session_load() does last; @way_back: in the old program, executed again. */
+/* Does the last step of cpr_session_load(). @way_back: in the old program, executed again. */
 static bool
 attach (VfioProgram *program, bool way_back)
 {
@@ -313,7 +313,7 @@ START_TEST (any_call_may_fail_and_the_way_back_puts_it_right)
 }
 END_TEST
 
-/* It dies after each call. */
+/* The new program dies after each of its calls. */
 START_TEST (a_program_that_dies_half_way_is_put_right)
 {
   for (guint n = 0; n <= N_MAPS; n++)

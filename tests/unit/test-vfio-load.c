@@ -17,7 +17,7 @@ setup (void)
   sim_begin ();
 }
 
-/* What the old program had. */
+/* The old program has a container with a device, a mapping and an interrupt. */
 static void
 add_assigned (Machine *machine)
 {
@@ -91,7 +91,8 @@ START_TEST (load_attaches_and_then_the_guest_runs)
 }
 END_TEST
 
-/* Nothing is executed here: the kernel says no, and both reasons are told. */
+/* The played kernel executes nothing, so that the way back fails, too. The error has both
+ * reasons. */
 START_TEST (load_that_can_not_attach_goes_back)
 {
   Load load;

@@ -38,7 +38,7 @@ function_add (Function *function, VfioProgram *program, const uint8_t *compared)
   function->state = device->state;
 }
 
-/* What saving and loading do. */
+/* Saves one function and loads it into the other. */
 static bool
 function_carry (const Function *from, const Function *to)
 {

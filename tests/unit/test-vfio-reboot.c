@@ -67,7 +67,7 @@ save_vm (void)
   sim_exec ();
 }
 
-/* As far as the devices: the same calls as in a fresh session. */
+/* A start-up as far as the devices: the calls are those of a fresh session. */
 static void
 take_up (void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Assigned devices in transfer mode: two processes, each with an address space and fds of its
- * own, and one simulated kernel. Whatever the new one did before it failed, died or was
- * cancelled, the old one has its addresses there again before the guest goes on. */
+/* Assigned devices in transfer mode, with two processes and one simulated kernel. The new program
+ * may fail, die or be cancelled at any point. The kernel has the old program's addresses again
+ * before the guest goes on. */
 #include "vfio-successor.h"
 
 #include <errno.h>
@@ -21,9 +21,9 @@ static int irq;
 
 /* Called when the guest has been stopped. */
 static void (*when_stopped) (void);
-/* And when its state has been saved. */
+/* Called when its state has been saved. */
 static void (*when_saved) (void);
-/* And when the update has failed. */
+/* Called when the update has failed. */
 static void (*when_failed) (void);
 
 static bool
@@ -82,7 +82,7 @@ transfer_to (VfioSuccessor *successor, unsigned flags)
   return cpr_session_update (old.session, &update, &error);
 }
 
-/* A transfer to a program that ends like this; whether it has the guest. */
+/* Transfers to a program that ends as @ending says. True: that program has the guest. */
 static bool
 transfer (VfioEnding ending)
 {
@@ -98,7 +98,7 @@ transfer (VfioEnding ending)
   return ok;
 }
 
-/* The guest is here, and all of its RAM where the kernel thinks it is. */
+/* The guest is here, and the kernel has the right addresses of its RAM. */
 static void
 assert_here (void)
 {
@@ -107,7 +107,7 @@ assert_here (void)
   vfio_assert_attached (&old);
 }
 
-/* It is gone, with all that the kernel holds, and what this one still does is nothing to the
+/* The guest is gone, with everything that the kernel holds. This program can no longer affect the
  * devices. */
 static void
 assert_gone (void)
@@ -150,7 +150,7 @@ assert_refused (bool ok)
   g_clear_error (&error);
 }
 
-/* What the new program has been told of stays as it is, and so does what it has. */
+/* Nothing can be changed that the new program was told of, or has. */
 static void
 nothing_can_be_changed (void)
 {
@@ -278,7 +278,7 @@ START_TEST (any_call_of_the_new_program_may_fail)
 }
 END_TEST
 
-/* Or it is its last one: with half of the mappings moved, for instance. */
+/* That call is the new program's last one, with half of the mappings moved, for instance. */
 START_TEST (the_new_program_may_die_at_any_call)
 {
   unsigned at = 0;
@@ -313,8 +313,8 @@ START_TEST (too_little_lockable_memory_in_the_new_program_is_no_harm_to_the_old_
 }
 END_TEST
 
-/* What the old program may lock is @limit, and it hasn't the capability to lock more; NULL: as
- * before. */
+/* Limits what the old program may lock, and takes the capability to lock more. @limit: NULL
+ * restores both. */
 static void
 limit_locking (const rlim_t *limit)
 {
@@ -405,7 +405,8 @@ START_TEST (any_call_of_the_way_back_may_fail)
 }
 END_TEST
 
-/* All of them: then the guest goes on all the same, and the next program puts it right. */
+/* All calls of the way back fail. The guest goes on all the same, and the next program puts the
+ * devices right. */
 START_TEST (a_way_back_that_fails_for_good_is_logged)
 {
   start_old (backends[_i]);

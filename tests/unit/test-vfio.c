@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Assigned devices in one program: made, refused, removed; and a kernel whose n-th answer is an
- * error. */
+/* Assigned devices in one program: they are made, refused and removed, also by a kernel whose n-th
+ * answer is an error. */
 #include "vfio-programs.h"
 
 #include <errno.h>
@@ -450,7 +450,7 @@ END_TEST
 
 /* ---- Each call of the kernel fails once. */
 
-/* All that a VMM does; false with an error at the first failure. */
+/* Does everything that a VMM does. Returns false with an error at the first failure. */
 static bool
 build (CprVfioBackend backend)
 {
@@ -461,7 +461,7 @@ build (CprVfioBackend backend)
          vfio_map (&program, 8, 4, 4, &error) && cpr_dma_unmap (program.container, 0, 4 * PAGE, &error);
 }
 
-/* What is in the tables is in the kernel, and nothing else. */
+/* The kernel has what is in the tables, and nothing else. */
 static void
 assert_consistent (CprVfioBackend backend)
 {
@@ -488,7 +488,7 @@ START_TEST (any_call_may_fail)
       vfio_program_init (&program, 0);
       program.ram = cpr_ram_new (program.session, "pc.ram", RAM_SIZE, NULL, NULL);
       sim_fail (at, EIO);
-      /* What isn't an error only says what the kernel lacks. */
+      /* A call that fails without an error only says that the kernel lacks something. */
       ck_assert (build (backend) == (error == NULL));
       reached = sim.failed_any;
       ck_assert (reached || error == NULL);

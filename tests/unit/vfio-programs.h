@@ -10,7 +10,7 @@
 #define RAM_PAGES 64
 #define RAM_SIZE  (RAM_PAGES * PAGE)
 
-/* A VMM with a device, one after the other in this process: what is handed over are the real
+/* A VMM with a device. Several run one after the other in this process, and hand over the real
  * fds. */
 typedef struct
 {
@@ -21,19 +21,19 @@ typedef struct
   CprVfioDevice *device;
 } VfioProgram;
 
-/* A fresh session without anything, with @required modes. */
+/* Makes a fresh, empty session, with @required modes. */
 void vfio_program_init (VfioProgram *program, unsigned required);
-/* And RAM, container "c", device "d". */
+/* Adds RAM, container "c" and device "d". */
 void vfio_program_start (VfioProgram *program, CprVfioBackend backend);
 void vfio_program_clear (VfioProgram *program);
 
-/* Its manifest as an update would write it. */
+/* Writes its manifest as an update does. */
 void vfio_program_save (VfioProgram *program, CprWriter *writer);
-/* It is replaced: what it has stays open, its memory is gone. */
+/* Ends the program as an execve does: its fds stay open, and its memory is gone. */
 void vfio_program_leave (VfioProgram *program);
-/* The next one takes a manifest up, and takes nothing of it yet. */
+/* Takes a manifest up as the next program, and claims nothing of it yet. */
 void vfio_program_take_up (VfioProgram *program, const CprWriter *writer);
-/* RAM, container and device. */
+/* Claims RAM, container and device. */
 void vfio_program_claim (VfioProgram *program);
 
 #define MAP_RW (CPR_DMA_READ | CPR_DMA_WRITE)

@@ -21,7 +21,7 @@ is_attached (void)
   return sim.locked[sim_mm] == new.container->dma.total &&sim.n_mappings > 0;
 }
 
-/* The same calls as in the old one, and none of them reaches the kernel. */
+/* The calls are those of the old program, and none of them reaches the kernel. */
 static int
 build (void)
 {
@@ -69,7 +69,7 @@ end (VfioEnding ending)
   sim.fail_at = sim.fail_until = 0; /* from here on it is any VMM */
   if (!cpr_session_start (new.session, NULL) || !new.guest.running)
     return 4;
-  /* What came in between waits. */
+  /* The interrupts that came in between are there. */
   if (read (cpr_vfio_irq_get_fd (new.device, VFIO_PCI_MSI_IRQ_INDEX, 0, CPR_VFIO_IRQ_TRIGGER), &count, sizeof count) !=
           sizeof count ||
       count != 3)
