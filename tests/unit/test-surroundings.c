@@ -151,7 +151,7 @@ START_TEST (a_nice_value_is_lost_without_privileges)
 }
 END_TEST
 
-/* The old program had lowered its limit itself. Both programs have the lower one: nothing is lost. */
+/* The old program had lowered its limit itself. Both programs have the lower one. */
 START_TEST (what_the_old_program_had_lowered_itself_is_not_lost)
 {
   const struct rlimit low = { 32, 32 };
