@@ -87,11 +87,11 @@ keep_contents (Good *message, int fd)
   struct stat st;
 
   if (fstat (fd, &st) < 0)
-    g_error ("no contents");
+    g_error ("reading the contents of a memfd failed");
   message->n_contents = (size_t) st.st_size;
   message->contents = g_malloc (message->n_contents);
   if (!cpr_fd_read_at (fd, message->contents, message->n_contents, 0))
-    g_error ("no contents");
+    g_error ("reading the contents of a memfd failed");
 }
 
 static void

@@ -51,7 +51,7 @@ static int
 copy_baton (void)
 {
   if (script.baton.fd < 0 && !cpr_baton_new (&script.baton, NULL))
-    g_error ("no baton");
+    g_error ("making a baton failed");
   return fcntl (script.baton.fd, F_DUPFD_CLOEXEC, 3);
 }
 
@@ -65,7 +65,7 @@ make_memfd (Choices *choices, bool sealed, uint64_t size)
     data[i] = (uint8_t) choose_byte (choices);
   if (!cpr_fd_write_all (fd, data, MIN (size, sizeof data)) || ftruncate (fd, (off_t) size) < 0 ||
       (sealed && fcntl (fd, F_ADD_SEALS, CPR_STATE_SEALS) < 0))
-    g_error ("no memfd");
+    g_error ("making a memfd failed");
   return fd;
 }
 
@@ -123,7 +123,7 @@ answer_question (Good *message)
   CprWriter writer;
 
   if (!cpr_executable_get (&answer.executable, &answer.path, NULL))
-    g_error ("this program can't be known");
+    g_error ("reading this program's identity failed");
   cpr_schema_builder_init (&builder);
   cpr_schema_builder_add (&builder, &box_type);
   cpr_writer_init (&writer, -1);

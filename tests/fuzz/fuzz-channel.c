@@ -94,7 +94,7 @@ run_old (int socket)
 
   box.value = 4711;
   if (session == NULL || !build (session, NULL))
-    g_error ("a fresh session can't be had");
+    g_error ("making a fresh session failed");
   n_stops = n_starts = 0;
   ok = cpr_session_update (session, &update, &error);
   check_reason (ok, error);
@@ -152,7 +152,7 @@ run (const uint8_t *data, size_t size)
   script.is_old = choose_one_in (&script.choices, 2);
   script.peer = script.is_old ? getppid () : getpid ();
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-    g_error ("no socket");
+    g_error ("making a socket failed");
   cpr_sys = script_kernel ();
   if (script.is_old)
     {

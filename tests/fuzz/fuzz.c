@@ -85,7 +85,7 @@ fuzz_end (size_t limit)
   watching = false;
   limit_time (0);
   if (most > (int64_t) limit)
-    g_error ("%" G_GINT64_FORMAT " bytes were allocated at once, %zu are justified", most, limit);
+    g_error ("%" G_GINT64_FORMAT " bytes were allocated at once, at most %zu are expected", most, limit);
 }
 
 uint64_t

@@ -81,7 +81,7 @@ carried_read (const Carried *carried, const CprStruct *to, void *target, const C
   plan = cpr_plans_get (plans, carried->index, to, error);
   if (plan == NULL || !apply (plan, &carried->fields, NULL, codec, error))
     return false;
-  ck_assert_msg (apply (plan, &carried->fields, target, codec, &unexpected), "not found by the check: %s",
+  ck_assert_msg (apply (plan, &carried->fields, target, codec, &unexpected), "the check did not find this error: %s",
                  unexpected != NULL ? unexpected->message : "");
   return true;
 }

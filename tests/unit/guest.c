@@ -107,7 +107,7 @@ guest_stop (void *user_data, GError **error)
   Guest *guest = user_data;
 
   if (!guest->running) /* no ck_assert: it writes to a file, and a test may have limited that */
-    g_error ("a stopped guest is stopped");
+    g_error ("the guest is stopped twice");
   if (guest->stop == STOP_FAILS)
     g_set_error (error, g_quark_from_static_string ("unit-test"), 42, "vCPU 1 doesn't answer");
   if (guest->stop != STOP_WORKS)
@@ -123,7 +123,7 @@ guest_start (void *user_data)
   Guest *guest = user_data;
 
   if (guest->running)
-    g_error ("a running guest is started");
+    g_error ("the guest is started while it runs");
   guest->running = true;
   guest->starts++;
 }

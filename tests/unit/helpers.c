@@ -46,10 +46,10 @@ void
 assert_error_at (const char *file, int line, GError **error, int code, const char *text)
 {
   if (*error == NULL)
-    ck_abort_msg ("%s:%d: no error, code %d with '%s' expected", file, line, code, text);
+    ck_abort_msg ("%s:%d: expected an error with code %d and '%s', found none", file, line, code, text);
   if ((*error)->domain != CPR_ERROR || (*error)->code != code || strstr ((*error)->message, text) == NULL)
-    ck_abort_msg ("%s:%d: '%s' (%s, code %d), code %d with '%s' expected", file, line, (*error)->message,
-                  g_quark_to_string ((*error)->domain), (*error)->code, code, text);
+    ck_abort_msg ("%s:%d: expected an error with code %d and '%s', found '%s' (%s, code %d)", file, line, code, text,
+                  (*error)->message, g_quark_to_string ((*error)->domain), (*error)->code);
   g_clear_error (error);
 }
 

@@ -93,7 +93,7 @@ verify_and_load (Programs *programs, CprReader *reader, const CprSchema *schema,
   GError *reason = NULL;
   bool verified = cpr_sections_verify (schema, reader, &codec, &reason), ok = load (programs, reader, schema, error);
 
-  ck_assert_msg (verified || !ok, "loads, though: %s", reason != NULL ? reason->message : "");
+  ck_assert_msg (verified || !ok, "the check failed and loading did not: %s", reason != NULL ? reason->message : "");
   programs->verify_error = g_strdup (verified ? NULL : reason->message);
   g_clear_error (&reason);
   return ok;

@@ -343,7 +343,7 @@ sim_ioctl (int fd, unsigned long request, void *argument)
 {
   SimObject *object = sim_object (fd);
 
-  ck_assert_msg (object != NULL, "ioctl 0x%lx with fd %d, which isn't one of VFIO", request, fd);
+  ck_assert_msg (object != NULL, "ioctl 0x%lx: fd %d should be one of VFIO, and is not", request, fd);
   sim.ioctls++;
   if (sim_fails (request))
     return -1;

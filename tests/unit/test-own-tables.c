@@ -46,7 +46,7 @@ assert_own_refused (CprField field, const char *text)
   const CprField fields[] = { field, CPR_FIELD_END };
   const CprStruct type = { "Own", sizeof (Own), fields };
 
-  ck_assert_msg (!cpr_struct_check (&type, &error), "accepted: '%s', %s expected", field.name, text);
+  ck_assert_msg (!cpr_struct_check (&type, &error), "field '%s' was accepted, expected: %s", field.name, text);
   assert_error (&error, CPR_ERROR_INVALID, text);
 }
 

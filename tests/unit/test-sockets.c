@@ -30,7 +30,7 @@ fill_listener (const char *path, int *fds, unsigned n)
           return i;
         }
     }
-  ck_abort_msg ("there is room for any number");
+  ck_abort_msg ("the listener has room for %u connections or more", n);
 }
 
 START_TEST (a_listener_that_accepts_nobody_is_given_up)

@@ -248,7 +248,7 @@ find_frame (size_t at, size_t *start, size_t *end)
         return;
       *start = *end + CPR_FORMAT_CHECKSUM_SIZE;
     }
-  ck_abort_msg ("%zu is behind the end", at);
+  ck_abort_msg ("offset %zu is behind the last chunk", at);
 }
 
 /* Changes one byte, makes the checksum right and loads: whatever comes of it, it is well-formed. */

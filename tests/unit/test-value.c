@@ -100,7 +100,7 @@ assert_refused (const CprStruct *from, const Any *source, const CprStruct *to, c
 
   memset (&target, 0x55, sizeof target);
   before = target;
-  ck_assert_msg (!carry_any (from, source, to, &target), "accepted: %s", reason);
+  ck_assert_msg (!carry_any (from, source, to, &target), "the value was accepted, expected: %s", reason);
   assert_error (&error, CPR_ERROR_MISMATCH, reason);
   ck_assert_mem_eq (&target, &before, sizeof target);
 }

@@ -36,7 +36,7 @@ notice (CprSession *session, CprEvent event, CprMode mode, void *user_data, GErr
   if (event == CPR_EVENT_SAVED)
     {
       if (write (irq, &three, sizeof three) != sizeof three) /* interrupts come */
-        g_error ("eventfd");
+        g_error ("writing to the eventfd failed");
       if (when_saved != NULL)
         when_saved ();
     }
