@@ -94,11 +94,18 @@ carried_clear (Carried *carried)
 }
 
 bool
-carry (const CprStruct *from, const void *source, const CprStruct *to, void *target, GError **error)
+carry_with (
+    const CprStruct *from, const void *source, const CprStruct *to, void *target, const CprCodec *codec, GError **error)
 {
   Carried carried;
-  bool ok = carried_write (&carried, from, source, NULL, error) && carried_read (&carried, to, target, NULL, error);
+  bool ok = carried_write (&carried, from, source, codec, error) && carried_read (&carried, to, target, codec, error);
 
   carried_clear (&carried);
   return ok;
+}
+
+bool
+carry (const CprStruct *from, const void *source, const CprStruct *to, void *target, GError **error)
+{
+  return carry_with (from, source, to, target, NULL, error);
 }

@@ -25,7 +25,13 @@ void carried_make (Carried *carried, const CprStruct *from, const void *bytes, s
 bool carried_read (const Carried *carried, const CprStruct *to, void *target, const CprCodec *codec, GError **error);
 void carried_clear (Carried *carried);
 
-/* Writes and reads. */
+/* Writes and reads; @codec: NULL for structs without fds. */
+bool carry_with (const CprStruct *from,
+                 const void *source,
+                 const CprStruct *to,
+                 void *target,
+                 const CprCodec *codec,
+                 GError **error);
 bool carry (const CprStruct *from, const void *source, const CprStruct *to, void *target, GError **error);
 
 #endif

@@ -136,12 +136,7 @@ clear (Thing *thing)
 static bool
 carry_thing (const CprStruct *from, const Thing *source, const CprStruct *to, Thing *target)
 {
-  Carried carried;
-  bool ok =
-      carried_write (&carried, from, source, &codec, &error) && carried_read (&carried, to, target, &codec, &error);
-
-  carried_clear (&carried);
-  return ok;
+  return carry_with (from, source, to, target, &codec, &error);
 }
 
 static size_t

@@ -85,12 +85,7 @@ TABLE (retired, CPR_FIELD_RETIRED (value, uint16_t, 9));
 static bool
 carry_any (const CprStruct *from, const Any *source, const CprStruct *to, Any *target)
 {
-  Carried carried;
-  bool ok =
-      carried_write (&carried, from, source, &codec, &error) && carried_read (&carried, to, target, &codec, &error);
-
-  carried_clear (&carried);
-  return ok;
+  return carry_with (from, source, to, target, &codec, &error);
 }
 
 static void
