@@ -50,7 +50,7 @@ add_memory (int vm, uint32_t slot, uint64_t gpa, uint8_t *vaddr, uint64_t size)
     fail ("KVM_SET_USER_MEMORY_REGION");
 }
 
-/* The memory is a memfd that is mapped anew, as in an update. It leaves out the hole below 4 GiB,
+/* The memory is a memfd that is mapped again, as in an update. It leaves out the hole below 4 GiB,
  * as in a PC. */
 static void
 make_vm (uint64_t size, int ram)

@@ -234,7 +234,7 @@ __wrap_g_thread_try_new (const char *name, GThreadFunc run, void *data, GError *
   return fault_fails ("thread") ? NULL : __real_g_thread_try_new (name, run, data, error);
 }
 
-/* ---- The begin of the program. */
+/* ---- The start of the program. */
 
 static void
 ignore_signal (int number)

@@ -55,7 +55,7 @@ write_answer (CprWriter *writer)
 
   answer.executable.build_id = g_strdup ("beef");
   cpr_findings_add (answer.findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_DEVICE, "bus0", "it isn't here");
-  cpr_findings_add (answer.findings, CPR_SEVERITY_LOSS, CPR_SUBJECT_FD, "disk", "it would be opened anew");
+  cpr_findings_add (answer.findings, CPR_SEVERITY_LOSS, CPR_SUBJECT_FD, "disk", "it would be opened again");
   cpr_schema_builder_init (&builder);
   cpr_schema_builder_add (&builder, &everything_bus_type);
   cpr_answer_write (&answer, &builder, writer);

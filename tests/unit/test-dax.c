@@ -20,7 +20,7 @@
 
 typedef struct
 {
-  unsigned major; /* numbers are given anew at each boot */
+  unsigned major; /* each boot gives other numbers */
   bool is_dax;
   const char *size, *align, *resource, *uuid; /* NULL: sysfs hasn't got it */
 } Region;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Assigned devices in reboot mode: the guest sleeps, and everything is made anew. */
+/* Assigned devices in reboot mode: the guest sleeps, and everything is made again. */
 #include "vfio-programs.h"
 
 #include <unistd.h>
