@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The shared page with the word that says who owns the guest. All who may take the guest move
- * that word here: the programs, in lib/handoff, and the guardian, in exec/guardian.c. */
+/* The shared page with the word that names the owner of the guest. Everyone who may take the
+ * guest moves the word with these functions: the programs, in lib/handoff, and the guardian, in
+ * exec/guardian.c. */
 #include "handoff/baton.h"
 
 #include <errno.h>
@@ -16,11 +17,17 @@
 
 #define BATON_MAGIC UINT64_C (0x31544142525043) /* "CPRBAT1" */
 #define BATON_SIZE  4096
+/* The page may not shrink: each program that has it mapped would die of SIGBUS. F_SEAL_WRITE is
+ * missing, since all of them write. */
 #define BATON_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 G_STATIC_ASSERT (sizeof (CprBatonPage) <= BATON_SIZE);
+/* Processes share the word, and a lock inside libatomic would be private to each of them. */
 G_STATIC_ASSERT (ATOMIC_LLONG_LOCK_FREE == 2);
 
+/* State, attempt and pid are one word, so that one compare-and-swap checks and changes all three.
+ * A process can have several attempts under one pid, since execve keeps it: the attempt is what
+ * makes a late one fail. */
 static uint64_t
 pack (CprBatonWord word)
 {
@@ -37,7 +44,8 @@ cpr_baton_get (const CprBatonPage *page)
                          .pid = (pid_t) (uint32_t) word };
 }
 
-/* All the transitions there are. `same_pid` and `attempt` say how the rest of the word changes. */
+/* All transitions that exist; any other could make two owners. `pid` and `attempt` say how the
+ * rest of the word changes. */
 static const struct
 {
   CprBatonState from, to;
@@ -48,16 +56,15 @@ static const struct
   } pid;
   unsigned attempt; /* added */
 } transitions[] = {
-  { CPR_BATON_OWNED, CPR_BATON_OFFERED, ANY_PID,
-    1 }, /* the owner: right before execve, or to a process that is there */
+  { CPR_BATON_OWNED, CPR_BATON_OFFERED, ANY_PID, 1 },  /* the owner: before its execve, or to a process that listens */
   { CPR_BATON_OFFERED, CPR_BATON_OWNED, SAME_PID, 0 }, /* the candidate: the commit; or the owner whose execve failed */
-  { CPR_BATON_OFFERED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the candidate, before it executes the old program again */
+  { CPR_BATON_OFFERED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the candidate, before it executes the old program */
   { CPR_BATON_OFFERED, CPR_BATON_FENCED, ANY_PID, 0 },   /* the guardian: the candidate is dead, or has to be */
   { CPR_BATON_FENCED, CPR_BATON_OFFERED, SAME_PID, 1 },  /* the guardian, before it executes the old program */
   { CPR_BATON_FENCED, CPR_BATON_OWNED, SAME_PID, 0 },    /* the old program in transfer mode: it goes on */
-  { CPR_BATON_OFFERED, CPR_BATON_PARKED, ANY_PID, 0 },   /* the last guardian: attempts used up */
+  { CPR_BATON_OFFERED, CPR_BATON_PARKED, ANY_PID, 0 },   /* the last guardian: the attempts are used up */
   { CPR_BATON_FENCED, CPR_BATON_PARKED, SAME_PID, 0 },
-  { CPR_BATON_PARKED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the guardian that holds it, when it is told to try again */
+  { CPR_BATON_PARKED, CPR_BATON_OFFERED, SAME_PID, 1 }, /* the guardian that holds the guest, told to try again */
 };
 
 bool
@@ -87,6 +94,7 @@ cpr_baton_add_guardian (CprBatonPage *page, pid_t guardian)
 
       if (atomic_compare_exchange_strong (&page->guardians[i], &none, guardian))
         {
+          /* The place may have been that of a guardian that closed its fds and went. */
           atomic_fetch_and (&page->closed, ~(1u << i));
           return true;
         }
@@ -126,7 +134,8 @@ cpr_baton_begin_attempt (CprBatonPage *page, uint64_t now_ns)
   atomic_store (&page->attempt_ns, now_ns);
 }
 
-/* The way back goes through the same steps again; the stamps of the way there are older than it. */
+/* A way back goes through the same steps as the way there. A stamp that is older than the present
+ * attempt was left by an earlier one. */
 CprStep
 cpr_baton_get_last_step (const CprBatonPage *page)
 {
@@ -147,12 +156,14 @@ cpr_baton_get_step_name (CprStep step)
 char *
 cpr_baton_describe_failure (const CprBatonPage *page)
 {
+  /* Other programs write the page, so the text may lack its end. */
   g_autofree char *said = g_strndup (page->reason, CPR_BATON_REASON_SIZE - 1);
   const char *after = said[0] != '\0' ? "; before that: " : "";
   int status = page->status;
   uint32_t failed = page->failed_step;
   const char *step = cpr_baton_get_step_name (failed != 0 ? (CprStep) failed : cpr_baton_get_last_step (page));
 
+  /* A guardian wrote the cause. Without one the candidate gave up by itself, and said why. */
   switch (atomic_load (&page->cause))
     {
     case CPR_BATON_CAUSE_TIMEOUT:
@@ -189,7 +200,7 @@ map_page (CprBaton *baton, GError **error)
   void *page = cpr_sys->mmap (NULL, BATON_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, baton->fd, 0);
 
   if (page == MAP_FAILED)
-    return cpr_throw_errno (error, errno, "baton: mapping it");
+    return cpr_throw_errno (error, errno, "baton: mmap");
   baton->page = page;
   return true;
 }
@@ -223,14 +234,16 @@ cpr_baton_open (CprBaton *baton, int fd, GError **error)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d should be a memfd with seals 0x%x, and has 0x%x", fd,
                       (unsigned) BATON_SEALS, seals >= 0 ? (unsigned) seals : 0);
   if (cpr_sys->fstat (fd, &st) < 0 || st.st_size != BATON_SIZE)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d hasn't the %d bytes of a baton", fd, (int) BATON_SIZE);
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d should be a file of %d bytes, and isn't", fd,
+                      (int) BATON_SIZE);
   if (!map_page (baton, error))
     return false;
   if (baton->page->magic != BATON_MAGIC)
     {
       cpr_sys->munmap (baton->page, BATON_SIZE);
       baton->page = NULL;
-      return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d doesn't begin like a baton", fd);
+      return cpr_throw (error, CPR_ERROR_CORRUPT, "baton: fd %d should begin with a baton's magic number, and doesn't",
+                        fd);
     }
   return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Finds the table of functions of a mode, by the mode or by the scheme of an address, and offers
- * what all modes offer alike: the fd table, for lib/session, and the baton, for a carrier. */
+/* Finds the table of functions of a mode, by the mode or by the scheme of an address. Also offers
+ * what all modes offer in the same way: the fd table, for lib/session, and the baton, for a
+ * carrier. */
 #include "handoff/carrier.h"
 
 #include <errno.h>
@@ -41,7 +42,7 @@ cpr_carrier_type_find (const char *incoming, const char **address, GError **erro
         *address = colon + 1;
         return types[i];
       }
-  cpr_throw (error, CPR_ERROR_INVALID, "incoming '%s': not known where that is", incoming);
+  cpr_throw (error, CPR_ERROR_INVALID, "incoming '%s': it should begin with unix:, unix-fd:, file: or pipe:", incoming);
   return NULL;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The state that a program was handed, from its take-up to the commit. This is the same for all
- * modes; the differences are called through the carrier's table. Called by lib/session. */
+/* A state that this program was handed, from the take-up to the commit. This part is the same for
+ * all modes; a mode's own part is called through its carrier's table. Called by lib/session. */
 #include "handoff/incoming.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ cpr_incoming_open_stream (CprIncoming *incoming, GError **error)
   if (!cpr_reader_open_fd_with (&incoming->reader, incoming->state_fd, g_steal_pointer (&incoming->spare), error))
     return false;
   return incoming->reader.kind == CPR_STREAM_STATE ||
-         cpr_throw (error, CPR_ERROR_CORRUPT, "state: it is a preflight's message");
+         cpr_throw (error, CPR_ERROR_CORRUPT, "state: it should be a state, and is a preflight's message");
 }
 
 bool
@@ -27,6 +27,8 @@ cpr_incoming_read_state (CprIncoming *incoming, GError **error)
 
   if (cpr_sys->fstat (incoming->state_fd, &st) < 0)
     return cpr_throw_errno (error, errno, "state: fstat");
+  /* A state says which program to execute and with which arguments. One by another user could run
+   * anything in this user's name. */
   if (st.st_uid != geteuid ())
     return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it belongs to user %u, this is user %u", st.st_uid,
                       geteuid ());
@@ -85,6 +87,7 @@ incoming_new (const CprCarrierType *carrier)
   incoming->carrier = carrier;
   incoming->state_fd = incoming->baton.fd = -1;
   cpr_manifest_init (&incoming->manifest);
+  /* The manifest's fd table knows each fd by the place that the carrier gave it. */
   incoming->manifest.find_fd = carrier->take_fd;
   incoming->manifest.find_fd_data = incoming;
   return incoming;
@@ -121,6 +124,8 @@ cpr_incoming_take_up (
   const char *address;
   int fd;
 
+  /* The inherited fds come first, whatever @config says: a state among them is a guest, and a
+   * program that overlooked it would run a second one on the same disks. */
   *incoming = NULL;
   *question = -1;
   if (!cpr_carrier_exec.find (&fd, error))
@@ -160,6 +165,8 @@ cpr_incoming_commit (CprIncoming *incoming, GError **error)
 
   if (incoming->carrier->commit != NULL && !incoming->carrier->commit (incoming, error))
     return false;
+  /* A failure means that a guardian or the old program was quicker. The guest is that process's
+   * then. */
   if (!cpr_baton_move (incoming->baton.page, offered, mine))
     {
       cpr_incoming_check_owner (incoming, error);

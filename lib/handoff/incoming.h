@@ -11,50 +11,53 @@ struct _CprIncoming
 {
   const CprCarrierType *carrier;
   void *transport;     /* the carrier's own */
-  const GError *fault; /* of this program's config, for its answer to a question; NULL once that is given */
+  const GError *fault; /* what is wrong with this program's config, for an answer; NULL once that is given */
   int state_fd;
-  void *spare; /* memory for reading it, got ahead; or NULL */
+  void *spare; /* memory for reading the state, allocated before the pause; or NULL */
   CprReader reader;
-  CprManifest manifest; /* its tables move into the session */
+  CprManifest manifest; /* the session takes its tables over */
   CprBaton baton;
-  unsigned attempt; /* 1: the way there; above: the way back */
+  unsigned attempt; /* 1: the way there; above 1: a way back */
 };
 
-/* Finds out whether this process was handed a state: *incoming is NULL if not. A state that
- * isn't for this VM, user, boot or process is an error; where the old program can be executed
- * again, it is, and the function doesn't return. Else it comes from where @config says, if it
- * does. @question: the fd of a preflight's question, should this process have been started to be
- * asked, or -1. @fault: what is wrong with @config, or NULL; it is an answer to a question, and
- * nothing else yet. */
+/* Looks for a state that this process was handed; *incoming is NULL if there is none. First it
+ * looks among the inherited fds, then where @config says. A state that isn't meant for this VM,
+ * user, boot or process is an error. If the old program can still be executed then, it is, and
+ * the function doesn't return.
+ *
+ * @question: the fd of a preflight's question if this process was started to answer one, else -1.
+ * @fault: what is wrong with @config, or NULL. An answer to a question reports that fault; here
+ * it isn't an error yet. */
 bool cpr_incoming_take_up (
     CprIncoming **incoming, int *question, const CprSessionConfig *config, const GError *fault, GError **error);
 void cpr_incoming_free (CprIncoming *incoming);
 
-/* The steps of a take-up that carriers share: what is behind incoming->state_fd is verified and
- * is a state; that, and its manifest read; the manifest is of this VM and user, and of this boot
- * or its clocks as far as that is demanded. */
+/* The steps of a take-up that the carriers share: open_stream verifies the stream behind
+ * incoming->state_fd and that it is a state. read_state does the same and reads the manifest.
+ * check_identity demands that the manifest names this VM and user, and this boot or its clocks as
+ * far as @boot says. */
 typedef enum
 {
-  CPR_BOOT_ANY,        /* times are converted */
-  CPR_BOOT_SAME,       /* its clocks may be another time namespace's: times are converted, too */
-  CPR_BOOT_SAME_CLOCKS /* as devices and the guest go on by them */
+  CPR_BOOT_ANY,        /* any boot: times are converted */
+  CPR_BOOT_SAME,       /* this boot, with any time namespace's clocks: times are converted */
+  CPR_BOOT_SAME_CLOCKS /* this boot and these clocks: devices and the guest go on by them */
 } CprBootDemand;
 bool cpr_incoming_open_stream (CprIncoming *incoming, GError **error);
 bool cpr_incoming_read_state (CprIncoming *incoming, GError **error);
 bool cpr_incoming_check_boot (const CprManifest *manifest, CprBootDemand demand, GError **error);
 bool cpr_incoming_check_identity (const CprManifest *manifest, const char *vm_name, CprBootDemand boot, GError **error);
 
-/* Whether this process still is the one that the baton was offered to. */
+/* Whether the baton is still offered to this process, for this attempt. */
 bool cpr_incoming_check_owner (const CprIncoming *incoming, GError **error);
 
-/* Returns when the sections are there. */
+/* Returns when the reader has the sections. */
 bool cpr_incoming_await_state (CprIncoming *incoming, const CprRamTable *ram, GError **error);
 
 /* The commit: takes the baton. */
 bool cpr_incoming_commit (CprIncoming *incoming, GError **error);
 
-/* The way back, as the carrier has one: the old program gets the guest, and the reason. Returns
- * only where this process lives on, and false then, with an error that says both. @held: fds
+/* The carrier's way back: the old program gets the guest and the reason. Returns only where this
+ * process lives on, and then returns false, with an error that names both failures. @held: fds
  * that are slow to close, or NULL; @reason is taken. */
 bool cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
 
