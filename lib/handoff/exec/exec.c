@@ -41,7 +41,8 @@ list_inheritable (GError **error)
   return open_fds;
 }
 
-/* The library's own fds go through the fd table like all others: named, recorded, verified. */
+/* The library's own fds go through the fd table like all others, so they are recorded and
+ * verified in the same way. */
 static bool
 add_own (CprExecve *exec, const CprProgram *self, GError **error)
 {
@@ -64,7 +65,8 @@ remove_own (CprExecve *exec)
     }
 }
 
-/* As PID 1 of a namespace this process takes the guardian along when it dies. */
+/* As PID 1 of a namespace this process can't be rescued: its death ends every process of the
+ * namespace, the guardian included. */
 static bool
 can_rescue (const CprUpdate *update)
 {
@@ -174,7 +176,7 @@ exec_open (const CprCarrierPlan *plan, GError **error)
   return NULL;
 }
 
-/* All that is written to this address space afterwards is the guardian's, too. */
+/* The guardian shares this address space from now on: it sees everything that is written later. */
 static bool
 exec_launch (CprCarrier *carrier, GError **error)
 {
@@ -184,7 +186,7 @@ exec_launch (CprCarrier *carrier, GError **error)
 
   if (exec->guardian == NULL)
     return true;
-  cpr_signals_block_all (&old); /* it inherits this; our handlers mustn't run there */
+  cpr_signals_block_all (&old); /* the guardian inherits the mask: the VMM's handlers mustn't run there */
   ok = cpr_guardian_launch (exec->guardian, error);
   cpr_signals_restore (&old);
   return ok;
@@ -196,7 +198,7 @@ exec_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
   return cpr_stream_seal (carrier->stream_fd, writer, error);
 }
 
-/* The other way round than cpr_image_exchange(), as far as that came. */
+/* Undoes what cpr_image_exchange() did to the fds, as far as it came. */
 static void
 restore_fds (CprExecve *exec)
 {
@@ -244,7 +246,7 @@ exec_go (CprCarrier *carrier, GError **error)
   cpr_signals_block_all (&old);
   ok = go_blocked (exec, error);
   if (exec->base.lost)
-    exec->guardian = NULL; /* it takes the guest, and ends this process first */
+    exec->guardian = NULL; /* left alone: it ends this process and then takes the guest */
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
   cpr_signals_restore (&old);
   return ok;

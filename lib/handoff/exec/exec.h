@@ -6,21 +6,21 @@
 #include "handoff/exec/guardian.h"
 #include "state/manifest.h"
 
-/* One update in exec mode, in the old program: what the carrier's open() returns. Everything that
- * it needs is made before the guest stops. */
+/* One update in exec mode, in the old program; the carrier's open() returns it. Everything that
+ * the update needs is made before the guest stops. */
 typedef struct
 {
   CprCarrier base;
   char *path;
   char **argv;
   char **envp;
-  CprFdTable *fds; /* the session's; carries our entries while this exists */
+  CprFdTable *fds; /* the session's; has the library's own entries while this exists */
   int state_fd;
   int release_fd;
   CprBaton baton;
-  CprGuardian *guardian; /* NULL: do without */
-  GArray *carried;       /* int, ascending: what the new program gets */
-  GArray *inheritable;   /* int: what isn't close-on-exec and has to be so again after a failure */
+  CprGuardian *guardian; /* NULL: the update does without one */
+  GArray *carried;       /* int, ascending: the fds that the new program gets */
+  GArray *inheritable;   /* int: the fds that weren't close-on-exec, and aren't again after a failure */
 } CprExecve;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Exec mode's way back after a fatal signal: a handler in the new program executes the old
- * one. take-up.c installs it, and the commit removes it. The handler calls only what a signal
- * handler may call. */
+/* Exec mode's way back after a fatal signal: a handler in the new program executes the old one.
+ * take-up.c installs the handler, and the commit removes it. The handler calls only functions
+ * that a signal handler may call. */
 #include "handoff/exec/fatal.h"
 
 #include <fcntl.h>
@@ -39,16 +39,20 @@ struct _CprFatal
   stack_t old_stack;
   timer_t timer;
   bool has_timer;
-  unsigned closed_std; /* of 0, 1 and 2: the old program shall not inherit what was opened there since */
+  unsigned closed_std; /* those of 0, 1 and 2 that the old program must find closed, as they were */
   struct sigaction old_actions[G_N_ELEMENTS (fatal_signals)];
 };
 
-/* A handler has no argument of its own, and a process has one candidate: itself. */
+/* A signal handler gets no argument of its own. One variable is enough, since a process is at
+ * most one candidate. */
 static _Atomic (CprFatal *) armed;
 
-/* ---- In the handler: nothing that could be locked or in disorder. */
+/* ---- In the handler. The signal may have come in the middle of malloc() or with any lock held,
+ * and the program's memory may be damaged. So this half uses no lock and no allocation, and only
+ * memory that arm() prepared. */
 
-/* A forked child has the handlers too, and nothing to do with the guest. */
+/* Whether this process is the candidate. A child that the new program forked has the handlers,
+ * too, but must not touch the guest. */
 CPR_RAW_CODE static bool
 is_candidate (const CprFatal *fatal)
 {
@@ -58,8 +62,8 @@ is_candidate (const CprFatal *fatal)
          cpr_raw (SYS_getpid, 0, 0, 0, 0) == fatal->pid;
 }
 
-/* The old program would be given the files that it had. Where it wouldn't, the guardian does
- * better, which has copies of its own. */
+/* Whether the fds of the fd table are still the ones that the old program had. If not, this
+ * process can't go back, but the guardian can: it has copies of its own. */
 CPR_RAW_CODE static bool
 fds_are_there (const CprFatal *fatal)
 {
@@ -134,13 +138,16 @@ go_back (CprFatal *fatal, int signal, const siginfo_t *info)
   cpr_raw (SYS_rt_sigprocmask, SIG_SETMASK, (long) &all, 0, sizeof all);
   fatal->page->failed_ns = cpr_now_ns ();
   give_reason (fatal->page, signal, info);
-  cpr_baton_begin_attempt (fatal->page, cpr_now_ns ()); /* before there is a guardian that would find it passed */
+  cpr_baton_begin_attempt (fatal->page,
+                           cpr_now_ns ()); /* first: the guardian launched below must not see the old deadline */
   if (fatal->guardian != NULL)
     cpr_guardian_launch_quietly (fatal->guardian);
   offered.state = again.state = CPR_BATON_OFFERED;
   offered.attempt = fatal->attempt;
   again.attempt = fatal->attempt + 1;
   offered.pid = again.pid = fatal->pid;
+  /* From here on a failure ends this process with the baton offered to it. The guardian then
+   * takes the guest back. */
   if (!cpr_baton_move (fatal->page, offered, again))
     return;
   cpr_raw (SYS_close_range, STDERR_FILENO + 1, (long) ~0U, CLOSE_RANGE_CLOEXEC, 0);
@@ -150,8 +157,9 @@ go_back (CprFatal *fatal, int signal, const siginfo_t *info)
   cpr_rescue_execute (fatal->rescue);
 }
 
-/* Returning lets the faulting instruction run again, or abort() go on, and the process dies of
- * it. */
+/* If there is no way back, the process has to die of the signal, so that the guardian sees its
+ * end. Returning runs the faulting instruction again, or lets abort() go on; a signal that was
+ * sent has to be raised again. */
 CPR_RAW_CODE static void
 handle (int signal, siginfo_t *info, void *context)
 {
@@ -161,11 +169,11 @@ handle (int signal, siginfo_t *info, void *context)
   if (fatal != NULL)
     go_back (fatal, signal, info);
   sigaction (signal, &dies, NULL);
-  if (info->si_code <= 0) /* sent, not raised by an instruction */
+  if (info->si_code <= 0) /* a process sent it */
     raise (signal);
 }
 
-/* ---- In order. */
+/* ---- Outside the handler. */
 
 static void
 set_handlers (CprFatal *fatal)
@@ -179,8 +187,8 @@ set_handlers (CprFatal *fatal)
     sigaction (fatal_signals[i], &action, &fatal->old_actions[i]);
 }
 
-/* As PID 1 of a namespace this process can't be killed by a guardian, which lives in there too:
- * a timer has to do. */
+/* As PID 1 of a namespace this process can't be killed by a guardian, which lives in the same
+ * namespace. So a timer ends a wait that takes too long: its SIGABRT runs the handler. */
 static void
 set_timer (CprFatal *fatal)
 {

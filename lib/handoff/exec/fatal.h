@@ -7,15 +7,17 @@
 
 /* From the take-up to the commit a fatal signal (SEGV, BUS, ILL, FPE, ABRT, SYS, TRAP) executes
  * the old program again, in this very process. Where that isn't possible the process dies of the
- * signal, and the guardian sees to the rest. */
+ * signal, and the guardian takes the guest back. */
 typedef struct _CprFatal CprFatal;
 
-/* Installs the handlers. @rescue: how the old program is executed, taken over; @guardian:
- * launched then, taken over, may be NULL. There can be one in a process; NULL if there is one. */
+/* Installs the handlers. @rescue, taken over, says how the old program is executed. @guardian,
+ * taken over, is launched before that; it may be NULL. A process can have one CprFatal: NULL if
+ * there is one already. */
 CprFatal *
 cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprRescue *rescue, CprGuardian *guardian);
 
-/* Puts back the handlers that were there before, where ours are still in place. */
+/* Puts back the handlers that were there before. A handler that the VMM has installed since
+ * stays. */
 void cpr_fatal_disarm (CprFatal *fatal);
 
 #endif

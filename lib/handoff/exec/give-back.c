@@ -13,8 +13,8 @@
 #include "base/sys.h"
 #include "handoff/exec/image.h"
 
-/* A device's constructor that failed may have closed the fds it had taken. The guardian has
- * copies. */
+/* Gets an fd back from the guardian, which has copies. The new program may have closed its own,
+ * as a device's constructor that fails does. */
 static bool
 fetch_fd (const CprFdEntry *entry, int guardian, GError **error)
 {
@@ -33,7 +33,8 @@ fetch_fd (const CprFdEntry *entry, int guardian, GError **error)
   return placed >= 0;
 }
 
-/* A pidfd whose number isn't one that a carried fd has to get back. */
+/* Opens a pidfd of the guardian with a number above those of the fd table, since dup3() would
+ * close it otherwise. */
 static bool
 open_guardian (const CprIncoming *incoming, const CprFdTable *fds, pid_t guardian, int *pidfd, GError **error)
 {
@@ -48,7 +49,8 @@ open_guardian (const CprIncoming *incoming, const CprFdTable *fds, pid_t guardia
   return *pidfd >= 0;
 }
 
-/* Every carried fd, and the state itself, is what it was, or is so again. */
+/* Makes sure that each fd of the fd table, and the state itself, is the one that the old program
+ * had. The new program may have replaced some. */
 static bool
 repair_fds (const CprIncoming *incoming, const CprFdTable *fds, pid_t guardian, GError **error)
 {
@@ -71,7 +73,8 @@ repair_fds (const CprIncoming *incoming, const CprFdTable *fds, pid_t guardian, 
   return ok;
 }
 
-/* This program has an address space too, and devices that are slow to close. */
+/* Leaves a guardian behind for the new program, which has an address space to tear down and
+ * devices that are slow to close, too. */
 static CprGuardian *
 leave_guardian (CprIncoming *incoming, const CprManifest *manifest, GArray *carried, GArray *held)
 {
@@ -81,12 +84,13 @@ leave_guardian (CprIncoming *incoming, const CprManifest *manifest, GArray *carr
   CprGuardian *guardian;
 
   if (cpr_guardians_find (incoming->baton.page) == 0)
-    return NULL; /* the update does without */
+    return NULL; /* the update has no guardian */
   if (incoming->baton.page->rescue != 0)
     config.rescue = cpr_rescue_new (&incoming->manifest.program, manifest->vm_name, incoming->state_fd, carried);
   guardian = cpr_guardian_new (&config, NULL);
   if (guardian != NULL && !cpr_guardian_launch (guardian, NULL))
-    g_clear_pointer (&guardian, cpr_guardian_free); /* slower, but still the way back */
+    g_clear_pointer (&guardian,
+                     cpr_guardian_free); /* without a guardian the way back is slower, but still a way back */
   return guardian;
 }
 
@@ -115,7 +119,7 @@ execute_old (CprIncoming *incoming, const CprManifest *manifest, GArray *held, G
   return false;
 }
 
-/* Having run out of fds is a common reason to go back, and what is done here takes some. The old
+/* A common reason to go back is that fds have run out, and the way back needs some. The old
  * program's limits are restored later. */
 static void
 lift_fd_limit (void)
@@ -129,8 +133,8 @@ lift_fd_limit (void)
     }
 }
 
-/* Before this process leaves a guardian behind, so that each guardian has the old program's
- * surroundings, whichever of them is the first to act. */
+/* Restores the old program's surroundings before this process leaves a guardian behind, which
+ * inherits them. So each guardian has them, whichever acts first. */
 static bool
 restore_surroundings (const CprIncoming *incoming, GError **error)
 {
@@ -144,7 +148,7 @@ restore_surroundings (const CprIncoming *incoming, GError **error)
              lost);
 }
 
-/* The old program shall inherit no more of 0, 1 and 2 than it had. */
+/* The old program inherits no more of 0, 1 and 2 than it had. */
 static void
 forget_streams (const CprIncoming *incoming)
 {
@@ -159,7 +163,7 @@ static bool
 return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError **error)
 {
   CprExecveTaken *taken = incoming->transport;
-  CprManifest manifest; /* as it was handed over: the session's tables have changed since */
+  CprManifest manifest; /* as it was handed over: the session has taken entries out of its tables since */
   sigset_t old;
   bool ok;
 
@@ -174,7 +178,8 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
     return false;
   g_clear_pointer (&taken->fatal, cpr_fatal_disarm);
   incoming->baton.page->failed_ns = cpr_now_ns ();
-  cpr_baton_begin_attempt (incoming->baton.page, cpr_now_ns ()); /* before a guardian could find it passed */
+  cpr_baton_begin_attempt (incoming->baton.page,
+                           cpr_now_ns ()); /* first: a guardian launched below must not see the old deadline */
 
   forget_streams (incoming);
   cpr_manifest_init (&manifest);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The process that keeps the old address space and the fds over the execve, and takes the
- * guest back when the new program has died. exec.c and give-back.c launch it; finish.c in
- * lib/session ends it. The upper half runs in that process, without libc. */
+/* The process that keeps the old address space and the fds over the execve, and takes the guest
+ * back when the new program has died. exec.c and give-back.c launch it; finish.c in lib/session
+ * ends it. The upper half of this file runs in that process, without libc. */
 #include "handoff/exec/guardian.h"
 
 #include <errno.h>
@@ -36,37 +36,39 @@ typedef struct
 struct _CprGuardian
 {
   CprBatonPage *page;
-  CprRescue *rescue; /* NULL: it only holds the address space */
-  pid_t watched;     /* who holds the baton, or is about to */
-  int pidfd;         /* of that process; stays valid over the execve; -1 in the guardian once it is dead */
+  CprRescue *rescue; /* NULL: the guardian only holds the address space */
+  pid_t watched;     /* the process that owns the guest, and then is the candidate */
+  int pidfd;         /* of that process, also after its execve; in the guardian -1 once that process is dead */
   int release;
-  char message[32]; /* to the supervisor */
+  char message[32]; /* room for a message to the supervisor */
   int notify;       /* a socket to the supervisor, or -1 */
-  FdRange *closed;  /* what the guardian closes at its start */
+  FdRange *closed;  /* the fds that the guardian closes at its start */
   unsigned n_closed;
-  uint8_t *stacks;    /* two: a guardian that executes the old program leaves one behind, on the other stack */
+  uint8_t *stacks;    /* two, since a guardian that executes the old program leaves a second guardian behind */
   pid_t pid;          /* 0: not launched */
-  pid_t successor;    /* the one left behind */
-  const char *denied; /* the system call that it would need and may not make */
+  pid_t successor;    /* the guardian left behind */
+  const char *denied; /* a system call that the guardian needs and may not make */
   int denied_errnum;
   _Atomic uint32_t ready;
-  CprTeardown *teardown;   /* NULL: nothing to do but to end */
-  _Atomic uint32_t undone; /* the program that made it lives on in this address space */
+  CprTeardown *teardown;   /* NULL: the end of the process does it all */
+  _Atomic uint32_t undone; /* the program that made the guardian lives on in this address space */
 };
 
-/* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc; its
- * memory is the old program's, its thread-local storage a dead thread's. All signals are
- * blocked. */
+/* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc. The
+ * memory is the old program's: after the execve the thread whose thread-local storage this is and
+ * the holders of all locks are gone. All signals are blocked. */
 
-/* How long the end of a killed guardian is waited for that has this one's address space, and so
- * nothing to give back but fds. */
+/* How long to wait for the end of a killed successor. It shares this guardian's address space, so
+ * it has only fds to give back, and ends soon. */
 #define SUCCESSOR_MS 1000
 
-/* While the baton isn't offered yet there is nothing to wait for that could be waited for. */
+/* How often to look at the baton while it isn't offered yet, since only the offer sets a
+ * deadline. The offer wakes nobody: it is the owner's last act before its execve. */
 #define LOOK_AGAIN_NS (20 * 1000 * 1000)
 
-/* "MAINPID=…": tells the supervisor which process is the VM's. It listens to the one it takes
- * for that. */
+/* "MAINPID=…": tells the supervisor which process is the VM's. A supervisor accepts this message
+ * only from the process that it takes for the VM's, so the guardian sends it whenever it gives
+ * that role away. */
 CPR_RAW_CODE static void
 announce (CprGuardian *guardian, pid_t pid)
 {
@@ -81,8 +83,8 @@ announce (CprGuardian *guardian, pid_t pid)
   while (result == -EINTR);
 }
 
-/* Closes first, so that a device held here isn't busy longer than it has to be; that is all that
- * the next update waits for. */
+/* Closes first, since the next update waits for that only, and a device held here stays busy
+ * until then. The old address space takes longer. */
 CPR_RAW_CODE static void
 let_go (CprGuardian *guardian)
 {
@@ -92,11 +94,12 @@ let_go (CprGuardian *guardian)
   if (atomic_load (&guardian->undone) == 0)
     cpr_teardown_run (guardian->teardown, guardian->page);
   cpr_raw (SYS_exit_group, 0, 0, 0, 0);
-  cpr_raw (SYS_exit, 0, 0, 0, 0); /* a seccomp filter that denies the other */
+  cpr_raw (SYS_exit, 0, 0, 0, 0); /* for a seccomp filter that denies exit_group */
   __builtin_trap ();
 }
 
-/* How long to wait at most; 0: for ever. */
+/* How long to wait at most; 0: for ever. Only the candidate that this guardian watches has a
+ * deadline here: another candidate has another guardian. */
 CPR_RAW_CODE static uint64_t
 get_patience (const CprGuardian *guardian, CprBatonWord word)
 {
@@ -141,8 +144,8 @@ await_event (const CprGuardian *guardian, uint64_t patience)
 
 static int guardian_again (void *data);
 
-/* The end of the stack that isn't this process's own: whatever was tried and undone before, it
- * is free. */
+/* The end of the stack that this process doesn't run on. It is free, whatever ran there before
+ * and failed. */
 CPR_RAW_CODE static uint8_t *
 get_other_stack (const CprGuardian *guardian)
 {
@@ -151,7 +154,7 @@ get_other_stack (const CprGuardian *guardian)
   return guardian->stacks + (on_first ? 2 : 1) * STACK_SIZE;
 }
 
-/* Not one of 0, 1 and 2 either. */
+/* Never returns 0, 1 or 2: those are the standard streams of the program that is executed later. */
 CPR_RAW_CODE static long
 open_pidfd (pid_t pid)
 {
@@ -164,8 +167,8 @@ open_pidfd (pid_t pid)
   return pidfd;
 }
 
-/* A process that executes leaves a guardian behind: else the teardown of the old address space is
- * on the pause again. */
+/* Leaves a guardian behind for the execve of this one. Without it the teardown of the old address
+ * space would be in the pause again, and a death of the old program would lose the guest. */
 CPR_RAW_CODE static void
 leave_successor (CprGuardian *guardian)
 {
@@ -179,8 +182,8 @@ leave_successor (CprGuardian *guardian)
   cpr_raw (SYS_close, guardian->pidfd, 0, 0, 0);
   guardian->pidfd = (int) pidfd;
   guardian->watched = me;
-  /* clone() of libc is nothing but the call; what it would do with errno concerns nobody, the
-   * program is gone. */
+  /* libc's clone() makes the call and sets errno at most, which is harmless: no thread of the old
+   * program is left to read it. */
   guardian->successor = clone (guardian_again, get_other_stack (guardian), CLONE_VM, guardian);
   if (guardian->successor > 0)
     {
@@ -189,6 +192,8 @@ leave_successor (CprGuardian *guardian)
     }
 }
 
+/* The execve failed, so this process goes on as the guardian. The next attempt needs the
+ * successor's stack and place in the page. */
 CPR_RAW_CODE static void
 end_successor (CprGuardian *guardian)
 {
@@ -205,8 +210,9 @@ end_successor (CprGuardian *guardian)
   cpr_baton_remove_guardian (guardian->page, guardian->successor);
 }
 
-/* The candidate died with the baton in its hand, or was too slow: takes the guest back. Returns
- * if there is nothing to take. */
+/* The candidate died while the baton was offered to it, or was too slow: takes the guest back.
+ * Returns if the baton has moved on. A failed execve doesn't end the loop, since the guest would
+ * be lost with this process. */
 CPR_RAW_CODE static void
 rescue (CprGuardian *guardian, CprBatonWord word, bool died)
 {
@@ -218,7 +224,7 @@ rescue (CprGuardian *guardian, CprBatonWord word, bool died)
        offered = cpr_rescue_park (guardian->rescue, guardian->page))
     {
       if (!offered && cpr_baton_get (guardian->page).state == CPR_BATON_PARKED)
-        let_go (guardian); /* it was told to give the guest up */
+        let_go (guardian); /* a signal told it to give the guest up */
       if (!offered)
         continue;
       leave_successor (guardian);
@@ -227,14 +233,15 @@ rescue (CprGuardian *guardian, CprBatonWord word, bool died)
     }
 }
 
-/* Whether the process that this guardian watches is the one that may take the guest. */
+/* Whether this guardian watches the process that may take the guest. */
 CPR_RAW_CODE static bool
 watches_candidate (const CprGuardian *guardian, CprBatonWord word)
 {
   return guardian->rescue != NULL && word.state == CPR_BATON_OFFERED && word.pid == guardian->watched;
 }
 
-/* Waits until it is told to go. */
+/* Waits until it is told to end, and takes the guest back if the candidate dies or is too slow.
+ * The word is read again after each wait, since it may have changed meanwhile. */
 CPR_RAW_CODE static void
 watch (CprGuardian *guardian)
 {
@@ -254,9 +261,9 @@ watch (CprGuardian *guardian)
           (event == EVENT_DIED || (deadline != 0 && cpr_raw_now_ns () >= deadline)))
         rescue (guardian, word, event == EVENT_DIED);
       else if (event == EVENT_DIED && (guardian->rescue == NULL || word.state == CPR_BATON_OWNED))
-        let_go (guardian); /* a VMM died: a supervisor that starts it again shall find disks and devices free */
+        let_go (guardian); /* the owner died: a supervisor that restarts it shall find disks and devices free */
       else if (event == EVENT_DIED)
-        guardian->pidfd = -1; /* another guardian is at it */
+        guardian->pidfd = -1; /* another guardian takes care of it */
     }
 }
 
@@ -270,14 +277,16 @@ guardian_again (void *data)
 CPR_RAW_CODE static void
 note_denied (CprGuardian *guardian, const char *call, long result)
 {
+  /* Other errors are the kernel's answer to the arguments, and no filter's. */
   if (guardian->denied != NULL || (result != -EPERM && result != -ENOSYS && result != -EACCES))
     return;
   guardian->denied = call;
   guardian->denied_errnum = (int) -result;
 }
 
-/* A seccomp filter is inherited and can't be taken off: what is denied here and now is denied
- * when it matters. Without these calls there is no rescue; each is made as it would be then. */
+/* A seccomp filter is inherited and can't be removed: a call that it denies here is denied in a
+ * rescue, too. So each call that a rescue needs is tried now, with the guest still running and
+ * with the arguments of later. */
 CPR_RAW_CODE static void
 probe (CprGuardian *guardian)
 {
@@ -314,7 +323,7 @@ guardian_main (void *data)
   return 0;
 }
 
-/* ---- In the program that makes it. */
+/* ---- In the program that makes the guardian. */
 
 static void
 append_range (GArray *ranges, unsigned first, unsigned last)
@@ -325,8 +334,8 @@ append_range (GArray *ranges, unsigned first, unsigned last)
     g_array_append_val (ranges, range);
 }
 
-/* Whether an fd is one of the streams that every program inherits, and the one that the guardian
- * executes as well. */
+/* Whether @fd, one of 0, 1 and 2, is a standard stream. The old program inherits it in a rescue,
+ * too. */
 static bool
 is_stream (int fd)
 {
@@ -335,7 +344,8 @@ is_stream (int fd)
   return flags >= 0 && (flags & FD_CLOEXEC) == 0;
 }
 
-/* Everything that isn't to be kept. */
+/* Makes the list of fds to close: all but @keep, the standard streams and the guardian's own. A
+ * copy that stayed open here would keep file locks and half-closed connections alive. */
 static void
 set_ranges (CprGuardian *guardian, GArray *keep)
 {
@@ -374,8 +384,8 @@ cpr_guardian_new (const CprGuardianConfig *config, GError **error)
   guardian->notify = config->notify;
   guardian->rescue = config->rescue;
   guardian->watched = getpid ();
-  /* Opened here, before there is a guardian: it would find its parent gone already, now and
-   * then. */
+  /* Opened before the guardian exists. If the guardian opened it, its parent might have ended
+   * already, and the pid might be another process's. */
   guardian->pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (getpid ()));
   if (guardian->pidfd < 0)
     {
@@ -397,7 +407,8 @@ cpr_guardian_new (const CprGuardianConfig *config, GError **error)
   return guardian;
 }
 
-/* For where a seccomp filter denies waitid(). It knows no WNOWAIT: the guardian is reaped. */
+/* The same for where a seccomp filter denies waitid(). waitpid() has no WNOWAIT, so the guardian
+ * is reaped. */
 static bool
 await_otherwise (pid_t pid, int options)
 {
@@ -409,8 +420,8 @@ await_otherwise (pid_t pid, int options)
   return result != 0;
 }
 
-/* Waits until a guardian has ended; with WNOHANG and WNOWAIT as options. False with WNOHANG if
- * it hasn't. */
+/* Waits until a guardian has ended. @options may have WNOHANG and WNOWAIT; with WNOHANG, false
+ * means that the guardian hasn't ended. */
 static bool
 await (pid_t pid, int options)
 {
@@ -422,10 +433,10 @@ await (pid_t pid, int options)
   while (result < 0 && errno == EINTR);
   if (result < 0 && errno != ECHILD)
     return await_otherwise (pid, options);
-  return result < 0 || info.si_pid != 0; /* ECHILD: somebody else reaped it */
+  return result < 0 || info.si_pid != 0; /* ECHILD: another thread reaped it */
 }
 
-/* Finds out what this program's filter denies the guardian. */
+/* Fails if this program's seccomp filter denies the guardian a call that it needs. */
 static bool
 check_allowed (const CprGuardian *guardian, GError **error)
 {
@@ -442,11 +453,13 @@ cpr_guardian_launch (CprGuardian *guardian, GError **error)
   static const struct timespec patience = { 0, 50 * 1000 * 1000 };
   pid_t pid;
 
-  /* No CLONE_FILES: its own copies of the fds. No exit signal: nobody but us shall see it end. */
+  /* Without CLONE_FILES the guardian has copies of the fds. Without an exit signal its end is
+   * seen only by a waiter that asks for clones, so the VMM never learns of it. */
   pid = cpr_sys->clone (guardian_main, guardian->stacks + STACK_SIZE, CLONE_VM, guardian);
   if (pid < 0)
     return cpr_throw_errno (error, errno, "guardian: clone");
   guardian->pid = pid;
+  /* A guardian that is killed before it is ready wakes nobody, so its end is looked for as well. */
   while (atomic_load (&guardian->ready) == 0)
     if (cpr_sys->futex_wait (&guardian->ready, 0, &patience) < 0 && errno == ETIMEDOUT && await (pid, WNOHANG))
       {
@@ -470,6 +483,7 @@ cpr_guardian_launch_quietly (CprGuardian *guardian)
 
   if (pid < 0)
     return;
+  /* A second at most: a signal handler has no way to find out whether the guardian died. */
   for (int i = 0; i < 20 && atomic_load (&guardian->ready) == 0; i++)
     syscall (SYS_futex, &guardian->ready, FUTEX_WAIT, 0, &patience, NULL, 0);
   cpr_baton_add_guardian (guardian->page, pid);
@@ -485,7 +499,8 @@ cpr_guardian_free (CprGuardian *guardian)
   if (guardian->pid > 0)
     {
       atomic_store (&guardian->undone, 1);
-      /* The supervisor listens to the guardian now, which has to say that we are the VM again. */
+      /* The supervisor accepts messages from the guardian only, now. So the guardian has to end
+       * by itself: it then says that this process is the VM's again. */
       if (guardian->notify < 0 || cpr_sys->write (guardian->release, &one, sizeof one) < 0)
         cpr_signals_send (guardian->pid, -1, SIGKILL);
       await (guardian->pid, 0);
@@ -508,10 +523,12 @@ cpr_guardians_release (CprBatonPage *page, int release)
 
   for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
     if (page->guardians[i] > 0)
-      cpr_signals_send (page->guardians[i], -1, told ? SIGCONT : SIGKILL); /* one that was stopped would never see it */
+      cpr_signals_send (page->guardians[i], -1,
+                        told ? SIGCONT : SIGKILL); /* SIGCONT: a guardian that was stopped wouldn't see the eventfd */
 }
 
-/* Where a seccomp filter denies waitid() the other one is left, which reaps. */
+/* Where a seccomp filter denies waitid(), waitpid() is left. It reaps the guardian, whatever
+ * @options say. */
 static CprGuardianState
 look (pid_t guardian, int options)
 {
@@ -540,8 +557,8 @@ cpr_guardian_look (pid_t guardian)
   return look (guardian, WNOWAIT);
 }
 
-/* Those of earlier releases end at idle priority, which needs RLIMIT_NICE or CAP_SYS_NICE to be
- * undone. */
+/* Guardians of earlier releases end at idle priority. Undoing that needs RLIMIT_NICE or
+ * CAP_SYS_NICE. */
 void
 cpr_guardian_hurry (pid_t guardian)
 {
@@ -579,6 +596,6 @@ cpr_guardian_is_child (void)
 
   if (cpr_sys->waitid (P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE) == 0)
     return true;
-  /* Where a seccomp filter denies waitid(), the other one knows it too. */
+  /* Where a seccomp filter denies waitid(), waitpid() can tell, too. */
   return errno != ECHILD && cpr_sys->waitpid (-1, NULL, WNOHANG | __WCLONE) >= 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The exchange of the process image by execve, for the way there (exec.c) and for the way
- * back (give-back.c), and which fds go along. */
+/* The exchange of the process image by execve, for the way there (exec.c) and for the way back
+ * (give-back.c), and the choice of the fds that the new image inherits. */
 #include "handoff/exec/image.h"
 
 #include <errno.h>
@@ -27,8 +27,8 @@ cpr_image_collect_fds (const CprFdTable *fds, int more, GArray *held)
   return all;
 }
 
-/* An armed interval timer, or its signal when it ran out since signals were blocked, would kill
- * the new program before it knows of it. */
+/* Stops the interval timer, which execve doesn't: its signal would kill the new program before
+ * that has a handler. The signal may be pending already, since signals are blocked; true then. */
 static bool
 disarm_alarm (void)
 {
@@ -42,8 +42,8 @@ disarm_alarm (void)
   return sigtimedwait (&alarm, NULL, &no_time) == SIGALRM;
 }
 
-/* By the path first, which is what the preflight has tried. A seccomp filter may deny the one
- * call or the other, and /proc may be missing. */
+/* Executes @exe_fd by its path in /proc first, as the preflight did. A seccomp filter may deny
+ * either call, and /proc may be missing. */
 static void
 execute_fd (int exe_fd, char *const *argv, char *const *envp)
 {
@@ -56,8 +56,9 @@ execute_fd (int exe_fd, char *const *argv, char *const *envp)
   errno = first;
 }
 
-/* An fd that isn't in the fd table is close-on-exec, but for the streams that every program
- * inherits. As long as no program is executed, so is an fd of the table, whatever its number. */
+/* Every fd is close-on-exec unless the old or the new program is about to be executed, so that
+ * other programs which the VMM starts inherit none. An fd that isn't in the fd table and has a
+ * number up to 2 is a standard stream, and stays as it is. */
 bool
 cpr_image_set_cloexec (GArray *carried)
 {

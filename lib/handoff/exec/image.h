@@ -11,17 +11,17 @@
 #define CPR_FD_RELEASE    CPR_FD_INTERNAL "release"
 #define CPR_FD_EXECUTABLE CPR_FD_INTERNAL "executable"
 
-/* The exchange of the process image itself, for the way there and the way back: the carried fds
- * lose close-on-exec, all others get it, then @path or else @exe_fd is executed. Returns only on
- * failure. The caller has blocked all signals. */
+/* Exchanges the process image, for the way there and the way back. The fds in @carried lose
+ * close-on-exec, and all others get it. Then @path is executed, or @exe_fd if @path is NULL.
+ * Returns only on failure. The caller has blocked all signals. */
 bool cpr_image_exchange (
     GArray *carried, const char *path, int exe_fd, char *const *argv, char *const *envp, GError **error);
 
-/* The other way round, once the image was exchanged or couldn't be. @carried: ascending. False
- * with errno. */
+/* Makes the fds close-on-exec again, in the new image or after an execve that failed. @carried:
+ * ascending. False with errno. */
 bool cpr_image_set_cloexec (GArray *carried);
 
-/* Every fd of @fds, and @more and @held if not NULL, ascending. */
+/* Every fd of @fds, @more, and those of @held if that isn't NULL, ascending. */
 GArray *cpr_image_collect_fds (const CprFdTable *fds, int more, GArray *held);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Tells a supervisor that speaks sd_notify(3) which process the VM is. exec.c prepares it,
- * and the guardian sends it around a rescue. */
+/* Tells a supervisor that speaks sd_notify(3) which process is the VM's. exec.c opens the socket,
+ * and the guardian sends messages around a rescue. */
 #include "handoff/exec/notify.h"
 
 #include <errno.h>
@@ -36,7 +36,7 @@ cpr_notify_open (void)
     }
   memcpy (address.sun_path, path, len);
   if (path[0] == '@')
-    address.sun_path[0] = '\0'; /* a name that is no file */
+    address.sun_path[0] = '\0'; /* an abstract socket, whose name begins with a zero byte */
   fd = cpr_fd_above_std (cpr_sys->socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd >= 0 && cpr_sys->connect (fd, (struct sockaddr *) &address,
                                    (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len)) < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The guardian's way back: it ends the new program, takes the baton and executes the old
- * program. The upper half prepares everything in the old program; the lower half runs in the
- * guardian, without libc. */
+/* The guardian's way back: it ends the new program, takes the baton and executes the old program.
+ * The upper half prepares everything in the old program; the lower half runs in the guardian,
+ * without libc. */
 #include "handoff/exec/rescue.h"
 
 #include <errno.h>
@@ -13,22 +13,23 @@
 
 #include "process/raw.h"
 
-/* How long a killed process's death is waited for, and how often it is killed again. */
+/* How long to wait for the death of a killed process, and how often to kill it again. */
 #define DEATH_MS 10000
 #define RETRY_MS 20
 
 #define PID_ROOM         16
-#define PARKED_NOTE_ROOM 24 /* for a pid and a line end */
+#define PARKED_NOTE_ROOM 24 /* for a pid, a line end and a zero byte */
 
-/* ---- In the program that makes it. */
+/* ---- In the program that makes the guardian. */
 
-/* systemd: sd_watchdog_enabled(3), sd_listen_fds(3), systemd.exec(5). A process that finds
- * another's number there takes it that it isn't meant. */
+/* Variables of systemd with a PID: sd_watchdog_enabled(3), sd_listen_fds(3), systemd.exec(5). A
+ * process that finds another PID there ignores what systemd says to it. */
 static const char *const pid_variables[] = { "WATCHDOG_PID", "LISTEN_PID", "SYSTEMD_EXEC_PID" };
 
 G_STATIC_ASSERT (G_N_ELEMENTS (pid_variables) < CPR_RESCUE_PIDS);
 
-/* Where it names this process; where it names another it goes on doing so. */
+/* Finds the variables that name this process, so that a rescue can put its own PID there. A
+ * variable that names another process stays as it is. */
 static void
 find_pids (CprRescue *rescue)
 {
@@ -81,7 +82,7 @@ cpr_rescue_free (CprRescue *rescue)
 }
 
 /* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc but
- * what is pure computation. */
+ * functions that only compute. guardian.c says why. */
 
 static inline __attribute__ ((always_inline)) pid_t
 self (void)
@@ -118,7 +119,7 @@ cpr_raw_send_signal (int pidfd, pid_t pid, int signal)
   if (result == 0 || result == -ESRCH)
     return result;
   if (cpr_raw_await_death (pidfd, 0))
-    return -ESRCH; /* its number may be another's by now */
+    return -ESRCH; /* dead: its pid may be another process's by now, so no kill() */
   return cpr_raw (SYS_kill, pid, signal, 0, 0);
 }
 
@@ -138,8 +139,8 @@ put_proc_path (char *to, pid_t pid, const char *entry)
   cpr_raw_put_text (cpr_raw_put_number (cpr_raw_put_text (to, "/proc/"), (unsigned) pid), entry);
 }
 
-/* How a zombie ended: the last number of its stat. -1: it isn't there any more, or we may not
- * know. */
+/* How a zombie ended: the last number in its /proc/PID/stat. -1: it isn't there any more, or this
+ * process may not know. */
 CPR_RAW_CODE static int
 read_zombie_status (pid_t pid)
 {
@@ -164,7 +165,7 @@ read_zombie_status (pid_t pid)
   return status;
 }
 
-/* The same once it was reaped (Linux 6.15, linux/pidfd.h). */
+/* The same for a process that was reaped (Linux 6.15, linux/pidfd.h). */
 CPR_RAW_CODE static int
 read_reaped_status (int pidfd)
 {
@@ -185,7 +186,8 @@ read_reaped_status (int pidfd)
   return info.exit_code;
 }
 
-/* /proc says 0 for whoever may not look, see ptrace(2), "Ptrace access mode checking". */
+/* Whether /proc tells this process the truth: it shows the status 0 to a process that may not
+ * look. See ptrace(2), "Ptrace access mode checking". */
 CPR_RAW_CODE static bool
 may_look (pid_t pid)
 {
@@ -197,7 +199,7 @@ may_look (pid_t pid)
   return result != -EACCES && result != -EPERM;
 }
 
-/* Between the two there is an instant in which neither knows. */
+/* While a process is being reaped there is an instant in which neither source knows the status. */
 CPR_RAW_CODE static int
 read_status (pid_t pid, int pidfd)
 {
@@ -217,8 +219,9 @@ read_status (pid_t pid, int pidfd)
   return status;
 }
 
-/* Where it can't be killed its end is waited for, however long that takes: two must not run the
- * guest. At idle priority it would take long on a busy machine. */
+/* Kills the candidate and waits for its death. If it can't be killed, the wait has no end: two
+ * processes must not run the guest. A candidate at idle priority would take long to die on a busy
+ * machine, so it gets the ordinary one. */
 CPR_RAW_CODE static void
 end_candidate (int pidfd, pid_t pid, bool died)
 {
@@ -242,6 +245,8 @@ cpr_rescue_fence (CprBatonPage *page, CprBatonWord from, int pidfd, bool died)
   fenced.state = CPR_BATON_FENCED;
   fenced.attempt = from.attempt;
   fenced.pid = self ();
+  /* The baton first, then the kill: a candidate that commits at the last moment wins, and must
+   * live. */
   if (!cpr_baton_move (page, from, fenced))
     return false;
   page->candidate = from.pid;
@@ -263,11 +268,12 @@ cpr_rescue_offer (const CprRescue *rescue, CprBatonPage *page)
   offered.state = CPR_BATON_OFFERED;
   offered.attempt = word.attempt + 1;
   offered.pid = self ();
+  /* The new deadline has to stand before the offer: the successor reads it after that. */
   cpr_baton_begin_attempt (page, cpr_raw_now_ns ());
   return word.pid == offered.pid && cpr_baton_move (page, word, offered);
 }
 
-/* struct sigaction as the kernel has it. */
+/* The kernel's struct sigaction; libc's has another layout. */
 typedef struct
 {
   void *handler;
@@ -292,7 +298,7 @@ restore_program (const CprProgram *program)
       action.flags = 0;
       action.restorer = NULL;
       action.mask = 0;
-      if (signal != SIGKILL && signal != SIGSTOP && signal != 32 && signal != 33) /* libc keeps those to itself */
+      if (signal != SIGKILL && signal != SIGSTOP && signal != 32 && signal != 33) /* 32 and 33 are libc's own */
         cpr_raw (SYS_rt_sigaction, signal, (long) &action, 0, sizeof action.mask);
     }
 }
@@ -305,13 +311,14 @@ cpr_rescue_execute (const CprRescue *rescue)
     cpr_raw (SYS_fcntl, rescue->carried[i], F_SETFD, 0, 0);
   for (unsigned i = 0; rescue->pids[i] != NULL; i++)
     cpr_raw_put_number (rescue->pids[i], (unsigned) self ());
-  /* The one that the preflight has tried; a seccomp filter may deny either. */
+  /* First the call that the preflight has tried. A seccomp filter may deny either call. */
   cpr_raw (SYS_execve, (long) rescue->exe_path, (long) rescue->program->argv, (long) rescue->envp, 0);
   cpr_raw5 (SYS_execveat, rescue->program->exe_fd, (long) "", (long) rescue->program->argv, (long) rescue->envp,
             AT_EMPTY_PATH);
 }
 
-/* Whether 2 takes messages. If 2 is in the fd table, or close-on-exec, it is a file of the VM's. */
+/* Whether fd 2 is for messages. If it is in the fd table or close-on-exec, it is a file of the
+ * VM's. */
 CPR_RAW_CODE static bool
 has_stderr (const CprRescue *rescue)
 {
@@ -321,8 +328,8 @@ has_stderr (const CprRescue *rescue)
   return cpr_raw (SYS_fcntl, STDERR_FILENO, F_GETFD, 0, 0) == 0;
 }
 
-/* Where nobody reads stderr the note is dropped: whoever waits to write it doesn't see the
- * signals that it names. */
+/* Drops the note if stderr has no room: a guardian that waited to write it wouldn't see the
+ * signals that the note names. */
 CPR_RAW_CODE static void
 print_note (const char *note, long len)
 {

@@ -15,7 +15,7 @@
 #include "state/executable.h"
 #include "state/seal.h"
 
-/* ---- Finding the state. */
+/* ---- The fds that this process has inherited. */
 
 static bool
 is_sealed_state (int fd)
@@ -26,7 +26,9 @@ is_sealed_state (int fd)
          memcmp (magic, CPR_FORMAT_MAGIC, sizeof magic) == 0;
 }
 
-/* The hint of the environment, or else a search: a state that is there is never overlooked. */
+/* Trusts the hint in the environment, or else searches all fds. A command such as `env -i` may
+ * have removed the hint, and a state that was overlooked would mean a second guest on the same
+ * disks. */
 bool
 cpr_execve_find (int *fd, GError **error)
 {
@@ -59,14 +61,15 @@ cpr_execve_find (int *fd, GError **error)
 
 /* ---- The state, verified. */
 
-/* One of the library's own entries: verified, and then out of the table. */
+/* Verifies one of the library's own entries and takes it out of the table, so that the VMM never
+ * sees it. */
 static bool
 take_own (CprIncoming *incoming, const char *name, int *fd, GError **error)
 {
   CprFdEntry *entry = cpr_fd_table_find (&incoming->manifest.fds, name, 0);
 
   if (entry == NULL)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: the fd '%s' isn't in it", name);
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: fd '%s' should be in its fd table, and is missing", name);
   if (!cpr_fd_entry_verify (entry, 0, error))
     return false;
   *fd = entry->fd;
@@ -74,7 +77,7 @@ take_own (CprIncoming *incoming, const char *name, int *fd, GError **error)
   return true;
 }
 
-/* After this the way back is known. */
+/* A failure after this can go back: the baton and the old executable are known. */
 static bool
 take_baton (CprIncoming *incoming, GError **error)
 {
@@ -93,7 +96,8 @@ take_baton (CprIncoming *incoming, GError **error)
   return cpr_incoming_check_owner (incoming, error);
 }
 
-/* On the way there: it is the very program that was asked. */
+/* On the way there this has to be the program that the preflight asked. Only that one has said
+ * that it can take the guest over. */
 static bool
 check_successor (const CprIncoming *incoming, GError **error)
 {
@@ -116,7 +120,7 @@ check_successor (const CprIncoming *incoming, GError **error)
   return was == NULL;
 }
 
-/* A state that was saved into a file has its RAM there, too. */
+/* A state that was saved into a file has RAM in that file, too, so it is no state of this mode. */
 static bool
 check_mode (const CprIncoming *incoming, GError **error)
 {
@@ -124,16 +128,16 @@ check_mode (const CprIncoming *incoming, GError **error)
          cpr_throw (error, CPR_ERROR_MISMATCH, "state: it is one of reboot mode; it is taken up from its file");
 }
 
-/* On the way back any clocks are better than no guest. */
+/* A way back accepts any clocks, since they are better than no guest. */
 static CprBootDemand
 get_demand (const CprIncoming *incoming)
 {
   return incoming->attempt > 1 ? CPR_BOOT_SAME : CPR_BOOT_SAME_CLOCKS;
 }
 
-/* In another time namespace the old program would have the wrong clocks, too: there is no way
- * back out of it, but the guardian never went in. This process is to end, and the guardian sees
- * that. */
+/* In another time namespace the old program would have the wrong clocks, too: this process can't
+ * leave that namespace. The guardian never entered it. So this process ends instead, and the
+ * guardian takes the guest back. */
 static bool
 is_guardians_matter (const CprIncoming *incoming)
 {
@@ -175,10 +179,10 @@ take_verified (CprIncoming *incoming, const char *vm_name, GError **error)
   return false;
 }
 
-/* ---- The way back that a signal takes. */
+/* ---- The way back after a fatal signal. */
 
-/* Everything that a signal handler will need. It does without a guardian of its own where the
- * update does. */
+/* Prepares everything that the signal handler will need, since a handler can't allocate. It gets
+ * a guardian only if the update has one. */
 static void
 arm (CprIncoming *incoming)
 {
@@ -211,7 +215,7 @@ arm (CprIncoming *incoming)
 static void
 take_name (const CprIncoming *incoming)
 {
-  if (incoming->attempt > 1) /* executed by its fd, it was named after that */
+  if (incoming->attempt > 1) /* the kernel names a program that is executed by an fd after the fd */
     prctl (PR_SET_NAME, incoming->manifest.program.comm);
 }
 
@@ -226,8 +230,8 @@ cpr_execve_take_up (CprIncoming *incoming, const CprSessionConfig *config, const
   if (!take_verified (incoming, config->name, error))
     {
       if (incoming->manifest.vm_name != NULL)
-        cpr_signals_set_mask (incoming->manifest.signal_mask); /* it ends by itself, or by a signal */
-      incoming->state_fd = -1; /* stays open, so that this process goes on being refused */
+        cpr_signals_set_mask (incoming->manifest.signal_mask); /* so that signals can end this process */
+      incoming->state_fd = -1; /* stays open: another try in this process has to be refused, too */
       return false;
     }
   g_unsetenv (CPR_STATE_VARIABLE);

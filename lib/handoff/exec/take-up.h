@@ -5,13 +5,14 @@
 #include "handoff/exec/fatal.h"
 #include "handoff/incoming.h"
 
-/* The transport of a CprIncoming in exec mode: what the new program has of it until the commit. */
+/* The transport of a CprIncoming in exec mode: the carrier's own part, from the take-up to the
+ * commit. */
 typedef struct
 {
   int release_fd;
-  CprFdEntry state_entry; /* state_fd as it was when it was verified */
-  unsigned closed_std;    /* of 0, 1 and 2, when it was taken up */
-  CprFatal *fatal;        /* while a fatal signal leads back to the old program */
+  CprFdEntry state_entry; /* state_fd and its identity at the take-up, to check it before a way back */
+  unsigned closed_std;    /* those of 0, 1 and 2 that were closed at the take-up */
+  CprFatal *fatal;        /* NULL: a fatal signal doesn't lead back to the old program */
 } CprExecveTaken;
 
 /* The carrier's functions in the new program. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Takes the old address space apart in small steps while the guest runs in the new program.
- * guardian.c prepares it, and the guardian runs it, without libc. */
+ * guardian.c prepares this, and the guardian runs it, without libc. */
 #include "handoff/exec/teardown.h"
 
 #include <errno.h>
@@ -12,11 +12,12 @@
 #include "base/uapi.h"
 #include "process/raw.h"
 
-/* A step takes 0.1 to 0.2 ms of a guest's CPU, which the guest then has for REST_NS. */
+/* A step takes 0.1 to 0.2 ms from a CPU that the guest may need; the CPU is free during the rest
+ * after it. */
 #define STEP    (1024u * 1024)
 #define REST_NS (1000 * 1000)
 
-/* For what is not guest RAM. */
+/* The priority for the end of all memory but guest RAM. */
 #define LOW_PRIORITY 19
 
 typedef struct
@@ -31,7 +32,7 @@ struct _CprTeardown
   guint n_areas;
 };
 
-/* ---- In the program that makes it. */
+/* ---- In the program that makes the guardian. */
 
 CprTeardown *
 cpr_teardown_new (const CprRamTable *ram)
@@ -44,7 +45,7 @@ cpr_teardown_new (const CprRamTable *ram)
       const CprRamBlock *block = ram->blocks->pdata[i];
       Area area = { block->vaddr, block->size };
 
-      /* Only what is shared has its contents elsewhere. */
+      /* Only a shared mapping has its contents elsewhere: a private one would lose them. */
       if (block->vaddr != NULL && block->backend != CPR_RAM_PRIVATE && block->copy_of == NULL)
         g_array_append_val (areas, area);
     }
@@ -64,7 +65,7 @@ cpr_teardown_free (CprTeardown *teardown)
 
 /* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc. */
 
-/* Returns whether there is time for more rests. */
+/* Rests. False if a process waits for the end: then this was the last rest. */
 CPR_RAW_CODE static bool
 rest (const CprBatonPage *page)
 {
@@ -77,7 +78,7 @@ rest (const CprBatonPage *page)
          cpr_raw (SYS_rt_sigtimedwait, (long) &hurry, 0, (long) &limit, sizeof hurry) != CPR_TEARDOWN_HURRY;
 }
 
-/* Pages that are locked need the second kind (Linux 5.18). */
+/* Locked pages need the second call (Linux 5.18). */
 CPR_RAW_CODE static bool
 take_out (const uint8_t *vaddr, size_t size)
 {
@@ -94,9 +95,9 @@ cpr_teardown_run (const CprTeardown *teardown, const CprBatonPage *page)
     for (size_t at = 0, size = teardown->areas[i].size; at < size; at += STEP)
       {
         if (!take_out (teardown->areas[i].vaddr + at, size - at < STEP ? size - at : STEP))
-          break; /* huge pages, of which there are few; the end of the process takes them out */
+          break; /* huge pages refuse it; the end of the process frees them, and they are few */
         resting = resting && rest (page);
       }
-  if (resting) /* whatever else there is */
+  if (resting) /* the end of the process frees all other memory in one go */
     cpr_raw (SYS_setpriority, PRIO_PROCESS, 0, LOW_PRIORITY, 0);
 }

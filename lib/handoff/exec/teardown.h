@@ -5,27 +5,29 @@
 #include "handoff/baton.h"
 #include "registry/ram/ram.h"
 
-/* The end of an address space whose program is gone, done by the last process in it while the
- * guest runs in another program. Most of that work is guest RAM, touched page by touched page
- * (85 ms per GiB). It is done in small steps with rests between them, all at ordinary priority:
- * the guest is never without its CPU for longer than a step takes, and whoever is in a hurry
- * only has to say so, for which it needs no privilege. A lower priority would be the other way:
- * but at idle priority a busy machine takes half a minute for a GiB, and only a privileged
- * process gets out of that again. */
+/* The end of an address space whose program is gone. The last process in it does that work while
+ * the guest runs in another program. Most of the work is guest RAM, touched page by touched page
+ * (85 ms per GiB).
+ *
+ * The work is done in small steps with rests between them, at ordinary priority. So the guest is
+ * never without its CPU for longer than a step takes. A process that waits for the end can have
+ * the rests left out, and needs no privilege for that. Idle priority would be the other way. But
+ * on a busy machine a GiB then takes half a minute, and only a privileged process can raise the
+ * priority again. */
 typedef struct _CprTeardown CprTeardown;
 
-/* Lists the memory that @ram has mapped now. */
+/* For the mappings that @ram has now. */
 CprTeardown *cpr_teardown_new (const CprRamTable *ram);
 void cpr_teardown_free (CprTeardown *teardown);
 
-/* Tells a process that is at it not to rest any more. */
+/* The signal that tells a teardown not to rest any more. */
 #define CPR_TEARDOWN_HURRY SIGURG
 
 /* ---- In the guardian: system calls only. */
 
-/* Takes guest RAM out of this address space. The contents stay in their files, so that a program
- * which still lives in this address space would not lose them. Without rests where @page says
- * hurry, or CPR_TEARDOWN_HURRY comes. */
+/* Takes guest RAM out of this address space. The contents stay in their files, so a program that
+ * still lives in this address space doesn't lose them. Without rests once @page->hurry is set or
+ * CPR_TEARDOWN_HURRY comes. */
 void cpr_teardown_run (const CprTeardown *teardown, const CprBatonPage *page);
 
 #endif
