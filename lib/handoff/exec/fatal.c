@@ -138,8 +138,8 @@ go_back (CprFatal *fatal, int signal, const siginfo_t *info)
   cpr_raw (SYS_rt_sigprocmask, SIG_SETMASK, (long) &all, 0, sizeof all);
   fatal->page->failed_ns = cpr_now_ns ();
   give_reason (fatal->page, signal, info);
-  cpr_baton_begin_attempt (fatal->page,
-                           cpr_now_ns ()); /* first: the guardian launched below must not see the old deadline */
+  /* Before the launch: that guardian must not see the old deadline. */
+  cpr_baton_begin_attempt (fatal->page, cpr_now_ns ());
   if (fatal->guardian != NULL)
     cpr_guardian_launch_quietly (fatal->guardian);
   offered.state = again.state = CPR_BATON_OFFERED;

@@ -89,8 +89,7 @@ leave_guardian (CprIncoming *incoming, const CprManifest *manifest, GArray *carr
     config.rescue = cpr_rescue_new (&incoming->manifest.program, manifest->vm_name, incoming->state_fd, carried);
   guardian = cpr_guardian_new (&config, NULL);
   if (guardian != NULL && !cpr_guardian_launch (guardian, NULL))
-    g_clear_pointer (&guardian,
-                     cpr_guardian_free); /* without a guardian the way back is slower, but still a way back */
+    g_clear_pointer (&guardian, cpr_guardian_free); /* a way back without one is slower */
   return guardian;
 }
 
@@ -178,8 +177,8 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
     return false;
   g_clear_pointer (&taken->fatal, cpr_fatal_disarm);
   incoming->baton.page->failed_ns = cpr_now_ns ();
-  cpr_baton_begin_attempt (incoming->baton.page,
-                           cpr_now_ns ()); /* first: a guardian launched below must not see the old deadline */
+  /* Before a launch: that guardian must not see the old deadline. */
+  cpr_baton_begin_attempt (incoming->baton.page, cpr_now_ns ());
 
   forget_streams (incoming);
   cpr_manifest_init (&manifest);

@@ -523,8 +523,7 @@ cpr_guardians_release (CprBatonPage *page, int release)
 
   for (int i = 0; i < CPR_BATON_GUARDIANS; i++)
     if (page->guardians[i] > 0)
-      cpr_signals_send (page->guardians[i], -1,
-                        told ? SIGCONT : SIGKILL); /* SIGCONT: a guardian that was stopped wouldn't see the eventfd */
+      cpr_signals_send (page->guardians[i], -1, told ? SIGCONT : SIGKILL); /* one that is stopped sees no eventfd */
 }
 
 /* Where a seccomp filter denies waitid(), waitpid() is left. It reaps the guardian, whatever

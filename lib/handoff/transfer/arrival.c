@@ -17,26 +17,27 @@
 #include "state/seal.h"
 
 #define WHOM "old program"
-/* How long a program that has connected may take to say who it is: nobody else gets through
- * meanwhile. */
+/* How long a program that has connected may take to say who it is. Until then no other program
+ * gets through. */
 #define HELLO_NS (UINT64_C (5) * 1000000000)
-/* How long it may then take to hand over its manifest, which it makes while its guest runs. */
+/* How long the old program may then take to send its manifest, which it makes while its guest
+ * runs. */
 #define MANIFEST_NS (UINT64_C (60) * 1000000000)
-/* How long it may take to stop the guest and to save: it does that by itself, so this is for one
- * that hangs. */
+/* How long the old program may take to stop the guest and to save. It does that without this
+ * one, so only a program that hangs takes as long. */
 #define STOP_NS (UINT64_C (600) * 1000000000)
-/* How often the old program hears that this one still prepares itself. */
+/* How often this program tells the old one that it is still preparing. */
 #define BUSY_MS 500
-/* How long it stays awake for a state that has been announced. */
+/* How long this program stays awake for a state that has been announced. */
 #define AWAKE_NS (UINT64_C (2) * 1000000)
 
 typedef struct
 {
   CprChannel channel;
-  CprMessage message; /* the last one */
-  GHashTable *fds;    /* number in the old program → number here, until it is found in the manifest */
+  CprMessage message; /* the last one received */
+  GHashTable *fds;    /* number in the old program → number here; a number of the manifest has to be among them */
   CprQuestion question;
-  uint64_t fill_end_ns; /* page tables are filled until then, no longer */
+  uint64_t fill_end_ns; /* when the filling of page tables ends, complete or not */
 } Arrival;
 
 static Arrival *
@@ -53,8 +54,9 @@ limit_waits (Arrival *arrival, uint64_t patience_ns)
   arrival->channel.deadline_ns = cpr_now_ns () + patience_ns;
 }
 
-/* Made when the other one has come. Where that doesn't fit the old program sees for itself what
- * doesn't. */
+/* Answers a HELLO, after it came: the old program knows between which instants this one's clocks
+ * were read. Where the two don't match this HELLO is sent anyway, so that the old program can
+ * say itself what doesn't. */
 static bool
 answer_greeting (Arrival *arrival, const char *vm_name, GError **reason)
 {
@@ -93,7 +95,8 @@ log_refused (const CprSessionConfig *config, GError *reason)
   g_error_free (reason);
 }
 
-/* Somebody who isn't the old program shall not keep it from coming. */
+/* Accepts connections until one is the old program's: another process must not keep the old
+ * program out. */
 static bool
 accept_old (Arrival *arrival, int listener, const CprSessionConfig *config, GError **error)
 {
@@ -112,7 +115,7 @@ accept_old (Arrival *arrival, int listener, const CprSessionConfig *config, GErr
     }
 }
 
-/* For a socket that this process was started with. */
+/* Whether a socket that this process was started with listens, or is connected already. */
 static bool
 is_listening (int fd, int *listening, GError **error)
 {
@@ -170,7 +173,6 @@ keep_fds (Arrival *arrival, GError **error)
   return true;
 }
 
-/* The carrier's take_fd(). */
 int
 cpr_arrival_take_fd (void *incoming, uint32_t where, GError **error)
 {
@@ -183,7 +185,8 @@ cpr_arrival_take_fd (void *incoming, uint32_t where, GError **error)
   return -1;
 }
 
-/* An fd that nobody finds would stay open for ever. */
+/* Gives each fd of the manifest the number that it has here. An fd that came and isn't in the
+ * manifest would stay open for ever, so it is an error. */
 static bool
 place_fds (CprIncoming *incoming, GError **error)
 {
@@ -215,7 +218,8 @@ open_baton (CprIncoming *incoming, int *fd, GError **error)
                     get_arrival (incoming)->channel.peer, word.pid);
 }
 
-/* Everything that is needed before the stop. *wanted: whether an answer is. */
+/* Receives everything that this program needs before the stop. *wanted: whether the old program
+ * wants an answer. */
 static bool
 receive_all (CprIncoming *incoming, bool *wanted, GError **error)
 {
@@ -295,11 +299,11 @@ take_up (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
   if (!receive_all (incoming, &wanted, error) || !place_fds (incoming, error) ||
       (wanted && !compare_and_answer (incoming, config, error)))
     return false;
-  /* From here on the old program's deadline runs. A quarter of it is for all else: what isn't
-   * filled costs the guest a fault. */
+  /* From here on the old program's deadline runs. A quarter of it is left for all other work. A
+   * page that isn't filled costs the guest a fault, and no more. */
   arrival->fill_end_ns = cpr_now_ns () + incoming->baton.page->timeout_ns / 4 * 3;
   arrival->channel.deadline_ns = 0;
-  /* Once more: the comparison has claimed fds. */
+  /* Read again, since the comparison has claimed fds. */
   return cpr_manifest_read (&incoming->manifest, &question->reader, error) &&
          cpr_incoming_check_identity (&incoming->manifest, config->name, CPR_BOOT_SAME_CLOCKS, error) &&
          cpr_fd_table_verify (&incoming->manifest.fds, 0, error);
@@ -320,7 +324,7 @@ cpr_arrival_take_up (CprIncoming *incoming, const CprSessionConfig *config, cons
     return false;
   if (take_up (incoming, config, &reason))
     {
-      /* This process's own stays; it was never blocked. */
+      /* This process keeps its own signal mask: no signal was blocked for an execve. */
       incoming->manifest.signal_mask = cpr_signals_get_mask ();
       return true;
     }
@@ -347,7 +351,8 @@ cpr_arrival_clear (CprIncoming *incoming)
 
 /* ---- The state. */
 
-/* Fills page tables, for as long as there is time, and says now and then that it is alive. */
+/* Fills page tables for as long as there is time, and says now and then that this program is
+ * alive. */
 static bool
 fill (Arrival *arrival, const CprRamTable *ram, GError **error)
 {
@@ -383,8 +388,8 @@ find_chunk (CprReader *reader, uint32_t type, CprChunk *chunk)
   return false;
 }
 
-/* The tables by which this program has prepared itself are those of the state. There is no DMA
- * chunk where nothing is assigned. */
+/* Fails if the state describes another VM than the manifest that this program built its VM from.
+ * The DMA chunk is optional: a VM without assigned devices has none. */
 static bool
 check_unchanged (Arrival *arrival, CprReader *state, GError **error)
 {
@@ -444,7 +449,7 @@ cpr_arrival_await_state (CprIncoming *incoming, const CprRamTable *ram, GError *
 
 /* ---- The end. */
 
-/* The old program has the guest, or takes it back as soon as it hears this. */
+/* The old program still has the guest, or takes it back as soon as it gets this message. */
 bool
 cpr_arrival_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
 {
@@ -459,6 +464,6 @@ cpr_arrival_finish (CprIncoming *incoming)
 {
   CprChannel *channel = &get_arrival (incoming)->channel;
 
-  channel->deadline_ns = 0; /* that of the wait for the state is nothing to it */
+  channel->deadline_ns = 0; /* the deadline of the wait for the state doesn't affect this message */
   cpr_channel_send (channel, CPR_MESSAGE_DONE, NULL, 0, NULL, 0, NULL);
 }

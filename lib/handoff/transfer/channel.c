@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The messages between the two programs of a transfer: fds that travel along, and one absolute end
- * for each part of the conversation. transfer.c and arrival.c speak through it. */
+/* The messages between the two programs of a transfer, with their fds, and one deadline for each
+ * part of the conversation. transfer.c and arrival.c speak through it. */
 #include "handoff/transfer/channel.h"
 
 #include <errno.h>
@@ -14,10 +14,11 @@
 #include "base/sys.h"
 #include "base/text.h"
 
-/* How long a full socket may hold up who sends, however little of it is taken now and then: its
- * other end reads, or has failed. */
+/* How long a full socket may hold up a sender, even if the other end takes a little now and
+ * then. An other end that works reads faster. */
 #define SEND_PATIENCE_NS (UINT64_C (5) * 1000000000)
-/* The same for the reason of who has gone: it was there before the end of the connection. */
+/* How long to look for the reason of a peer that has closed the connection. The reason was sent
+ * before that, so it is there. */
 #define REASON_PATIENCE_NS (UINT64_C (100) * 1000000)
 
 /* ---- Messages. */
@@ -89,10 +90,11 @@ cpr_channel_close (CprChannel *channel)
 
 /* ---- Waiting. */
 
-/* Until something can be read, or sent. Its end may be known from the pidfd only: a child that
- * it forked keeps the socket open. Past
- * @end_ns (0: never) nothing counts any more, not even what is there: else who sends without end
- * would never be too late. */
+/* Waits until something can be read, or sent. The peer's end may show at the pidfd only, since a
+ * child that the peer forked keeps the socket open.
+ *
+ * Past @end_ns (0: never) even a message that is there doesn't count: otherwise a peer that
+ * sends without end would never be too late. */
 static bool
 await (CprChannel *channel, short events, uint64_t end_ns, const char *what, GError **error)
 {
@@ -123,7 +125,7 @@ await (CprChannel *channel, short events, uint64_t end_ns, const char *what, GEr
     }
 }
 
-/* @patience_ns from now, unless the channel's own end is sooner. */
+/* @patience_ns from now, or the channel's deadline if that is sooner. */
 static uint64_t
 get_end (const CprChannel *channel, uint64_t patience_ns)
 {
@@ -140,7 +142,8 @@ typedef union
   struct cmsghdr alignment;
 } Control;
 
-/* More than fit come only where it is an error that any come: closed at once. */
+/* Takes received fds into the message. More than fit come only where any fd is an error; those
+ * are closed at once. */
 static void
 take_fds (CprMessage *message, const void *fds, size_t n)
 {
@@ -187,7 +190,7 @@ check_sender (CprChannel *channel, const struct ucred *sender, GError **error)
   return true;
 }
 
-/* @len bytes. fds may come with the first of them only, and only where @sender is asked for. */
+/* Receives @len bytes. fds may come with the first of them only, and only if @sender isn't NULL. */
 static bool
 receive_bytes (CprChannel *channel,
                void *data,
@@ -246,7 +249,7 @@ receive (CprChannel *channel, CprMessage *message, uint64_t end_ns, const char *
   message->len = head[1];
   if (!receive_bytes (channel, message->data, message->len, message, NULL, end_ns, what, error))
     return false;
-  message->type = (CprMessageType) head[0]; /* nothing was said before it was said to the end */
+  message->type = (CprMessageType) head[0]; /* last: a message counts when all of it is there */
   return true;
 }
 
@@ -255,7 +258,7 @@ receive_any (CprChannel *channel, CprMessage *message, uint64_t end_ns, const ch
 {
   g_autofree char *reason = NULL;
 
-  cpr_message_clear (message); /* of the last one */
+  cpr_message_clear (message); /* the fds of the last message */
   message->type = CPR_MESSAGE_NONE;
   if (receive (channel, message, end_ns, what, error))
     {
@@ -276,8 +279,8 @@ cpr_channel_receive (CprChannel *channel, CprMessage *message, const char *what,
 
 /* ---- Sending. */
 
-/* The sender's credentials go with each message: the kernel vouches for them, and they are right
- * also where another process opened the socket. */
+/* Each message carries its sender's credentials. The kernel vouches for them, and they name the
+ * sender even where another process opened the socket. */
 static void
 put_control (struct msghdr *header, Control *control, const int *fds, unsigned n_fds)
 {
@@ -297,7 +300,7 @@ put_control (struct msghdr *header, Control *control, const int *fds, unsigned n
   memcpy (CMSG_DATA (part), fds, n_fds * sizeof (int));
 }
 
-/* The first @sent bytes are gone, and the control data with them. */
+/* Advances @header past the @sent bytes. The control data went with the first of them. */
 static void
 advance (struct msghdr *header, size_t sent)
 {
@@ -315,7 +318,8 @@ advance (struct msghdr *header, size_t sent)
     }
 }
 
-/* A peer that doesn't listen any more may have said why. */
+/* Throws the error of a send. A peer that has closed the connection may have said why: then its
+ * reason is the error. */
 static bool
 throw_unsent (CprChannel *channel, CprMessageType type, int errnum, GError **error)
 {
@@ -351,8 +355,7 @@ send_all (CprChannel *channel, CprMessageType type, struct msghdr *header, GErro
           if (!await (channel, POLLOUT, end_ns, "room for a message", error))
             return false;
         }
-      /* The user's limit on fds that are under way: there is room as soon as the other end has
-       * taken some. */
+      /* The user's limit on fds in flight: the other end makes room when it takes some. */
       else if (errno == ETOOMANYREFS && cpr_now_ns () < end_ns)
         g_usleep (1000);
       else if (errno != EINTR)

@@ -7,30 +7,30 @@
 #include <libcpr/libcpr.h>
 
 /* The conversation of two programs over a Unix stream socket, in transfer mode: O has the guest,
- * N listens for it.
+ * N listens for O.
  *
- *   O     HELLO     who it is
- *   N     HELLO     the same, made when that of O has come: so O knows between which instants it
- *                   was
+ *   O     HELLO     says who O is
+ *   N     HELLO     the same of N, made when O's has come: so O knows between which two instants
+ *                   N read its clocks
  *   O     FDS       fds and the numbers that they have in O, as often as needed
- *   O     QUESTION  the question of a preflight, which is the manifest too, and the baton; a byte:
- *                   0: no answer is wanted
- *   N     ANSWER    what N says to that; now it has all fds and begins to build
- *   N     BUSY      now and then: it still builds. That gives it no more time: nothing that is said
- *                   moves the end of a wait
- *   N     READY     it needs nothing but the sections; now O stops the guest
- *   O     STOPPED   the guest stands still, the state comes in a moment
- *   O     STATE     the sealed state; the baton has been offered right before
- *   N     DONE      it has committed and the guest runs
- *   both  FAILED    instead of anything else before the commit: why it can't go on; the last
- *                   thing that it sends
+ *   O     QUESTION  the question of a preflight, which is the manifest too, and the baton; a byte
+ *                   of 0 says that O wants no answer
+ *   N     ANSWER    N's answer to that; now N has all fds and begins to build
+ *   N     BUSY      now and then: N still builds. This gives N no more time: no message moves the
+ *                   end of a wait
+ *   N     READY     N needs nothing but the sections; now O stops the guest
+ *   O     STOPPED   the guest stands still, and the state comes in a moment
+ *   O     STATE     the sealed state; O has offered the baton right before
+ *   N     DONE      N has committed, and the guest runs
+ *   both  FAILED    instead of anything else before the commit: why the sender can't go on; it
+ *                   sends nothing after that
  *
  * A message is a u32 type, a u32 length, and as many bytes; its fds come with the first byte.
- * Large contents are in memfds. Both ends are on the same machine: numbers are little-endian as in
+ * Anything large is in memfds. Both ends are on the same machine: numbers are little-endian as in
  * the stream. */
 typedef enum
 {
-  CPR_MESSAGE_NONE = 0, /* none has been received */
+  CPR_MESSAGE_NONE = 0, /* none was received */
   CPR_MESSAGE_HELLO = 1,
   CPR_MESSAGE_FDS = 2,
   CPR_MESSAGE_QUESTION = 3,
@@ -59,43 +59,42 @@ typedef struct
   int fds[CPR_MESSAGE_FDS_MAX]; /* the receiver's, close-on-exec; -1: taken out */
 } CprMessage;
 
-/* Closes the fds of a message that isn't wanted. */
+/* Closes the fds of a message that nobody has taken out. */
 void cpr_message_clear (CprMessage *message);
 
-/* Whether a message of this type can have so many bytes and fds. */
+/* Whether a message of this type may have @len bytes and @n_fds fds. */
 bool cpr_message_check (uint32_t type, uint32_t len, unsigned n_fds, GError **error);
 
 typedef struct
 {
   int fd;
-  const char *whom; /* in messages: "new program" */
-  pid_t peer;       /* as the kernel says of its first message; 0: it hasn't said anything */
+  const char *whom; /* the other end's name in messages: "new program" */
+  pid_t peer;       /* the pid that the kernel gave for its first message; 0: none has come */
   int pidfd;        /* of the peer, or -1 */
   int cancel_fd;    /* readable: give up; or -1 */
 
-  /* CLOCK_MONOTONIC: when each wait on it ends, whatever the other end sends or takes until
-   * then; 0: no wait for a message does. The owner sets it anew for each part of the
-   * conversation. */
+  /* CLOCK_MONOTONIC: when each wait ends, whatever the other end sends or takes until then. 0: a
+   * wait for a message has no end. The owner sets it again for each part of the conversation. */
   uint64_t deadline_ns;
 } CprChannel;
 
-/* Takes @fd. From then on each message says who sent it. */
+/* Takes @fd. From then on each message arrives with its sender's credentials. */
 bool cpr_channel_open (CprChannel *channel, int fd, const char *whom, GError **error);
 void cpr_channel_close (CprChannel *channel);
 
-/* Where the other program is: "unix:PATH", or "unix-fd:N" for a socket that this process was
- * started with. One of *path and *fd is set, the other is NULL or -1. */
+/* Parses the place of the other program: "unix:PATH", or "unix-fd:N" for a socket that this
+ * process was started with. Sets one of *path and *fd; the other gets NULL or -1. */
 bool cpr_channel_parse (const char *uri, const char **path, int *fd, GError **error);
 
-/* Connects to the socket at @path, where somebody listens who may not accept: until @deadline_ns
- * (0: for ever), or @cancel_fd (or -1) is readable; -1 with an error. */
+/* Connects to the socket at @path, whose listener may not accept. Gives up at @deadline_ns (0:
+ * never), or when @cancel_fd (or -1) is readable; -1 with an error. */
 int cpr_channel_connect (const char *path, uint64_t deadline_ns, int cancel_fd, GError **error);
-/* Listens at @path; -1 with an error. A stale socket is replaced, anything else isn't. */
+/* Listens at @path; -1 with an error. Replaces a stale socket, and nothing else. */
 int cpr_channel_listen (const char *path, GError **error);
 
-/* @fds stay the caller's. Waits for room until the channel's end, and for 5 s at most: there is
- * little that is sent. Where nobody reads it any more, what the peer said in FAILED is the
- * error. */
+/* Sends a message. @fds stay the caller's. Waits for room until the channel's deadline, but for
+ * 5 s at most, since messages are small. If the peer has closed the connection after a FAILED,
+ * the error is the reason that FAILED gave. */
 bool cpr_channel_send (CprChannel *channel,
                        CprMessageType type,
                        const void *data,
@@ -104,23 +103,24 @@ bool cpr_channel_send (CprChannel *channel,
                        unsigned n_fds,
                        GError **error);
 
-/* Says why not; whether it arrives is nobody's concern. */
+/* Sends FAILED with @reason. Nobody has to know whether it arrives. */
 void cpr_channel_send_failure (CprChannel *channel, const char *reason);
 
-/* Waits for a message until the channel's end and checks who sent it. FAILED is an error here,
- * CPR_ERROR_ROLLED_BACK with the peer's reason; so are the connection's or the peer's end. @what
- * is waited for, in messages. */
+/* Waits for a message until the channel's deadline and checks who sent it. FAILED is an error
+ * here, CPR_ERROR_ROLLED_BACK with the peer's reason; so are the end of the connection and of
+ * the peer. @what names the expected message in errors. */
 bool cpr_channel_receive (CprChannel *channel, CprMessage *message, const char *what, GError **error);
 
-/* Whether what was received in place of @what is of @type. */
+/* Fails unless @message is of @type. @what names the expected message in errors. */
 bool cpr_channel_expect (
     const CprChannel *channel, const CprMessage *message, CprMessageType type, const char *what, GError **error);
 
-/* Looks for up to @ns whether something can be read, without going to sleep: waking up takes longer
- * than the wait. The sender may have been put on the same CPU, and goes first there. */
+/* Polls for up to @ns until a message can be read, without going to sleep: waking up takes
+ * longer than the message does. Yields the CPU between two looks, since the sender may be
+ * waiting for it. */
 void cpr_channel_spin (CprChannel *channel, uint64_t ns);
 
-/* The time on a process's clocks at an instant. */
+/* The readings of a process's clocks at one instant. */
 typedef struct
 {
   uint64_t monotonic_ns, boottime_ns;
@@ -128,27 +128,27 @@ typedef struct
 
 CprClocks cpr_clocks_get (void);
 
-/* A greeting, which says who a program is. */
+/* A HELLO: a program says who it is. */
 typedef struct
 {
-  uint32_t version; /* the newest of this conversation that it knows, and the oldest */
+  uint32_t version; /* the newest version of this conversation that it knows, and the oldest */
   uint32_t oldest;
-  uint32_t pid; /* as it sees itself */
+  uint32_t pid; /* its own, in its PID namespace */
   char *vm_name;
-  bool has_clocks; /* an older program doesn't say */
+  bool has_clocks; /* false: an older program, which doesn't send them */
   CprClocks clocks;
 } CprHello;
 
 #define CPR_HELLO_VERSION 1
 #define CPR_HELLO_OLDEST  1
 
-/* Introduces this process. */
+/* Sends this process's HELLO. */
 bool cpr_channel_send_hello (CprChannel *channel, const char *vm_name, GError **error);
-/* Checks who is at the other end: the same version, user, VM and PID namespace. @asked: before
- * what this greeting answers to was sent, or NULL: then it was made between that and now, on the
- * same clocks. */
+/* Receives a HELLO and checks the other end: the same version, user, VM and PID namespace.
+ * @asked: this process's clocks before it sent the HELLO that this one answers, or NULL. If not
+ * NULL, the other clocks must have been read between @asked and now. */
 bool cpr_channel_receive_hello (CprChannel *channel, const char *vm_name, const CprClocks *asked, GError **error);
-/* Reads the bytes of a HELLO; vm_name is the caller's. */
+/* Parses the bytes of a HELLO; the caller frees vm_name. */
 bool cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The greeting of a transfer's two programs: each says who it is, and checks that the other is for
- * the same VM and lives by the same clocks. Called by transfer.c and arrival.c. */
+/* The greeting of a transfer's two programs. Each says who it is, and checks that the other is
+ * for the same VM and has the same clocks. Called by transfer.c and arrival.c. */
 #include "handoff/transfer/channel.h"
 
 #include <string.h>
@@ -10,9 +10,9 @@
 #include "base/error.h"
 #include "stream/wire.h"
 
-/* HELLO: u64 magic, u32 version, u32 oldest, u32 pid, the VM's name; then what may be missing: u64
- * CLOCK_MONOTONIC, u64 CLOCK_BOOTTIME; what follows is a later version's. The first two stay what
- * they are for ever. */
+/* HELLO: u64 magic, u32 version, u32 oldest, u32 pid, the VM's name; then u64 CLOCK_MONOTONIC
+ * and u64 CLOCK_BOOTTIME, which older versions don't send; then anything that a later version
+ * adds. The magic and the two versions stay the same for ever. */
 #define HELLO_MAGIC UINT64_C (0x31524546534e5254) /* "TRNSFER1" */
 
 static uint64_t
@@ -74,8 +74,9 @@ cpr_channel_send_hello (CprChannel *channel, const char *vm_name, GError **error
   return cpr_channel_send (channel, CPR_MESSAGE_HELLO, bytes->data, bytes->len, NULL, 0, error);
 }
 
-/* It can't have been made before it was asked for, nor after it has come: else a watchdog of the
- * guest's might fire there at once, or never. */
+/* The other HELLO was made after this program's, and before now. A clock outside those two
+ * instants belongs to another time namespace. There a watchdog of the guest might fire at once,
+ * or never. */
 static bool
 check_clock (const char *name, uint64_t asked_ns, uint64_t theirs_ns, uint64_t now_ns, GError **error)
 {

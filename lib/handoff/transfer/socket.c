@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The Unix socket that a transfer's conversation is held over: what its address says, connecting
- * and listening. Called by transfer.c and arrival.c. */
+/* The Unix socket of a transfer's conversation: the parsing of its address, connecting and
+ * listening. Called by transfer.c and arrival.c. */
 #include "handoff/transfer/channel.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 
-/* How often it is looked whether a listener has room for one more. */
+/* How often to look whether a listener has room for one more connection. */
 #define CONNECT_LOOK_MS 10
 
 bool
@@ -53,8 +53,8 @@ open_socket (int flags)
   return cpr_fd_above_std (cpr_sys->socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
 }
 
-/* A listener that accepts nobody has room for a few, and then a blocking connect() would wait
- * for it for ever. */
+/* A listener that accepts nobody has room for a few connections. Once they are used up, a
+ * blocking connect() would wait for ever. */
 int
 cpr_channel_connect (const char *path, uint64_t deadline_ns, int cancel_fd, GError **error)
 {
@@ -86,7 +86,7 @@ cpr_channel_connect (const char *path, uint64_t deadline_ns, int cancel_fd, GErr
   return -1;
 }
 
-/* A socket at which nobody listens is a dead program's. */
+/* Removes a socket that nobody listens at: its program is dead. */
 static void
 remove_stale (const char *path, const struct sockaddr_un *address)
 {
@@ -101,7 +101,8 @@ remove_stale (const char *path, const struct sockaddr_un *address)
   cpr_fd_clear (&probe);
 }
 
-/* The mode of the socket is the file's, so that there is no instant in which others may connect. */
+/* Sets the mode before bind(), which gives it to the file: so there is no instant in which other
+ * users may connect. */
 static bool
 listen_at (int fd, const struct sockaddr_un *address)
 {
@@ -109,7 +110,8 @@ listen_at (int fd, const struct sockaddr_un *address)
          cpr_sys->bind (fd, (const struct sockaddr *) address, sizeof *address) == 0 && cpr_sys->listen (fd, 1) == 0;
 }
 
-/* It is at its place once it can be connected to: who waits for the file needn't try twice. */
+/* The socket gets its name only when it listens. So a program that waits for the file can
+ * connect at its first try. */
 int
 cpr_channel_listen (const char *path, GError **error)
 {

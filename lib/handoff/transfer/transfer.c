@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Transfer mode, in the old program: the new one is a process of its own, which was started before.
- * The other half of the conversation is in handoff/transfer/arrival.c, the messages are in
- * handoff/transfer/channel.h. The old program is its own guardian: it is there until the commit. */
+/* Transfer mode in the old program: the new program is a process of its own, which was started
+ * before. Its half of the conversation is in handoff/transfer/arrival.c, and the messages are in
+ * handoff/transfer/channel.h. There is no guardian: the old program lives until the commit and
+ * takes the guest back itself. Called by the order of steps in lib/session. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,23 +20,22 @@
 #include "state/seal.h"
 
 #define WHOM "new program"
-/* How long a killed program's death is waited for: it may have much memory to give back, and
- * never runs the guest anyway. */
+/* How long to wait for the death of a killed program. It may have much memory to give back, but
+ * never runs the guest. */
 #define DEATH_MS 10000
-/* How long a program that is told, or says itself, that it doesn't get the guest may take to end
- * by itself. */
+/* How long a program that doesn't get the guest, and knows it, may take to end by itself. */
 #define GRACE_MS 2000
 
 typedef struct
 {
   CprCarrier base;
   CprChannel channel;
-  CprMessage message; /* the last one */
+  CprMessage message; /* the last one received */
   CprFdTable *fds;
   CprBaton baton;
   uint64_t timeout_ns;
-  bool gave_fds;    /* the new program has what the guest's devices and memory are made of */
-  bool handed_over; /* and the guest */
+  bool gave_fds;    /* the new program has fds of the guest's devices and memory */
+  bool handed_over; /* the new program has the guest, too */
 } Transfer;
 
 /* ---- Before the stop. */
@@ -51,7 +51,7 @@ transfer_check (const CprUpdate *update, GError **error)
   return cpr_channel_parse (update->uri, &path, &fd, error);
 }
 
-/* A socket that was inherited goes on being the caller's. */
+/* Connects, or duplicates an inherited socket, which stays the caller's. */
 static bool
 connect_new (Transfer *transfer, const CprCarrierPlan *plan, GError **error)
 {
@@ -72,7 +72,7 @@ connect_new (Transfer *transfer, const CprCarrierPlan *plan, GError **error)
   if (fd < 0 || !cpr_channel_open (&transfer->channel, fd, WHOM, error))
     return false;
   transfer->channel.cancel_fd = plan->cancel_fd;
-  transfer->channel.deadline_ns = deadline_ns; /* the answer included */
+  transfer->channel.deadline_ns = deadline_ns; /* up to the answer */
   return true;
 }
 
@@ -95,7 +95,7 @@ greet (Transfer *transfer, const char *vm_name, GError **error)
   channel->pidfd = cpr_fd_above_std (cpr_sys->pidfd_open (channel->peer));
   if (channel->pidfd < 0)
     return cpr_throw_errno (error, errno, WHOM ": process %d", channel->peer);
-  /* With the guest stopped it would be too late to find out. */
+  /* Later, with the guest stopped, it would be too late to find that out. */
   return send_signal (transfer, 0) ||
          cpr_throw_errno (error, errno, WHOM ": process %d: it couldn't be ended should it hang: kill", channel->peer);
 }
@@ -112,7 +112,7 @@ open_own (Transfer *transfer, const CprCarrierPlan *plan, GError **error)
   return transfer->base.stream_fd >= 0 || cpr_throw_errno (error, errno, "state: memfd_create");
 }
 
-/* ---- The new program's end. */
+/* ---- The end of the new program. */
 
 static bool
 ends_within (const Transfer *transfer, unsigned patience_ms)
@@ -137,21 +137,21 @@ end_new (Transfer *transfer)
     ends_within (transfer, DEATH_MS);
 }
 
-/* Its FAILED is the last that it says. */
+/* FAILED is the last message of the new program: it touches nothing of the guest any more. */
 static bool
 gave_up (const Transfer *transfer)
 {
   return transfer->message.type == CPR_MESSAGE_FAILED;
 }
 
-/* A program that has the fds and not the guest holds locks, devices and memory for nothing. The
- * guest runs meanwhile. */
+/* A new program that has the fds and didn't get the guest holds locks, devices and memory for
+ * nothing. It gets time to end by itself, since the guest already runs. */
 static void
 dismiss (Transfer *transfer)
 {
   if (!transfer->gave_fds || transfer->handed_over)
     return;
-  cpr_fd_clear (&transfer->channel.fd); /* so it hears that nothing comes any more */
+  cpr_fd_clear (&transfer->channel.fd); /* the new program sees the end of the connection */
   if (!ends_within (transfer, GRACE_MS))
     end_new (transfer);
 }
@@ -227,8 +227,8 @@ send_question (Transfer *transfer, const CprWriter *question, bool wants_answer,
   return ok;
 }
 
-/* The next message, which has to be of @type. BUSY may come before it, and is nothing to the
- * channel's end. */
+/* Receives the next message, which has to be of @type. BUSY may come before it, and doesn't move
+ * the deadline. */
 static bool
 receive (Transfer *transfer, CprMessageType type, const char *what, GError **error)
 {
@@ -263,7 +263,7 @@ transfer_ask (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GErro
   return answer == NULL || receive_answer (transfer, cpr_checksum (question->data, question->len), answer, error);
 }
 
-/* The new program builds everything; the guest runs. */
+/* The new program builds everything while the guest runs. */
 static bool
 transfer_launch (CprCarrier *carrier, GError **error)
 {
@@ -280,7 +280,7 @@ transfer_stopped (CprCarrier *carrier, GError **error)
 {
   Transfer *transfer = (Transfer *) carrier;
 
-  transfer->channel.deadline_ns = cpr_now_ns () + transfer->timeout_ns; /* until the offer, which has its own */
+  transfer->channel.deadline_ns = cpr_now_ns () + transfer->timeout_ns; /* until the offer, which sets another */
   return cpr_channel_send (&transfer->channel, CPR_MESSAGE_STOPPED, NULL, 0, NULL, 0, error);
 }
 
@@ -290,9 +290,9 @@ transfer_seal (CprCarrier *carrier, CprWriter *writer, GError **error)
   return cpr_stream_seal (carrier->stream_fd, writer, error);
 }
 
-/* The guest comes back, unless the new program has committed: false then. A program that hasn't
- * given up by itself has lost the baton; but what it still does, to devices or to memory, must have
- * an end before the guest goes on. */
+/* Takes the guest back; false if the new program has committed. After the fence a new program
+ * that hasn't given up can't commit, but may still work on devices or memory. That has to end
+ * before the guest goes on, so it is killed. */
 static bool
 take_back (Transfer *transfer)
 {
@@ -337,7 +337,7 @@ transfer_go (CprCarrier *carrier, GError **error)
     cpr_throw (&reason, CPR_ERROR_CORRUPT, WHOM ": it said that it had the guest, and hasn't");
   transfer->handed_over = !take_back (transfer);
   if (transfer->handed_over)
-    g_error_free (reason); /* whatever that was, or nothing: it has the guest */
+    g_error_free (reason); /* the new program has the guest, so its error doesn't matter */
   else
     g_propagate_error (error, reason);
   return transfer->handed_over;
