@@ -21,7 +21,8 @@
  *   cpr_session_start() of the new program.
  * - `add` borrows, `take` moves ownership to the caller, and `get` returns an object that stays the
  *   library's.
- * - One thread at a time uses a session. Any thread may add and remove blockers at any time.
+ * - One thread at a time uses a session. Any thread may add and remove blockers at any time. A
+ *   #CprGate is for all threads, and keeps them out while the guest stands still.
  * - After fork() the child may do nothing with a session but free it with cpr_session_free():
  *   anything else would act for a guest that belongs to another process. In such a child every call
  *   that can fail fails with %CPR_ERROR_STATE, in every session state.
@@ -51,6 +52,7 @@
 #include <libcpr/device.h>
 #include <libcpr/update.h>
 #include <libcpr/event.h>
+#include <libcpr/gate.h>
 #include <libcpr/preflight.h>
 #include <libcpr/vfio.h>
 #include <libcpr/vfio-irq.h>

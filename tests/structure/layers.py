@@ -10,7 +10,7 @@ import re
 import sys
 
 # From the lowest to the highest.
-ROOMS = ["base", "stream", "registry", "registry/ram", "registry/device", "registry/vfio", "vfio", "process", "state", "ask",
+ROOMS = ["base", "gate", "stream", "registry", "registry/ram", "registry/device", "registry/vfio", "vfio", "process", "state", "ask",
          "handoff", "handoff/exec", "handoff/transfer", "handoff/reboot", "session/parts", "session", "session/api"]
 LARGEST_FOLDER = 12  # in .c files
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
