@@ -11,7 +11,7 @@
 #include "session/question.h"
 #include "state/executable.h"
 
-/* How often it is asked again because the program's file changed meanwhile. */
+/* How often the new program is asked in one preflight, where its file changes meanwhile. */
 #define MAX_ROUNDS 3
 
 enum
@@ -150,7 +150,7 @@ round_clear (Round *round)
   g_clear_pointer (&round->findings, g_ptr_array_unref);
 }
 
-/* The first of the refusals, which come first, as an error, with the program that it comes from. */
+/* The first refusal as an error, with the program that it comes from. Refusals stand first. */
 static bool
 throw_refusal (const GPtrArray *findings, const char *title, const char *path, GError **error)
 {
@@ -173,8 +173,8 @@ throw_refusal_of_round (const Round *round, GError **error)
 
 /* ---- The program is there already. */
 
-/* A loss is a warning in the log: once, however often a program is asked, and however often an
- * update is tried. */
+/* A loss is a warning: said once, however often a preflight finds it, and however often an update
+ * is tried. */
 static void
 warn (CprSession *session, const GPtrArray *findings, const char *title)
 {
@@ -199,8 +199,8 @@ judge (CprSession *session, CprAnswer *answer, GError **error)
   return true;
 }
 
-/* The way back is this process: what the kernel accounts to the new one has to find room here
- * again. */
+/* The way back is this process: memory that the kernel accounts to the new one has to find room
+ * here again. */
 static bool
 check_way_back (CprSession *session, const CprUpdate *update, GError **error)
 {

@@ -66,7 +66,7 @@ bool cpr_session_check_call (const CprSession *session, CprCall call, GError **e
 bool cpr_session_make_head (const CprSession *session, CprManifest *head, GError **error);
 
 /* Where RAM's contents are, while a state of reboot mode is being taken up: then everything is
- * made anew. Else NULL. */
+ * made again. Else NULL. */
 static inline CprRamStore *
 cpr_session_get_store (const CprSession *session)
 {
@@ -74,7 +74,7 @@ cpr_session_get_store (const CprSession *session)
 }
 
 /* Whether objects come from the old program. In reboot mode none does: everything is made
- * anew. */
+ * again. */
 static inline bool
 cpr_session_takes_over (const CprSession *session)
 {

@@ -27,7 +27,7 @@ check_kernel (CprBlockers *blockers, GError **error)
 
   if (cpr_sys->close_range (~0U, ~0U, CLOSE_RANGE_CLOEXEC) == 0 ||
       (errno != ENOSYS && errno != EINVAL && errno != EPERM && errno != EACCES))
-    return true; /* it is there, or may be the next time; a filter never goes away */
+    return true; /* the call is there, or may be the next time; a filter never goes away */
   cpr_throw_errno (&reason, errno, "kernel: close_range() with CLOSE_RANGE_CLOEXEC (Linux 5.11)");
   return cpr_blockers_add (blockers, blockers, CPR_MODES_EXEC, reason->message, error) != 0;
 }
@@ -50,7 +50,7 @@ adopt (CprSession *session, CprIncoming *incoming)
   session->run_state = (CprRunState) manifest->run_state;
 }
 
-/* What else can fail before there is a session; the state, if there is one, has been taken up.
+/* The rest that can fail before there is a session; the state, if there is one, has been taken up.
  * Takes @fault, of the configuration. */
 static bool
 prepare (CprSession *session, GError *fault, GError **error)
@@ -151,7 +151,7 @@ cpr_session_make (const CprSessionConfig *config, GError **error)
 
 /* ---- The load. */
 
-/* Names what the old program handed over and nobody wants. */
+/* Everything that the old program handed over has to be taken by the VMM. */
 static bool
 check_claims (CprSession *session, GError **error)
 {
@@ -180,7 +180,7 @@ load_devices (CprSession *session, CprDeviceLoad *load, const CprCodec *codec, G
          cpr_device_load_apply (load, error) && cpr_session_attach_vfio (session, error);
 }
 
-/* Before the state is awaited comes what can be done without it: the guest may still be running. */
+/* All that can be done without the state comes before the wait for it: the guest may still run. */
 static bool
 load (CprSession *session, GError **error)
 {
@@ -230,8 +230,8 @@ commit (CprSession *session, GError **error)
 }
 
 /* When the guest was allowed its first instruction. The callback returns late where the guest's
- * own threads take the CPU from this one, and then all that it did until then was done in the
- * time that it ran. */
+ * own threads take the CPU from this one, and then it was done with the start in the time
+ * for which it ran itself. */
 static uint64_t
 start_guest (CprSession *session)
 {

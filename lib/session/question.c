@@ -10,7 +10,7 @@
 #include "base/sys.h"
 #include "session/parts/request.h"
 
-/* Its head is for the caller to fill in. */
+/* The caller fills in the head. */
 static CprAskedVm
 get_vm (CprSession *session)
 {
@@ -47,7 +47,7 @@ put_command (CprWriter *writer, const CprSession *session, const CprUpdate *upda
   put_strings (writer, cpr_request_get_envp (update));
 }
 
-/* Another one where the file is written again, or replaced. */
+/* The hash is another one where the file is written again, or replaced. */
 static void
 put_file (CprWriter *writer, const struct stat *st)
 {

@@ -23,8 +23,8 @@ typedef struct
   CprSchemaBuilder builder;
 } State;
 
-/* All of it is known before the guest stops: nothing can be registered while an update is under
- * way. */
+/* The manifest is complete before the guest stops: nothing can be registered while an update is
+ * under way. */
 static bool
 write_manifest (CprSession *session, CprCarrier *carrier, State *state, GError **error)
 {
@@ -96,7 +96,8 @@ stop_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **er
   return false;
 }
 
-/* With the guest running, and the manifest written at the end. */
+/* With the guest running. At the end the manifest is written, and the new program or the guardian
+ * is ready. */
 static bool
 prepare (CprSession *session, const CprUpdate *update, CprCarrier *carrier, State *state, GError **error)
 {
@@ -109,7 +110,7 @@ prepare (CprSession *session, const CprUpdate *update, CprCarrier *carrier, Stat
   return carrier->type->launch (carrier, error);
 }
 
-/* The undo of what it prepared is the caller's. */
+/* The caller closes the carrier, which undoes all that was prepared. */
 static void
 launch (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GError **error)
 {
@@ -196,8 +197,8 @@ run (CprSession *session, const CprUpdate *update, uint64_t wait_ns, GError **er
 {
   cpr_timeline_begin (&session->timeline, update->mode, cpr_request_wants_guardian (update), wait_ns);
 
-  /* Here nothing has been made that a veto had to undo, and what they register is still
-   * collected. */
+  /* Nothing has been made yet that a veto would have to undo, and fds and devices that notifiers
+   * add are still collected. */
   if (cpr_notifiers_set_up (session->notifiers, session, update->mode, error) &&
       cpr_blockers_close (session->blockers, update->mode, session->run_state, error))
     {
@@ -207,8 +208,8 @@ run (CprSession *session, const CprUpdate *update, uint64_t wait_ns, GError **er
     }
 }
 
-/* With the guest running: the devices and locks that the guardians of the update before hold are
- * to be free, and no thread of ours at work. */
+/* With the guest running. First the guardians of the update before have to free the devices and
+ * locks that they hold, and the thread of the finish has to stop. */
 static void
 wait_and_run (CprSession *session, const CprUpdate *update, GError **error)
 {
@@ -233,7 +234,7 @@ cpr_session_run_update (CprSession *session, const CprUpdate *update, GError **e
   GError *reason = NULL;
 
   wait_and_run (session, update, &reason);
-  cpr_passed_clear (&session->passed); /* it was good for one update */
+  cpr_passed_clear (&session->passed); /* a preflight is good for one update */
   cpr_timeline_end (&session->timeline, reason);
   if (session->state == CPR_SESSION_STATE_HANDED_OVER)
     {

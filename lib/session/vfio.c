@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The assigned devices' part in each update, and what of theirs blocks one. Called by the order of
- * steps, and by the public functions of assigned devices. */
+/* The assigned devices' part in each step of an update, and the blockers that they bring. Called by
+ * the order of steps, and by the public functions of assigned devices. */
 #include "session/vfio.h"
 
+#include "session/parts/mode.h"
 #include "vfio/container.h"
-
-/* Those in which another program gets the kernel's objects. */
-#define CARRYING_MODES ((unsigned) CPR_MODES_EXEC | CPR_MODES_TRANSFER)
 
 void
 cpr_session_adopt_vfio (CprSession *session)
@@ -24,7 +22,7 @@ cpr_session_update_obstacle (CprVfioContainer *container, GError **error)
   g_autofree char *obstacle = cpr_vfio_container_describe_obstacle (container);
   CprBlockers *blockers = container->table->session->blockers;
 
-  if (obstacle != NULL && !cpr_blockers_permit (blockers, CARRYING_MODES, obstacle, error))
+  if (obstacle != NULL && !cpr_blockers_permit (blockers, CPR_MODES_WITH_FDS, obstacle, error))
     return false;
   cpr_blockers_remove_owned (blockers, container);
   if (container->devices->len > 0)
@@ -35,7 +33,7 @@ cpr_session_update_obstacle (CprVfioContainer *container, GError **error)
       cpr_blockers_add_unless_suspended (blockers, container, CPR_MODES_REBOOT, asleep);
     }
   if (obstacle != NULL)
-    cpr_blockers_add (blockers, container, CARRYING_MODES, obstacle, NULL);
+    cpr_blockers_add (blockers, container, CPR_MODES_WITH_FDS, obstacle, NULL);
   return true;
 }
 
@@ -45,19 +43,19 @@ cpr_session_attach_vfio (CprSession *session, GError **error)
   bool close_irqs = session->config.unclaimed_fds == CPR_UNCLAIMED_CLOSE;
   guint lost = 0;
 
-  if (cpr_session_get_store (session) != NULL) /* they were made anew */
+  if (cpr_session_get_store (session) != NULL) /* they were made again */
     return true;
   if (!cpr_vfio_table_check_claims (&session->vfio, close_irqs, error) ||
       !cpr_vfio_table_reattach (&session->vfio, session->timeline.is_way_back ? &lost : NULL, error))
     return false;
-  /* The guest ran without them before, and here it is at home. */
+  /* The guest ran without them before the update, and this is the program that it ran in. */
   if (lost > 0)
     cpr_session_log (session, CPR_LOG_ERROR, "VFIO: the kernel has lost %u mappings for DMA", lost);
   return true;
 }
 
-/* What failed may work a moment later, and whoever has the guest then is this program: there is
- * nobody else to try it. */
+/* A call that failed may work a moment later. It is tried twice, as no other program has the guest
+ * and could try it. */
 void
 cpr_session_take_back_vfio (CprSession *session)
 {

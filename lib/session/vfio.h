@@ -15,9 +15,8 @@ void cpr_session_take_back_vfio (CprSession *session);
  * the next update. */
 void cpr_session_finish_vfio (CprSession *session);
 
-/* To be called after whatever may have made the container able or unable to go along: its blockers
- * are made anew. False with an error where one isn't permitted; then the caller undoes what
- * brought it. */
+/* Makes the container's blockers again, after whatever may have changed whether it survives. False
+ * with an error where a blocker isn't permitted; then the caller undoes what brought it. */
 bool cpr_session_update_obstacle (CprVfioContainer *container, GError **error);
 
 #endif

@@ -56,7 +56,7 @@ open_and_add (CprSession *session, const char *name, int index, CprFdOpen open, 
       cpr_throw_callback (error, reason, "fd '%s' %d: its open callback failed", name, index);
       return -1;
     }
-  return add_fd (session, name, index, fd, error) ? fd : -1; /* one that can't be added belongs to somebody else */
+  return add_fd (session, name, index, fd, error) ? fd : -1; /* an fd that can't be added has another owner */
 }
 
 int

@@ -3,10 +3,9 @@
  * a blocker, or is refused. The VMM calls them. */
 #include "base/versioned.h"
 #include "session/core.h"
+#include "session/parts/mode.h"
 
-/* The modes in which RAM goes along as it is. */
-#define SHARING_MODES ((unsigned) CPR_MODES_EXEC | CPR_MODES_TRANSFER)
-/* And those in which a block that reboot mode has restored could go anywhere. */
+/* All modes but reboot: it alone can save a block that is a copy. */
 #define ONWARD_MODES ((unsigned) CPR_MODES_ALL & ~(unsigned) CPR_MODES_REBOOT)
 
 /* A new block. Where it can't survive and must, it isn't made. */
@@ -16,11 +15,11 @@ add (CprSession *session, const char *name, size_t size, const CprRamOptions *op
   g_autofree char *obstacle = cpr_ram_describe_obstacle (name, options);
   CprRamBlock *block;
 
-  if (obstacle != NULL && !cpr_blockers_permit (session->blockers, SHARING_MODES, obstacle, error))
+  if (obstacle != NULL && !cpr_blockers_permit (session->blockers, CPR_MODES_WITH_FDS, obstacle, error))
     return NULL;
   block = cpr_ram_table_add (&session->ram, &session->fds, name, size, options, error);
   if (block != NULL && obstacle != NULL)
-    cpr_blockers_add (session->blockers, block, SHARING_MODES, obstacle, NULL);
+    cpr_blockers_add (session->blockers, block, CPR_MODES_WITH_FDS, obstacle, NULL);
   return block;
 }
 

@@ -69,7 +69,7 @@ cpr_session_is_incoming (const CprSession *session)
   return session->was_incoming;
 }
 
-/* Before the commit, ending is going back. */
+/* A program that ends before the commit gives the guest back. */
 static void
 go_back (CprSession *session)
 {

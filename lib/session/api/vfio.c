@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The public functions of assigned devices: each checks the state, sees to what blocks an
- * update, and hands on to lib/vfio. The VMM calls them. */
+/* The public functions of assigned devices: each checks the state, hands on to lib/vfio, and keeps
+ * the blockers of the container up to date. The VMM calls them. */
 #include "base/error.h"
 #include "base/versioned.h"
 #include "session/core.h"
@@ -168,7 +168,7 @@ cpr_vfio_device_get_group_fd (const CprVfioDevice *device)
 
 /* ---- DMA. */
 
-/* What wouldn't survive is undone where it must. */
+/* A mapping that wouldn't survive, where it must, is undone. */
 static bool
 map_dma (CprVfioContainer *container, const CprDmaMapping *wanted, GError **error)
 {
@@ -249,7 +249,7 @@ cpr_vfio_irq_open (CprVfioDevice *device, unsigned index, unsigned vector, CprVf
              : -1;
 }
 
-/* NULL for what can't be. */
+/* NULL for numbers that no interrupt has. */
 static const CprVfioIrq *
 find_irq (const CprVfioDevice *device, unsigned index, unsigned vector, CprVfioIrqRole role)
 {

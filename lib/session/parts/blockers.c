@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Why a mode isn't possible at the moment. The VMM adds and removes blockers from any thread;
- * the order of steps asks before each update. */
+/* The reasons for which a mode isn't possible at the moment. The VMM adds and removes blockers from
+ * any thread; the order of steps asks before each update. */
 #include "session/parts/blockers.h"
 
 #include "base/error.h"

@@ -26,7 +26,7 @@ void cpr_blockers_remove_owned (CprBlockers *blockers, const void *owner);
 void cpr_blockers_foreach (CprBlockers *blockers, unsigned modes, CprBlockerFunc func, void *user_data);
 
 /* One of the library's own that isn't in the way while the guest is suspended: for devices whose
- * state only their driver in the guest can make anew. It stands in nobody's list, and required
+ * state only their driver in the guest can make again. It stands in nobody's list, and required
  * modes don't refuse it. */
 void cpr_blockers_add_unless_suspended (CprBlockers *blockers, const void *owner, unsigned modes, const char *reason);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Checks the VMM's configuration. Called in a new session, and in a program that is asked. */
+/* Checks the VMM's configuration. Called by load.c, for a new session and for a program that is
+ * asked. */
 #include "session/parts/config.h"
 
 #include "base/error.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is left to do once the guest runs in the new program, on a thread of its own: the
- * guardians' end, fds to close, and page tables to fill. */
+/* The work that is left once the guest runs in the new program, on a thread of its own: the
+ * guardians' end, fds to close, and page tables to fill. The order of steps starts and ends it. */
 #include "session/parts/finish.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include "handoff/exec/guardian.h"
 #include "handoff/exec/teardown.h"
 
-/* Where there is nothing that could be waited for, or who is in a hurry has to say so again. */
+/* How often to look where no event says that something has changed. */
 #define LOOK_AGAIN_MS 20
 
 #define CANCEL_TRIES 3
@@ -24,8 +24,8 @@
 /* How long the next update waits for fds to be closed, or for the guardians of the many updates
  * right before it. */
 #define SUSPEND_NS (UINT64_C (60) * 1000000000)
-/* Until then it doesn't say that it waits, or the teardown after the closing would be without
- * rests. */
+/* For so long the next update doesn't tell the guardians to hurry: their teardown after the closing
+ * would be without rests. */
 #define GENTLE_NS (UINT64_C (40) * 1000000)
 /* How long the end of the session waits for the end of the guardians. */
 #define FREE_NS (UINT64_C (10) * 1000000000)
@@ -61,7 +61,7 @@ struct _CprFinish
   Guardian guardians[GUARDIANS_MAX];
   int n_guardians;
   GArray *areas; /* Area */
-  GArray *leftovers;
+  GArray *unclaimed;
 
   _Atomic uint64_t end_ns; /* when the guardians were gone */
 };
@@ -121,7 +121,7 @@ count_left (const CprFinish *finish, bool only_children)
   return n;
 }
 
-/* Whether one that has not closed its fds yet is still there. */
+/* Whether a guardian is there that hasn't closed its fds. */
 static bool
 is_any_open (const CprFinish *finish)
 {
@@ -160,7 +160,7 @@ note_end (CprFinish *finish)
   finish->end_ns = cpr_now_ns ();
 }
 
-/* While they are sure to be who they are: nobody has told them to go. */
+/* Called before a guardian is told to go: so its pid can't be another process's yet. */
 static void
 identify (Guardian *guardian)
 {
@@ -174,7 +174,7 @@ identify (Guardian *guardian)
   if (guardian->pidfd < 0 && !guardian->is_child)
     set_gone (guardian);
   else if (guardian->slot < 0)
-    cpr_signals_send (guardian->pid, guardian->pidfd, SIGCONT); /* whoever was stopped would never end */
+    cpr_signals_send (guardian->pid, guardian->pidfd, SIGCONT); /* a guardian that somebody stopped would never end */
 }
 
 /* ---- The thread. */
@@ -184,10 +184,10 @@ begin (CprFinish *finish)
 {
   for (int i = 0; i < finish->n_guardians; i++)
     identify (&finish->guardians[i]);
-  /* The guardians first: what they hold is busy until they have closed it. */
+  /* The guardians come first: a device that they hold is busy until they have closed it. */
   finish->incoming->carrier->finish (finish->incoming);
-  for (guint i = 0; finish->leftovers != NULL && i < finish->leftovers->len; i++)
-    cpr_fd_clear (&g_array_index (finish->leftovers, int, i));
+  for (guint i = 0; finish->unclaimed != NULL && i < finish->unclaimed->len; i++)
+    cpr_fd_clear (&g_array_index (finish->unclaimed, int, i));
   finish->begun = true;
 }
 
@@ -292,7 +292,7 @@ add_guardian (CprFinish *finish, pid_t pid, int slot)
 }
 
 CprFinish *
-cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftovers)
+cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *unclaimed)
 {
   const CprBatonPage *page = incoming->baton.page;
   CprFinish *finish = g_new0 (CprFinish, 1);
@@ -304,7 +304,7 @@ cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftove
   for (int i = 0; i < CPR_BATON_ENDING; i++)
     add_guardian (finish, page->ending[i], -1);
   finish->areas = collect_areas (ram);
-  finish->leftovers = leftovers;
+  finish->unclaimed = unclaimed;
   finish->cancel_fd =
       finish->n_guardians > 0 ? cpr_fd_above_std (cpr_sys->eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK)) : -1;
 
@@ -328,14 +328,15 @@ cpr_finish_get_end (CprFinish *finish)
   return finish->end_ns;
 }
 
-/* Whether the next update may begin: what it waits for is that devices and locks are free. */
+/* Whether the next update may begin: it waits until devices and locks are free. */
 static bool
 is_clear (const CprFinish *finish)
 {
   return finish->end_ns != 0 || (!is_any_open (finish) && count_left (finish, true) <= CPR_BATON_ENDING);
 }
 
-/* A guardian that closes its fds wakes who waits for that; one that was killed doesn't. */
+/* A guardian that has closed its fds wakes this thread. A guardian that was killed doesn't: so
+ * there is a limit to the wait. */
 static void
 await_closing (CprFinish *finish)
 {
@@ -421,7 +422,7 @@ cpr_finish_free (CprFinish *finish)
   cpr_fd_clear (&finish->cancel_fd);
   g_mutex_clear (&finish->lock);
   g_array_unref (finish->areas);
-  if (finish->leftovers != NULL)
-    g_array_unref (finish->leftovers);
+  if (finish->unclaimed != NULL)
+    g_array_unref (finish->unclaimed);
   g_free (finish);
 }

@@ -4,13 +4,13 @@
 
 #include "handoff/incoming.h"
 
-/* What remains to be done once the guest runs: the guardians are let go and reaped, page tables
- * are filled, leftovers are closed. A thread does it. */
+/* The work that remains once the guest runs: the guardians are let go and reaped, page tables are
+ * filled, unclaimed fds are closed. A thread does it. */
 typedef struct _CprFinish CprFinish;
 
-/* Takes @incoming. @leftovers: fds to close, taken, or NULL. RAM blocks that are preallocated
+/* Takes @incoming. @unclaimed: the fds to close, taken, or NULL. RAM blocks that are preallocated
  * get their page tables filled. */
-CprFinish *cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *leftovers);
+CprFinish *cpr_finish_start (CprIncoming *incoming, const CprRamTable *ram, GArray *unclaimed);
 
 /* When the guardians were gone, in ns of CLOCK_MONOTONIC; 0 if they aren't yet. */
 uint64_t cpr_finish_get_end (CprFinish *finish);

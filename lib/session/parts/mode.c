@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The modes' names, and sets of modes. */
+/* The modes' names, and sets of modes. Called by whatever takes modes from the VMM. */
 #include "session/parts/mode.h"
 
 #include "base/error.h"

@@ -4,7 +4,10 @@
 
 #include <libcpr/libcpr.h>
 
-/* What modes are called in messages. */
+/* The modes in which the new program gets fds, and so the same RAM and the same devices. */
+#define CPR_MODES_WITH_FDS ((unsigned) CPR_MODES_EXEC | CPR_MODES_TRANSFER)
+
+/* The mode's name in messages. */
 const char *cpr_mode_get_name (CprMode mode);
 
 /* CPR_ERROR_INVALID where @modes isn't a set of modes; @what has it. */
@@ -13,7 +16,7 @@ bool cpr_modes_check (const char *what, unsigned modes, GError **error);
 /* Whatever @mode is. */
 bool cpr_modes_include (unsigned modes, CprMode mode);
 
-/* Of a set that isn't empty: one that this library knows. */
+/* One mode that this library knows, of a set that isn't empty. */
 CprMode cpr_modes_get_first (unsigned modes);
 
 #endif

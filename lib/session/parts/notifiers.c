@@ -12,7 +12,7 @@ typedef struct
   int priority;
   CprNotifierFunc func;
   void *user_data;
-  bool told;    /* SETUP, and not yet how it ended */
+  bool told;    /* of SETUP, and not yet of the end */
   bool removed; /* by a callback, while others are called */
 } Notifier;
 
@@ -73,7 +73,7 @@ cpr_notifiers_remove (CprNotifiers *notifiers, uint64_t id, GError **error)
   return cpr_throw (error, CPR_ERROR_NOT_FOUND, "notifier %" G_GUINT64_FORMAT ": there is none", id);
 }
 
-/* Callbacks add and remove: who is to be called is known before. */
+/* Callbacks add and remove notifiers: a list of those to call is made before. */
 static GPtrArray *
 snapshot (const CprNotifiers *notifiers, CprMode mode)
 {
@@ -136,8 +136,8 @@ cpr_notifiers_inherit (CprNotifiers *notifiers, CprMode mode)
     }
 }
 
-/* In between nothing may be allocated, and nobody comes or goes: a session that is updating
- * permits neither. */
+/* Between the stop and the handing over nothing may be allocated. No list is needed there: a
+ * session that is updating permits nobody to add or remove. */
 static GPtrArray *
 list (const CprNotifiers *notifiers, CprMode mode, CprEvent event)
 {

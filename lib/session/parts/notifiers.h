@@ -4,7 +4,7 @@
 
 #include <libcpr/libcpr.h>
 
-/* Who wants to be told of events. The session's thread only. */
+/* The callbacks that are told of events. The session's thread only. */
 typedef struct _CprNotifiers CprNotifiers;
 
 CprNotifiers *cpr_notifiers_new (void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is kept of a preflight that found no refusal, for the update after it. The preflight
+/* The result of a preflight that found no refusal, kept for the update after it. The preflight
  * keeps it; the update uses it and forgets it. */
 #include "session/parts/passed.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What an update was asked to do: checks it, and says what holds where the VMM leaves something
- * open. Called by the order of steps in the old program. */
+/* Reads what an update is asked to do: checks it, and has the default of each thing that the VMM
+ * leaves open. Called by the order of steps in the old program. */
 #include "session/parts/request.h"
 
 #include <unistd.h>

@@ -4,12 +4,12 @@
 
 #include "handoff/carrier.h"
 
-/* What a VMM asks for in a CprUpdate, with the defaults of what it leaves open. */
+/* A VMM's wishes in a CprUpdate, with the defaults of what it leaves open. */
 
 /* CPR_ERROR_INVALID for a request that is wrong in any session. */
 bool cpr_request_check (const CprUpdate *update, GError **error);
 
-/* Of a request that was checked. */
+/* The request has been checked, here and below. */
 const CprCarrierType *cpr_request_get_carrier (const CprUpdate *update);
 
 /* Whether the new program is asked whether it could take the guest over. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whether the guest runs, is paused or sleeps, before and after an update. The order of steps
- * asks. */
+/* The run state: whether the guest runs, is paused or sleeps. Called by the order of steps, and by
+ * the public functions that change it. */
 #include "session/parts/run-state.h"
 
 #include "base/error.h"

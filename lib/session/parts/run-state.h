@@ -7,7 +7,7 @@
 /* Whether the guest executes. */
 bool cpr_run_state_is_live (CprRunState state);
 
-/* What becomes of @state by @call: one of pause, resume, suspend and wakeup. */
+/* The run state after @call, which is one of pause, resume, suspend and wakeup. */
 CprRunState cpr_run_state_after (CprRunState state, CprCall call);
 
 /* Calls the VMM's stop callback. */

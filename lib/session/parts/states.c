@@ -9,9 +9,9 @@
 #define ACTIVE   (1u << CPR_SESSION_STATE_ACTIVE)
 #define LOST     (1u << CPR_SESSION_STATE_LOST)
 #define HANDED   (1u << CPR_SESSION_STATE_HANDED_OVER)
-/* In reboot mode a device is made anew and has nothing yet that another program could miss:
+/* In reboot mode a device is made again and has nothing yet that another program could miss:
  * until the commit it is as in a fresh session. */
-#define ANEW (INCOMING | LOADED)
+#define MADE_AGAIN (INCOMING | LOADED)
 
 /* The table state × call. The public headers print its rows. */
 static const struct
@@ -33,16 +33,16 @@ static const struct
   [CPR_CALL_NOTIFIER_ADD] = { "cpr_notifier_add", FRESH | INCOMING | LOADED | ACTIVE, 0 },
   [CPR_CALL_NOTIFIER_REMOVE] = { "cpr_notifier_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
   [CPR_CALL_VFIO_CONTAINER_NEW] = { "cpr_vfio_container_new", FRESH | INCOMING | ACTIVE, 0 },
-  [CPR_CALL_VFIO_CONTAINER_REMOVE] = { "cpr_vfio_container_remove", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_VFIO_CONTAINER_REMOVE] = { "cpr_vfio_container_remove", FRESH | ACTIVE, MADE_AGAIN },
   [CPR_CALL_VFIO_DEVICE_NEW] = { "cpr_vfio_device_new", FRESH | INCOMING | ACTIVE, 0 },
-  [CPR_CALL_VFIO_DEVICE_REMOVE] = { "cpr_vfio_device_remove", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_VFIO_DEVICE_REMOVE] = { "cpr_vfio_device_remove", FRESH | ACTIVE, MADE_AGAIN },
   [CPR_CALL_VFIO_IRQ_OPEN] = { "cpr_vfio_irq_open", FRESH | INCOMING | LOADED | ACTIVE, 0 },
-  [CPR_CALL_VFIO_IRQ_ENABLE] = { "cpr_vfio_irq_enable", FRESH | ACTIVE, ANEW },
-  [CPR_CALL_VFIO_IRQ_DISABLE] = { "cpr_vfio_irq_disable", FRESH | ACTIVE, ANEW },
-  [CPR_CALL_VFIO_IRQ_CLOSE] = { "cpr_vfio_irq_close", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_VFIO_IRQ_ENABLE] = { "cpr_vfio_irq_enable", FRESH | ACTIVE, MADE_AGAIN },
+  [CPR_CALL_VFIO_IRQ_DISABLE] = { "cpr_vfio_irq_disable", FRESH | ACTIVE, MADE_AGAIN },
+  [CPR_CALL_VFIO_IRQ_CLOSE] = { "cpr_vfio_irq_close", FRESH | ACTIVE, MADE_AGAIN },
   [CPR_CALL_VFIO_PCI_ADD] = { "cpr_vfio_pci_add", FRESH | INCOMING | ACTIVE, 0 },
   [CPR_CALL_DMA_MAP] = { "cpr_dma_map", FRESH | INCOMING | ACTIVE, 0 },
-  [CPR_CALL_DMA_UNMAP] = { "cpr_dma_unmap", FRESH | ACTIVE, ANEW },
+  [CPR_CALL_DMA_UNMAP] = { "cpr_dma_unmap", FRESH | ACTIVE, MADE_AGAIN },
   [CPR_CALL_LOAD] = { "cpr_session_load", FRESH | INCOMING, 0 },
   [CPR_CALL_START] = { "cpr_session_start", LOADED, 0 },
   [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED, 0 },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is known about the last update: its result and the times of its steps. The order of
- * steps writes it, in both programs; cpr_session_get_update_info() reads it. */
+/* The last update: its result and the times of its steps. The order of steps writes them, in both
+ * programs; cpr_session_get_update_info() reads them. */
 #include "session/parts/timeline.h"
 
 #include <string.h>
@@ -128,7 +128,7 @@ cpr_timeline_commit (CprTimeline *timeline)
 
 /* ---- For who asks. */
 
-/* The begin of the first step after @step that was reached, @end_ns after the last one, or 0. */
+/* The start of the first step after @step that was reached, @end_ns after the last one, or 0. */
 static uint64_t
 end_of_step (const CprTimeline *timeline, CprStep step, uint64_t end_ns)
 {
