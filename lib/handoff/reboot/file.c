@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The file of a state: its names, what a take-up demands of it, and where RAM lies in it. Called by
- * both sides of reboot mode. */
+/* The file of a state: its names, and the demands of a take-up. Called by reboot.c and
+ * take-up.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -29,7 +29,7 @@ cpr_reboot_rename (const char *from, const char *to)
 {
   if (cpr_sys->rename_new (from, to) == 0)
     return true;
-  if (errno != EINVAL && errno != ENOSYS) /* a file system that can't */
+  if (errno != EINVAL && errno != ENOSYS) /* the file system can't do that */
     return false;
   return cpr_sys->link (from, to) == 0 && cpr_sys->unlink (from) == 0;
 }
@@ -90,7 +90,8 @@ check_name (const struct stat *st, const char *path, const char *name, GError **
   return (named.st_dev == st->st_dev && named.st_ino == st->st_ino) || throw_busy (path, error);
 }
 
-/* Another user who could write the file could run anything in this process's name. */
+/* A state names a program and its arguments. A user who could write the file could run anything
+ * in this process's name. */
 static bool
 check_owner (const struct stat *st, const char *path, GError **error)
 {
@@ -104,8 +105,8 @@ check_owner (const struct stat *st, const char *path, GError **error)
                     st->st_mode & 07777);
 }
 
-/* The lock goes with the process. Only a process that has the lock, and finds the name still on the
- * file, may rename it. */
+/* The lock ends with the process. The process that has the lock and finds the name still on the
+ * file is the only one that may rename it. */
 bool
 cpr_reboot_claim_file (int file, const char *path, const char *name, struct stat *st, GError **error)
 {

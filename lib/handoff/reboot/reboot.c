@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reboot mode in the old program: the state and the contents of RAM go into a file or a pipe.
- * It also has the carrier's table. Called by the order of steps in lib/session. */
+ * The carrier's table is here, too. Called by the order of steps in lib/session. */
 #include "handoff/reboot/reboot.h"
 
 #include <errno.h>
@@ -14,12 +14,12 @@
 #define SCHEME_FILE CPR_REBOOT_SCHEME_FILE ":"
 #define SCHEME_FD   "fd:"
 
-/* How long a reader may take where the update doesn't say: this, and the time that RAM takes at
- * so many bytes in a second. */
+/* How long a pipe's reader may take if the update doesn't say: LEAST_NS, and the time of all RAM
+ * at LEAST_RATE bytes a second. */
 #define LEAST_NS   (UINT64_C (60) * 1000000000)
 #define LEAST_RATE (1u << 20)
 
-/* The last chunk of a stream. */
+/* The size of a stream's last chunk. */
 #define END_SIZE (CPR_FORMAT_CHUNK_HEADER_SIZE + 8 + CPR_FORMAT_CHECKSUM_SIZE)
 
 typedef struct
@@ -29,8 +29,8 @@ typedef struct
   CprRamStore *store;
   const CprUpdate *update;
   _Atomic uint64_t *ram_done, *ram_total;
-  char *path;     /* NULL: into an fd */
-  char *new_path; /* where it is written; NULL: there is nothing */
+  char *path;     /* NULL: the state goes into an fd */
+  char *new_path; /* the file's name until the end of the save; NULL: there is no such file */
   int file;
 } Reboot;
 
@@ -61,14 +61,14 @@ reboot_check (const CprUpdate *update, GError **error)
                     uri != NULL ? uri : "");
 }
 
-/* A state that is there is a guest. */
+/* Fails if there is a file @path: it may be a state, and overwriting that would lose a guest. */
 static bool
 check_absence (const char *path, GError **error)
 {
   g_autofree char *target = cpr_reboot_read_link (path);
   struct stat st;
 
-  if (target != NULL) /* one that leads nowhere, too: its name is in use */
+  if (target != NULL) /* a link that leads nowhere counts, too: its name is in use */
     return cpr_throw (error, CPR_ERROR_EXISTS, "state: there is a symbolic link '%s', to '%s'", path, target);
   if (cpr_sys->stat (path, &st) == 0)
     return cpr_throw (error, CPR_ERROR_EXISTS, "state: there is a file '%s'", path);
@@ -81,8 +81,8 @@ make_new_path (const char *path)
   return g_strdup_printf ("%s.%08x.new", path, g_random_int ());
 }
 
-/* By its name, as a take-up would: with the very calls, on this file. The lock is gone with the
- * fd. */
+/* Opens the new file by its name and claims it, by the same calls as a take-up. The lock ends
+ * when the fd is closed. */
 static bool
 check_claim (const Reboot *reboot, GError **error)
 {
@@ -94,7 +94,8 @@ check_claim (const Reboot *reboot, GError **error)
   return ok;
 }
 
-/* The names that the file gets later, at the save's end and when it is taken up. */
+/* Tries a rename and the sync of the folder, as the end of the save and the take-up will do
+ * them. */
 static bool
 check_renames (Reboot *reboot, GError **error)
 {
@@ -108,7 +109,7 @@ check_renames (Reboot *reboot, GError **error)
          cpr_throw_errno (error, errno, "state '%s': fsync of its folder", reboot->path);
 }
 
-/* With the guest running. A state that could never be taken up isn't saved. */
+/* Finds out, while the guest still runs, whether a state in this file could be taken up. */
 static bool
 check_take_up (Reboot *reboot, GError **error)
 {
@@ -116,7 +117,7 @@ check_take_up (Reboot *reboot, GError **error)
 
   if (check_claim (reboot, &reason) && check_renames (reboot, &reason))
     return true;
-  if (g_error_matches (reason, CPR_ERROR, CPR_ERROR_NOT_OWNER)) /* nobody has the guest but this process */
+  if (g_error_matches (reason, CPR_ERROR, CPR_ERROR_NOT_OWNER)) /* the file is new, so no process takes it up */
     {
       g_clear_error (&reason);
       cpr_throw (&reason, CPR_ERROR_MISMATCH,
@@ -145,8 +146,8 @@ open_file (Reboot *reboot, const char *path, GError **error)
   return false;
 }
 
-/* A pipe gets an open file of its own, where a write takes what there is room for. Where it
- * can't be had there are smaller writes. */
+/* Opens the pipe again, without blocking: a write then takes as much as there is room for. If
+ * the pipe can't be opened again, smaller writes have to do. */
 static void
 make_nonblocking (Reboot *reboot)
 {
@@ -159,8 +160,8 @@ make_nonblocking (Reboot *reboot)
   reboot->file = fd;
 }
 
-/* The guest stands still for as long as the reader takes, who may take nothing, or a byte now
- * and then. */
+/* Ends the wait for the reader, who may take nothing, or a byte now and then. The guest stands
+ * still until that end. */
 static uint64_t
 choose_end (const CprCarrierPlan *plan)
 {
@@ -266,8 +267,8 @@ finish_stream (Reboot *reboot, CprWriter *writer, GError **error)
   return cpr_writer_finish (writer) || cpr_throw_errno (error, errno, "state: writing it");
 }
 
-/* The stream's length is known before its last chunks, which have the sums, are: so RAM has its
- * place. */
+/* Writes the file: RAM first, then the chunks with the sums of RAM, then the stream's end. The
+ * stream's length is computed beforehand, since it says where RAM begins. */
 static bool
 write_file (Reboot *reboot, CprWriter *writer, GError **error)
 {
@@ -317,8 +318,8 @@ confirm (const Reboot *reboot, GError **error)
   return cpr_throw_callback (error, reason, "state: the confirm callback refused it");
 }
 
-/* It has its name, but might not have it after a crash of the host. It is taken back, unless
- * somebody was quicker. */
+/* Takes the state back after an error: it has its name, but might not have it after a crash of
+ * the host. If another process was quicker, that one has the guest. */
 static bool
 take_back (Reboot *reboot, int errnum, GError **error)
 {

@@ -12,13 +12,13 @@
 #include "handoff/reboot/reboot.h"
 #include "stream/spool.h"
 
-/* The things that a take-up holds until the commit. */
+/* The carrier's own part of a CprIncoming, from the take-up to the commit. */
 typedef struct
 {
-  char *path; /* NULL: it came through a pipe */
+  char *path; /* NULL: the state comes through a pipe */
   char *taken, *spent;
-  bool is_taken; /* PATH.taken is ours */
-  int file;      /* with a lock on it, where it is a file */
+  bool is_taken; /* this process has PATH.taken */
+  int file;      /* locked if it is a regular file */
 } Taking;
 
 /* ---- The file. */
@@ -29,7 +29,8 @@ throw_busy (const Taking *taking, GError **error)
   return cpr_throw (error, CPR_ERROR_NOT_OWNER, "state '%s': another process is taking it up", taking->path);
 }
 
-/* Under one of its two names. */
+/* Opens and claims the file under PATH, or under PATH.taken, where a process left it that ended
+ * before its commit. */
 static bool
 open_file (Taking *taking, struct stat *st, GError **error)
 {
@@ -50,7 +51,7 @@ open_file (Taking *taking, struct stat *st, GError **error)
   return taking->is_taken;
 }
 
-/* ---- The file's contents. */
+/* ---- The contents of the file. */
 
 static bool
 make_baton (CprIncoming *incoming, GError **error)
@@ -65,7 +66,8 @@ make_baton (CprIncoming *incoming, GError **error)
                     cpr_baton_get (incoming->baton.page).pid);
 }
 
-/* The fds of the old program are gone with it, and what the kernel held behind them. */
+/* Empties the tables of fds and of assigned devices: the old program's fds and the kernel's
+ * objects behind them ended with it. */
 static void
 drop_fds (CprManifest *manifest)
 {
@@ -77,7 +79,7 @@ drop_fds (CprManifest *manifest)
   cpr_fd_table_init (&manifest->fds);
 }
 
-/* Keeps the stream, so that nothing of it changes once it is verified. */
+/* Copies the stream before it is verified, so that nobody can change it afterwards. */
 static bool
 read_state (CprIncoming *incoming, int from, const char *vm_name, GError **error)
 {
@@ -91,12 +93,13 @@ read_state (CprIncoming *incoming, int from, const char *vm_name, GError **error
     return false;
   if (manifest->store == NULL)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it isn't one of reboot mode");
-  manifest->signal_mask = cpr_signals_get_mask (); /* the old one's is nobody's any more */
+  /* This process keeps its own mask: no signal was blocked for an execve. */
+  manifest->signal_mask = cpr_signals_get_mask ();
   drop_fds (manifest);
   return cpr_manifest_read_sums (manifest, &incoming->reader, error) && make_baton (incoming, error);
 }
 
-/* The area is where it has to be, and nothing behind it. */
+/* Finds the RAM area behind the stream, and checks that the file ends with it. */
 static bool
 find_area (CprIncoming *incoming, const Taking *taking, uint64_t size, GError **error)
 {
@@ -191,10 +194,10 @@ cpr_reboot_take_up (CprIncoming *incoming, const CprSessionConfig *config, const
   return take_up_file (incoming, taking, config, error);
 }
 
-/* ---- Its end. */
+/* ---- The end. */
 
-/* From here on nobody finds the state any more, not even after a crash of the host: only then
- * may the guest run. */
+/* Renames the file, after which no process finds the state any more, not even after a crash of
+ * the host. Only then may the guest run. */
 bool
 cpr_reboot_commit (CprIncoming *incoming, GError **error)
 {
@@ -203,11 +206,11 @@ cpr_reboot_commit (CprIncoming *incoming, GError **error)
 
   if (taking->path != NULL)
     {
-      cpr_sys->unlink (taking->spent); /* of an earlier one that ended in between */
+      cpr_sys->unlink (taking->spent); /* left by a program that ended between its commit and its finish */
       if (!cpr_reboot_rename (taking->taken, taking->spent))
         {
           errnum = errno;
-          cpr_reboot_rename (taking->taken, taking->path); /* for whoever tries next */
+          cpr_reboot_rename (taking->taken, taking->path); /* for the next take-up */
           return cpr_throw_errno (error, errnum, "state '%s': renaming it to '%s'", taking->path, taking->spent);
         }
       if (!cpr_reboot_sync_folder (taking->path))
@@ -217,11 +220,13 @@ cpr_reboot_commit (CprIncoming *incoming, GError **error)
           return cpr_throw_errno (error, errnum, "state '%s': fsync of its folder", taking->path);
         }
     }
-  cpr_ram_store_spend (incoming->manifest.store, NULL); /* for what names them otherwise; the state itself is gone */
+  /* The RAM files that stay in place mustn't fit a copy of the state any more. A failure doesn't
+   * matter: the state itself is gone. */
+  cpr_ram_store_spend (incoming->manifest.store, NULL);
   return true;
 }
 
-/* There is no old program: the file gets its name back, for whoever tries next. */
+/* There is no old program: the file gets its name back for the next take-up. */
 bool
 cpr_reboot_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
 {
