@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Records how this program was started, and makes from that record the environment and the
+/* Records how this program was started. Makes from that record the environment and the
  * surroundings to execute it again. lib/session records; the ways back execute. */
 #include "process/program.h"
 
@@ -18,7 +18,7 @@
 
 #define COMMAND_LINE "/proc/self/cmdline"
 
-/* How long it is isn't known before; the bytes end with a zero. */
+/* Reads a file of /proc, whose length isn't known beforehand. A zero byte is added at the end. */
 static GByteArray *
 read_all (const char *path, GError **error)
 {
@@ -93,7 +93,7 @@ cpr_program_record (CprProgram *program, char *const *argv, GError **error)
   program->envp = cpr_program_make_envp (environ, -1);
   program->cwd = getcwd (NULL, 0);
   if (program->cwd == NULL)
-    program->cwd = g_strdup ("/"); /* it was removed, or can't be named from here */
+    program->cwd = g_strdup ("/"); /* it was removed, or has no name in this namespace */
   prctl (PR_GET_NAME, program->comm);
   program->umask = umask (0);
   umask (program->umask);
@@ -205,9 +205,10 @@ void
 cpr_program_restore (const CprProgram *program)
 {
   if (cpr_sys->chdir (program->cwd) < 0)
-    cpr_sys->chdir ("/"); /* gone; the old program's relative paths wouldn't work there either */
+    cpr_sys->chdir ("/"); /* gone: the old program's relative paths have stopped working, too */
   umask (program->umask);
-  for (unsigned i = 0; i < MIN (program->n_limits, RLIM_NLIMITS); i++) /* a kernel with more of them */
+  /* A later kernel may have recorded more limits. */
+  for (unsigned i = 0; i < MIN (program->n_limits, RLIM_NLIMITS); i++)
     cpr_sys->setrlimit ((int) i, &program->limits[i]);
   cpr_signals_set_ignored (program->ignored_signals);
 }

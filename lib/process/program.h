@@ -10,14 +10,13 @@
 #include "stream/wire.h"
 #include "stream/writer.h"
 
-#define CPR_PROGRAM_MAX_LIMITS 64 /* a later kernel may have more than this one */
+#define CPR_PROGRAM_MAX_LIMITS 64 /* more than this kernel has, for later ones */
 
-/* All that it takes to execute a program again as it was started: recorded by each program at its
- * start, carried in the state, used by its successor if that has to go back. */
+/* The record of how to execute a program again as it was started. Each program makes it at its
+ * start and puts it into the state. The new program uses it to go back. */
 typedef struct
 {
-  int exe_fd; /* the executable itself, also when its file is replaced or deleted meanwhile; -1 if not open
-                 here */
+  int exe_fd; /* the executable, even if its file was replaced or deleted; -1: not open in this process */
   char **argv;
   char **envp; /* without the library's variable */
   char *cwd;
@@ -28,18 +27,19 @@ typedef struct
   struct rlimit limits[CPR_PROGRAM_MAX_LIMITS];
 } CprProgram;
 
-/* The variable that tells a new program which fd the state is; a hint, verified. */
+/* The variable that tells a new program the state's fd. The variable is only a hint, so the fd
+ * is verified. */
 #define CPR_STATE_VARIABLE "LIBCPR_STATE"
 
-/* The path by which the executable behind @exe_fd is executed: what the preflight asks by, and
- * what each way back tries first. */
+/* The path by which the executable behind @exe_fd is executed. The preflight asks the old
+ * executable by this path, and each way back tries it first. */
 char *cpr_program_make_exe_path (int exe_fd);
 
-/* @argv: as main() got it, or NULL: /proc knows it too. */
+/* Makes the record for this process. @argv: as main() got it, or NULL to read it from /proc. */
 bool cpr_program_record (CprProgram *program, char *const *argv, GError **error);
 void cpr_program_clear (CprProgram *program); /* closes exe_fd */
 
-/* A copy of @envp with the state's variable set, or removed where @state_fd is -1. */
+/* A copy of @envp with the state's variable set, or without it if @state_fd is -1. */
 char **cpr_program_make_envp (char *const *envp, int state_fd);
 
 /* PROGRAM chunk: argv; envp (u32 number, then each: u32 length, bytes, a zero byte); cwd, comm;
@@ -47,13 +47,12 @@ char **cpr_program_make_envp (char *const *envp, int state_fd);
 void cpr_program_write (const CprProgram *program, CprWriter *writer);
 bool cpr_program_read (CprProgram *program, CprCursor *cursor, GError **error);
 
-/* Gives this process the working directory, umask, limits and ignored signals of @program, as far
- * as it may.
- */
+/* Gives this process the working directory, umask, limits and ignored signals of @program, as
+ * far as this process is allowed to. */
 void cpr_program_restore (const CprProgram *program);
 
-/* Finds @name in PATH, or as it is where it has a slash, and checks that it can be executed;
- * NULL with an error. */
+/* Finds @name in PATH, or takes it as a path if it has a slash, and checks that it can be
+ * executed; NULL with an error. */
 char *cpr_program_find (const char *name, GError **error);
 
 #endif

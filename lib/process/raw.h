@@ -5,8 +5,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* System calls without libc: the guardian's thread-local storage, errno in it, belongs to a
- * thread that is gone. They answer like the kernel: a negative errno on failure. */
+/* System calls without libc. They return what the kernel returns: a negative errno on failure.
+ * The guardian can't use libc's, since these write errno, which lies in the thread-local storage
+ * of a thread that is gone. */
 #define CPR_RAW_CODE __attribute__ ((noinline, no_stack_protector, no_sanitize ("address", "undefined", "thread")))
 
 #if defined(__x86_64__)
@@ -69,7 +70,7 @@ cpr_raw5 (long number, long a, long b, long c, long d, long e)
 #  error "the guardian has no system calls for this architecture yet; add them here"
 #endif
 
-/* A text and an end; where the end is. */
+/* Writes @text and a zero byte; returns the place of the zero byte. */
 static inline __attribute__ ((always_inline)) char *
 cpr_raw_put_text (char *to, const char *text)
 {
@@ -79,9 +80,9 @@ cpr_raw_put_text (char *to, const char *text)
   return to;
 }
 
-/* Decimal digits and an end; where the end is. Without an array of its own: gcc 12 with
- * AddressSanitizer doesn't survive one in code that is inlined into functions that aren't
- * instrumented. */
+/* Writes @value in decimal and a zero byte; returns the place of the zero byte. It does without
+ * an array of its own: gcc 12 with AddressSanitizer crashes on an array in code that is inlined
+ * into functions without instrumentation. */
 static inline __attribute__ ((always_inline)) char *
 cpr_raw_put_number (char *to, unsigned long value)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The files behind 0, 1 and 2, which a process passes on: recorded, compared and put back. Called
- * by surroundings.c, and by exec mode's ways back. Makes only calls that a signal handler may
- * make. */
+/* The standard streams, recorded before an update and put back for a way back. surroundings.c
+ * records them, and exec mode's guardian.c puts them back. The code makes only calls that a
+ * signal handler may make. */
 #include "process/streams.h"
 
 #include <errno.h>

@@ -8,8 +8,8 @@
 
 #define CPR_STREAMS 3
 
-/* Which file a standard stream is: 0, 1 or 2, where it isn't close-on-exec. Part of the baton's
- * page. */
+/* The file that fd 0, 1 or 2 has open, as far as the fd isn't close-on-exec. A part of the
+ * baton's page, and so an ABI. */
 typedef struct
 {
   uint32_t is_known, is_open;
@@ -18,14 +18,15 @@ typedef struct
   uint64_t device, inode;
 } CprStream;
 
-/* Those of this process. */
+/* Reads those of this process. */
 void cpr_streams_read (CprStream streams[CPR_STREAMS]);
 
-/* Gives this process @wanted again: the guardian @guardian holds them. False where they differ
- * and that doesn't work. For a signal handler, too. */
+/* Gives this process the streams @wanted again; they come from the process @guardian, which
+ * holds them. False if a stream differs and can't be put back. May be called in a signal
+ * handler. */
 bool cpr_streams_restore (const CprStream wanted[CPR_STREAMS], pid_t guardian);
 
-/* Whether 0, 1 or 2 is that stream. */
+/* Whether @fd, one of 0, 1 and 2, is the stream @wanted. */
 bool cpr_streams_have (const CprStream *wanted, int fd);
 
 #endif

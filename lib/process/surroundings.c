@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The surroundings that a process passes on over an execve: recorded in the old program, and put
- * back before a way back. Called by exec mode in both programs, and by the guardian. Makes only
- * calls that a signal handler may make: the new program goes back from one, too. */
+/* Reads and puts back everything around a process that an execve keeps and that the command of
+ * an update may change. Exec mode's exec.c reads it, and guardian.c puts it back. The code makes
+ * only calls that a signal handler may make, since fatal.c goes back from one. */
 #include "process/surroundings.h"
 
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include "base/fd.h"
 #include "process/raw.h"
 
-#define IOPRIO_WHO_PROCESS 1 /* linux/ioprio.h, which Linux 6.1 has for programs */
+#define IOPRIO_WHO_PROCESS 1 /* of linux/ioprio.h, which older kernel headers lack */
 
 #define HASH_BASIS UINT64_C (0xcbf29ce484222325) /* FNV-1a, 64 bits */
 #define HASH_PRIME UINT64_C (0x100000001b3)
@@ -27,7 +27,7 @@
 
 /* ---- Reading. */
 
-/* Which of the hashes a line of /proc/self/status goes into, by the begin of its name. */
+/* Which hash a line of /proc/self/status goes into, by the name that the line starts with. */
 typedef struct
 {
   const char *name;
@@ -52,7 +52,7 @@ typedef struct
   CprSurroundings *to;
   char name[NAME_MAX_LEN + 1];
   size_t len;     /* of the name so far */
-  uint64_t *hash; /* the line's, once its name is known; NULL: of no interest, or not known yet */
+  uint64_t *hash; /* the line's hash, once its name is known; NULL: no hash, or not known yet */
 } StatusReader;
 
 static void
@@ -174,7 +174,7 @@ read_scheduling (CprSurroundings *to)
   to->priority = sched_getparam (0, &param) == 0 ? param.sched_priority : 0;
   to->io_priority = (int) syscall (SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
   if (sched_getaffinity (0, sizeof to->cpus, (cpu_set_t *) (void *) to->cpus) < 0)
-    memset (to->cpus, 0, sizeof to->cpus); /* a machine with more of them */
+    memset (to->cpus, 0, sizeof to->cpus); /* a machine with more CPUs */
 }
 
 void
@@ -201,7 +201,8 @@ cpr_surroundings_read (CprSurroundings *surroundings)
     }
 }
 
-/* ---- Putting back. Each: whether this process now has what is wanted. */
+/* ---- Putting back. Each function returns whether this process now has what is wanted. Where a
+ * process can't change a thing for itself, the function only compares. */
 
 static bool
 restore_scheduling (const CprSurroundings *wanted, const CprSurroundings *here)
@@ -307,8 +308,9 @@ raise_limit (int resource, const struct rlimit *here, uint64_t hard)
   return hard <= here->rlim_max || setrlimit (resource, &raised) == 0;
 }
 
-/* The program is executed with the limits of its start; those that it has lowered itself since
- * can't be had again by anybody. */
+/* The old program is executed with the limits of its start, so the hard limits here have to be
+ * at least as high. If the old program had lowered them since, no process may raise them again,
+ * and its last ones have to do. */
 static bool
 raise_limits (const CprSurroundings *wanted, const CprProgram *program)
 {
@@ -353,7 +355,7 @@ cpr_surroundings_restore (const CprSurroundings *wanted, const CprProgram *progr
   CprSurroundings here;
 
   if (wanted->size < sizeof *wanted)
-    return NULL; /* a program that knows nothing of this */
+    return NULL; /* recorded by a program that didn't know all of this struct */
   cpr_surroundings_read (&here);
   for (size_t i = 0; i < sizeof aspects / sizeof aspects[0]; i++)
     if (!aspects[i].restore (wanted, &here))
