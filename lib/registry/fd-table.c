@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of fds that survive: by name and index, with what each of them is, so that the
- * new program can verify it. Called by lib/session, and by the other tables, which keep their
- * fds here. */
+/* The table of the fds that survive, by name and index. It records the identity of each fd, so
+ * that the new program can verify it. Called by lib/session, and by the other tables, which keep
+ * their fds here. */
 #include "registry/fd-table.h"
 
 #include <errno.h>
@@ -61,7 +61,7 @@ cpr_fd_table_check_name (const char *name, int index, GError **error)
     return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s': names that begin with '%s' are the library's", name,
                       CPR_FD_INTERNAL);
   if (index < 0)
-    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s': index is %d", name, index);
+    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s': the index should be 0 or more, and is %d", name, index);
   return true;
 }
 
@@ -96,7 +96,7 @@ cpr_fd_table_add (CprFdTable *table, const char *name, int index, int fd, GError
   CprFdEntry *entry;
 
   if (fd < 0)
-    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s' %d: fd is %d", name, index, fd);
+    return cpr_throw (error, CPR_ERROR_INVALID, "fd '%s' %d: the fd should be 0 or more, and is %d", name, index, fd);
   if (cpr_fd_table_find (table, name, index) != NULL)
     return cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it is in the table already", name, index);
   other = g_hash_table_lookup (table->by_fd, GINT_TO_POINTER (fd));
@@ -123,7 +123,7 @@ cpr_fd_table_remove (CprFdTable *table, CprFdEntry *entry)
   g_hash_table_remove (table->by_name, entry);
   g_hash_table_remove (table->by_fd, GINT_TO_POINTER (entry->fd));
   ((CprFdEntry *) table->entries->pdata[table->entries->len - 1])->position = entry->position;
-  g_ptr_array_remove_index_fast (table->entries, entry->position); /* the last one takes its place */
+  g_ptr_array_remove_index_fast (table->entries, entry->position); /* the last entry takes its place */
 }
 
 int
@@ -163,7 +163,7 @@ cpr_fd_table_write (const CprFdTable *table, CprWriter *writer)
     }
 }
 
-/* The library's own names put a prefix before one of the VMM's. */
+/* One of the library's own names is a prefix and a name of the VMM's, so it may be longer. */
 static bool
 name_is_sane (const char *name)
 {
@@ -255,7 +255,7 @@ cpr_fd_entry_verify (const CprFdEntry *entry, pid_t peer, GError **error)
       return cpr_throw (error, CPR_ERROR_MISMATCH, "fd '%s' %d: fd %d was %s, is %s", entry->name, entry->index,
                         entry->fd, was, is);
     }
-  /* A kernel that denies kcmp() answers -1: then the type is all that is known. */
+  /* -1: the kernel denies kcmp(), and nothing but the type can be compared */
   if (peer != 0 && cpr_fd_identity_is_anonymous (&identity) &&
       cpr_sys->kcmp_file (getpid (), peer, entry->fd, entry->fd) > 0)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "fd '%s' %d: fd %d is another anonymous inode than it was",

@@ -38,7 +38,7 @@ def every_program_is_told_its_part(accel):
 def private_ram_is_shown_as_what_blocks(accel):
     with MiniVmm(accel, "--ram", "64M", "--ram-backend", "private") as vm:
         before = vm.wait_for_ticks()
-        reason = "RAM block 'ram': private memory doesn't go along to another program"
+        reason = "RAM block 'ram': private memory isn't handed over to another program"
         claim(vm.monitor.ask("info blockers") == reason + "\n", vm.monitor.ask("info blockers"))
         answer = vm.try_update()
         claim(answer == f"Error: mode exec: it is blocked: {reason}\n", f"the monitor answers {answer!r}")

@@ -89,7 +89,7 @@ START_TEST (remove_finds_only_what_was_added)
   for (uint64_t other = 0; other < 10; other++)
     if (other != b)
       ck_assert (!cpr_blocker_remove (session, other, NULL));
-  assert_blockers (session, CPR_MODES_EXEC, "b|*RAM block 'vga': private memory doesn't go along to another program|");
+  assert_blockers (session, CPR_MODES_EXEC, "b|*RAM block 'vga': private memory isn't handed over to another program|");
 }
 END_TEST
 
@@ -162,7 +162,7 @@ START_TEST (private_ram_blocks_as_long_as_it_is_there)
   ck_assert (!update ());
   assert_error (&error, CPR_ERROR_BLOCKED, "RAM block 'vga': private memory");
   ck_assert (cpr_ram_remove (session, ram, NULL));
-  assert_blockers (session, CPR_MODES_EXEC, "*RAM block 'rom': private memory doesn't go along to another program|");
+  assert_blockers (session, CPR_MODES_EXEC, "*RAM block 'rom': private memory isn't handed over to another program|");
   ck_assert (cpr_ram_remove (session, other, NULL));
   assert_blockers (session, CPR_MODES_EXEC, "");
 }

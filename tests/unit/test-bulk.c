@@ -192,9 +192,9 @@ START_TEST (bulk_data_that_is_left_over_is_an_error)
   to.in_len = 999;
   expect (&screen_type);
   ck_assert (programs_save (&programs, &error));
-  assert_fails (CPR_ERROR_MISMATCH, "device 'screen': 1 bytes of its bulk data were left over");
+  assert_fails (CPR_ERROR_MISMATCH, "device 'screen': load_bulk should read all of its bulk data, and left 1 bytes");
   to.in_len = 0;
-  assert_fails (CPR_ERROR_MISMATCH, "device 'screen': 1000 bytes of its bulk data were left over");
+  assert_fails (CPR_ERROR_MISMATCH, "device 'screen': load_bulk should read all of its bulk data, and left 1000 bytes");
 }
 END_TEST
 
@@ -214,7 +214,7 @@ START_TEST (bulk_data_without_load_bulk_is_refused_before_anything_is_applied)
 {
   expect (&blind_type);
   ck_assert (programs_save (&programs, &error));
-  assert_fails (CPR_ERROR_MISMATCH, "device 'screen': there is bulk data in the state, it knows of none here");
+  assert_fails (CPR_ERROR_MISMATCH, "device 'screen': the state has bulk data, and the type here has no load_bulk");
   ck_assert_uint_eq (to.number, 9);
 }
 END_TEST

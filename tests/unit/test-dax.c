@@ -395,7 +395,7 @@ START_TEST (what_isnt_known_to_be_memory_isnt_left_in_place)
 
   regions[0].is_dax = false;
   ck_assert (!save (session));
-  assert_error (&error, CPR_ERROR_INVALID, "RAM block 'ram': what it is in is neither a file nor a DAX device");
+  assert_error (&error, CPR_ERROR_INVALID, "RAM block 'ram': its backing is neither a file nor a DAX device");
   ck_assert (guest.running);
   ck_assert_int_ne (access (state, F_OK), 0);
   assert_process_is (before);

@@ -72,7 +72,7 @@ START_TEST (check_name_refuses_the_library_s_own_and_negative_indices)
   assert_error (&error, CPR_ERROR_INVALID, "fd 'libcpr:ram'");
   ck_assert (cpr_fd_table_check_name ("libcpr", 0, &error));
   ck_assert (!cpr_fd_table_check_name ("disk", -1, &error));
-  assert_error (&error, CPR_ERROR_INVALID, "fd 'disk': index is -1");
+  assert_error (&error, CPR_ERROR_INVALID, "fd 'disk': the index should be 0 or more, and is -1");
 }
 END_TEST
 
@@ -103,7 +103,7 @@ END_TEST
 START_TEST (add_refuses_a_negative_fd)
 {
   ck_assert (!cpr_fd_table_add (&table, "disk", 0, -1, &error));
-  assert_error (&error, CPR_ERROR_INVALID, "fd 'disk' 0: fd is -1");
+  assert_error (&error, CPR_ERROR_INVALID, "fd 'disk' 0: the fd should be 0 or more, and is -1");
   ck_assert_uint_eq (table.entries->len, 0);
 }
 END_TEST

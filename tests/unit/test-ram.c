@@ -290,7 +290,7 @@ START_TEST (private_memory_has_no_fd_and_is_an_obstacle)
 
   ck_assert_int_eq (cpr_ram_block_get_fd (block), -1);
   ((uint8_t *) cpr_ram_block_get_vaddr (block))[2 * PAGE - 1] = 1;
-  ck_assert_str_eq (obstacle, "RAM block 'pc.ram': private memory doesn't go along to another program");
+  ck_assert_str_eq (obstacle, "RAM block 'pc.ram': private memory isn't handed over to another program");
   ck_assert_ptr_null (cpr_ram_describe_obstacle ("pc.ram", &shared));
   ck_assert_ptr_null (cpr_ram_describe_obstacle ("", &options)); /* that is another error */
 }

@@ -286,9 +286,9 @@ START_TEST (fd_add_names_what_is_wrong)
   ck_assert (!cpr_fd_add (session, "libcpr:baton", 0, fd, &error));
   assert_error (&error, CPR_ERROR_INVALID, "fd 'libcpr:baton'");
   ck_assert (!cpr_fd_add (session, "irq", -1, fd, &error));
-  assert_error (&error, CPR_ERROR_INVALID, "fd 'irq': index is -1");
+  assert_error (&error, CPR_ERROR_INVALID, "fd 'irq': the index should be 0 or more, and is -1");
   ck_assert (!cpr_fd_add (session, "irq", 0, -1, &error));
-  assert_error (&error, CPR_ERROR_INVALID, "fd 'irq' 0: fd is -1");
+  assert_error (&error, CPR_ERROR_INVALID, "fd 'irq' 0: the fd should be 0 or more, and is -1");
   ck_assert (!cpr_fd_add (session, "irq", 0, 1000, &error));
   ck_assert_int_eq (cpr_error_get_errno (error), EBADF);
   assert_error (&error, CPR_ERROR_SYSTEM, "fd 'irq' 0");

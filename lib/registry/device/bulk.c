@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Data of a device that is too large for a field: its chunk in the stream, and the callbacks
- * that write and read it. Called by save.c and load.c. */
+/* A device's data that is too large for a field: its chunks in the stream, and the functions
+ * with which the VMM's callbacks write and read it. Called by save.c, load.c and the VMM. */
 #include "registry/device/bulk.h"
 
 #include <errno.h>
@@ -50,13 +50,13 @@ take_buffered (CprBulk *bulk, uint8_t *data, size_t size)
   return len;
 }
 
-/* The next piece, straight to @data where it is wanted whole. */
+/* Reads the next piece, straight to @data if the whole piece fits there. */
 static bool
 read_piece (CprBulk *bulk, uint8_t *data, size_t size, size_t *got, GError **error)
 {
   size_t piece;
 
-  /* Between two pieces there may be chunks that are skipped. */
+  /* Other chunks may stand between two pieces. */
   while (g_array_index (bulk->reader->chunks, CprChunk, bulk->next).type != CPR_CHUNK_BULK)
     bulk->next++;
   piece = cpr_reader_get_piece_size (bulk->reader, bulk->next);

@@ -4,7 +4,7 @@
 
 #include "registry/device/device.h"
 
-/* A device's bulk data: while it is saved with a writer, while it is loaded with a reader. */
+/* A device's bulk data: with a writer while it is saved, with a reader while it is loaded. */
 struct _CprBulk
 {
   const char *device;
@@ -12,18 +12,18 @@ struct _CprBulk
   uint64_t written;
 
   CprReader *reader;
-  guint next;      /* the piece that is read next */
+  guint next;      /* the chunk to read next */
   uint64_t left;   /* of all pieces */
-  uint8_t *buffer; /* a piece that was asked for in parts */
+  uint8_t *buffer; /* a piece that the callback reads in parts */
   size_t buffered, taken;
 };
 
-/* For reading a device's data. */
+/* Begins reading a device's data. */
 void cpr_bulk_open (CprBulk *bulk, CprReader *reader, const CprBulkData *data);
 void cpr_bulk_clear (CprBulk *bulk);
 
-/* A callback that fails without saying why is a bug of the VMM that an operator should still be
- * able to read. */
+/* Completes the error of a callback that failed. A callback that gave no reason is a bug of the
+ * VMM, but the operator still has to learn which one it was. */
 bool cpr_device_callback_failed (const CprDevice *device, const char *callback, GError **error);
 
 #endif

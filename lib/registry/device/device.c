@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of devices: registering them, their order, and the functions that the VMM gave
- * with them. Called by lib/session. */
+/* The table of devices: their registration, their order, and the check of their types. Called by
+ * lib/session. */
 #include "registry/device/device.h"
 
 #include "base/error.h"
@@ -31,7 +31,7 @@ cpr_device_table_clear (CprDeviceTable *table)
   g_clear_pointer (&table->devices, g_ptr_array_unref);
 }
 
-/* Whether its name, and all that the first version had, can be read. */
+/* Whether @type has a valid name and all members of the first version's struct. */
 static bool
 check_head (const CprDeviceType *type, GError **error)
 {
@@ -67,7 +67,7 @@ add_type (CprDeviceTable *table, const CprDeviceType *type, GError **error)
   if (registered != NULL || !cpr_device_type_check (type, error))
     return NULL;
   registered = g_new (CprRegisteredType, 1);
-  cpr_versioned_read (CPR_VERSIONED_DEVICE_TYPE, &registered->copy, type, NULL); /* was checked */
+  cpr_versioned_read (CPR_VERSIONED_DEVICE_TYPE, &registered->copy, type, NULL); /* checked above */
   registered->given = type;
   registered->type = type->size >= sizeof *type ? type : &registered->copy;
   g_hash_table_insert (table->types, (char *) type->name, registered);
@@ -111,7 +111,8 @@ cpr_device_table_remove (CprDeviceTable *table, const char *name, GError **error
   return true;
 }
 
-/* ---- The order. A type's level is one more than the highest of those that it loads after. */
+/* ---- The order. A type's level is one more than the highest level among the types that it
+ * loads after. */
 
 #define LEVEL_OPEN G_MAXUINT
 
@@ -143,7 +144,7 @@ find_level (const CprDeviceTable *table, const CprDeviceType *type, GHashTable *
   return true;
 }
 
-/* Those of one level, in the order of adding. */
+/* The devices of one level, in the order of their registration. */
 static GPtrArray *
 get_bucket (GPtrArray *buckets, guint level)
 {
@@ -200,7 +201,7 @@ cpr_device_type_accepts (const CprDeviceType *type,
         return cpr_cursor_left (&cursor) == 0 ||
                cpr_throw (error, CPR_ERROR_CORRUPT, "%zu bytes follow its last field", cpr_cursor_left (&cursor));
     }
-  if (from->version != type->version) /* else it doesn't matter */
+  if (from->version != type->version) /* equal versions explain nothing */
     g_prefix_error (error, "type '%s', version %u in the state, %u here: ", type->name, from->version, type->version);
   return false;
 }

@@ -9,23 +9,23 @@
 
 typedef struct
 {
-  const CprDeviceType *given; /* the program's */
-  const CprDeviceType *type;  /* that, or where its version of the struct lacks members a copy in which they are 0 */
+  const CprDeviceType *given; /* the VMM's */
+  const CprDeviceType *type;  /* `given`, or `copy` if the VMM's struct is older: there the new members are 0 */
   CprDeviceType copy;
 } CprRegisteredType;
 
 typedef struct
 {
   char *name;
-  const CprDeviceType *type; /* as registered: with all members */
+  const CprDeviceType *type; /* CprRegisteredType.type, with all members */
   void *state;
 } CprDevice;
 
 typedef struct
 {
-  GPtrArray *devices; /* CprDevice, in the order of adding */
+  GPtrArray *devices; /* in the order of their registration */
   GHashTable *by_name;
-  GHashTable *types; /* name → CprRegisteredType of the devices there have been; checked */
+  GHashTable *types; /* name → CprRegisteredType of all devices so far; checked */
 } CprDeviceTable;
 
 void cpr_device_table_init (CprDeviceTable *table);
@@ -35,12 +35,12 @@ bool
 cpr_device_table_add (CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state, GError **error);
 bool cpr_device_table_remove (CprDeviceTable *table, const char *name, GError **error);
 
-/* Whether a type can be right in itself. */
+/* Whether a type's versions and fields are valid and go together. */
 bool cpr_device_type_check (const CprDeviceType *type, GError **error);
 
-/* Whether a device of the stream could become one of @type here: version, fields, and where
- * @fields isn't NULL their values. @codec may be NULL then. The plan is made once for each pair
- * of types. */
+/* Whether a device of the stream can be loaded as one of @type here: version, fields and, if
+ * @fields isn't NULL, their values. @codec may be NULL if @fields is. The plan is made once for
+ * each pair of types. */
 bool cpr_device_type_accepts (const CprDeviceType *type,
                               const CprSchemaType *from,
                               CprPlans *plans,
@@ -49,55 +49,54 @@ bool cpr_device_type_accepts (const CprDeviceType *type,
                               const CprPlan **plan,
                               GError **error);
 
-/* The SCHEMA chunk: the types of all devices, in the order that their sections refer to. */
+/* The SCHEMA chunk: the types of all devices, in the order by which sections refer to them. */
 void cpr_device_table_write_schema (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer);
 
-/* The head of a SECTION chunk and the fields. */
+/* One SECTION chunk: its head and the fields. */
 bool cpr_device_write_section (
     const CprDevice *device, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
 
-/* About how long the sections will be, without BULK chunks. */
+/* An estimate of the length of all sections, without BULK chunks. */
 size_t cpr_device_table_guess_sections (const CprDeviceTable *table);
 
-/* One SECTION chunk per device, then the BULK chunks. Calls pre_save of all of them first. */
+/* One SECTION chunk per device, then the BULK chunks. Calls every pre_save first. */
 bool cpr_device_table_write_sections (
     const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
 
-/* For a preflight: the DEVICES chunk, and one SECTION chunk per device whose type permits that
- * while the guest runs. */
+/* For a preflight: the DEVICES chunk, and one SECTION chunk for each device whose type can be
+ * saved while the guest runs (trial_save). */
 bool
 cpr_device_table_write_list (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer, GError **error);
 bool cpr_device_table_write_trial (
     const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
 
-/* Makes sure that the sections of a stream go with its schema and that every value is what it
- * must be. After a failure
- * @reader says at which chunk. */
+/* Verifies that the sections of a stream match its schema and that every value is valid. After a
+ * failure @reader has the place of the faulty chunk. */
 bool cpr_sections_verify (const CprSchema *schema, CprReader *reader, const CprCodec *codec, GError **error);
 
-/* The name and device type of a section, and its fields; false if it doesn't begin with them. */
+/* Reads a section's name, device type and fields; false if it doesn't begin with them. */
 bool cpr_section_read (
     const CprSchema *schema, const CprChunk *chunk, const char **name, const CprSchemaType **type, CprCursor *fields);
 
-/* How the devices of a table get their state from a stream. The objects that it is made of have to
- * live as long. */
+/* The load of a table's devices from a stream. The table and the schema must live as long. */
 typedef struct _CprDeviceLoad CprDeviceLoad;
 
-/* All that can be known from the schema alone, in which order and how it is converted; so that
- * it can be done before the guest stops. A type that can't be converted is told by the check.
- * NULL with an error where the order goes round in a circle. */
+/* Prepares the order and the conversions, for which the schema is enough, so that it can be done
+ * before the guest stops. A type that can't be converted is an error only of
+ * cpr_device_load_check(). NULL with an error if load_after goes round in a circle. */
 CprDeviceLoad *cpr_device_load_new (const CprDeviceTable *table, const CprSchema *schema, GError **error);
-/* Has all pages of the devices' state there to be written, without changing them. */
+/* Makes all pages of the devices' state writable in memory without changing them, so that the
+ * load takes no page faults. */
 void cpr_device_load_touch (CprDeviceLoad *load);
-/* Every device has a section that fits, and every section a device. */
+/* Checks that every device has a section that fits, and every section a device. */
 bool cpr_device_load_check (CprDeviceLoad *load, CprReader *reader, const CprCodec *codec, GError **error);
-/* After the check: gives the devices their state, each followed by its post_load. */
+/* After the check: loads each device's fields and bulk data, and then calls its post_load. */
 bool cpr_device_load_apply (CprDeviceLoad *load, GError **error);
 void cpr_device_load_free (CprDeviceLoad *load);
 
-/* The devices in the order in which they are saved and loaded: that of adding, as far as
- * load_after of their types doesn't say otherwise. NULL with an error where that goes round in a
- * circle. */
+/* The devices in the order in which they are saved and loaded: the order of their registration,
+ * unless load_after of their types says otherwise. NULL with an error if load_after goes round
+ * in a circle. */
 GPtrArray *cpr_device_table_sort (const CprDeviceTable *table, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprDeviceLoad, cpr_device_load_free)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Loads the devices' sections: finds each device, converts its fields, and calls its
- * functions in the order of priorities. Called by lib/session. */
+/* Loads the devices' sections: finds each device's section, converts its fields, and calls its
+ * functions, in the order that device.c makes. Called by lib/session. */
 #include "base/error.h"
 #include "base/populate.h"
 #include "registry/device/bulk.h"
@@ -10,12 +10,12 @@ typedef struct
 {
   const CprSchemaType *type;
   CprCursor fields;
-  const CprPlan *plan; /* NULL: no device has claimed it */
+  const CprPlan *plan; /* NULL: no device has claimed the section */
 } Section;
 
 struct _CprDeviceLoad
 {
-  GPtrArray *devices; /* CprDevice, in the order of loading */
+  GPtrArray *devices; /* in the order of loading */
   const CprSchema *schema;
   CprPlans *plans;
   GHashTable *sections;
@@ -74,7 +74,7 @@ read_sections (const CprSchema *schema, CprReader *reader, GError **error)
   return g_steal_pointer (&sections);
 }
 
-/* Bulk data of a device that isn't there. */
+/* Fails if there is bulk data of a device without a section. */
 static bool
 check_bulk (CprReader *reader, GHashTable *sections, GError **error)
 {
@@ -133,12 +133,11 @@ check_device (CprDeviceLoad *load, const CprDevice *device, GError **error)
       return false;
     }
   if (cpr_reader_find_bulk (load->reader, device->name) != NULL && device->type->load_bulk == NULL)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "device '%s': there is bulk data in the state, it knows of none here",
-                      device->name);
+    return cpr_throw (error, CPR_ERROR_MISMATCH,
+                      "device '%s': the state has bulk data, and the type here has no load_bulk", device->name);
   return true;
 }
 
-/* Every device has a section that fits, and every section a device. */
 static bool
 check_devices (CprDeviceLoad *load, GError **error)
 {
@@ -222,9 +221,10 @@ load_bulk (const CprDeviceLoad *load, const CprDevice *device, GError **error)
   cpr_bulk_clear (&bulk);
   if (!ok)
     return cpr_device_callback_failed (device, "load_bulk", error);
-  return bulk.left == 0 || cpr_throw (error, CPR_ERROR_MISMATCH,
-                                      "device '%s': %" G_GUINT64_FORMAT " bytes of its bulk data were left over",
-                                      device->name, bulk.left);
+  return bulk.left == 0 ||
+         cpr_throw (error, CPR_ERROR_MISMATCH,
+                    "device '%s': load_bulk should read all of its bulk data, and left %" G_GUINT64_FORMAT " bytes",
+                    device->name, bulk.left);
 }
 
 static bool

@@ -96,7 +96,7 @@ cpr_device_table_guess_sections (const CprDeviceTable *table)
 bool
 cpr_device_table_write_list (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
 {
-  g_autoptr (GPtrArray) devices = cpr_device_table_sort (table, error); /* can they be sorted at all? */
+  g_autoptr (GPtrArray) devices = cpr_device_table_sort (table, error); /* only to find a circle before the stop */
 
   if (devices == NULL)
     return false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Copies the contents of RAM blocks into a file and back, in pieces with checksums, by
- * several threads, and leaves zeros out. Called by store.c. */
+/* Copies the contents of RAM blocks into a file and back, in pieces with checksums, by several
+ * threads, and leaves zeros out. Called by store.c, restore.c and pages.c. */
 #include "registry/ram/copy.h"
 
 #include <errno.h>
@@ -15,29 +15,28 @@
 #include "base/signals.h"
 #include "base/sys.h"
 
-/* More than a few don't get more out of one file. */
+/* More threads than this don't make one file faster. */
 #define THREADS_MAX 8
 #define REPORT_US   50000
-/* A run ends at a page; larger ones of the kernel are multiples of it. */
+/* The unit of runs. Larger pages of the kernel are multiples of it. */
 #define PAGE_SIZE 4096u
-/* Fewer zeros than this aren't worth a hole: each costs the file system an extent, to make and
- * to free. */
+/* The smallest hole: each one costs the file system an extent to make and to free. */
 #define HOLE_MIN (4 * PAGE_SIZE)
 
 static const uint8_t zeros[64 * 1024] __attribute__ ((aligned (PAGE_SIZE)));
 
 typedef struct _Job Job;
 
-/* A thread's own. */
+/* The data of one thread. */
 typedef struct
 {
   Job *job;
   uint8_t *scratch; /* CPR_RAM_SCAN bytes */
   CprChecksum *checksum;
-  CprRamExtent memory, stored; /* what was last seen of the block and of the file */
+  CprRamExtent memory, stored; /* the last stretch found in the block, and in the file */
 } Worker;
 
-/* One block's piece; false with an error. */
+/* Handles one piece of a block; false with an error. */
 typedef bool (*PieceFunc) (Worker *worker, const CprRamImage *image, uint64_t index, GError **error);
 
 struct _Job
@@ -47,13 +46,13 @@ struct _Job
   guint n_images;
   uint64_t n_pieces; /* of all blocks */
   int file;
-  uint64_t zero_sum; /* of a piece that is all zero */
+  uint64_t zero_sum; /* the checksum of a piece that is all zero */
   _Atomic uint64_t next, done;
   _Atomic bool given_up;
-  GMutex lock; /* of what follows */
+  GMutex lock; /* for the members below */
   GCond changed;
   guint n_running;
-  GError *error; /* the first one */
+  GError *error; /* the first error */
 };
 
 uint64_t
@@ -64,8 +63,7 @@ cpr_ram_count_pieces (uint64_t size)
 
 /* ---- The contents of a block. */
 
-/* Finds the stretch that @fd has at @at or after it, if it isn't known already. False with
- * errno. */
+/* Finds the stretch of @fd at or after @at, unless *known is that stretch. False with errno. */
 static bool
 look_for_extent (CprRamExtent *known, int fd, uint64_t at)
 {
@@ -81,8 +79,8 @@ look_for_extent (CprRamExtent *known, int fd, uint64_t at)
   return true;
 }
 
-/* The next stretch of @fd that isn't a hole, from *at on and before @end, at a distance of @base
- * from what is counted here. A file that can't tell has no holes. False: there is none. */
+/* Finds the next stretch of @fd that isn't a hole, between *at and @end; both count from @base
+ * in the file. A file that can't tell its holes has none. False: there is no stretch. */
 static bool
 find_extent (CprRamExtent *known, int fd, uint64_t base, uint64_t *at, uint64_t end, uint64_t *extent_end)
 {
@@ -109,7 +107,7 @@ find_memory (CprRamExtent *known, const CprRamImage *image, uint64_t *at, uint64
   return *at < end;
 }
 
-/* @len bytes of a block; NULL with errno. */
+/* Returns @len bytes of a block, in memory or in @scratch; NULL with errno. */
 static const uint8_t *
 look_at (const CprRamImage *image, uint64_t at, size_t len, uint8_t *scratch)
 {
@@ -118,7 +116,7 @@ look_at (const CprRamImage *image, uint64_t at, size_t len, uint8_t *scratch)
   return cpr_fd_read_at (image->fd, scratch, len, at) ? scratch : NULL;
 }
 
-/* Where the zeros that begin at @at end. */
+/* The end of the zero pages that begin at @at. */
 static size_t
 skip_zeros (const uint8_t *data, size_t at, size_t len)
 {
@@ -153,8 +151,8 @@ sum_zeros (CprChecksum *checksum, uint64_t len)
     cpr_checksum_add (checksum, zeros, (size_t) MIN (len, sizeof zeros));
 }
 
-/* @checksum: of all bytes, or NULL; @func may be NULL. While a stretch's sum is made, it comes
- * into the cache. */
+/* Adds all bytes to @checksum and calls @func for each run; both may be NULL. The sum comes
+ * first, and brings the bytes into the cache for @func. */
 static bool
 scan (const CprRamImage *image,
       CprRamExtent *known,
@@ -251,7 +249,7 @@ sum_piece (Worker *worker, const CprRamImage *image, uint64_t index, GError **er
   return true;
 }
 
-/* The disk begins at once, not at the end. */
+/* Writes a piece, and starts its way to the disk at once, so that less is left for the fsync. */
 static bool
 write_piece (Worker *worker, const CprRamImage *image, uint64_t index, GError **error)
 {
@@ -269,8 +267,8 @@ write_piece (Worker *worker, const CprRamImage *image, uint64_t index, GError **
   return true;
 }
 
-/* The pages are allocated in one go: faster than fault by fault, and where there is no memory
- * left it is found out without a SIGBUS. */
+/* Allocates the pages in one go. That is faster than fault by fault, and a lack of memory is an
+ * error instead of a SIGBUS. */
 static bool
 read_extent (const CprRamImage *image, int file, uint64_t start, uint64_t end)
 {
@@ -388,7 +386,7 @@ report (Job *job, const CprRamProgress *progress, uint64_t total)
   give_up (job, error);
 }
 
-/* Reports while the threads work. */
+/* Reports the progress until the threads are done. */
 static void
 await (Job *job, const CprRamProgress *progress, uint64_t total)
 {
@@ -407,7 +405,7 @@ await (Job *job, const CprRamProgress *progress, uint64_t total)
   report (job, progress, total);
 }
 
-/* Where no thread can be had this one does it. */
+/* Works in several threads, or in this one if no thread can be made. */
 static void
 run_threads (Job *job, const CprRamProgress *progress, uint64_t total)
 {
@@ -415,7 +413,7 @@ run_threads (Job *job, const CprRamProgress *progress, uint64_t total)
   GThread *threads[THREADS_MAX];
   sigset_t old;
 
-  cpr_signals_block_all (&old); /* the VMM's handlers aren't for them */
+  cpr_signals_block_all (&old); /* the VMM's handlers mustn't run in these threads */
   for (; n < wanted; n++)
     {
       g_mutex_lock (&job->lock);
@@ -426,7 +424,7 @@ run_threads (Job *job, const CprRamProgress *progress, uint64_t total)
         break;
     }
   cpr_signals_restore (&old);
-  if (n < wanted) /* counted, and not there */
+  if (n < wanted) /* one was counted, and wasn't made */
     {
       if (n == 0)
         work (job);

@@ -26,7 +26,7 @@ read_text (const char *folder, const char *name, char text[TEXT_MAX])
   return len > 0;
 }
 
-/* 0: there is none. */
+/* 0: the file is missing or has no number. */
 static uint64_t
 read_number (const char *folder, const char *name)
 {
@@ -42,7 +42,7 @@ read_uuid (const char *folder, uint8_t uuid[CPR_DAX_UUID_SIZE])
   unsigned n = 0;
 
   memset (uuid, 0, CPR_DAX_UUID_SIZE);
-  if (!read_text (folder, "../uuid", text)) /* of what the device was made from */
+  if (!read_text (folder, "../uuid", text)) /* the UUID of the namespace that the device was made from */
     return;
   for (const char *at = text; g_ascii_isxdigit (at[0]) && g_ascii_isxdigit (at[1]) && n < CPR_DAX_UUID_SIZE; n++)
     {

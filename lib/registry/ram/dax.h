@@ -8,18 +8,18 @@
 
 #define CPR_DAX_UUID_SIZE 16
 
-/* A DAX device, as the kernel describes it: a character device that is memory, and is mapped as it
- * is. */
+/* The kernel's description of a DAX device, a character device that is memory and is mapped
+ * directly. */
 typedef struct
 {
   uint64_t size;    /* bytes */
-  uint64_t align;   /* what a mapping's size must be a multiple of */
-  uint64_t address; /* physical; 0: it isn't told to this user */
-  /* The UUID of its namespace, which stays when devices get other numbers; all 0: it has none. */
+  uint64_t align;   /* a mapping's size must be a multiple of it */
+  uint64_t address; /* physical; 0: the kernel doesn't tell this user */
+  /* Its namespace's UUID, which stays the same when devices get other numbers; all 0: none. */
   uint8_t uuid[CPR_DAX_UUID_SIZE];
 } CprDax;
 
-/* Whether the character device @number is one. */
+/* Describes the character device @number; false if it isn't a DAX device. */
 bool cpr_dax_describe (dev_t number, CprDax *dax);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files and DAX devices that have RAM in place, in reboot mode: how one is known again. Called by
- * store.c and restore.c. */
+/* Files and DAX devices that keep RAM in place in reboot mode, and how the new program
+ * recognises them. Called by store.c and restore.c. */
 #include "registry/ram/file.h"
 
 #include <errno.h>
@@ -18,7 +18,8 @@ to_ns (struct timespec time)
   return (int64_t) time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* Neither a DAX device's number nor its name stays over a reboot of the host. */
+/* A DAX device is identified by its UUID and address: neither its number nor its name survives a
+ * reboot of the host. */
 static bool
 identify_dax (CprRamFile *file, dev_t number, const char *name, GError **error)
 {
@@ -27,7 +28,7 @@ identify_dax (CprRamFile *file, dev_t number, const char *name, GError **error)
   if (!cpr_dax_describe (number, &dax))
     return cpr_throw (
         error, CPR_ERROR_INVALID,
-        "RAM block '%s': what it is in is neither a file nor a DAX device, so its contents don't stay there", name);
+        "RAM block '%s': its backing is neither a file nor a DAX device, so its contents don't stay there", name);
   memcpy (&file->device, dax.uuid, sizeof file->device);
   memcpy (&file->inode, dax.uuid + sizeof file->device, sizeof file->inode);
   file->special = dax.address;
@@ -53,8 +54,8 @@ has_uuid (const CprRamFile *file)
   return (file->device | file->inode) != 0;
 }
 
-/* A namespace is known by its UUID, wherever it is now, a region without one by its place. A place
- * that isn't known can't differ: the contents are compared in any case. */
+/* Compares two DAX regions: by their UUIDs, or by their addresses where one has no UUID. An
+ * address that isn't known counts as equal, since the contents are compared in any case. */
 static bool
 is_same_region (const CprRamFile *is, const CprRamFile *was)
 {
@@ -73,7 +74,8 @@ is_same_file (const CprRamFile *is, const CprRamFile *was)
   return S_ISREG (is->type) ? is->inode == was->inode : is->special == was->special;
 }
 
-/* Another device number is usual after a reboot; the inode's isn't. */
+/* Checks that it is the same file, with the same size. After a reboot another device number is
+ * usual, and another inode number isn't. */
 static bool
 check_place (const CprRamFile *is, const CprRamFile *was, const char *name, const char *path, GError **error)
 {
@@ -100,9 +102,9 @@ cpr_ram_file_check (const CprRamFile *was, int fd, const char *name, const char 
                     path);
 }
 
-/* ---- The stamp: a time that no other file operation sets, and that each one changes: so it
- * shows whether the file went on living. Writing through a mapping doesn't change it everywhere
- * (not on tmpfs and hugetlbfs); making or taking a RAM block does. */
+/* ---- The stamp is a modification time that no other file operation sets, and that each one
+ * changes. So it shows whether the file was used after the save. Writing through a mapping
+ * doesn't change the time on tmpfs and hugetlbfs; making or claiming a RAM block does. */
 
 static bool
 set_time (int fd, int64_t time_ns, const char *name, GError **error)
@@ -120,12 +122,12 @@ throw_coarse (const char *name, GError **error)
   return cpr_throw (
       error, CPR_ERROR_SYSTEM,
       "RAM block '%s': its file system doesn't keep times to the nanosecond, so that a file in place couldn't be "
-      "known again",
+      "recognised",
       name);
 }
 
-/* A guest that writes sets the time anew: to now, and so another one than the hour ago that is
- * tried. */
+/* Tries a stamp of an hour ago. A guest that writes meanwhile sets the time to now, which can be
+ * told from a file system that rounds times. */
 static bool
 probe_stamp (const CprRamFile *file, int fd, const char *name, GError **error)
 {

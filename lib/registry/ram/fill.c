@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Fills the page tables of RAM that a new program has mapped, while the guest still runs in
- * the old one, without taking the guest's CPU for long. Called by transfer's arrival.c. */
+/* Fills the page tables of RAM that a new program has mapped while the guest still runs in the
+ * old one, without taking the guest's CPU for long. Called by transfer's arrival.c. */
 #include "registry/ram/fill.h"
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #define MAX_THREADS 4
 #define PAGE_SIZE   4096u
-/* The number of bytes that a thread takes at a time, and looks at in one call. */
+/* The bytes that a thread takes at a time, and looks at in one call. */
 #define PIECE (UINT64_C (8) << 20)
 
 typedef struct
@@ -34,16 +34,16 @@ struct _CprFill
   _Atomic bool cancelled;
   GThread *threads[MAX_THREADS];
   unsigned n_threads;
-  GMutex lock; /* of what follows */
+  GMutex lock; /* for the members below */
   GCond changed;
   unsigned n_working;
 };
 
 /* ---- A thread. */
 
-/* Fills what of a piece is in memory. The end of a stretch isn't asked for with SEEK_HOLE: that
- * is one walk over all its pages, 20 ms for 4 GiB, in which a kernel that isn't preemptible
- * (PREEMPT_NONE, Linux 6.18) gives the CPU to no vCPU. */
+/* Fills the parts of a piece that are in memory. It doesn't ask for the end of a stretch with
+ * SEEK_HOLE, for which the kernel walks over all its pages, 20 ms for 4 GiB. During that walk a
+ * kernel that isn't preemptible (PREEMPT_NONE, Linux 6.18) gives the CPU to no vCPU. */
 static void
 fill_piece (CprFill *fill, const Piece *piece, unsigned *n_rests)
 {
@@ -82,11 +82,12 @@ fill_thread (void *data)
   return NULL;
 }
 
-/* ---- The list of pieces, and the threads that fill them. */
+/* ---- The list of pieces. */
 
-/* Through an open file of its own: the position of the carried one is the old program's too. Open
- * for writing: mincore() tells what is in memory only to a process that may write (Linux 5.2). It
- * tells of no page of hugetlbfs that isn't mapped yet: they are few. */
+/* Adds a block's pieces. The file is opened again, since the fd that was handed over shares its
+ * position with the old program. It is opened for writing: mincore() tells only a user who may
+ * write which pages are in memory (Linux 5.2). On hugetlbfs the call tells only of mapped pages;
+ * the others stay unfilled, which costs few faults. */
 static void
 add_block (CprFill *fill, const CprRamBlock *block)
 {
@@ -114,7 +115,7 @@ start_threads (CprFill *fill)
   unsigned wanted = MIN (MIN ((unsigned) g_get_num_processors (), MAX_THREADS), fill->pieces->len);
   sigset_t old;
 
-  /* The VMM's signals are for the VMM's threads. */
+  /* The VMM's handlers mustn't run in these threads. */
   cpr_signals_block_all (&old);
   fill->n_working = wanted;
   for (unsigned i = 0; i < wanted; i++)

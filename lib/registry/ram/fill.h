@@ -4,18 +4,18 @@
 
 #include "registry/ram/ram.h"
 
-/* Fills the page tables of RAM blocks that were taken over, while the guest still runs
- * elsewhere: what of a block has pages, and nothing else, so that none are allocated. An
- * optimisation: what fails is left out. */
+/* Fills the page tables of claimed RAM blocks while the guest still runs in the old program. It
+ * fills them only where a block has pages, so that none are allocated. This is an optimisation:
+ * a failure only leaves page faults to the guest. */
 typedef struct _CprFill CprFill;
 
-/* The blocks stay where they are until cpr_fill_end(). */
+/* Starts filling. The blocks must stay mapped until cpr_fill_end(). */
 CprFill *cpr_fill_start (const CprRamTable *ram);
 
-/* Whether it is done; waits for that up to @timeout_ms. */
+/* Waits for the end of the work, up to @timeout_ms. Returns whether it is done. */
 bool cpr_fill_wait (CprFill *fill, unsigned timeout_ms);
 
-/* Ends it, done or not. */
+/* Ends the work, done or not, and frees. */
 void cpr_fill_end (CprFill *fill);
 
 #endif

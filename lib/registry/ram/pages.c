@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The contents of RAM as a stream of pages, which follows the state through a pipe: sent in the old
- * program, received and kept in the new one. Called by reboot mode. */
+/* The contents of RAM as a stream of pages, which follows the state through a pipe: sent in the
+ * old program, received and kept in the new one. Called by reboot mode. */
 #include "registry/ram/store.h"
 
 #include <errno.h>
@@ -115,7 +115,9 @@ receive_run (const char *name, uint64_t offset, const uint8_t *data, size_t len,
     }
   if (stored == NULL || offset < receiver->at || offset > stored->size || len > stored->size - offset)
     return cpr_throw (error, CPR_ERROR_CORRUPT,
-                      "RAM block '%s': its contents at offset %" G_GUINT64_FORMAT " have no place", name, offset);
+                      "RAM block '%s': its contents at offset %" G_GUINT64_FORMAT
+                      " should be in order and inside a stored block, and aren't",
+                      name, offset);
   receiver->at = offset + len;
   return cpr_fd_write_at (stored->fd, data, len, offset) ||
          cpr_throw_errno (error, errno, "RAM block '%s': keeping it at offset %" G_GUINT64_FORMAT, name, offset);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of RAM blocks: how each is made, mapped, taken over and removed. Called by
- * lib/session. */
+/* The table of RAM blocks: how each is made, mapped, claimed and removed. Called by lib/session. */
 #include "registry/ram/ram.h"
 
 #include <errno.h>
@@ -108,7 +107,8 @@ open_memfd (CprRamBlock *block, unsigned flags, GError **error)
   return true;
 }
 
-/* The kernel maps more than there is, and it is the guest that runs into the end. */
+/* Checks a DAX region's size and alignment. The kernel would map more than there is, and the
+ * guest would run into the region's end. */
 static bool
 check_dax (const CprRamBlock *block, GError **error)
 {
@@ -129,7 +129,8 @@ check_dax (const CprRamBlock *block, GError **error)
                     block->name, block->size, dax.align);
 }
 
-/* A device's size isn't in st_size. */
+/* Checks that the backing is large enough, or grows it. The st_size of a device says nothing, so
+ * devices pass. */
 static bool
 check_size (const CprRamBlock *block, bool grow, GError **error)
 {
@@ -161,7 +162,7 @@ cpr_ram_block_open (CprRamBlock *block, const CprRamOptions *options, GError **e
       block->fd = cpr_fd_above_std (cpr_sys->open (options->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
       if (block->fd < 0)
         return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, options->path);
-      cpr_sys->futimens (block->fd, NULL); /* a state that left its contents there is spent: see ram-store.c */
+      cpr_sys->futimens (block->fd, NULL); /* a state that has its RAM in this file is out of date now: see file.c */
       return check_size (block, true, error) && check_dax (block, error);
     case CPR_RAM_FD:
       block->fd = cpr_sys->fcntl (options->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -234,7 +235,7 @@ populate_block (CprRamBlock *block, GError **error)
   if (cpr_populate (block->vaddr, block->size))
     return true;
   if (errno == EINVAL && block->fd >= 0 && cpr_sys->fallocate (block->fd, 0, 0, (off_t) block->size) == 0)
-    return true; /* Linux < 5.14: the pages are there, the page tables fill by themselves */
+    return true; /* Linux < 5.14: the pages are allocated, and faults fill the page tables */
   return cpr_throw_errno (error, errno, "RAM block '%s': allocating %zu bytes", block->name, block->size);
 }
 
@@ -334,7 +335,7 @@ cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, G
   return true;
 }
 
-/* The one file that is new memory in each mapping, whoever shares it. */
+/* Whether the backing is /dev/zero: each mapping of it is new memory, even a shared one. */
 static bool
 is_dev_zero (const CprRamOptions *options)
 {
@@ -353,7 +354,7 @@ cpr_ram_describe_obstacle (const char *name, const CprRamOptions *options)
   if (!cpr_name_check ("RAM block", name, NULL))
     return NULL;
   if (options->backend == CPR_RAM_PRIVATE)
-    return g_strdup_printf ("RAM block '%s': private memory doesn't go along to another program", name);
+    return g_strdup_printf ("RAM block '%s': private memory isn't handed over to another program", name);
   if (is_dev_zero (options))
     return g_strdup_printf ("RAM block '%s': /dev/zero is other memory each time it is mapped", name);
   return NULL;
@@ -392,7 +393,7 @@ cpr_ram_table_write (const CprRamTable *table, CprWriter *writer)
     }
 }
 
-/* @backends: the last one that there may be. */
+/* @backends: the highest backing that is valid. */
 static bool
 check_block (const CprCursor *cursor,
              const char *name,

@@ -6,7 +6,8 @@
 
 #include "registry/fd-table.h"
 
-/* The fds behind RAM blocks are entries of the fd table: this and the block's name, index 0. */
+/* The fds behind RAM blocks are entries of the fd table, named by this and the block's name,
+ * with index 0. */
 #define CPR_RAM_FD_PREFIX CPR_FD_INTERNAL "ram:"
 
 struct _CprRamBlock
@@ -16,11 +17,11 @@ struct _CprRamBlock
   CprRamBackend backend;
   unsigned flags;
   int fd;        /* -1: private */
-  bool owned;    /* whether fd is this block's to close; one that was handed over is once it is claimed */
-  void *vaddr;   /* NULL: handed over, not claimed */
-  bool filled;   /* its page tables, as far as they are going to be */
-  char *copy_of; /* it is mapped copy-on-write: from this file; NULL */
-  guint n_dma;   /* mappings for DMA of it */
+  bool owned;    /* the block closes fd; of a block that was handed over only once it is claimed */
+  void *vaddr;   /* NULL: handed over and unclaimed */
+  bool filled;   /* its page tables are filled, as far as they ever will be */
+  char *copy_of; /* it is mapped copy-on-write from this file; or NULL */
+  guint n_dma;   /* the number of DMA mappings of parts of the block */
 };
 
 typedef struct
@@ -29,34 +30,34 @@ typedef struct
 } CprRamTable;
 
 void cpr_ram_table_init (CprRamTable *table);
-void cpr_ram_table_clear (CprRamTable *table); /* unmaps and closes */
+void cpr_ram_table_clear (CprRamTable *table); /* unmaps the blocks and closes their fds */
 
 /* Creates a block. */
 CprRamBlock *cpr_ram_table_add (
     CprRamTable *table, CprFdTable *fds, const char *name, size_t size, const CprRamOptions *options, GError **error);
-/* Maps a block that was handed over. */
+/* Claims a block that was handed over, and maps it. */
 CprRamBlock *
 cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error);
-/* A block that was handed over and fits the request; not claimed yet. */
+/* Finds an unclaimed block that fits the request, without claiming it. */
 CprRamBlock *
 cpr_ram_table_find (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error);
 bool cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, GError **error);
 
-/* The steps of making a block; what was done of them cpr_ram_block_unmake() undoes. */
+/* The steps of making a block. cpr_ram_block_unmake() undoes those that were done. */
 bool cpr_ram_block_open (CprRamBlock *block, const CprRamOptions *options, GError **error);
 bool cpr_ram_block_map (CprRamBlock *block, GError **error);
-/* Copy-on-write, of what @file has from @offset on. */
+/* Maps @file from @offset on, copy-on-write. */
 bool cpr_ram_block_map_copy (CprRamBlock *block, int file, uint64_t offset, GError **error);
 bool cpr_ram_block_register (CprRamBlock *block, CprFdTable *fds, GError **error);
 void cpr_ram_block_unmake (CprRamBlock *block);
 
-/* Why the contents of a block like this couldn't survive an execve; NULL if they would, or the
- * request is refused anyway. */
+/* The reason why the contents of such a block can't survive an execve. NULL if they can, or if
+ * the request is refused anyway. */
 char *cpr_ram_describe_obstacle (const char *name, const CprRamOptions *options);
 
 char *cpr_ram_table_describe_unclaimed (const CprRamTable *table);
 
-/* RAM chunk: u32 number, then each: name; u64 size; u32 backend; u32 flags. @fds: NULL where the
+/* RAM chunk: u32 number, then each: name; u64 size; u32 backend; u32 flags. @fds: NULL if the
  * blocks aren't handed over as fds. */
 void cpr_ram_table_write (const CprRamTable *table, CprWriter *writer);
 bool cpr_ram_table_read (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GError **error);

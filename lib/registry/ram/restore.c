@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Makes a block anew in reboot mode, with the contents that were stored. Called by lib/session
- * where the VMM asks for the block. */
+/* Makes a block again in reboot mode, with the contents that were stored. Called by lib/session
+ * when the VMM asks for the block. */
 #include "registry/ram/store.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@ find_stored (const CprRamStore *store, const char *name)
   return NULL;
 }
 
-/* A place without a time of modification is compared as a whole. */
+/* A backing without a modification time has no stamp, so all its contents are compared. */
 static bool
 check_contents (const CprRamStore *store, const CprRamStored *stored, const CprRamBlock *block, GError **error)
 {
@@ -65,7 +65,7 @@ copy_run (uint64_t offset, const uint8_t *data, size_t len, void *user_data)
   return true;
 }
 
-/* From the memfd that it came in. */
+/* Copies a block's contents from the memfd that keeps them since they came through the pipe. */
 static bool
 copy_received (const CprRamStored *stored, CprRamBlock *block, bool zeroed, GError **error)
 {
@@ -74,7 +74,7 @@ copy_received (const CprRamStored *stored, CprRamBlock *block, bool zeroed, GErr
   CprRamExtent known = { .fd = -1 };
 
   if (vaddr == MAP_FAILED)
-    return cpr_throw_errno (error, errno, "RAM block '%s': mapping what came in", stored->name);
+    return cpr_throw_errno (error, errno, "RAM block '%s': mapping the contents that were received", stored->name);
   if (!zeroed)
     memset (block->vaddr, 0, block->size);
   cpr_ram_foreach_run (&image, &known, 0, stored->size, NULL, copy_run, block->vaddr);
@@ -82,7 +82,7 @@ copy_received (const CprRamStored *stored, CprRamBlock *block, bool zeroed, GErr
   return true;
 }
 
-/* Whether there is nothing in a backing, or nothing any more. */
+/* Makes a backing all zero if it isn't; false if that failed. */
 static bool
 is_zeroed (const CprRamBlock *block)
 {
@@ -115,7 +115,7 @@ restore (CprRamStore *store, CprRamStored *stored, CprRamBlock *block, const Cpr
 
   if (stored->in_place)
     return restore_in_place (store, stored, block, options, error);
-  if (stored->fd >= 0 && options->backend == CPR_RAM_MEMFD) /* it is one already */
+  if (stored->fd >= 0 && options->backend == CPR_RAM_MEMFD) /* the contents are in a memfd already */
     {
       block->fd = stored->fd;
       stored->fd = -1;

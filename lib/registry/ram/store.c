@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where the contents of RAM are in reboot mode: in place, in the state's file, or in the pipe.
- * Called by reboot mode, and for the manifest. */
+/* The places of the contents of RAM in reboot mode: in place, in the state's file, or in the
+ * pipe. Called by reboot mode, and for the manifest. */
 #include "registry/ram/store.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 /* A file system with larger blocks is hugetlbfs, which can't tell its holes. */
 #define BLOCK_SIZE_MAX 65536
-/* The most bytes of a block that was stored, and of all together. */
+/* The largest size of a stored block, and of all blocks together. */
 #define SIZE_MOST ((uint64_t) INT64_MAX / 2)
 
 static void
@@ -46,16 +46,17 @@ cpr_ram_store_free (CprRamStore *store)
   g_free (store);
 }
 
-/* ---- The plan, the same from both sides. */
+/* ---- The plan, which both programs compute in the same way. */
 
-/* Sums are made where nothing else vouches for the contents. */
+/* Whether a block has checksums here. A regular file in place has its stamp instead, and a
+ * stream of pages its own checksums. */
 static bool
 has_sums (const CprRamStore *store, const CprRamStored *stored)
 {
   return stored->in_place ? stored->file.type != S_IFREG : store->layout == CPR_RAM_LAYOUT_AREA;
 }
 
-/* Gives the blocks their places. */
+/* Gives a block its place in the file and among the sums, and adds it. */
 static void
 add_stored (CprRamStore *store, CprRamStored *stored)
 {
@@ -165,7 +166,8 @@ can_tell_holes (int fd)
   return cpr_sys->lseek (fd, 0, SEEK_DATA) >= 0 || errno == ENXIO;
 }
 
-/* A device (DAX) can only be looked at in memory. */
+/* Whether a block's contents can be read from its file. A DAX device's can only be read in
+ * memory. */
 static bool
 can_be_read (int fd)
 {
@@ -273,7 +275,8 @@ check_stored (const CprCursor *cursor, const CprRamStored *stored, uint32_t wher
   return true;
 }
 
-/* There is one place for each block. The store has it in any case. */
+/* Adds a block, and checks that it lies where this program's plan has it. The store frees the
+ * block even on failure. */
 static bool
 place_stored (CprRamStore *store, CprRamStored *stored, GHashTable *names, GError **error)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The chunk of the stream that has the containers, their devices and mappings. Called for the
- * manifest. */
+/* The chunk of the stream that has the containers, their devices and mappings. Called by
+ * state/manifest.c. */
 #include "base/error.h"
 #include "registry/vfio/table.h"
 #include "stream/reader.h"
@@ -75,7 +75,7 @@ typedef struct
   CprCursor *cursor;
 } Reading;
 
-/* -1 with an error: it isn't there, or belongs to something else. */
+/* -1 with an error if the fd is missing, or belongs to another object. */
 static int
 claim_fd (const Reading *reading, const char *prefix, const char *name, int index, GError **error)
 {

@@ -17,7 +17,7 @@ cpr_dma_mappings_clear (CprDmaMap *map)
   g_clear_pointer (&map->mappings, g_ptr_array_unref);
 }
 
-/* How many begin before @iova. */
+/* The number of mappings that begin before @iova. */
 static guint
 count_before (const CprDmaMap *map, uint64_t iova)
 {

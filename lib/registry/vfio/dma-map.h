@@ -12,16 +12,16 @@ typedef struct
   uint64_t offset; /* in the block */
   CprRamBlock *block;
   uint8_t flags;   /* CprDmaFlags */
-  bool claimed;    /* made or taken over in this program */
-  bool by_address; /* IOMMUFD: by its address in this process, not by its file */
+  bool claimed;    /* made or claimed in this program */
+  bool by_address; /* IOMMUFD: mapped by its address in this process, not by its file */
 } CprDmaMapping;
 
-/* The mappings of one container: sorted by iova, none overlaps another one. Pointers: at random,
- * most of the time goes into making room. */
+/* The mappings of one container, sorted by iova, without overlaps. The array has pointers, since
+ * most of the time of an insert at random goes into moving the others. */
 typedef struct
 {
   GPtrArray *mappings; /* CprDmaMapping */
-  guint next;          /* the one after that which was looked up last: they are mostly asked for in order */
+  guint next;          /* the index behind the last lookup's: most lookups are in order */
   uint64_t total;      /* bytes */
 } CprDmaMap;
 
@@ -30,10 +30,11 @@ void cpr_dma_mappings_clear (CprDmaMap *map);
 
 /* The mapping that begins at @iova, or NULL. */
 CprDmaMapping *cpr_dma_mappings_find (CprDmaMap *map, uint64_t iova);
-/* A mapping that has an address of the range in it, or NULL. @size isn't 0 and the range doesn't
- * pass the end of the addresses. */
+/* A mapping that overlaps the range, or NULL. @size isn't 0, and the range doesn't pass the end
+ * of the addresses. */
 CprDmaMapping *cpr_dma_mappings_find_overlap (CprDmaMap *map, uint64_t iova, uint64_t size);
-/* Copies it; it overlaps none. The copy stays where it is until it is removed. */
+/* Adds a copy of @mapping, which overlaps no other. The copy stays at its address until it is
+ * removed. */
 CprDmaMapping *cpr_dma_mappings_insert (CprDmaMap *map, const CprDmaMapping *mapping);
 void cpr_dma_mappings_remove (CprDmaMap *map, CprDmaMapping *mapping);
 

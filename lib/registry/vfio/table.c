@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of what is assigned to the guest: containers, devices and their interrupts. Called by
- * lib/session and by lib/vfio. */
+/* The table of containers, assigned devices and their interrupts. Called by lib/session and by
+ * lib/vfio. */
 #include "registry/vfio/table.h"
 
 #include <sys/stat.h>
@@ -232,7 +232,7 @@ cpr_vfio_irq_is_before (const CprVfioIrq *irq, int key, CprVfioIrqRole role)
   return irq->key < key || (irq->key == key && irq->role < role);
 }
 
-/* Where it is, or would be. */
+/* The place of the interrupt, or the place where it would be inserted. */
 static guint
 find_place (const CprVfioDevice *device, int key, CprVfioIrqRole role)
 {
