@@ -197,7 +197,8 @@ cpr_program_read (CprProgram *program, CprCursor *cursor, GError **error)
     }
   program->n_limits = n_limits;
   if (cursor->failed || program->argv[0] == NULL || cpr_cursor_left (cursor) != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "program: cut off, without argv, or bytes after its end");
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "program: its record should be complete, with an argv and no bytes after it, and isn't");
   return true;
 }
 

@@ -318,7 +318,7 @@ def a_transfer_can_be_cancelled(accel):
             poll(lambda: successor.process.state() == "T", "for the new program to stop")
             os.kill(vm.pid, signal.SIGUSR2)
             answer = vm.monitor.receive()
-            claim(answer.startswith("Error: cancelled, waiting for its"), f"it answers {answer!r}")
+            claim(answer.startswith("Error: update: cancelled while waiting for its"), f"it answers {answer!r}")
             vm.wait_for_ticks(before.ticks)
             claim(successor.wait() == -signal.SIGKILL, f"{step}: it ended with {successor.popen.returncode}")
         before = vm.wait_for_ticks()

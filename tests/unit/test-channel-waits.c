@@ -156,7 +156,7 @@ START_TEST (who_waits_for_room_can_be_cancelled)
   ck_assert_int_eq (write (ends[1], text, 1), 1);
   while (cpr_channel_send (&theirs, CPR_MESSAGE_FAILED, text, sizeof text, NULL, 0, &error))
     ;
-  assert_error (&error, CPR_ERROR_ROLLED_BACK, "cancelled, waiting for room for a message");
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, "update: cancelled while waiting for room for a message");
   close (ends[0]);
   close (ends[1]);
   close_both ();
@@ -189,7 +189,7 @@ START_TEST (a_wait_can_be_cancelled)
   theirs.cancel_fd = ends[0];
   ck_assert_int_eq (write (ends[1], &byte, 1), 1);
   ck_assert (!receive (&error));
-  assert_error (&error, CPR_ERROR_ROLLED_BACK, "cancelled, waiting for a message");
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, "update: cancelled while waiting for a message");
   close (ends[0]);
   close (ends[1]);
   close_both ();

@@ -51,7 +51,7 @@ START_TEST (a_greeting_that_cannot_be_right_is_refused)
   empty.len = 0;
   assert_refused (newer, sizeof good, CPR_ERROR_VERSION, "versions 5 to 9 of the transfer, this program 1 to 1");
   assert_refused (older, sizeof good, CPR_ERROR_VERSION, "versions 0 to 0");
-  assert_refused (other, sizeof good, CPR_ERROR_CORRUPT, "doesn't speak like libcpr");
+  assert_refused (other, sizeof good, CPR_ERROR_CORRUPT, "should begin with libcpr's magic number, and doesn't");
   assert_refused (empty, sizeof good, CPR_ERROR_CORRUPT, "its greeting has no name of a VM");
   for (size_t len = 0; len < sizeof good; len++)
     assert_refused (good, len, CPR_ERROR_CORRUPT, "it");

@@ -45,7 +45,7 @@ START_TEST (a_listener_that_accepts_nobody_is_given_up)
   ck_assert_int_eq (pipe2 (ends, O_CLOEXEC), 0);
   ck_assert_int_eq (write (ends[1], "", 1), 1);
   ck_assert_int_lt (cpr_channel_connect (path, 0, ends[0], &error), 0);
-  assert_error (&error, CPR_ERROR_ROLLED_BACK, "cancelled, connecting to the socket");
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, "update: cancelled while connecting to the socket");
   ck_assert_int_lt (cpr_channel_listen (path, &error), 0); /* somebody listens there, and has no room */
   ck_assert_int_eq (cpr_error_get_errno (error), EEXIST);
   g_clear_error (&error);

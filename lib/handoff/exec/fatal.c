@@ -49,7 +49,7 @@ static _Atomic (CprFatal *) armed;
 
 /* ---- In the handler. The signal may have come in the middle of malloc() or with any lock held,
  * and the program's memory may be damaged. So this half uses no lock and no allocation, and only
- * memory that arm() prepared. */
+ * memory that cpr_fatal_arm() prepared. */
 
 /* Whether this process is the candidate. A child that the new program forked has the handlers,
  * too, but must not touch the guest. */

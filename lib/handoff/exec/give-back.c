@@ -140,11 +140,10 @@ restore_surroundings (const CprIncoming *incoming, GError **error)
   const char *lost = cpr_guardians_restore_surroundings (incoming->baton.page, &incoming->manifest.program);
 
   return lost == NULL ||
-         cpr_throw (
-             error, CPR_ERROR_MISMATCH,
-             "way back: the %s of this process can't be made as the old program's; the guardian, which has them, "
-             "takes the guest back when this process has ended",
-             lost);
+         cpr_throw (error, CPR_ERROR_MISMATCH,
+                    "way back: this process can't get the old program's %s; the guardian, which has them, "
+                    "takes the guest back when this process has ended",
+                    lost);
 }
 
 /* The old program inherits no more of 0, 1 and 2 than it had. */

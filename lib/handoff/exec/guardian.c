@@ -55,8 +55,9 @@ struct _CprGuardian
 };
 
 /* ---- In the guardian: system calls only, no errno, no malloc, no locks, nothing of libc. The
- * memory is the old program's: after the execve the thread whose thread-local storage this is and
- * the holders of all locks are gone. All signals are blocked. */
+ * memory is the old program's. Its threads ended at the execve, so the thread-local storage here
+ * belongs to a dead thread, and a lock that one of them held stays held. All signals are
+ * blocked. */
 
 /* How long to wait for the end of a killed successor. It shares this guardian's address space, so
  * it has only fds to give back, and ends soon. */
@@ -67,8 +68,8 @@ struct _CprGuardian
 #define LOOK_AGAIN_NS (20 * 1000 * 1000)
 
 /* "MAINPID=…": tells the supervisor which process is the VM's. A supervisor accepts this message
- * only from the process that it takes for the VM's, so the guardian sends it whenever it gives
- * that role away. */
+ * only from the process that it takes for the VM's, so whichever process has that role passes it
+ * on. */
 CPR_RAW_CODE static void
 announce (CprGuardian *guardian, pid_t pid)
 {
@@ -154,7 +155,7 @@ get_other_stack (const CprGuardian *guardian)
   return guardian->stacks + (on_first ? 2 : 1) * STACK_SIZE;
 }
 
-/* Never returns 0, 1 or 2: those are the standard streams of the program that is executed later. */
+/* Never returns 0, 1 or 2: the old program would take a pidfd there for a standard stream. */
 CPR_RAW_CODE static long
 open_pidfd (pid_t pid)
 {
@@ -277,7 +278,7 @@ guardian_again (void *data)
 CPR_RAW_CODE static void
 note_denied (CprGuardian *guardian, const char *call, long result)
 {
-  /* Other errors are the kernel's answer to the arguments, and no filter's. */
+  /* Only these errors come from a filter. */
   if (guardian->denied != NULL || (result != -EPERM && result != -ENOSYS && result != -EACCES))
     return;
   guardian->denied = call;
@@ -286,7 +287,7 @@ note_denied (CprGuardian *guardian, const char *call, long result)
 
 /* A seccomp filter is inherited and can't be removed: a call that it denies here is denied in a
  * rescue, too. So each call that a rescue needs is tried now, with the guest still running and
- * with the arguments of later. */
+ * with a rescue's arguments. */
 CPR_RAW_CODE static void
 probe (CprGuardian *guardian)
 {

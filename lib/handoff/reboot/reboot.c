@@ -340,7 +340,7 @@ reboot_go (CprCarrier *carrier, GError **error)
   if (reboot->path == NULL)
     return true;
   if (!cpr_reboot_rename (reboot->new_path, reboot->path))
-    return cpr_throw_errno (error, errno, "state: naming it '%s'", reboot->path);
+    return cpr_throw_errno (error, errno, "state: renaming it to '%s'", reboot->path);
   g_clear_pointer (&reboot->new_path, g_free);
   return cpr_reboot_sync_folder (reboot->path) || take_back (reboot, errno, error);
 }

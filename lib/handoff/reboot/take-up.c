@@ -92,7 +92,7 @@ read_state (CprIncoming *incoming, int from, const char *vm_name, GError **error
       !cpr_incoming_check_identity (manifest, vm_name, CPR_BOOT_ANY, error))
     return false;
   if (manifest->store == NULL)
-    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it isn't one of reboot mode");
+    return cpr_throw (error, CPR_ERROR_MISMATCH, "state: it should be one of reboot mode, and isn't");
   /* This process keeps its own mask: no signal was blocked for an execve. */
   manifest->signal_mask = cpr_signals_get_mask ();
   drop_fds (manifest);

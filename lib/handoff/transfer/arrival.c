@@ -420,7 +420,7 @@ static bool
 open_state (CprIncoming *incoming, int *fd, GError **error)
 {
   if (!cpr_stream_is_sealed (*fd))
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: it isn't sealed");
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "state: its memfd should be sealed, and isn't");
   incoming->state_fd = *fd;
   *fd = -1;
   return cpr_incoming_open_stream (incoming, error) &&

@@ -116,7 +116,7 @@ await (CprChannel *channel, short events, uint64_t end_ns, const char *what, GEr
       if (n <= 0)
         continue;
       if ((fds[1].revents & POLLIN) != 0)
-        return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "cancelled, waiting for %s", what);
+        return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "update: cancelled while waiting for %s", what);
       if (fds[0].revents != 0)
         return true;
       if (fds[2].revents != 0)
@@ -224,7 +224,7 @@ receive_bytes (CprChannel *channel,
                           what);
       take_control (&header, message, got == 0 && sender != NULL ? sender : &ignored);
       if ((header.msg_flags & MSG_CTRUNC) != 0)
-        return cpr_throw_errno (error, EMFILE, "%s: fds that it sent were lost", channel->whom);
+        return cpr_throw_errno (error, EMFILE, "%s: the fds that it sent didn't all arrive", channel->whom);
       if (message->n_fds > n_fds && (got > 0 || sender == NULL))
         return cpr_throw (error, CPR_ERROR_CORRUPT, "%s: it sent fds in the middle of a message", channel->whom);
       got += (size_t) n;

@@ -41,7 +41,7 @@ cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error)
   hello->version = cpr_cursor_get_u32 (&cursor);
   hello->oldest = cpr_cursor_get_u32 (&cursor);
   if (cursor.failed || magic != HELLO_MAGIC)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "it doesn't speak like libcpr");
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "its greeting should begin with libcpr's magic number, and doesn't");
   if (hello->version < CPR_HELLO_OLDEST || hello->oldest > CPR_HELLO_VERSION || hello->oldest > hello->version)
     return cpr_throw (error, CPR_ERROR_VERSION, "it speaks versions %u to %u of the transfer, this program %d to %d",
                       hello->oldest, hello->version, CPR_HELLO_OLDEST, CPR_HELLO_VERSION);

@@ -73,7 +73,7 @@ cpr_channel_connect (const char *path, uint64_t deadline_ns, int cancel_fd, GErr
         break;
       if (cpr_sys->poll (&cancel, 1, CONNECT_LOOK_MS) > 0)
         {
-          cpr_throw (error, CPR_ERROR_ROLLED_BACK, "cancelled, connecting to the socket '%s'", path);
+          cpr_throw (error, CPR_ERROR_ROLLED_BACK, "update: cancelled while connecting to the socket '%s'", path);
           cpr_fd_clear (&fd);
           return -1;
         }

@@ -97,7 +97,8 @@ greet (Transfer *transfer, const char *vm_name, GError **error)
     return cpr_throw_errno (error, errno, WHOM ": process %d", channel->peer);
   /* Later, with the guest stopped, it would be too late to find that out. */
   return send_signal (transfer, 0) ||
-         cpr_throw_errno (error, errno, WHOM ": process %d: it couldn't be ended should it hang: kill", channel->peer);
+         cpr_throw_errno (error, errno, WHOM ": process %d: it must be one that this user may kill, in case it hangs",
+                          channel->peer);
 }
 
 static bool
@@ -318,7 +319,7 @@ static bool
 offer (Transfer *transfer, GError **error)
 {
   if (is_cancelled (transfer))
-    return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "cancelled, with the guest stopped");
+    return cpr_throw (error, CPR_ERROR_ROLLED_BACK, "update: cancelled while the guest was stopped");
   transfer->base.offered = cpr_carrier_offer_baton (&transfer->base, transfer->channel.peer, error);
   transfer->channel.deadline_ns = transfer->baton.page->deadline_ns;
   return transfer->base.offered;
