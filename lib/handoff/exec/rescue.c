@@ -220,8 +220,8 @@ read_status (pid_t pid, int pidfd)
 }
 
 /* Kills the candidate and waits for its death. If it can't be killed, the wait has no end: two
- * processes must not run the guest. A candidate at idle priority would take long to die on a busy
- * machine, so it gets the ordinary one. */
+ * processes must not run the guest. A candidate at idle priority would take long to die on a
+ * busy machine, so it gets ordinary priority first. */
 CPR_RAW_CODE static void
 end_candidate (int pidfd, pid_t pid, bool died)
 {
