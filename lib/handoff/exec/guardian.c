@@ -67,9 +67,8 @@ struct _CprGuardian
  * deadline. The offer wakes nobody: it is the owner's last act before its execve. */
 #define LOOK_AGAIN_NS (20 * 1000 * 1000)
 
-/* "MAINPID=…": tells the supervisor which process is the VM's. A supervisor accepts this message
- * only from the process that it takes for the VM's, so whichever process has that role passes it
- * on. */
+/* Tells the supervisor which process is the VM's. A supervisor accepts this only from the
+ * process that has that role, which so passes it on. */
 CPR_RAW_CODE static void
 announce (CprGuardian *guardian, pid_t pid)
 {
@@ -234,7 +233,6 @@ rescue (CprGuardian *guardian, CprBatonWord word, bool died)
     }
 }
 
-/* Whether this guardian watches the process that may take the guest. */
 CPR_RAW_CODE static bool
 watches_candidate (const CprGuardian *guardian, CprBatonWord word)
 {
@@ -408,8 +406,8 @@ cpr_guardian_new (const CprGuardianConfig *config, GError **error)
   return guardian;
 }
 
-/* The same for where a seccomp filter denies waitid(). waitpid() has no WNOWAIT, so the guardian
- * is reaped. */
+/* For where a seccomp filter denies waitid(). waitpid() has no WNOWAIT, so it reaps the
+ * guardian. */
 static bool
 await_otherwise (pid_t pid, int options)
 {
@@ -454,8 +452,8 @@ cpr_guardian_launch (CprGuardian *guardian, GError **error)
   static const struct timespec patience = { 0, 50 * 1000 * 1000 };
   pid_t pid;
 
-  /* Without CLONE_FILES the guardian has copies of the fds. Without an exit signal its end is
-   * seen only by a waiter that asks for clones, so the VMM never learns of it. */
+  /* Without CLONE_FILES the guardian has copies of the fds. Without an exit signal the VMM
+   * doesn't learn of its end: only a waiter that asks for clones does. */
   pid = cpr_sys->clone (guardian_main, guardian->stacks + STACK_SIZE, CLONE_VM, guardian);
   if (pid < 0)
     return cpr_throw_errno (error, errno, "guardian: clone");
