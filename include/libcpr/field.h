@@ -19,7 +19,8 @@ G_BEGIN_DECLS
  * @title: Fields
  *
  * A device's fields stand in static tables that the `CPR_FIELD` macros make. The macros derive each
- * field's kind from the C type. A member that isn't what the macro demands doesn't compile.
+ * field's kind from the C type. A member that isn't what the macro demands doesn't compile. The
+ * macros don't exist in C++.
  */
 
 /**
@@ -363,8 +364,8 @@ struct _CprField
  * @count_member: a member: an unsigned integer: how many elements are in use; needs no own field
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An array of which only the first elements are in use. A count that is larger than the array is an
- * error. Optional: not written while no element is in use. Since: 0.1
+ * An array of which only the first elements are in use. Loading leaves the others alone. A count
+ * larger than the array is an error. Optional: not written while no element is in use. Since: 0.1
  */
 #define CPR_FIELD_COUNTED(...) CPR_FIELD_COUNTED_ (__VA_ARGS__, )
 
@@ -472,8 +473,8 @@ struct _CprField
  * @description: the #CprStruct that describes @Nested
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An array of structs of which only the first are in use. Loading clears the elements that were in
- * use and no longer are. It reads and frees nothing in elements that weren't in use. Since: 0.1
+ * An array of structs of which only the first are in use. Loading frees what elements that fall out
+ * of use point to. Pointers in elements that come into use must be %NULL or valid. Since: 0.1
  */
 #define CPR_FIELD_STRUCT_COUNTED(...) CPR_FIELD_STRUCT_COUNTED_ (__VA_ARGS__, )
 
@@ -487,8 +488,7 @@ struct _CprField
  * @callbacks: the #CprList for the container
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * A list of structs in a container of any kind. Loading clears the container and fills it again.
- * Since: 0.1
+ * A list of structs in any container. Loading clears the container and refills it. Since: 0.1
  */
 #define CPR_FIELD_LIST(...) CPR_FIELD_LIST_ (__VA_ARGS__, )
 
@@ -498,8 +498,8 @@ struct _CprField
  * @member: a member: an int: an fd of the fd table, or -1
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
- * An fd that the device holds. Saving records its name and index. Loading claims the fd, unless it
- * is claimed already, and stores its number. Since: 0.1
+ * An fd that the device holds. Saving fails if the table lacks the fd, else records its name and
+ * index. Loading claims the fd, unless it is claimed already, and stores its number. Since: 0.1
  */
 #define CPR_FIELD_FD(...) CPR_FIELD_FD_ (__VA_ARGS__, )
 
@@ -520,7 +520,8 @@ struct _CprField
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * An instant, in ns on CLOCK_MONOTONIC. Where that clock started again, because the host was
- * restarted, loading converts the number so that it means the same instant. Since: 0.1
+ * restarted, loading converts the number so that it means the same instant. Loading also converts a
+ * 0, unless the field is %CPR_OPTIONAL. Since: 0.1
  */
 #define CPR_FIELD_TIME(...) CPR_FIELD_TIME_ (__VA_ARGS__, )
 
@@ -560,8 +561,7 @@ struct _CprField
  * CPR_ALIASES:
  * @names: a string: older names of the field, separated by spaces
  *
- * A modifier at the end of a `CPR_FIELD` macro: the field is also found under its older names.
- * Since: 0.1
+ * A modifier, last in a `CPR_FIELD` macro: the field is also found under older names. Since: 0.1
  */
 #define CPR_ALIASES(names) .aliases = (names)
 
