@@ -33,10 +33,11 @@ G_BEGIN_DECLS
  * };
  * ]|
  *
- * Fields are matched by name. A number may have another width or signedness on the other side as
- * long as the value fits. Everything else must be the same. A field that one side doesn't know is
- * an error that names it, unless the field is optional or ignorable. `version` is only for changes
- * of meaning.
+ * Fields are matched by name. The two sides may differ in a few points, as long as the value fits.
+ * These are a number's width and signedness, a string's room, and the maximum of a counted array or
+ * list. A fixed array may become a counted one. Everything else must be the same. A field that one
+ * side doesn't know is an error that names it, unless the field is optional or ignorable. `version`
+ * is only for changes of meaning.
  *
  * A type can change over the years so that updates to newer and to older programs keep working:
  *
@@ -64,21 +65,25 @@ typedef struct _CprBulk CprBulk;
  * CprDeviceType:
  * @size: `sizeof (CprDeviceType)`, see #SECTION:libcpr
  * @name: the type's name, 1 to 255 bytes, the same in every program that can read the other's state
- * @version: counts the changes of meaning that the fields can't express
+ * @version: counts the changes of meaning that the fields can't express. A state of a higher
+ *     version isn't loaded
  * @minimum_version: the oldest version that this program can load
  * @state: the device's struct and its fields
  * @pre_save: (nullable): called with the guest stopped, before the fields are read, to fetch what
  *     the kernel holds
- * @post_load: (nullable): called after the fields were set, with the version that was loaded, to
- *     give the values to the kernel. If a later device's @post_load fails, this device isn't told;
- *     the guest goes back to the old program
- * @load_after: (nullable): names of types, ended by %NULL. Their devices get their fields before
- *     the devices of this type: a bus before the devices on it. A type that the session doesn't
- *     have is no error; a cycle is
+ * @post_load: (nullable): called after this device's fields and bulk data were loaded, and before
+ *     the next device's fields. It gets the version that was loaded, and gives the values to the
+ *     kernel. If a later device's @post_load fails, this device isn't told; the guest goes back to
+ *     the old program
+ * @load_after: (nullable): names of types, ended by %NULL. Their devices are loaded before the
+ *     devices of this type, @post_load included: a bus before the devices on it. A type that the
+ *     session doesn't have is no error. With a cycle, an update, a preflight and cpr_session_load()
+ *     fail with %CPR_ERROR_INVALID
  * @save_bulk: (nullable): called after all fields of all devices were written, to write what is too
  *     large for fields, such as a frame buffer, with cpr_bulk_write()
- * @load_bulk: (nullable): called after the fields were set and before @post_load, if the state has
- *     such data, to read all of it with cpr_bulk_read(). Bulk data without a @load_bulk is an error
+ * @load_bulk: (nullable): called after this device's fields were set and before its @post_load, if
+ *     the state has bulk data. The callback reads all of it with cpr_bulk_read(). Bulk data without
+ *     a @load_bulk is an error
  * @trial_save: whether a preflight may read the fields while the guest runs, without @pre_save, to
  *     check values too. The values needn't be consistent, but pointers and lists must be safe to
  *     follow
@@ -115,9 +120,9 @@ struct _CprDeviceType
  * in the order in which they were added, as far as `load_after` of their types doesn't say
  * otherwise.
  *
- * Errors: %CPR_ERROR_INVALID (a name; a table of fields without fields, with two fields of one
- * name, with a width that doesn't exist, or nested more than 16 deep), %CPR_ERROR_EXISTS (the
- * device, or another type of that name), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (a name; `minimum_version` above `version`; a table of fields without
+ * fields, with two fields of one name, with a width that doesn't exist, or nested more than 16
+ * deep), %CPR_ERROR_EXISTS (the device, or another type of that name), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, ACTIVE.
  *
