@@ -14,9 +14,11 @@ G_BEGIN_DECLS
  * SECTION:fd
  * @title: File descriptors
  *
- * The fd table has the file descriptors that survive an update, each under a name and an index. An
- * update closes every other fd, except the standard streams: those of 0, 1 and 2 that aren't
- * close-on-exec, which every program inherits. In transfer mode they aren't handed over either.
+ * The fd table has the file descriptors that survive an update, each under a name and an index. In
+ * exec mode the update closes every other fd, except the standard streams. The standard streams are
+ * the fds 0, 1 and 2, as far as they aren't close-on-exec; every program inherits them. In transfer
+ * mode the standard streams aren't handed over: each program has its own. In reboot mode no fd is
+ * handed over.
  *
  * If the VMM was started with a standard stream closed, a file of its own may get one of these
  * three numbers. Such a file is in the fd table, or close-on-exec, and is treated like any other.
@@ -42,15 +44,16 @@ G_BEGIN_DECLS
  * @session: a session
  * @name: a name of 1 to 255 bytes; copied
  * @index: 0 to %G_MAXINT
- * @fd: an open fd; borrowed: close it only after cpr_fd_remove(). Not a standard stream: programs
- *     that this process starts don't inherit it from now on
+ * @fd: an open fd; borrowed: close it only after cpr_fd_remove(). Don't add a standard stream,
+ *     which the library doesn't check: programs that this process starts would no longer inherit it
  * @error: where an error goes, or %NULL
  *
- * Adds an fd to the table. The fd becomes close-on-exec if it wasn't; the library lifts that during
- * an update only.
+ * Adds an fd to the table. The fd becomes close-on-exec if it wasn't, and stays so after
+ * cpr_fd_remove(). The library lifts close-on-exec during an update only.
  *
- * Errors: %CPR_ERROR_INVALID (name, index, a negative fd), %CPR_ERROR_EXISTS (name and index, or
- * the fd under another name), %CPR_ERROR_SYSTEM (the fd isn't open), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (name, index, a negative fd), %CPR_ERROR_EXISTS (name and index; the
+ * fd under another name, or in cpr_session_hold_fd()), %CPR_ERROR_SYSTEM (the fd isn't open),
+ * %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
  *
@@ -73,8 +76,8 @@ CPR_API bool cpr_fd_add (CprSession *session, const char *name, int index, int f
  * If the VMM's start-up fails afterwards, leave the fd open: the old program gets it back. A closed
  * fd is fetched from the guardian if there is one, see cpr_session_abort().
  *
- * Errors: %CPR_ERROR_NOT_FOUND (no fd of that name and index was handed over), %CPR_ERROR_EXISTS
- * (the fd was claimed before), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (name, index), %CPR_ERROR_NOT_FOUND (no fd of that name and index was
+ * handed over), %CPR_ERROR_EXISTS (the fd was claimed before), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH (never found), INCOMING.
  *
@@ -111,8 +114,8 @@ typedef int (*CprFdOpen) (const char *name, int index, void *user_data, GError *
  * Claims the fd if the old program handed it over; otherwise opens it and adds it. This call makes
  * start-up code the same for a fresh start and for an update.
  *
- * Errors: as cpr_fd_add(), and the error that @open set. If @open returned an fd that can't be
- * added because it is in the table already, that fd stays open.
+ * Errors: as cpr_fd_add(), and the error that @open set, or %CPR_ERROR_CALLBACK. An fd that @open
+ * returned stays open if it can't be added.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
  *
@@ -146,9 +149,9 @@ CPR_API int cpr_fd_get (const CprSession *session, const char *name, int index);
  * @index: the index under which it was added
  * @error: where an error goes, or %NULL
  *
- * Removes an fd from the table. The fd stays open and is the caller's to close.
+ * Removes an fd from the table, unclaimed or not. The fd stays open and is the caller's to close.
  *
- * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (name, index), %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST, HANDED_OVER.
  *
@@ -176,7 +179,7 @@ typedef void (*CprFdFunc) (const char *name, int index, int fd, bool claimed, vo
 /**
  * cpr_fd_foreach:
  * @session: a session
- * @func: called for each entry, in the order in which they were added; it must not change the table
+ * @func: called for each entry, in no particular order; it must not change the table
  * @user_data: passed to @func
  *
  * Shows the entries of the fd table, without the library's own. Use it to find fds of which the VMM
@@ -191,13 +194,15 @@ CPR_API void cpr_fd_foreach (const CprSession *session, CprFdFunc func, void *us
 /**
  * cpr_session_hold_fd:
  * @session: a session
- * @fd: an open fd that doesn't survive the update and is slow to close
+ * @fd: an open fd that doesn't survive the update and is slow to close; borrowed until
+ *     cpr_session_release_fd()
  * @error: where an error goes, or %NULL
  *
  * Names an fd that the guardian holds during an update, so that its last close isn't part of the
  * pause. The call is meant for a KVM VM and its vCPUs: closing a KVM VM takes about 20 ms (measured
- * on Linux 6.18). The new program doesn't get the fd. @stop must have ended everything that the
- * held object would still do: an irqfd of the old VM would keep taking events from its eventfd.
+ * on Linux 6.18). The new program doesn't get the fd. The fd becomes close-on-exec. Only exec mode
+ * has a guardian. @stop must have ended everything that the held object would still do: an irqfd of
+ * the old VM would keep taking events from its eventfd.
  *
  * Errors: %CPR_ERROR_INVALID, %CPR_ERROR_EXISTS (the fd is held already, or in the fd table),
  * %CPR_ERROR_SYSTEM (the fd isn't open), %CPR_ERROR_STATE.
