@@ -19,8 +19,8 @@ G_BEGIN_DECLS
  * @title: Session
  *
  * A session is one VM's life with libcpr inside one process. Everything belongs to a session, and
- * nothing is global. A process has one session: an update in exec mode replaces the whole process,
- * and a state that was handed over belongs to one VM.
+ * nothing is global. Make only one session in a process; the library doesn't check that. An update
+ * in exec mode replaces the whole process, and a state that was handed over belongs to one VM.
  *
  * A session is *fresh*, or it is *incoming*: it took up a state. It stays incoming after the
  * commit.
@@ -189,12 +189,13 @@ typedef enum
  * @device_types: (nullable): the device types that this program knows, ended by %NULL; borrowed,
  *     static. A preflight compares them with the types in the state. Without them nothing about
  *     devices is checked before the pause
- * @declare: (nullable): called in a preflight, from inside cpr_session_new(). It says what this
- *     program would build from its arguments, with cpr_inventory_add_fd(),
- *     cpr_inventory_add_vfio(), cpr_inventory_add_ram() and cpr_inventory_add_device(). So a wrong
- *     size or a missing device is found before the pause. An object that it doesn't name counts as
- *     missing, and so does an fd that only a device's fields hold. Without this callback only
- *     device types are compared. It must have no effect outside the process
+ * @declare: (nullable): called in a preflight, from inside cpr_session_new(). In transfer mode the
+ *     waiting program itself calls it, and then goes on. It says what this program would build from
+ *     its arguments, with cpr_inventory_add_fd(), cpr_inventory_add_vfio(), cpr_inventory_add_ram()
+ *     and cpr_inventory_add_device(). So a wrong size or a missing device is found before the
+ *     pause. An object that it doesn't name counts as missing. So does an fd that only a device's
+ *     fields hold, unless the device's type has `trial_save`. Without this callback only device
+ *     types are compared. It must have no effect outside the process
  * @required_modes: or-ed #CprModes that must stay possible; 0: none. Adding an object or a blocker
  *     that would block one of them fails with %CPR_ERROR_BLOCKED, see cpr_blocker_add()
  * @incoming: (nullable): where a state comes from if this process wasn't started with one, as
@@ -253,17 +254,18 @@ typedef struct
  *   that nobody took it up before.
  * - Each fd is compared with what it was in the old program. All of them are close-on-exec again.
  * - The environment is cleaned.
- * - As the last act, the signal mask of the old program's thread is restored. Signals that came
- *   since the stop are delivered then. Install handlers before this call, or block the signals that
- *   must wait.
+ * - As the last act, in exec mode only, the signal mask of the old program's thread is restored.
+ *   Signals that came since the stop are delivered then. Install handlers before this call, or
+ *   block the signals that must wait.
  *
  * In transfer mode, that is, with `unix:PATH` or `unix-fd:N` in @incoming, the function waits for
- * the old program. `unix:PATH` listens at a socket that the function makes (mode 0600) and removes
- * again. `unix-fd:N` uses a Unix stream socket that this process was started with, listening or
- * connected. A program that connects but belongs to another user or VM is refused, with a warning
- * in the log, and the wait goes on. The fds get new numbers here and are verified as in exec mode.
- * The signal mask stays this process's own. The guest still runs in the old program from here until
- * cpr_session_load().
+ * the old program. The wait has no time limit, and a signal handler that returns doesn't end it.
+ * `unix:PATH` listens at a socket that the function makes (mode 0600) and removes again.
+ * `unix-fd:N` uses a Unix stream socket that this process was started with, listening or connected,
+ * with N from 3 up. The library closes that socket. A program that connects but belongs to another
+ * user or VM is refused, with a warning in the log, and the wait goes on. On a connected socket the
+ * refusal is an error instead. The fds get new numbers here and are verified as in exec mode. The
+ * guest still runs in the old program from here until cpr_session_load().
  *
  * The function records for the way back of a later update: the executable (held open), argv,
  * environment, working directory, umask, resource limits and ignored signals of this process.
@@ -271,12 +273,13 @@ typedef struct
  * In a process that a preflight started, see #SECTION:preflight, the function answers and ends the
  * process with _exit(): 0 if the program would load the state, 1 if not.
  *
- * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, an invalid device type,
- * unknown modes), %CPR_ERROR_BLOCKED (the kernel lacks what a required mode needs),
- * %CPR_ERROR_CORRUPT, %CPR_ERROR_VERSION, %CPR_ERROR_MISMATCH (the state belongs to another VM,
- * user or boot, or was used before; or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (the state is
- * meant for another process, or another process is taking it up), %CPR_ERROR_SYSTEM (also where
- * /proc isn't mounted).
+ * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, unknown modes, @incoming),
+ * %CPR_ERROR_BLOCKED (the kernel lacks what a required mode needs), %CPR_ERROR_CORRUPT,
+ * %CPR_ERROR_VERSION, %CPR_ERROR_MISMATCH (the state belongs to another VM, user or boot, or was
+ * used before; or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (the state is meant for another
+ * process, or another process is taking it up), %CPR_ERROR_SYSTEM (also where /proc isn't mounted),
+ * %CPR_ERROR_CALLBACK or the error of @open_incoming. In transfer mode also %CPR_ERROR_REFUSED
+ * (this program's own answer) and %CPR_ERROR_ROLLED_BACK (the old program ended or gave up).
  *
  * After failure, where the state was meant for this process and is intact, the guest goes back. In
  * exec mode the old program is executed again, and the function returns only if that fails. In
@@ -301,8 +304,9 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  *
  * Gives every device the fields that it had in the old program. In a fresh session there is nothing
  * to load. Call it when all fds, RAM blocks and devices are registered. An unclaimed object is an
- * error, and so is a device that isn't in the state. The whole state is checked before any of it is
- * applied.
+ * error; for fds @unclaimed_fds decides. A device that only one side has is an error too. The whole
+ * state is checked before any of it is applied. Three checks come later: of bulk data, of PCI
+ * functions, and of unclaimed mappings and eventfds of assigned devices.
  *
  * In transfer mode the new program says here that it is ready. It first fills the page tables of
  * its RAM, in up to four threads and only where there is memory. Then the old program stops the
@@ -310,13 +314,15 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  *
  * Errors: %CPR_ERROR_MISMATCH (unclaimed or missing objects, or a value that doesn't fit, by name),
  * %CPR_ERROR_VERSION, %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error,
- * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_STATE.
+ * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_INVALID (`load_after` has a cycle), %CPR_ERROR_SYSTEM,
+ * %CPR_ERROR_STATE.
  *
  * After failure, in an incoming session: in exec mode the function doesn't return, and the old
  * program is executed again, with this error as its reason. The function returns only if that fails
  * too; then @error says both. In transfer mode it returns, the guest goes on in the old program,
  * and this program has to end. %CPR_ERROR_ROLLED_BACK then says that the old program ended or gave
- * up. In reboot mode it returns, and the file can be taken up again.
+ * up. In reboot mode it returns, and the file can be taken up again. Where the function returns,
+ * the session is LOST, unless the call wasn't permitted.
  *
  * Permitted states: FRESH, INCOMING. Then LOADED.
  *
@@ -341,9 +347,11 @@ CPR_API bool cpr_session_load (CprSession *session, GError **error);
  * the old program, as after a failure of cpr_session_load().
  *
  * Errors: %CPR_ERROR_NOT_OWNER (another process took the guest; end without touching it),
- * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_STATE.
+ * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_SYSTEM (reboot mode: the file couldn't be renamed, and can be
+ * taken up again), %CPR_ERROR_STATE.
  *
- * After failure: the guest doesn't run in this process and must not.
+ * After failure: the guest doesn't run in this process and must not. The session is LOST, unless
+ * the call wasn't permitted.
  *
  * Permitted states: LOADED. Then ACTIVE.
  *
@@ -469,9 +477,9 @@ CPR_API bool cpr_session_suspend (CprSession *session, GError **error);
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Wakes a sleeping guest, for an RTC's alarm, a key or its owner. Calls @start of the config. A
- * guest that is paused as well is awake then, but runs only after cpr_session_resume(). Does
- * nothing when the guest isn't suspended. See #CprRunState.
+ * Wakes a sleeping guest, for an RTC's alarm, a key or its owner. Calls @start of the config,
+ * unless the guest is paused as well: then it is awake, but runs only after cpr_session_resume().
+ * Does nothing when the guest isn't suspended. See #CprRunState.
  *
  * Errors: %CPR_ERROR_STATE.
  *
