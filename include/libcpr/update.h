@@ -75,9 +75,9 @@ G_BEGIN_DECLS
  * prepares everything while the guest runs, so the pause is the shortest.
  *
  * Members of #CprUpdate: @uri is `unix:PATH`, the socket where the new program listens, or
- * `unix-fd:N`, a connected Unix stream socket, which stays the caller's. The mode also reads
- * @preflight_timeout_ms, @deadline_ms and @pause_budget_ms. Its flags are %CPR_UPDATE_NO_PREFLIGHT
- * and %CPR_UPDATE_NO_WAY_BACK. @argv and @envp are ignored.
+ * `unix-fd:N`, a connected Unix stream socket, which stays the caller's. N is 3 or more. The mode
+ * also reads @preflight_timeout_ms, @deadline_ms and @pause_budget_ms. Its flags are
+ * %CPR_UPDATE_NO_PREFLIGHT and %CPR_UPDATE_NO_WAY_BACK. @argv and @envp are ignored.
  *
  * Steps:
  *
@@ -118,11 +118,12 @@ G_BEGIN_DECLS
  * #CprSessionConfig, in the same boot of the host or in another one.
  *
  * Members of #CprUpdate: @uri is `file:PATH`, a file that doesn't exist yet, or `fd:NUMBER`, an
- * open fd such as a pipe, which is written to from its position on. The mode also reads @progress,
- * @confirm, @callback_data and @pause_budget_ms. Its flag is %CPR_UPDATE_RAM_IN_PLACE. For `fd:` of
- * anything but a regular file, @deadline_ms limits the time of all writing, whatever the reader
- * does; 0: a minute, and a second for each MiB of RAM. @argv, @envp and @preflight_timeout_ms are
- * ignored. There is no preflight, no guardian and no old program to go back to.
+ * open fd such as a pipe, which is written to from its position on. The fd stays the caller's, and
+ * its number is 3 or more. The mode also reads @progress, @confirm, @callback_data and
+ * @pause_budget_ms. Its flag is %CPR_UPDATE_RAM_IN_PLACE. For `fd:` of anything but a regular file,
+ * @deadline_ms limits the time of all writing, whatever the reader does; 0: a minute, and a second
+ * for each MiB of RAM. @argv, @envp and @preflight_timeout_ms are ignored. There is no preflight,
+ * no guardian and no old program to go back to.
  *
  * Steps:
  *
@@ -164,10 +165,11 @@ G_BEGIN_DECLS
  * that name exists, or a symbolic link, or a file that is being taken up), %CPR_ERROR_MISMATCH,
  * %CPR_ERROR_SYSTEM, the error that @progress or @confirm set.
  *
- * After failure: the guest goes on here, and there is no file. There is one exception. The file had
- * its name already, but its folder couldn't be synced. Then the file couldn't be removed, because
- * another process had taken it up or because unlink() failed. In this case the file has the guest:
- * the error is %CPR_ERROR_SYSTEM and the session is LOST.
+ * After failure: the guest goes on here, and there is no file. With `fd:` a part of the state, or
+ * all of it, may have been written. For `file:` there is one exception. The file had its name
+ * already, but its folder couldn't be synced. Then the file couldn't be removed, because another
+ * process had taken it up or because unlink() failed. In this case the file has the guest: the
+ * error is %CPR_ERROR_SYSTEM and the session is LOST.
  *
  * After success: the call returns %TRUE and the session is HANDED_OVER. The guest is in the file
  * and never runs here again, because another process may have it. To go on after all, take the file
@@ -251,7 +253,7 @@ typedef enum
  * @mode: how the guest travels
  * @flags: or-ed #CprUpdateFlags
  * @argv: exec mode: the new program and its arguments, ended by %NULL. argv[0] without a slash is
- *     searched in PATH
+ *     searched in this process's PATH
  * @envp: (nullable): exec mode: the new program's environment, ended by %NULL, or %NULL for this
  *     process's
  * @preflight_timeout_ms: exec and transfer mode: how long an asked program may take to answer, in
@@ -328,17 +330,18 @@ typedef struct
  *
  * No thread may fork while the call is under way: the child would get the fds.
  *
- * Errors in every mode: %CPR_ERROR_INVALID (an unknown mode or flag), %CPR_ERROR_STATE (also in a
+ * Errors in every mode: %CPR_ERROR_INVALID (an unknown mode or flag; a field that can't be saved,
+ * such as an fd outside the fd table; a cycle of `load_after`), %CPR_ERROR_STATE (also in a
  * notifier's callback), %CPR_ERROR_BLOCKED (the reasons of all blockers, in one line), the error of
  * a notifier's veto, %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was),
  * %CPR_ERROR_SYSTEM (no memory or no space for the state), the error of @stop or of a device's
  * `pre_save`, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET.
  *
  * After failure: the guest is as it was, running, paused or suspended. Every step was undone, and
- * the call can be made again at once. cpr_session_get_update_info() has the error too. fds that
- * were opened without close-on-exec while the call was under way have it afterwards. Only where
- * another process has the guest is the session LOST: %CPR_ERROR_NOT_OWNER says so, and in reboot
- * mode the error in its chapter.
+ * the call can be made again at once. cpr_session_get_update_info() has the error too, unless the
+ * call wasn't permitted. fds that were opened without close-on-exec while the call was under way
+ * have it afterwards. Only where another process has the guest is the session LOST:
+ * %CPR_ERROR_NOT_OWNER says so, and in reboot mode the error in its chapter.
  *
  * Permitted states: ACTIVE. Then HANDED_OVER where it returns %TRUE.
  *
@@ -356,7 +359,8 @@ CPR_API bool cpr_session_update (CprSession *session, const CprUpdate *update, G
  * Cancels an update in transfer mode that another thread has under way. Its cpr_session_update()
  * fails with %CPR_ERROR_ROLLED_BACK and "cancelled" in the message, and the guest goes on here,
  * unless the new program has committed before. Without an update under way, or in another mode, the
- * call does nothing.
+ * call does nothing. The call also does nothing until all notifiers have been told
+ * %CPR_EVENT_SETUP.
  *
  * Threads: safe, also in a signal handler, as long as no other thread frees the session. Handoff
  * and fork: in a forked child the call does nothing. Permitted states: all.
