@@ -30,8 +30,8 @@ typedef struct _CprRamBlock CprRamBlock;
 /**
  * CprRamBackend:
  * @CPR_RAM_MEMFD: a memfd, sealed against shrinking; the default
- * @CPR_RAM_HUGETLB: a memfd of huge pages of the system's default size; @size must be a multiple of
- *     it
+ * @CPR_RAM_HUGETLB: a memfd of huge pages of the system's default size. The block's size must be a
+ *     multiple of that size, otherwise the call fails with %CPR_ERROR_SYSTEM
  * @CPR_RAM_FILE: a file, also on hugetlbfs and DAX, named by a path, which may be a symbolic link.
  *     It is created with mode 0600, and grown to the block's size if it is shorter; that isn't
  *     undone if the call fails later. On a DAX device (`/dev/daxN.M`) the block must fit into the
@@ -65,7 +65,8 @@ typedef enum
  * CprRamFlags:
  * @CPR_RAM_PREALLOC: all pages are allocated when the block is created. In a block that is claimed
  *     they are allocated already. Its page tables are filled in the background once the guest runs;
- *     in transfer mode they are filled before the stop
+ *     in transfer mode they are filled before the stop. In reboot mode the pages are allocated in
+ *     the background too
  * @CPR_RAM_HUGE_PAGES: MADV_HUGEPAGE
  * @CPR_RAM_DONT_DUMP: MADV_DONTDUMP
  * @CPR_RAM_DONT_FORK: MADV_DONTFORK
@@ -94,7 +95,8 @@ typedef enum
  * @fd: the fd for %CPR_RAM_FD; else unused
  *
  * How to make a RAM block. Zero it, set @size, then the fields. In an incoming session @path and
- * @fd aren't used, except in reboot mode: the old program handed over the backing.
+ * @fd aren't used, except in reboot mode: the old program handed over the backing. %CPR_RAM_FILE
+ * always needs a @path.
  *
  * Since: 0.1
  */
@@ -214,7 +216,7 @@ CPR_API size_t cpr_ram_block_get_size (const CprRamBlock *block);
  *
  * Gets the fd behind the block, for vhost-user for instance. Permitted states: all.
  *
- * Returns: the fd, owned by the block, or -1 for private memory
+ * Returns: the fd, owned by the block; -1 for private memory, also with %CPR_INCOMING_MAP_RAM
  *
  * Since: 0.1
  */
