@@ -105,8 +105,8 @@ CPR_API int cpr_vfio_irq_get_fd (const CprVfioDevice *device, unsigned index, un
  * change it, disable them first. After %CPR_ERROR_SYSTEM the interrupts that were connected before
  * may not be any more: disable the kind and enable it again.
  *
- * Errors: %CPR_ERROR_INVALID (@n), %CPR_ERROR_NOT_FOUND (a vector that isn't open),
- * %CPR_ERROR_SYSTEM (with errno), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (@index, @first, @n, @role), %CPR_ERROR_NOT_FOUND (a vector that isn't
+ * open), %CPR_ERROR_SYSTEM (with errno), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, ACTIVE (in reboot mode INCOMING and LOADED, too).
  *
@@ -162,7 +162,8 @@ cpr_vfio_irq_is_enabled (const CprVfioDevice *device, unsigned index, unsigned v
  *
  * Closes an eventfd, whose interrupt must be disabled.
  *
- * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_EXISTS (it is enabled), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (@index, @vector, @role), %CPR_ERROR_NOT_FOUND, %CPR_ERROR_EXISTS (it
+ * is enabled), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, ACTIVE (in reboot mode INCOMING and LOADED, too).
  *
@@ -203,7 +204,8 @@ CPR_API void cpr_vfio_irq_foreach (const CprVfioDevice *device, CprVfioIrqFunc f
 /**
  * CprVfioPciOptions:
  * @size: `sizeof (CprVfioPciOptions)`, see #SECTION:libcpr
- * @config: the configuration space as the guest sees it, in the VMM's memory; borrowed
+ * @config: the configuration space as the guest sees it, in the VMM's memory; borrowed until the
+ *     VFIO device is removed or the session ends
  * @config_size: its size in bytes, 64 to 4096, a multiple of 4
  * @emulated: a mask of @config_size bytes: the bits for which the VMM has values of its own, such
  *     as the addresses in BARs or MSI messages; copied
@@ -233,9 +235,11 @@ typedef struct
  *
  * Adds a device of the type cpr_vfio_pci_get_type() to the session. It saves the emulated bits of
  * the configuration space. cpr_session_load() puts these bits into @config of @options and leaves
- * its other bits alone. It also compares the PCI function with what it was: the sizes and offsets
- * of its regions, and the compared bits of its configuration space. This happens before anything is
- * applied to a device that is loaded later. cpr_vfio_device_remove() removes the device.
+ * its other bits alone. Emulated and compared bits count only where both programs name them.
+ * cpr_session_load() also compares the PCI function with what it was: the sizes and offsets of its
+ * regions, and the compared bits of its configuration space. The comparison comes in this device's
+ * turn of the load, before its bits are put into @config. cpr_vfio_device_remove() removes the
+ * device.
  *
  * Errors: %CPR_ERROR_INVALID, %CPR_ERROR_EXISTS, %CPR_ERROR_SYSTEM (the PCI function can't be
  * read), %CPR_ERROR_STATE. In cpr_session_load(): %CPR_ERROR_MISMATCH with the region or the

@@ -49,10 +49,11 @@ G_BEGIN_DECLS
  * locked for DMA is accounted to the process that has the guest, so RLIMIT_MEMLOCK of both
  * processes is checked before the stop.
  *
- * *Reboot mode* hands over nothing of all this, and the guest must be suspended: its drivers set up
- * the devices again when it wakes. The new program makes containers, devices, mappings and
- * interrupts as in a fresh session, and may change them before cpr_session_start(). The
- * configuration that cpr_vfio_pci_add() saves is compared and loaded as in the other modes.
+ * *Reboot mode* hands over nothing of all this. The guest must be suspended, otherwise the update
+ * fails with %CPR_ERROR_BLOCKED. The guest's drivers set up the devices again when the guest wakes.
+ * The new program makes containers, devices, mappings and interrupts as in a fresh session, and may
+ * change them before cpr_session_start(). The configuration that cpr_vfio_pci_add() saves is
+ * compared and loaded as in the other modes.
  *
  * Until the commit nothing else of a device may change, since both programs share it. No mapping is
  * added or removed, and no vector is enabled or disabled. The calls that would do so aren't
@@ -100,8 +101,8 @@ typedef struct _CprVfioDevice CprVfioDevice;
 /**
  * CprVfioBackend:
  * @CPR_VFIO_AUTO: IOMMUFD if the kernel has everything that an update needs of it, and character
- *     devices of VFIO devices (`/sys/class/vfio-dev`); else type1. In an incoming session: the back
- *     end that is in the state
+ *     devices of VFIO devices (`/sys/class/vfio-dev`); else type1. In an incoming session, except
+ *     in reboot mode: the back end that is in the state
  * @CPR_VFIO_TYPE1: a VFIO container with VFIO_TYPE1v2_IOMMU; devices by their groups
  * @CPR_VFIO_IOMMUFD: an IOAS of an iommufd; devices by their character devices
  *     (`/dev/vfio/devices/vfioN`)
@@ -144,8 +145,8 @@ typedef enum
  * @fd: an fd of the VMM's for that device, freshly opened; duplicated. 0: @path is opened, so an fd
  *     whose number is 0 has to be duplicated first
  *
- * How to make a container. Zero it, set @size, then the fields. In an incoming session @path and
- * @fd aren't used.
+ * How to make a container. Zero it, set @size, then the fields. @path and @fd need a @backend other
+ * than %CPR_VFIO_AUTO. In an incoming session, except in reboot mode, they aren't used.
  *
  * Since: 0.1
  */
@@ -168,11 +169,12 @@ typedef struct
  * Creates a container, or claims the one of that name that the old program handed over. Its fd is
  * in the fd table under a name of the library's own.
  *
- * Errors: %CPR_ERROR_INVALID (name, options), %CPR_ERROR_EXISTS, %CPR_ERROR_NOT_FOUND (the session
- * is INCOMING and the state has no such container), %CPR_ERROR_MISMATCH (another back end than in
- * the state), %CPR_ERROR_BLOCKED (the kernel lacks what an update in a mode of `required_modes`
- * needs), %CPR_ERROR_SYSTEM (with errno: ENOENT, EACCES, …), %CPR_ERROR_VERSION (the kernel's VFIO
- * API isn't version 0, or has no type1v2), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (name, options, too many containers), %CPR_ERROR_EXISTS,
+ * %CPR_ERROR_NOT_FOUND (the session is INCOMING and the state has no such container),
+ * %CPR_ERROR_MISMATCH (another back end than in the state), %CPR_ERROR_BLOCKED (the kernel lacks
+ * what an update in a mode of `required_modes` needs), %CPR_ERROR_SYSTEM (with errno: ENOENT,
+ * EACCES, …), %CPR_ERROR_VERSION (the kernel's VFIO API isn't version 0, or has no type1v2),
+ * %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, ACTIVE.
  *
@@ -258,8 +260,8 @@ CPR_API uint32_t cpr_vfio_container_get_ioas (const CprVfioContainer *container)
  *     0: it is opened
  *
  * How to open a device, for a VMM that isn't permitted to and gets fds from a manager. Zero it, set
- * @size, then the fields. In an incoming session they aren't used. The fd of a group is used for
- * all its devices, so later devices needn't give it.
+ * @size, then the fields. In an incoming session, except in reboot mode, they aren't used. The fd
+ * of a group is used for all its devices, so later devices needn't give it.
  *
  * Since: 0.1
  */
@@ -284,13 +286,13 @@ typedef struct
  * that is opened is as VFIO leaves it: reset, without interrupts, bus master off. A device that is
  * claimed goes on.
  *
- * Errors: %CPR_ERROR_INVALID (name, path), %CPR_ERROR_EXISTS (name, or the device itself),
- * %CPR_ERROR_NOT_FOUND (the host or the state has no such device, or it isn't bound to a VFIO
- * driver), %CPR_ERROR_MISMATCH (the state has another device under that name, or has it in another
- * container; or @options has an fd of another group or device), %CPR_ERROR_BLOCKED (no update in a
- * mode of `required_modes` would be possible with it; or its group isn't viable, because another
- * device in the group is bound to another driver), %CPR_ERROR_SYSTEM (with errno),
- * %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (name, path, a negative fd, too many devices), %CPR_ERROR_EXISTS
+ * (name, or the device itself), %CPR_ERROR_NOT_FOUND (the host or the state has no such device, or
+ * it isn't bound to a VFIO driver), %CPR_ERROR_MISMATCH (the state has another device under that
+ * name, or has it in another container; or @options has an fd of another group or device),
+ * %CPR_ERROR_BLOCKED (no update in a mode of `required_modes` would be possible with it; or its
+ * group isn't viable, because another device in the group is bound to another driver),
+ * %CPR_ERROR_SYSTEM (with errno), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, ACTIVE.
  *
@@ -389,8 +391,8 @@ typedef enum
  * @error: where an error goes, or %NULL
  *
  * Maps guest RAM for DMA. Its pages stay in memory from then on (RLIMIT_MEMLOCK). In an incoming
- * session the call claims the mapping that was handed over, without a system call; @iova, @block,
- * @offset, @size and @flags must be the same.
+ * session, except in reboot mode, the call claims the mapping that was handed over, without a
+ * system call. Then @iova, @block, @offset, @size and @flags must be the same.
  *
  * Errors: %CPR_ERROR_INVALID (alignment, flags, a range that passes the end of the block or of the
  * address space), %CPR_ERROR_EXISTS (it overlaps another mapping, or was claimed before),
