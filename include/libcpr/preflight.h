@@ -21,10 +21,10 @@ G_BEGIN_DECLS
  * old program's own executable is asked the same question, because a way back must exist too.
  *
  * An asked program answers with what it knows at that point: its device types, and the objects that
- * its `declare` callback names, see #CprSessionConfig. It also checks whether its resource limits
- * suffice. If the old program executed it, it checks whether it has the old program's capabilities,
- * root directory and mount namespace. So a main() must do nothing with an effect outside the
- * process before cpr_session_new().
+ * its `declare` callback names, see #CprSessionConfig. Names and reasons that the callback passes
+ * are copied. It also checks whether its resource limits suffice. If the old program executed it,
+ * it checks whether it has the old program's capabilities, root directory and mount namespace. So a
+ * main() must do nothing with an effect outside the process before cpr_session_new().
  *
  * cpr_session_update() makes the preflight by itself, unless %CPR_UPDATE_NO_PREFLIGHT is set. In
  * transfer mode it asks the waiting program and starts none. In reboot mode there is no preflight.
@@ -145,7 +145,8 @@ CPR_API size_t cpr_preflight_get_n_findings (const CprPreflight *preflight);
 /**
  * cpr_preflight_get_finding:
  * @preflight: a result
- * @index: which finding, from 0 to one less than their number; refusals come first
+ * @index: which finding, from 0 to one less than their number; another index is a bug. Refusals
+ *     come first
  *
  * Gets one finding. Permitted states: needs no session.
  *
@@ -171,10 +172,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprPreflight, cpr_preflight_free)
  * cpr_inventory_add_fd:
  * @inventory: what the `declare` callback got
  * @name: the fd's name
- * @index: its index, or -1: all fds of that name, whatever their number, such as the connections of
+ * @index: its index, or -1: all fds of that name, even if there is none, such as the connections of
  *     clients
  *
- * Says that this program would claim an fd of that name. Permitted states: in the callback only.
+ * Says that this program would claim an fd of that name. An fd of the state that isn't declared is
+ * a refusal, or a loss with %CPR_UNCLAIMED_CLOSE. A declared fd that isn't in the state is a loss,
+ * since this program would open a new one. Permitted states: in the callback only.
  *
  * Since: 0.1
  */
@@ -186,8 +189,8 @@ CPR_API void cpr_inventory_add_fd (CprInventory *inventory, const char *name, in
  * @name: the RAM block's name
  * @size: its size in bytes
  *
- * Says that this program would claim a RAM block of that name and size. Permitted states: in the
- * callback only.
+ * Says that this program would claim a RAM block of that name and size. A block that only one side
+ * has is a refusal, and so is another size. Permitted states: in the callback only.
  *
  * Since: 0.1
  */
@@ -199,8 +202,8 @@ CPR_API void cpr_inventory_add_ram (CprInventory *inventory, const char *name, s
  * @name: the device's name
  * @type: its type
  *
- * Says that this program would build a device of that name and type. Permitted states: in the
- * callback only.
+ * Says that this program would build a device of that name and type. A device that only one side
+ * has is a refusal, and so is a type of another name. Permitted states: in the callback only.
  *
  * Since: 0.1
  */
