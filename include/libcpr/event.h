@@ -49,7 +49,7 @@ G_BEGIN_DECLS
  *
  * Errors: %CPR_ERROR_INVALID (no mode or an unknown one, an empty reason), %CPR_ERROR_BLOCKED (a
  * mode is in `required_modes`; the message has the mode and @reason), %CPR_ERROR_STATE (an update
- * is under way; a forked child).
+ * has looked for the second time and is still under way; a forked child).
  *
  * Threads: safe, as long as no other thread frees the session. Handoff and fork: not in a forked
  * child. Permitted states: all.
@@ -100,7 +100,8 @@ typedef void (*CprBlockerFunc) (uint64_t blocker, unsigned modes, const char *re
  * @func: called with each of these blockers; not %NULL. It may add and remove blockers
  * @user_data: passed to @func
  *
- * Shows the blockers that exist at this moment, in the order in which they were added.
+ * Shows the blockers that exist at this moment, in the order in which they were added. One of the
+ * library's own isn't shown: assigned devices block reboot mode unless the guest is suspended.
  *
  * Threads: safe, as long as no other thread frees the session. Handoff and fork: a forked child is
  * shown none. Permitted states: all.
@@ -112,7 +113,8 @@ CPR_API void cpr_blocker_foreach (const CprSession *session, unsigned modes, Cpr
 /**
  * CprEvent:
  * @CPR_EVENT_SETUP: an update begins; the guest runs, no preflight has been made for it yet and
- *     nothing has changed. A callback that returns %FALSE vetoes the update
+ *     nothing has changed. A callback that returns %FALSE vetoes the update. A veto without an
+ *     @error becomes %CPR_ERROR_CALLBACK
  * @CPR_EVENT_STOPPED: the guest is stopped, by the update or before it; nothing is saved yet
  * @CPR_EVENT_SAVED: the state is saved and can't be changed any more; the execve, or the mode's
  *     handing over, is next
@@ -206,7 +208,8 @@ CPR_API uint64_t cpr_notifier_add (
  * @notifier: the number that cpr_notifier_add() returned
  * @error: where an error goes, or %NULL
  *
- * Removes a notifier, also from inside a callback. It isn't called again.
+ * Removes a notifier, also from inside a callback, except in STOPPED and SAVED. The notifier isn't
+ * called again.
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *

@@ -119,9 +119,8 @@ CPR_API CprGate *cpr_gate_new (GError **error);
  * the gate as one that was dismissed, so that a failed start-up needn't wait for them. The memory
  * is freed when the last of them has ended or called cpr_gate_quit().
  *
- * Threads: no thread that isn't a member may use the gate, and no other one may close it. Handoff
- * and fork: permitted in a forked child.
- * Permitted states: needs no session.
+ * Threads: from this call on, only threads that are members may use the gate, and none may close
+ * it. Handoff and fork: permitted in a forked child. Permitted states: needs no session.
  *
  * Since: 0.1
  */
@@ -234,8 +233,9 @@ CPR_API void cpr_gate_open (CprGate *gate);
  * @error: where an error goes, or %NULL
  *
  * Closes the gate: nobody comes in any more, those inside are kicked, and the call waits until all
- * have left. Succeeds at once where the gate is closed already. If two threads close it at the same
- * time, the second waits for the first.
+ * have left. Succeeds at once where the gate is closed already. Closing isn't counted: one
+ * cpr_gate_open() opens the gate. If two threads close it at the same time, the second waits for
+ * the first.
  *
  * After failure: the gate is open if it was before, as `stop` of #CprSessionConfig demands, and
  * whoever waited meanwhile goes on; members may have been kicked.

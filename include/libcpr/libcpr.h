@@ -30,6 +30,8 @@
  *   which it ends the *process image*: cpr_session_update() in exec mode, the way back to the old
  *   program before the commit, and the answer of a process that a preflight started, see
  *   #SECTION:preflight.
+ * - An argument that no program may pass, such as %NULL where a page doesn't permit it, is a bug.
+ *   Then GLib prints a critical message, and the call does nothing. The call sets no error.
  * - A struct whose first member is `size` holds its own `sizeof` there. So the library knows the
  *   version of the struct that the program was built with. Later versions append members, and 0 or
  *   %NULL in a new member means "as before". So a program and a libcpr of different versions work
