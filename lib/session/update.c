@@ -233,6 +233,7 @@ cpr_session_run_update (CprSession *session, const CprUpdate *update, GError **e
 {
   GError *reason = NULL;
 
+  cpr_timeline_forget (&session->timeline, update->mode);
   wait_and_run (session, update, &reason);
   cpr_passed_clear (&session->passed); /* a preflight is good for one update */
   cpr_timeline_end (&session->timeline, reason);

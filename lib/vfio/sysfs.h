@@ -6,8 +6,8 @@
 
 #include <libcpr/libcpr.h>
 
-/* A device's folder: @path itself, or that of a PCI address. NULL with an error where it can't
- * be right. */
+/* A device's folder: @path itself, or that of a PCI address. NULL with an error if it is neither.
+ */
 char *cpr_sysfs_get_folder (const char *name, const char *path, GError **error);
 
 /* The number of a device's IOMMU group. */

@@ -20,9 +20,8 @@ static const char *const words[N_STATES] = {
 static char *
 read_headers (void)
 {
-  static const char *const names[] = {
-    "error", "session", "fd", "ram", "device", "update", "preflight", "event", "vfio", "vfio-irq"
-  };
+  static const char *const names[] = { "error",  "session",   "fd",    "ram",  "device",
+                                       "update", "preflight", "event", "vfio", "vfio-irq" };
   const char *top = g_getenv ("abs_top_srcdir") != NULL ? g_getenv ("abs_top_srcdir") : g_getenv ("top_srcdir");
   GString *all = g_string_new (NULL);
 

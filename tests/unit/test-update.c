@@ -222,6 +222,34 @@ START_TEST (execve_that_fails_without_a_guardian_leaves_everything)
 }
 END_TEST
 
+/* The update before it got as far as the execve; this one is refused at the door. */
+START_TEST (an_update_that_is_refused_at_once_has_no_steps)
+{
+  char *argv[] = { path, NULL };
+  CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .flags = update_flags (), .argv = argv };
+  CprUpdateInfo info = { .size = sizeof info };
+  uint64_t blocker = cpr_blocker_add (session, CPR_MODES_REBOOT, "a test's", NULL);
+
+  write_program ("no program of any kind", 0755);
+  assert_fails (&update, CPR_ERROR_SYSTEM, ENOEXEC, path, 1);
+  cpr_session_get_update_info (session, &info);
+  ck_assert (info.mode == CPR_MODE_EXEC && info.total_ns > 0 && info.step_ns[CPR_STEP_STOP] > 0);
+  update.mode = CPR_MODE_REBOOT;
+  update.flags = 0;
+  update.argv = NULL;
+  update.uri = "file:/nowhere";
+  ck_assert (!cpr_session_update (session, &update, &error));
+  assert_error (&error, CPR_ERROR_BLOCKED, "a test's");
+  cpr_session_get_update_info (session, &info);
+  ck_assert (info.status == CPR_UPDATE_FAILED && info.mode == CPR_MODE_REBOOT && !info.guardian);
+  ck_assert_uint_eq (info.pause_ns, 0);
+  ck_assert_uint_eq (info.total_ns, 0);
+  for (CprStep step = 0; step < CPR_STEPS_MAX; step++)
+    ck_assert_uint_eq (info.step_ns[step], 0);
+  cpr_blocker_remove (session, blocker, NULL);
+}
+END_TEST
+
 START_TEST (a_paused_guest_stays_paused)
 {
   write_program ("no program of any kind", 0755);
@@ -525,6 +553,7 @@ main (void)
   tcase_add_test (tests, execve_that_fails_with_eacces_leaves_everything);
   tcase_add_test (tests, execve_that_fails_with_e2big_leaves_everything);
   tcase_add_test (tests, execve_that_fails_without_a_guardian_leaves_everything);
+  tcase_add_test (tests, an_update_that_is_refused_at_once_has_no_steps);
   tcase_add_test (tests, a_paused_guest_stays_paused);
   tcase_add_test (tests, arguments_that_cannot_be_right_are_refused);
   tcase_add_test (tests, private_ram_blocks_the_update);

@@ -41,15 +41,21 @@ cpr_timeline_check_pause (const CprTimeline *timeline, CprStep step, GError **er
 /* ---- In the old program. */
 
 void
-cpr_timeline_begin (CprTimeline *timeline, CprMode mode, bool has_guardian, uint64_t wait_ns)
+cpr_timeline_forget (CprTimeline *timeline, CprMode mode)
 {
   memset (timeline->stamps, 0, sizeof timeline->stamps);
   timeline->ram_done = timeline->ram_total = 0;
-  timeline->failed_ns = 0;
-  timeline->wait_ns = wait_ns;
+  timeline->failed_ns = timeline->wait_ns = 0;
   timeline->mode = mode;
+  timeline->had_guardian = timeline->was_running = timeline->is_way_back = false;
+}
+
+void
+cpr_timeline_begin (CprTimeline *timeline, CprMode mode, bool has_guardian, uint64_t wait_ns)
+{
+  cpr_timeline_forget (timeline, mode);
+  timeline->wait_ns = wait_ns;
   timeline->had_guardian = has_guardian;
-  timeline->is_way_back = false;
   timeline->under_way = true;
   cpr_timeline_stamp (timeline, CPR_STEP_CHECK);
 }

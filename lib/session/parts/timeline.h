@@ -38,7 +38,9 @@ bool cpr_timeline_check_pause (const CprTimeline *timeline, CprStep step, GError
 
 /* ---- In the old program. */
 
-/* The first step of an update begins. */
+/* An update is asked for: nothing of the one before it remains but its generation. */
+void cpr_timeline_forget (CprTimeline *timeline, CprMode mode);
+/* The first step of the update begins. */
 void cpr_timeline_begin (CprTimeline *timeline, CprMode mode, bool has_guardian, uint64_t wait_ns);
 /* From now on, until cpr_timeline_unshare(), other programs know the times, too. */
 void cpr_timeline_share (CprTimeline *timeline, CprBatonPage *page);
