@@ -66,7 +66,8 @@ cpr_carrier_offer_baton (CprCarrier *carrier, pid_t candidate, GError **error)
                      offered = { CPR_BATON_OFFERED, CPR_BATON_WAY_THERE, candidate };
 
   cpr_baton_begin_attempt (carrier->page, cpr_now_ns ());
-  if (!cpr_baton_move (carrier->page, mine, offered))
+  carrier->lost = !cpr_baton_move (carrier->page, mine, offered);
+  if (carrier->lost)
     return cpr_baton_throw_lost (carrier->page, error);
   atomic_store (&carrier->page->stamps[CPR_STEP_EXEC], cpr_now_ns ());
   return true;

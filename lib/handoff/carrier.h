@@ -127,7 +127,8 @@ extern const CprCarrierType cpr_carrier_exec, cpr_carrier_transfer, cpr_carrier_
 bool cpr_carrier_offer_fds (CprCarrier *carrier, CprFdTable *fds, GError **error);
 
 /* Offers the baton to @candidate, right before the handover. The candidate's time and the step of
- * the execve begin now. CPR_ERROR_NOT_OWNER if this process isn't the owner. */
+ * the execve begin now. CPR_ERROR_NOT_OWNER if this process isn't the owner; the guest is lost to
+ * it then. */
 bool cpr_carrier_offer_baton (CprCarrier *carrier, pid_t candidate, GError **error);
 
 #endif

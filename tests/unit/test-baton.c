@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "handoff/baton.h"
+#include "handoff/carrier.h"
 
 /* The documented table of transitions, as a predicate of its own. */
 static bool
@@ -270,6 +270,22 @@ START_TEST (a_step_has_one_name_and_one_of_the_page_always_has_one)
 }
 END_TEST
 
+/* In every mode: the old program must not start a guest that another process owns. */
+START_TEST (an_offer_of_what_another_process_owns_loses_the_guest)
+{
+  CprBatonPage page = { .magic = 0 };
+  CprCarrier carrier = { .page = &page };
+  GError *error = NULL;
+
+  set_word (&page, (CprBatonWord){ CPR_BATON_OWNED, 0, getpid () });
+  ck_assert (cpr_carrier_offer_baton (&carrier, 77, &error));
+  ck_assert (!carrier.lost && cpr_baton_get (&page).pid == 77);
+  ck_assert (!cpr_carrier_offer_baton (&carrier, 78, &error));
+  assert_error (&error, CPR_ERROR_NOT_OWNER, "baton: ");
+  ck_assert (carrier.lost && cpr_baton_get (&page).pid == 77);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -288,5 +304,6 @@ main (void)
   tcase_add_test (tests, the_next_guardian_in_a_slot_has_its_fds);
   tcase_add_test (tests, the_last_step_is_one_of_the_present_attempt);
   tcase_add_test (tests, a_step_has_one_name_and_one_of_the_page_always_has_one);
+  tcase_add_test (tests, an_offer_of_what_another_process_owns_loses_the_guest);
   return run_suite (suite);
 }

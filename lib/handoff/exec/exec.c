@@ -216,10 +216,8 @@ go_blocked (CprExecve *exec, GError **error)
   GError *reason = NULL;
 
   cpr_sys->getitimer (ITIMER_REAL, &timer);
-  exec->base.lost = !cpr_carrier_offer_baton (&exec->base, getpid (), error);
-  if (exec->base.lost)
+  if (!cpr_carrier_offer_baton (&exec->base, getpid (), error))
     return false;
-
   cpr_image_exchange (exec->carried, exec->path, -1, exec->argv, exec->envp, &reason);
 
   restore_fds (exec);
