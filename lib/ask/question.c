@@ -63,7 +63,6 @@ cpr_question_write_parts (const CprAskedVm *vm, unsigned parts, CprWriter *write
 bool
 cpr_question_write (const CprQuestionHead *head, const CprAskedVm *vm, CprWriter *writer, GError **error)
 {
-  cpr_writer_init (writer, -1);
   cpr_question_write_head (head, writer);
   if (!cpr_question_write_parts (vm, CPR_QUESTION_TABLES | CPR_QUESTION_VALUES, writer, error))
     return false;

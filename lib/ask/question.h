@@ -54,7 +54,7 @@ typedef enum
 /* Whether a sealed stream is a question; it may still be damaged. */
 bool cpr_question_is_one (int fd);
 
-/* Writes a whole question; @writer begins here, and is to be cleared on failure too. */
+/* Writes a whole question to @writer, which has nothing in it yet. */
 bool cpr_question_write (const CprQuestionHead *head, const CprAskedVm *vm, CprWriter *writer, GError **error);
 /* The same piece by piece: the QUESTION chunk alone, which is all of it where only the schema is
  * asked for; and what follows it. */

@@ -40,6 +40,7 @@ write_question (CprWriter *writer)
   const CprQuestionHead to = { .answer_fd = 4, .pipe_device = 11, .pipe_inode = 12 };
   const CprAskedVm vm = get_vm ();
 
+  cpr_writer_init (writer, -1);
   ck_assert (cpr_question_write (&to, &vm, writer, &error));
 }
 

@@ -65,6 +65,7 @@ write_question (Case *test, CprWriter *writer)
   const CprAskedVm vm = { test->head, &test->machine.fds, &test->machine.ram, &test->machine.vfio,
                           &test->machine.devices };
 
+  cpr_writer_init (writer, -1);
   ck_assert (cpr_question_write (&head, &vm, writer, &error));
 }
 
