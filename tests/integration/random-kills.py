@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 
-from minivmm import PATIENCE, Closed, Process, claim, main, orphans
+from minivmm import PATIENCE, Closed, Process, claim, main, orphans, poll
 from faultvmm import BUILD_1, BUILD_2, OFFERED, OWNED, FaultVmm
 from transfer import Successor, follow, send_transfer
 
@@ -48,7 +48,8 @@ class Disk:
         return sorted(fields[1] for fields in lines if fields[5].split(":")[2] == inode)
 
     def is_held(self):
-        claim(self.locks() == ["FLOCK", "OFDLCK"], f"the disk has the locks {self.locks()}")
+        # A reading may miss a lock, or see one twice, while other processes on the machine lock and unlock their files.
+        poll(lambda: self.locks() == ["FLOCK", "OFDLCK"], "for the disk's two locks", 1)
         claim(not self.try_lock(), "the disk can be locked by another")
 
     def try_lock(self):
