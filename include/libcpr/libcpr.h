@@ -58,5 +58,6 @@
 #include <libcpr/preflight.h>
 #include <libcpr/vfio.h>
 #include <libcpr/vfio-irq.h>
+#include <libcpr/kvm.h>
 
 #endif

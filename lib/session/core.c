@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/signals.h"
 #include "base/sys.h"
+#include "kvm/vm.h"
 
 CprSession *
 cpr_session_alloc (void)
@@ -15,6 +16,7 @@ cpr_session_alloc (void)
   session->pid = getpid ();
   session->program.exe_fd = -1;
   session->cancel_fd = -1;
+  session->kvm_vms = g_ptr_array_new_with_free_func ((GDestroyNotify) cpr_kvm_vm_free);
   session->held = g_array_new (FALSE, FALSE, sizeof (int));
   session->notifiers = cpr_notifiers_new ();
   session->warnings = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -39,6 +41,7 @@ cpr_session_dispose (CprSession *session)
   cpr_timeline_clear (&session->timeline);
   cpr_notifiers_free (session->notifiers);
   cpr_blockers_free (session->blockers, !mine);
+  g_ptr_array_unref (session->kvm_vms);
   g_array_unref (session->held);
   g_hash_table_unref (session->warnings);
   if (session->cancel_fd >= 0)

@@ -26,7 +26,8 @@ struct _CprSession
   CprRamTable ram;
   CprVfioTable vfio;
   CprDeviceTable devices;
-  GArray *held; /* int: the fds that a guardian holds */
+  GPtrArray *kvm_vms; /* CprKvmVm */
+  GArray *held;       /* int: the fds that a guardian holds */
 
   CprBlockers *blockers;
   CprNotifiers *notifiers;

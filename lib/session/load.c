@@ -11,6 +11,7 @@
 #include "base/uapi.h"
 #include "base/versioned.h"
 #include "session/answer.h"
+#include "session/kvm.h"
 #include "session/parts/config.h"
 #include "session/parts/run-state.h"
 #include "session/vfio.h"
@@ -194,6 +195,7 @@ load (CprSession *session, GError **error)
     {
       cpr_device_load_touch (load);
       cpr_vfio_table_prepare (&session->vfio);
+      cpr_session_prepare_kvm (session);
     }
   return cpr_incoming_await_state (incoming, &session->ram, error) &&
          cpr_timeline_check_pause (&session->timeline, CPR_STEP_CLAIM, error) &&
@@ -208,6 +210,8 @@ cpr_session_load_state (CprSession *session, GError **error)
 
   if (session->incoming != NULL && !load (session, &reason))
     return cpr_session_give_back (session, reason, error);
+  if (session->incoming == NULL)
+    cpr_session_probe_kvm (session);
   session->state = CPR_SESSION_STATE_LOADED;
   cpr_timeline_stamp (&session->timeline, CPR_STEP_COMMIT);
   return true;
@@ -302,6 +306,7 @@ cpr_session_take_guest (CprSession *session, GError **error)
   if (session->incoming != NULL && !commit (session, error))
     return false;
   session->state = CPR_SESSION_STATE_ACTIVE;
+  cpr_session_connect_kvm (session);
   cpr_timeline_stamp_at (&session->timeline, CPR_STEP_FINISH, start_guest (session));
   if (session->incoming != NULL)
     finish (session);

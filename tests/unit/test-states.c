@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kvm/state.h"
+
 #define N_STATES      7
 #define ALL           ((1u << N_STATES) - 1)
 #define NOT_FOUND     UINT_MAX
@@ -20,8 +22,8 @@ static const char *const words[N_STATES] = {
 static char *
 read_headers (void)
 {
-  static const char *const names[] = { "error",  "session",   "fd",    "ram",  "device",
-                                       "update", "preflight", "event", "vfio", "vfio-irq" };
+  static const char *const names[] = { "error",     "session", "fd",   "ram",  "device",   "update",
+                                       "preflight", "event",   "gate", "vfio", "vfio-irq", "kvm" };
   const char *top = g_getenv ("abs_top_srcdir") != NULL ? g_getenv ("abs_top_srcdir") : g_getenv ("top_srcdir");
   GString *all = g_string_new (NULL);
 
@@ -278,6 +280,28 @@ make_session_call (VfioProgram *program, CprCall call, GError **error)
     }
 }
 
+/* None of them gets as far as the VM. */
+static void
+make_kvm_call (VfioProgram *program, CprCall call, GError **error)
+{
+  CprKvmVm vm = { .session = program->session };
+
+  switch (call)
+    {
+    case CPR_CALL_KVM_VM_NEW:
+      cpr_kvm_vm_new (program->session, "new", -1, -1, 0, error);
+      break;
+    case CPR_CALL_KVM_VM_REMOVE:
+      cpr_kvm_vm_remove (&vm, error);
+      break;
+    case CPR_CALL_KVM_VCPU_ADD:
+      cpr_kvm_vcpu_add (&vm, 0, -1, error);
+      break;
+    default:
+      make_session_call (program, call, error);
+    }
+}
+
 static void
 make_vfio_call (VfioProgram *program, CprCall call, GError **error)
 {
@@ -320,7 +344,7 @@ make_vfio_call (VfioProgram *program, CprCall call, GError **error)
       cpr_dma_unmap (program->container, 0, PAGE, error);
       break;
     default:
-      make_session_call (program, call, error);
+      make_kvm_call (program, call, error);
     }
 }
 

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBCPR_KVM_H
+#define LIBCPR_KVM_H
+
+#if !defined(LIBCPR_INSIDE) && !defined(LIBCPR_H)
+#  error "include <libcpr/libcpr.h> and nothing else"
+#endif
+
+#include <libcpr/device.h>
+#include <libcpr/preflight.h>
+#include <libcpr/ram.h>
+#include <libcpr/session.h>
+
+G_BEGIN_DECLS
+
+/* They are from linux/kvm.h, which this header doesn't include. */
+struct kvm_irq_routing;
+struct kvm_run;
+
+/**
+ * SECTION:kvm
+ * @title: KVM
+ *
+ * A KVM VM belongs to the address space that made it, so no update can hand one over: each program
+ * makes a VM and vCPUs of its own, with the same start-up code, fresh or not. KVM keeps state for
+ * them. The library reads all of it in the old program and sets it in the new one, in the order
+ * that KVM needs. The VMM registers its fds:
+ *
+ * |[<!-- language="C" -->
+ * kvm    = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
+ * vm_fd  = ioctl (kvm, KVM_CREATE_VM, 0);
+ * vm     = cpr_kvm_vm_new (session, "kvm", kvm, vm_fd, 0, &error);
+ *          cpr_kvm_slot_add (vm, 0, 0, ram, 0, cpr_ram_block_get_size (ram), 0, &error);
+ *          … KVM_CREATE_IRQCHIP, KVM_CREATE_PIT2 …
+ * for each vCPU:
+ * fd     = ioctl (vm_fd, KVM_CREATE_VCPU, index);
+ *          … KVM_SET_CPUID2 …
+ *          cpr_kvm_vcpu_add (vm, index, fd, &error);
+ *
+ *          cpr_session_load (session, &error);
+ *          if (!cpr_session_is_incoming (session)) … KVM_SET_SREGS2, KVM_SET_REGS: as at power-on …
+ *          cpr_session_start (session, &error);
+ * ]|
+ *
+ * The `declare` callback of #CprSessionConfig calls cpr_inventory_add_kvm(), which also says that
+ * the program knows both device types. Without such a callback, list them in `device_types`. Don't
+ * add the fds to the fd table, and don't call cpr_session_hold_fd() for them. The guardian holds
+ * them anyway, since closing a VM takes long.
+ *
+ * ## The state (x86-64)
+ *
+ * A vCPU's state is its CPUID, general and special registers (with PDPTRs where KVM has
+ * KVM_GET_SREGS2), XCRs, debug registers, events (exceptions, interrupts, NMIs, SMIs and SMM,
+ * triple fault), MP state, LAPIC, nested state, shadow stack pointer, MSRs, and the frequency and
+ * offset of its TSC. The FPU is read with KVM_GET_XSAVE2, whatever its size; in older kernels with
+ * KVM_GET_XSAVE or KVM_GET_FPU. The MSRs are those that KVM lists, and some that it has and doesn't
+ * list: MTRRs, machine check banks, synthetic interrupts and timers of Hyper-V. MSRs that can't be
+ * read are left out. MSR_KVM_WALL_CLOCK and its successor are left out too. Writing one makes KVM
+ * write to the guest's memory, and a guest that wants to know the time writes the MSR itself.
+ *
+ * The VM's state is its clock, PIC and IOAPIC, PIT, and the routing that
+ * cpr_kvm_vm_set_gsi_routing() was given. Without an irqchip, or with a split one, the VMM keeps
+ * the missing parts as devices of its own.
+ *
+ * Nobody can read from KVM how a VM was configured, so the VMM's start-up code configures it again:
+ * memory slots, KVM_ENABLE_CAP, KVM_SET_TSS_ADDR, filters of MSRs and PMU events,
+ * KVM_SET_BOOT_CPU_ID, permission for AMX (ARCH_REQ_XCOMP_GUEST_PERM, before the first vCPU),
+ * attributes of Xen. Add memory slots before cpr_session_load(), since KVM reads page tables there.
+ * Keep to the order above: once there is an irqchip, a change of memory costs milliseconds.
+ *
+ * ## When the state is right
+ *
+ * When `stop` of #CprSessionConfig returns, no thread may be in KVM_RUN, and each vCPU must have
+ * completed its last exit. After a port or memory access KVM sets the registers in the *next*
+ * KVM_RUN; until then they are wrong. Complete the exit on the vCPU's own thread, before that
+ * thread leaves its loop. A KVM_RUN that ended with EINTR has completed it; otherwise call
+ * cpr_kvm_complete(). After EINTR `exit_reason` is of an earlier KVM_RUN: don't handle it.
+ *
+ * |[<!-- language="C" -->
+ * while (!must_stop)              // whoever stops sets it, then run->immediate_exit, then kicks
+ *   if (ioctl (fd, KVM_RUN, 0) == 0)
+ *     handle (run);
+ *   else if (errno != EINTR && errno != EAGAIN)
+ *     fail ();
+ * do
+ *   ok = cpr_kvm_complete (fd, run, &more, &error);
+ * while (ok && more && handle (run));
+ * ]|
+ *
+ * An interrupt that comes between KVM_GET_LAPIC and the end of the old VM is lost. So register
+ * irqfds with cpr_kvm_irqfd_add(): the library takes them off before it reads anything. It puts
+ * them on right before `start` in the new program, or when an update has failed in the old one.
+ * Interrupts that come in between wait in their eventfds. While the guest stands still nobody may
+ * use KVM_IRQ_LINE or KVM_SIGNAL_MSI. A device that raises an interrupt in its `post_load` must
+ * have `libcpr.kvm-vm`, which is loaded after all vCPUs, in the `load_after` of its type. An
+ * ioeventfd needs no such care. Assign it to the new VM before the guest runs, with the eventfd
+ * from the fd table, in which a kick may wait.
+ *
+ * ## Time
+ *
+ * The guest's TSC and its kvmclock go on while the guest stands still, as the clocks of a real
+ * machine do. In exec and transfer mode, and in reboot mode on the same boot of the host, the TSC
+ * keeps its offset and doesn't jump. After a restart of the host both clocks go forward by the time
+ * of day that has passed. The TSCs of all vCPUs are shifted by the same number, so TSCs that were
+ * equal stay equal. With %CPR_KVM_TIME_STOPS both clocks stand still instead. In either case
+ * KVM_KVMCLOCK_CTRL tells the guest that it stood still, so its watchdogs don't report a lock-up.
+ * The PIT's timers, and those of a LAPIC that isn't in TSC deadline mode, continue with the time
+ * that was left.
+ *
+ * A TSC of another frequency needs a CPU that can scale it. Up to 250 ppm count as the same
+ * frequency.
+ *
+ * ## Errors
+ *
+ * Each error names the VM, the vCPU, the ioctl and the faulty value: "KVM VM 'kvm': vCPU 1:
+ * KVM_SET_MSRS: MSR 0x345: it is 0x2000 in the state, 0x0 here, and KVM refuses to change the bits
+ * 0x2000". They come from cpr_session_update() (reading: the guest goes on) or cpr_session_load()
+ * (setting: the old program takes the guest back): %CPR_ERROR_SYSTEM with the errno,
+ * %CPR_ERROR_MISMATCH where KVM lacks something here that the state has, %CPR_ERROR_CORRUPT.
+ *
+ * In transfer mode cpr_session_load() asks KVM for the vCPUs' state while the guest still runs in
+ * the old program. In the pause it sets only the parts that differ. So call KVM_SET_CPUID2 before
+ * the load: if the CPUID differs from that of the state, everything is set.
+ *
+ * VMs with SEV or TDX can't be handed over: a blocker of all modes says so.
+ */
+
+/**
+ * CprKvmVm:
+ *
+ * A KVM VM with its vCPUs. Opaque; owned by its session, and valid as long as that or until
+ * cpr_kvm_vm_remove().
+ */
+typedef struct _CprKvmVm CprKvmVm;
+
+/**
+ * CprKvmFlags:
+ * @CPR_KVM_TIME_STOPS: in an update the guest's TSC and kvmclock stand still, instead of going on
+ *     like those of a real machine. It counts what the program says that loads the state
+ *
+ * How a VM is handed over.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  CPR_KVM_TIME_STOPS = 1 << 0
+} CprKvmFlags;
+
+/**
+ * cpr_kvm_vm_new:
+ * @session: a session
+ * @name: a name of 1 to 255 bytes, unique among the session's devices, see cpr_device_add(); the
+ *     same in every program; copied
+ * @kvm_fd: /dev/kvm; the VMM's, open as long as the VM
+ * @vm_fd: what KVM_CREATE_VM returned; the VMM's, open as long as the VM
+ * @flags: or-ed #CprKvmFlags; 0: none
+ * @error: where an error goes, or %NULL
+ *
+ * Adds a VM to the session: a device of the type cpr_kvm_vm_get_type() and the name @name. It is
+ * loaded after its vCPUs.
+ *
+ * Errors: %CPR_ERROR_INVALID (name, flags), %CPR_ERROR_EXISTS (a device of that name, or the fd is
+ * held or in the fd table), %CPR_ERROR_BLOCKED (SEV or TDX, and `required_modes` isn't 0),
+ * %CPR_ERROR_VERSION (another API of KVM), %CPR_ERROR_SYSTEM (no fd of KVM's; on other
+ * architectures than x86-64: ENOTSUP), %CPR_ERROR_STATE.
+ *
+ * Permitted states: FRESH, INCOMING, ACTIVE.
+ *
+ * Returns: (transfer none): the VM, or %NULL
+ *
+ * Since: 0.1
+ */
+CPR_API CprKvmVm *
+cpr_kvm_vm_new (CprSession *session, const char *name, int kvm_fd, int vm_fd, unsigned flags, GError **error);
+
+/**
+ * cpr_kvm_vm_remove:
+ * @vm: a VM; not valid afterwards
+ * @error: where an error goes, or %NULL
+ *
+ * Takes a VM and its vCPUs out of the session. The fds stay open and are the guardian's no more;
+ * close them afterwards.
+ *
+ * Errors: %CPR_ERROR_STATE.
+ *
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST, HANDED_OVER.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_vm_remove (CprKvmVm *vm, GError **error);
+
+/**
+ * cpr_kvm_vcpu_add:
+ * @vm: a VM
+ * @index: the number that KVM_CREATE_VCPU got: the vCPU's APIC id
+ * @vcpu_fd: what it returned; the VMM's, open as long as the VM
+ * @error: where an error goes, or %NULL
+ *
+ * Adds a vCPU: a device of the type cpr_kvm_vcpu_get_type() and the name `NAME/vcpuINDEX`, where
+ * NAME is the VM's. The first one is added after permission for AMX was asked for. In
+ * cpr_session_load() nobody may be in KVM_RUN.
+ *
+ * Errors: %CPR_ERROR_INVALID (the name is too long with the index), %CPR_ERROR_EXISTS (a device of
+ * that name, or the fd is held or in the fd table), %CPR_ERROR_SYSTEM, %CPR_ERROR_VERSION (a vCPU's
+ * state is larger than 1 MiB), %CPR_ERROR_STATE.
+ *
+ * Permitted states: FRESH, INCOMING, ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_vcpu_add (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error);
+
+/**
+ * cpr_kvm_slot_add:
+ * @vm: a VM
+ * @slot: the slot's number; a slot of that number that is there is replaced
+ * @gpa: where the guest has it; a multiple of the page size
+ * @block: the RAM block, one of the session's; it must not be removed before the slot
+ * @offset: where in @block it begins; a multiple of the page size
+ * @size: how much, in bytes; a multiple of the page size, not 0
+ * @flags: as of KVM_SET_USER_MEMORY_REGION, such as KVM_MEM_LOG_DIRTY_PAGES; 0: none
+ * @error: where an error goes, or %NULL
+ *
+ * Gives the guest a piece of a RAM block as memory. Slots aren't state: the new program adds them,
+ * before cpr_session_load(), and best before the irqchip is created. Those of other memory are the
+ * VMM's own, with the ioctl.
+ *
+ * Errors: %CPR_ERROR_INVALID (it doesn't lie in @block), %CPR_ERROR_SYSTEM.
+ *
+ * Threads: safe, as long as none removes @block. Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_slot_add (CprKvmVm *vm,
+                               uint32_t slot,
+                               uint64_t gpa,
+                               const CprRamBlock *block,
+                               uint64_t offset,
+                               uint64_t size,
+                               uint32_t flags,
+                               GError **error);
+
+/**
+ * cpr_kvm_slot_remove:
+ * @vm: a VM
+ * @slot: the slot's number
+ * @error: where an error goes, or %NULL
+ *
+ * Takes a slot's memory away from the guest.
+ *
+ * Errors: %CPR_ERROR_SYSTEM (EINVAL: there is no such slot).
+ *
+ * Threads: safe. Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_slot_remove (CprKvmVm *vm, uint32_t slot, GError **error);
+
+/**
+ * cpr_kvm_vm_set_gsi_routing:
+ * @vm: a VM
+ * @routing: all routes, as KVM_SET_GSI_ROUTING takes them; only read during the call
+ * @error: where an error goes, or %NULL
+ *
+ * Sets the VM's routing, and has it set again in the new program: the one part of KVM's state that
+ * it doesn't tell. A VMM that calls this instead of the ioctl needn't keep routes anywhere else;
+ * one that derives them from its devices' state may go on doing so, in their `post_load`.
+ *
+ * Errors: %CPR_ERROR_INVALID (more than 4096 routes, or flags), %CPR_ERROR_SYSTEM,
+ * %CPR_ERROR_STATE (in a forked child).
+ *
+ * Threads: any thread may call it, one at a time, and none between `stop` and `start`.
+ * Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_vm_set_gsi_routing (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error);
+
+/**
+ * cpr_kvm_irqfd_add:
+ * @vm: a VM
+ * @fd: an eventfd; the VMM's, open until it is removed. If it survives, it is in the fd table
+ * @gsi: which interrupt it raises
+ * @resample_fd: for a level: an eventfd that is signalled at the end of the interrupt, see
+ *     KVM_IRQFD_FLAG_RESAMPLE; -1: none
+ * @error: where an error goes, or %NULL
+ *
+ * Has an eventfd raise an interrupt of the VM while the guest is this program's: KVM_IRQFD at once,
+ * or, in a session that took up a state, at the commit. In an update it is taken off before the
+ * VM's state is read, and put on again if the update fails. A level that is up goes down with that;
+ * so when it is put on, @resample_fd is signalled, and who raises it does so again.
+ *
+ * Irqfds aren't state: the new program adds its own, when it has the eventfds. They go with the VM.
+ *
+ * Errors: %CPR_ERROR_EXISTS (@fd for @gsi), %CPR_ERROR_SYSTEM, %CPR_ERROR_STATE (in a forked
+ * child).
+ *
+ * Threads: safe. Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_irqfd_add (CprKvmVm *vm, int fd, uint32_t gsi, int resample_fd, GError **error);
+
+/**
+ * cpr_kvm_irqfd_remove:
+ * @vm: a VM
+ * @fd: the eventfd
+ * @gsi: which interrupt it raises
+ * @error: where an error goes, or %NULL
+ *
+ * Undoes cpr_kvm_irqfd_add().
+ *
+ * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_SYSTEM, %CPR_ERROR_STATE (in a forked child).
+ *
+ * Threads: safe. Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_irqfd_remove (CprKvmVm *vm, int fd, uint32_t gsi, GError **error);
+
+/**
+ * cpr_kvm_complete:
+ * @vcpu_fd: a vCPU
+ * @run: its `struct kvm_run`, as mapped
+ * @more: (out): whether the access goes on: @run has another exit, which the VMM handles before it
+ *     calls this again. Where an access crosses a page, or an instruction makes two, there are
+ *     several
+ * @error: where an error goes, or %NULL
+ *
+ * Has KVM finish the access that the vCPU's last exit was about, without executing anything else of
+ * the guest: afterwards the registers are right. Where the last KVM_RUN left nothing unfinished it
+ * does no harm. Call it on the vCPU's own thread (on another one it works, and costs
+ * milliseconds), once the exit was handled.
+ *
+ * `immediate_exit` of @run is 1 afterwards, so that the next KVM_RUN ends at once: whoever lets the
+ * vCPU go sets it to 0.
+ *
+ * Errors: %CPR_ERROR_SYSTEM.
+ *
+ * Threads: safe. Permitted states: needs no session.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_complete (int vcpu_fd, struct kvm_run *run, bool *more, GError **error);
+
+/**
+ * cpr_kvm_vm_get_type:
+ *
+ * The device type of a VM, for `device_types` of the configuration. Permitted states: needs no
+ * session.
+ *
+ * Returns: (transfer none): the type, static
+ *
+ * Since: 0.1
+ */
+CPR_API const CprDeviceType *cpr_kvm_vm_get_type (void);
+
+/**
+ * cpr_kvm_vcpu_get_type:
+ *
+ * The device type of a vCPU, for `device_types` of the configuration. Permitted states: needs no
+ * session.
+ *
+ * Returns: (transfer none): the type, static
+ *
+ * Since: 0.1
+ */
+CPR_API const CprDeviceType *cpr_kvm_vcpu_get_type (void);
+
+/**
+ * cpr_inventory_add_kvm:
+ * @inventory: what the `declare` callback got
+ * @name: the VM's name
+ * @n_vcpus: how many vCPUs, with the indices from 0 on
+ *
+ * Says that this program would make a KVM VM of that name with so many vCPUs; refuses where
+ * /dev/kvm can't be opened or takes fewer. A program with other indices declares each vCPU with
+ * cpr_inventory_add_device(). Permitted states: in the callback only.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_inventory_add_kvm (CprInventory *inventory, const char *name, unsigned n_vcpus);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The state that KVM keeps for the VM and not for a vCPU: its clock, the irqchip, the PIT and the
+ * routing. Also finds out what KVM can do. Called as pre_save and post_load of the VM's device
+ * type. */
+#include "kvm/vm.h"
+
+#include "kvm/ioctl.h"
+
+#ifdef __x86_64__
+
+#  include <string.h>
+
+/* ---- The abilities of KVM. */
+
+static bool
+ask (const CprKvmVm *vm, int capability, const char *name, uint32_t *answer, GError **error)
+{
+  int found = cpr_sys->ioctl (vm->fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (capability));
+
+  if (found < 0)
+    return cpr_throw_errno (error, errno, "KVM VM '%s': KVM_CHECK_EXTENSION of %s", vm->name, name);
+  *answer = (uint32_t) found;
+  return true;
+}
+
+#  define ASK(capability, answer) ask (vm, capability, #  capability, answer, error)
+
+static bool
+learn_sizes (CprKvmVm *vm, GError **error)
+{
+  uint32_t xsave, xsave2, nested;
+
+  if (!ASK (KVM_CAP_XSAVE, &xsave) || !ASK (KVM_CAP_XSAVE2, &xsave2) || !ASK (KVM_CAP_NESTED_STATE, &nested))
+    return false;
+  vm->can.has_xsave2 = xsave2 > 0;
+  vm->can.xsave_size = xsave2 > 0 ? MAX (xsave2, CPR_KVM_XSAVE_MIN) : xsave > 0 ? CPR_KVM_XSAVE_MIN : 0;
+  vm->can.nested_size = nested;
+  if (vm->can.xsave_size > CPR_KVM_XSAVE_MAX || nested > CPR_KVM_NESTED_MAX)
+    return cpr_throw (error, CPR_ERROR_VERSION,
+                      "KVM VM '%s': a vCPU's state has %u and %u bytes, more than libcpr takes", vm->name,
+                      vm->can.xsave_size, nested);
+  return true;
+}
+
+static bool
+learn_features (CprKvmVm *vm, GError **error)
+{
+  uint32_t sregs2, xcrs, attributes, kvmclock_ctrl, one_reg, clock;
+
+  if (!ASK (KVM_CAP_SREGS2, &sregs2) || !ASK (KVM_CAP_XCRS, &xcrs) || !ASK (KVM_CAP_VCPU_ATTRIBUTES, &attributes) ||
+      !ASK (KVM_CAP_KVMCLOCK_CTRL, &kvmclock_ctrl) || !ASK (KVM_CAP_ONE_REG, &one_reg) ||
+      !ASK (KVM_CAP_ADJUST_CLOCK, &clock))
+    return false;
+  vm->can.has_sregs2 = sregs2 > 0;
+  vm->can.has_xcrs = xcrs > 0;
+  vm->can.has_tsc_offset = attributes > 0; /* the first one there was */
+  vm->can.has_kvmclock_ctrl = kvmclock_ctrl > 0;
+  vm->can.has_one_reg = one_reg > 0;
+  vm->can.has_set_realtime = (clock & KVM_CLOCK_REALTIME) != 0;
+  return true;
+}
+
+bool
+cpr_kvm_vm_learn (CprKvmVm *vm, GError **error)
+{
+  if (!vm->can.is_known)
+    vm->can.is_known = learn_sizes (vm, error) && learn_features (vm, error) && cpr_kvm_msrs_list (vm, error);
+  return vm->can.is_known;
+}
+
+/* ---- Reading. */
+
+static bool
+get_clock (CprKvmVm *vm, GError **error)
+{
+  struct kvm_clock_data clock = { 0 };
+
+  if (!cpr_kvm_vm_call (vm, KVM_GET_CLOCK, &clock, error))
+    return false;
+  vm->taken_ns = vm->at_ns = cpr_now_ns ();
+  vm->clock_ns = clock.clock;
+  vm->clock_flags = clock.flags;
+  vm->clock_realtime_ns = clock.realtime;
+  return true;
+}
+
+/* ENXIO says that there is none, ENOTTY that the kernel was built without. */
+static bool
+get_part (const CprKvmVm *vm, unsigned long request, const char *name, void *part, bool *there, GError **error)
+{
+  *there = cpr_sys->ioctl (vm->fd, request, part) >= 0;
+  return *there || errno == ENXIO || errno == ENOTTY ||
+         cpr_throw_errno (error, errno, "KVM VM '%s': %s", vm->name, name);
+}
+
+static bool
+get_irqchip (CprKvmVm *vm, GError **error)
+{
+  memset (vm->irqchips, 0, sizeof vm->irqchips);
+  if (!get_part (vm, KVM_GET_IRQCHIP, "KVM_GET_IRQCHIP", &vm->irqchips[0], &vm->has_irqchip, error))
+    return false;
+  for (uint32_t i = 1; vm->has_irqchip && i < CPR_KVM_N_IRQCHIPS; i++)
+    {
+      vm->irqchips[i].chip_id = i;
+      if (!cpr_kvm_vm_call (vm, KVM_GET_IRQCHIP, &vm->irqchips[i], error))
+        return false;
+    }
+  return true;
+}
+
+bool
+cpr_kvm_vm_get (void *data, GError **error)
+{
+  CprKvmVm *vm = data;
+
+  memset (&vm->pit, 0, sizeof vm->pit);
+  return cpr_kvm_vm_put_irqfds_off (vm, error) && get_clock (vm, error) && get_irqchip (vm, error) &&
+         get_part (vm, KVM_GET_PIT2, "KVM_GET_PIT2", &vm->pit, &vm->has_pit, error);
+}
+
+/* ---- Setting. */
+
+static bool
+set_routing (const CprKvmVm *vm, GError **error)
+{
+  g_autofree struct kvm_irq_routing *routing = g_malloc0 (sizeof *routing + vm->routes_size);
+
+  if (vm->routes_size == 0)
+    return true;
+  if (vm->routes_size % sizeof routing->entries[0] != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "KVM VM '%s': its routing has %u bytes", vm->name, vm->routes_size);
+  routing->nr = vm->routes_size / (uint32_t) sizeof routing->entries[0];
+  memcpy (routing->entries, vm->routes, vm->routes_size);
+  return cpr_kvm_vm_call (vm, KVM_SET_GSI_ROUTING, routing, error);
+}
+
+bool
+cpr_kvm_vm_route (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error)
+{
+  if (routing->nr > CPR_KVM_ROUTES_MAX || routing->flags != 0)
+    return cpr_throw (error, CPR_ERROR_INVALID, "KVM VM '%s': its routing has %u entries and flags 0x%x", vm->name,
+                      routing->nr, routing->flags);
+  if (!cpr_kvm_vm_call (vm, KVM_SET_GSI_ROUTING, routing, error))
+    return false;
+  g_free (vm->routes);
+  vm->routes_size = routing->nr * (uint32_t) sizeof routing->entries[0];
+  vm->routes = g_memdup2 (routing->entries, vm->routes_size);
+  return true;
+}
+
+static bool
+check_part (const CprKvmVm *vm, bool was, bool is, const char *what, GError **error)
+{
+  return was == is || cpr_throw (error, CPR_ERROR_MISMATCH, "KVM VM '%s': it %s %s in the state, and %s one here",
+                                 vm->name, was ? "has" : "hasn't", what, is ? "has" : "hasn't");
+}
+
+/* After the LAPICs: what waits in the IOAPIC goes to them. */
+static bool
+set_irqchip (CprKvmVm *vm, GError **error)
+{
+  struct kvm_irqchip here = { .chip_id = 0 };
+  bool is_here = false;
+
+  if (!get_part (vm, KVM_GET_IRQCHIP, "KVM_GET_IRQCHIP", &here, &is_here, error) ||
+      !check_part (vm, vm->has_irqchip, is_here, "an irqchip with PIC and IOAPIC", error))
+    return false;
+  for (uint32_t i = 0; vm->has_irqchip && i < CPR_KVM_N_IRQCHIPS; i++)
+    if (!cpr_kvm_vm_call (vm, KVM_SET_IRQCHIP, &vm->irqchips[i], error))
+      return false;
+  return true;
+}
+
+static bool
+set_pit (CprKvmVm *vm, GError **error)
+{
+  struct kvm_pit_state2 here;
+  bool is_here = false;
+
+  return get_part (vm, KVM_GET_PIT2, "KVM_GET_PIT2", &here, &is_here, error) &&
+         check_part (vm, vm->has_pit, is_here, "a PIT", error) &&
+         (!vm->has_pit || cpr_kvm_vm_call (vm, KVM_SET_PIT2, &vm->pit, error));
+}
+
+/* After a restart of the host, KVM knows best how much time has passed. */
+static bool
+set_clock (CprKvmVm *vm, GError **error)
+{
+  struct kvm_clock_data clock = { .clock = vm->clock_ns };
+
+  if ((vm->flags & CPR_KVM_TIME_STOPS) == 0 && !cpr_kvm_clock_is_same (vm->taken_ns, vm->at_ns) &&
+      (vm->clock_flags & KVM_CLOCK_REALTIME) != 0 && vm->can.has_set_realtime)
+    {
+      clock.flags = KVM_CLOCK_REALTIME;
+      clock.realtime = vm->clock_realtime_ns;
+    }
+  else
+    clock.clock += cpr_kvm_get_elapsed_ns (vm, vm->at_ns);
+  return cpr_kvm_vm_call (vm, KVM_SET_CLOCK, &clock, error);
+}
+
+bool
+cpr_kvm_vm_set (void *data, uint32_t version G_GNUC_UNUSED, GError **error)
+{
+  CprKvmVm *vm = data;
+
+  vm->has_tsc_shift = false; /* of this load */
+  return cpr_kvm_vm_learn (vm, error) && set_routing (vm, error) && set_irqchip (vm, error) && set_pit (vm, error) &&
+         set_clock (vm, error);
+}
+
+#else
+
+/* There is never a VM. */
+bool
+cpr_kvm_vm_route (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error)
+{
+  return false;
+}
+
+#endif

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A vCPU's MSRs: which there are, reading them, and setting them in the order that KVM wants.
+ * Called by vcpu.c. */
+#include "kvm/ioctl.h"
+
+#ifdef __x86_64__
+
+#  include <string.h>
+
+#  define MSR_TSC             0x10
+#  define MSR_WALL_CLOCK      0x11
+#  define MSR_FEATURE_CONTROL 0x3a
+#  define MSR_UCODE_REV       0x8b
+#  define MSR_ARCH_CAPS       0x10a
+#  define MSR_MCG_CAP         0x179
+#  define MSR_MC0_CTL2        0x280
+#  define MSR_PERF_CAPS       0x345
+#  define MSR_MC0_CTL         0x400
+#  define MSR_VMX_FIRST       0x480
+#  define MSR_VMX_LAST        0x493
+#  define MSR_TSC_DEADLINE    0x6e0
+#  define MSR_HV_TIME         0x40000020
+#  define MSR_HV_SCONTROL     0x40000080
+#  define MSR_HV_STIMER0      0x400000b0
+#  define MSR_WALL_CLOCK_NEW  0x4b564d00
+
+#  define MCG_CMCI_P  (1u << 10)
+#  define MCG_BANKS   0xffu
+#  define N_VAR_MTRRS 8
+#  define BATCH       255u /* the most that KVM takes at once */
+
+bool
+cpr_kvm_msr_read (const CprKvmVcpu *vcpu, uint32_t index, uint64_t *data, bool *there, GError **error)
+{
+  struct
+  {
+    uint32_t count, pad;
+    struct kvm_msr_entry entry;
+  } one = { .count = 1, .entry.index = index }; /* laid out as struct kvm_msrs */
+  int done = cpr_sys->ioctl (vcpu->fd, KVM_GET_MSRS, &one);
+
+  *there = done == 1;
+  *data = *there ? one.entry.data : 0;
+  return done >= 0 || cpr_throw_errno (error, errno, "KVM VM '%s': vCPU %u: KVM_GET_MSRS of MSR 0x%x", vcpu->vm->name,
+                                       vcpu->index, index);
+}
+
+/* ---- The list. */
+
+static bool
+is_listed (const GArray *msrs, uint32_t index)
+{
+  for (guint i = 0; i < msrs->len; i++)
+    if (g_array_index (msrs, uint32_t, i) == index)
+      return true;
+  return false;
+}
+
+static void
+list (GArray *msrs, uint32_t first, uint32_t n)
+{
+  for (uint32_t index = first; index < first + n; index++)
+    if (!is_listed (msrs, index))
+      g_array_append_val (msrs, index);
+}
+
+/* KVM keeps some MSRs that it doesn't list. These are MTRRs, and the synthetic interrupt controller
+ * and timers of Hyper-V. KVM lists one register of each of the latter two if it has them. */
+static void
+list_more (GArray *msrs)
+{
+  list (msrs, 0x2ff, 1); /* the default type of memory */
+  list (msrs, 0x250, 1);
+  list (msrs, 0x258, 2);
+  list (msrs, 0x268, 8);
+  list (msrs, 0x200, 2 * N_VAR_MTRRS);
+  if (is_listed (msrs, MSR_HV_SCONTROL))
+    {
+      list (msrs, 0x40000082, 2);
+      list (msrs, 0x40000090, 16);
+    }
+  if (is_listed (msrs, MSR_HV_STIMER0))
+    list (msrs, MSR_HV_STIMER0, 8);
+}
+
+/* Writing the address of the guest's wall clock makes KVM fill it in, at that moment: a guest does
+ * so each time that it wants to know, and may use the memory for something else by now. Hyper-V's
+ * time is that of KVM's clock. */
+static bool
+is_state (const CprKvmVm *vm, uint32_t index)
+{
+  return index != MSR_WALL_CLOCK && index != MSR_WALL_CLOCK_NEW && index != MSR_MCG_CAP && index != MSR_HV_TIME &&
+         (index != MSR_TSC || !vm->can.has_tsc_offset);
+}
+
+bool
+cpr_kvm_msrs_list (CprKvmVm *vm, GError **error)
+{
+  g_autofree struct kvm_msr_list *listed = g_malloc0 (sizeof *listed + CPR_KVM_MSRS_MAX * sizeof listed->indices[0]);
+  GArray *msrs = g_array_new (FALSE, FALSE, sizeof (uint32_t));
+  bool has_deadline = false;
+
+  listed->nmsrs = CPR_KVM_MSRS_MAX;
+  if (cpr_sys->ioctl (vm->kvm_fd, KVM_GET_MSR_INDEX_LIST, listed) < 0)
+    {
+      cpr_throw_errno (error, errno, "KVM VM '%s': KVM_GET_MSR_INDEX_LIST", vm->name);
+      g_array_unref (msrs);
+      return false;
+    }
+  list (msrs, MSR_TSC, is_state (vm, MSR_TSC)); /* before its deadline, and before what starts timers */
+  for (uint32_t i = 0; i < listed->nmsrs; i++)
+    if (listed->indices[i] == MSR_TSC_DEADLINE)
+      has_deadline = true;
+    else if (is_state (vm, listed->indices[i]))
+      list (msrs, listed->indices[i], 1);
+  list_more (msrs);
+  list (msrs, MSR_TSC_DEADLINE, has_deadline);
+  vm->can.msrs = msrs;
+  return true;
+}
+
+static void
+add_entry (CprKvmMsrs *msrs, uint32_t index)
+{
+  if (msrs->count < CPR_KVM_MSRS_MAX)
+    msrs->entries[msrs->count++] = (struct kvm_msr_entry){ .index = index };
+}
+
+static bool
+add_banks (CprKvmVcpu *vcpu, GError **error)
+{
+  uint32_t n_banks;
+  bool there;
+
+  if (!cpr_kvm_msr_read (vcpu, MSR_MCG_CAP, &vcpu->mcg_cap, &there, error))
+    return false;
+  n_banks = (uint32_t) (vcpu->mcg_cap & MCG_BANKS);
+  for (uint32_t i = 0; i < 4 * n_banks; i++)
+    add_entry (&vcpu->msrs, MSR_MC0_CTL + i);
+  for (uint32_t i = 0; (vcpu->mcg_cap & MCG_CMCI_P) != 0 && i < n_banks; i++)
+    add_entry (&vcpu->msrs, MSR_MC0_CTL2 + i);
+  return true;
+}
+
+static bool
+is_skipped (const CprKvmVcpu *vcpu, uint32_t index)
+{
+  for (uint32_t i = 0; i < vcpu->n_skipped; i++)
+    if (vcpu->skipped[i] == index)
+      return true;
+  return false;
+}
+
+static bool
+choose (CprKvmVcpu *vcpu, GError **error)
+{
+  const GArray *msrs = vcpu->vm->can.msrs;
+
+  vcpu->msrs.count = 0;
+  if (!add_banks (vcpu, error))
+    return false;
+  for (guint i = 0; i < msrs->len; i++)
+    if (!is_skipped (vcpu, g_array_index (msrs, uint32_t, i)))
+      add_entry (&vcpu->msrs, g_array_index (msrs, uint32_t, i));
+  return true;
+}
+
+/* ---- Reading. */
+
+static void
+take_out (CprKvmMsrs *msrs, uint32_t at, uint32_t n)
+{
+  msrs->count -= n;
+  memmove (&msrs->entries[at], &msrs->entries[at + n], (msrs->count - at) * sizeof msrs->entries[0]);
+}
+
+/* An MSR that can't be read is left out from then on, also by later programs: the guest can't read
+ * the MSR either. */
+static void
+skip (CprKvmVcpu *vcpu, uint32_t at)
+{
+  if (vcpu->n_skipped < CPR_KVM_MSRS_MAX)
+    vcpu->skipped[vcpu->n_skipped++] = vcpu->msrs.entries[at].index;
+  take_out (&vcpu->msrs, at, 1);
+}
+
+bool
+cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error)
+{
+  if (!vcpu->knows_msrs && !choose (vcpu, error))
+    return false;
+  for (uint32_t at = 0; at < vcpu->msrs.count;)
+    {
+      CprKvmMsrs *batch = &vcpu->vm->batch;
+      int done;
+
+      batch->count = MIN (vcpu->msrs.count - at, BATCH);
+      memcpy (batch->entries, &vcpu->msrs.entries[at], batch->count * sizeof batch->entries[0]);
+      done = cpr_sys->ioctl (vcpu->fd, KVM_GET_MSRS, batch);
+      if (done < 0)
+        return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_MSRS", error);
+      memcpy (&vcpu->msrs.entries[at], batch->entries, (uint32_t) done * sizeof batch->entries[0]);
+      at += (uint32_t) done;
+      if ((uint32_t) done < batch->count)
+        skip (vcpu, at);
+    }
+  vcpu->knows_msrs = true;
+  return true;
+}
+
+/* ---- Setting. */
+
+/* Those that say what the CPU is. KVM doesn't change the ones of VMX once the guest has executed
+ * VMXON, which nested state brings, and CR4 depends on one. */
+static bool
+is_early (uint32_t index)
+{
+  return index == MSR_FEATURE_CONTROL || index == MSR_UCODE_REV || index == MSR_ARCH_CAPS || index == MSR_PERF_CAPS ||
+         (index >= MSR_VMX_FIRST && index <= MSR_VMX_LAST);
+}
+
+static bool
+is_known (const CprKvmVcpu *vcpu, uint32_t at)
+{
+  const CprKvmMsrs *known = vcpu->known != NULL ? &vcpu->known->msrs : NULL;
+  const struct kvm_msr_entry *entry = &vcpu->msrs.entries[at];
+
+  return known != NULL && at < known->count && known->entries[at].index == entry->index &&
+         known->entries[at].data == entry->data;
+}
+
+static bool
+refuse (const CprKvmVcpu *vcpu, const struct kvm_msr_entry *entry, bool is_here, uint64_t here, GError **error)
+{
+  if (!is_here)
+    return cpr_throw (error, CPR_ERROR_MISMATCH,
+                      "KVM VM '%s': vCPU %u: KVM_SET_MSRS: MSR 0x%x: it is 0x%" G_GINT64_MODIFIER
+                      "x in the state, and KVM doesn't have it here",
+                      vcpu->vm->name, vcpu->index, entry->index, (uint64_t) entry->data);
+  return cpr_throw (
+      error, CPR_ERROR_MISMATCH,
+      "KVM VM '%s': vCPU %u: KVM_SET_MSRS: MSR 0x%x: it is 0x%" G_GINT64_MODIFIER
+      "x in the state, 0x%" G_GINT64_MODIFIER "x here, and KVM refuses to change the bits 0x%" G_GINT64_MODIFIER "x",
+      vcpu->vm->name, vcpu->index, entry->index, (uint64_t) entry->data, here, (uint64_t) (entry->data ^ here));
+}
+
+/* A value that is refused and is there all the same is of an MSR that can only be read. */
+static bool
+pass_over (const CprKvmVcpu *vcpu, const struct kvm_msr_entry *entry, GError **error)
+{
+  uint64_t here;
+  bool is_here;
+
+  if (!cpr_kvm_msr_read (vcpu, entry->index, &here, &is_here, error))
+    return false;
+  return (is_here && here == entry->data) || refuse (vcpu, entry, is_here, here, error);
+}
+
+static bool
+set_all (const CprKvmVcpu *vcpu, CprKvmMsrs *msrs, GError **error)
+{
+  while (msrs->count > 0)
+    {
+      uint32_t all = msrs->count, n = MIN (all, BATCH);
+      int done;
+
+      msrs->count = n;
+      done = cpr_sys->ioctl (vcpu->fd, KVM_SET_MSRS, msrs);
+      msrs->count = all;
+      if (done < 0)
+        return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_SET_MSRS", error);
+      if ((uint32_t) done < n && !pass_over (vcpu, &msrs->entries[done++], error))
+        return false;
+      take_out (msrs, 0, (uint32_t) done);
+    }
+  return true;
+}
+
+static bool
+set_some (CprKvmVcpu *vcpu, bool early, GError **error)
+{
+  CprKvmMsrs *batch = &vcpu->vm->batch;
+
+  batch->count = 0;
+  for (uint32_t i = 0; i < vcpu->msrs.count; i++)
+    if (is_early (vcpu->msrs.entries[i].index) == early && !is_known (vcpu, i))
+      batch->entries[batch->count++] = vcpu->msrs.entries[i];
+  return set_all (vcpu, batch, error);
+}
+
+bool
+cpr_kvm_msrs_set_early (CprKvmVcpu *vcpu, GError **error)
+{
+  /* It is no MSR that can be written; and it says how many banks there are. */
+  if (vcpu->mcg_cap != 0 && (vcpu->known == NULL || vcpu->known->mcg_cap != vcpu->mcg_cap) &&
+      !cpr_kvm_vcpu_call (vcpu, KVM_X86_SETUP_MCE, &vcpu->mcg_cap, error))
+    return false;
+  return set_some (vcpu, true, error);
+}
+
+bool
+cpr_kvm_msrs_set (CprKvmVcpu *vcpu, GError **error)
+{
+  return set_some (vcpu, false, error);
+}
+
+#endif

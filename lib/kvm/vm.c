@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The objects: a VM and its vCPUs, each a device in the devices' table. Called by lib/session. */
+#include "kvm/vm.h"
+
+#include "kvm/ioctl.h"
+
+/* Interrupts that wait in the IOAPIC go to the LAPICs. */
+static const char *const vcpus_first[] = { "libcpr.kvm-vcpu", NULL };
+
+static const CprDeviceType vm_type = {
+  .size = sizeof (CprDeviceType),
+  .name = "libcpr.kvm-vm",
+  .version = 1,
+  .minimum_version = 1,
+  .state = { "KvmVm", sizeof (CprKvmVm), cpr_kvm_vm_fields },
+#ifdef __x86_64__
+  .pre_save = cpr_kvm_vm_get,
+  .post_load = cpr_kvm_vm_set,
+#endif
+  .load_after = vcpus_first,
+};
+
+static const CprDeviceType vcpu_type = {
+  .size = sizeof (CprDeviceType),
+  .name = "libcpr.kvm-vcpu",
+  .version = 1,
+  .minimum_version = 1,
+  .state = { "KvmVcpu", sizeof (CprKvmVcpu), cpr_kvm_vcpu_fields },
+#ifdef __x86_64__
+  .pre_save = cpr_kvm_vcpu_get,
+  .post_load = cpr_kvm_vcpu_set,
+#endif
+};
+
+const CprDeviceType *
+cpr_kvm_vm_get_type (void)
+{
+  return &vm_type;
+}
+
+const CprDeviceType *
+cpr_kvm_vcpu_get_type (void)
+{
+  return &vcpu_type;
+}
+
+CprSession *
+cpr_kvm_vm_get_session (const CprKvmVm *vm)
+{
+  return vm->session;
+}
+
+#ifdef __x86_64__
+
+static bool
+check_version (const char *name, int kvm_fd, GError **error)
+{
+  int version = cpr_sys->ioctl (kvm_fd, KVM_GET_API_VERSION, NULL);
+
+  if (version < 0)
+    return cpr_throw_errno (error, errno, "KVM VM '%s': KVM_GET_API_VERSION", name);
+  return version == KVM_API_VERSION ||
+         cpr_throw (error, CPR_ERROR_VERSION, "KVM VM '%s': KVM's API version is %d, it should be %d", name, version,
+                    KVM_API_VERSION);
+}
+
+CprKvmVm *
+cpr_kvm_vm_create (CprSession *session,
+                   CprDeviceTable *devices,
+                   const char *name,
+                   int kvm_fd,
+                   int vm_fd,
+                   unsigned flags,
+                   GError **error)
+{
+  CprKvmVm *vm;
+
+  if ((flags & ~(unsigned) CPR_KVM_TIME_STOPS) != 0)
+    {
+      cpr_throw (error, CPR_ERROR_INVALID, "KVM VM '%s': unknown flags 0x%x", name, flags);
+      return NULL;
+    }
+  if (!check_version (name, kvm_fd, error))
+    return NULL;
+  vm = g_new0 (CprKvmVm, 1);
+  vm->session = session;
+  vm->devices = devices;
+  vm->name = g_strdup (name);
+  vm->kvm_fd = kvm_fd;
+  vm->fd = vm_fd;
+  vm->flags = flags;
+  vm->vcpus = g_ptr_array_new ();
+  vm->irqfds = g_array_new (FALSE, FALSE, sizeof (CprKvmIrqfd));
+  g_mutex_init (&vm->lock);
+  if (cpr_device_table_add (devices, name, &vm_type, vm, error))
+    return vm;
+  cpr_kvm_vm_free (vm);
+  return NULL;
+}
+
+static void
+vcpu_free (CprKvmVcpu *vcpu)
+{
+  g_clear_pointer (&vcpu->known, cpr_kvm_vcpu_forget);
+  g_free (vcpu->name);
+  g_free (vcpu->xsave);
+  g_free (vcpu->nested);
+  g_free (vcpu);
+}
+
+void
+cpr_kvm_vm_free (CprKvmVm *vm)
+{
+  for (guint i = 0; i < vm->vcpus->len; i++)
+    vcpu_free (vm->vcpus->pdata[i]);
+  g_ptr_array_unref (vm->vcpus);
+  g_array_unref (vm->irqfds);
+  g_mutex_clear (&vm->lock);
+  g_clear_pointer (&vm->can.msrs, g_array_unref);
+  g_free (vm->routes);
+  g_free (vm->name);
+  g_free (vm);
+}
+
+void
+cpr_kvm_vm_destroy (CprKvmVm *vm)
+{
+  for (guint i = 0; i < vm->vcpus->len; i++)
+    cpr_device_table_remove (vm->devices, ((CprKvmVcpu *) vm->vcpus->pdata[i])->name, NULL);
+  cpr_device_table_remove (vm->devices, vm->name, NULL);
+  cpr_kvm_vm_free (vm);
+}
+
+CprKvmVcpu *
+cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
+{
+  CprKvmVcpu *vcpu;
+
+  if (!cpr_kvm_vm_learn (vm, error))
+    return NULL;
+  vcpu = g_new0 (CprKvmVcpu, 1);
+  vcpu->vm = vm;
+  vcpu->index = index;
+  vcpu->fd = vcpu_fd;
+  vcpu->name = g_strdup_printf ("%s/vcpu%u", vm->name, index);
+  if (cpr_device_table_add (vm->devices, vcpu->name, &vcpu_type, vcpu, error))
+    {
+      g_ptr_array_add (vm->vcpus, vcpu);
+      return vcpu;
+    }
+  vcpu_free (vcpu);
+  return NULL;
+}
+
+void
+cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu)
+{
+  cpr_device_table_remove (vcpu->vm->devices, vcpu->name, NULL);
+  g_ptr_array_remove (vcpu->vm->vcpus, vcpu);
+  vcpu_free (vcpu);
+}
+
+void
+cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, int fd))
+{
+  for (guint i = 0; i < vm->vcpus->len; i++)
+    func (vm->session, ((const CprKvmVcpu *) vm->vcpus->pdata[i])->fd);
+  func (vm->session, vm->fd);
+}
+
+/* A command that only asks: it works in a VM with SEV, is unknown in one with TDX, and every other
+ * VM has no such commands (ENOTTY). */
+char *
+cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
+{
+  uint32_t status[3] = { 0 };
+  struct kvm_sev_cmd command = { .id = KVM_SEV_GUEST_STATUS, .data = (uintptr_t) status };
+
+  if (cpr_sys->ioctl (vm->fd, KVM_MEMORY_ENCRYPT_OP, &command) < 0 && errno != EINVAL)
+    return NULL;
+  return g_strdup_printf ("KVM VM '%s': its memory and vCPUs are encrypted (SEV or TDX), and no other VM can have them",
+                          vm->name);
+}
+
+void
+cpr_kvm_vm_probe (CprKvmVm *vm)
+{
+  for (guint i = 0; i < vm->vcpus->len; i++)
+    cpr_kvm_msrs_get (vm->vcpus->pdata[i], NULL);
+}
+
+void
+cpr_kvm_vm_prepare (CprKvmVm *vm)
+{
+  for (guint i = 0; i < vm->vcpus->len; i++)
+    cpr_kvm_vcpu_learn (vm->vcpus->pdata[i], NULL);
+}
+
+#else
+
+CprKvmVm *
+cpr_kvm_vm_create (CprSession *session,
+                   CprDeviceTable *devices,
+                   const char *name,
+                   int kvm_fd,
+                   int vm_fd,
+                   unsigned flags,
+                   GError **error)
+{
+  cpr_throw_errno (error, ENOTSUP, "KVM VM '%s': libcpr saves KVM's state on x86-64 only", name);
+  return NULL;
+}
+
+/* There is never one. */
+void
+cpr_kvm_vm_destroy (CprKvmVm *vm)
+{
+}
+
+void
+cpr_kvm_vm_free (CprKvmVm *vm)
+{
+}
+
+CprKvmVcpu *
+cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
+{
+  return NULL;
+}
+
+void
+cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu)
+{
+}
+
+void
+cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, int fd))
+{
+}
+
+char *
+cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
+{
+  return NULL;
+}
+
+void
+cpr_kvm_vm_probe (CprKvmVm *vm)
+{
+}
+
+void
+cpr_kvm_vm_prepare (CprKvmVm *vm)
+{
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_KVM_VM_H
+#define CPR_KVM_VM_H
+
+#include "kvm/state.h"
+
+/* The VM and its vCPUs as the VMM registers them; the devices' table has each of them as a device
+ * of its own. Called by lib/session. */
+
+/* Adds the VM to @devices; @session owns both. */
+CprKvmVm *cpr_kvm_vm_create (CprSession *session,
+                             CprDeviceTable *devices,
+                             const char *name,
+                             int kvm_fd,
+                             int vm_fd,
+                             unsigned flags,
+                             GError **error);
+CprSession *cpr_kvm_vm_get_session (const CprKvmVm *vm);
+/* Takes the VM and its vCPUs out of the devices' table, and frees them. The fds stay open. */
+void cpr_kvm_vm_destroy (CprKvmVm *vm);
+/* The same at the end of the session, whose devices' table may be gone. */
+void cpr_kvm_vm_free (CprKvmVm *vm);
+
+CprKvmVcpu *cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error);
+/* Undoes the last cpr_kvm_vcpu_create(). */
+void cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu);
+
+/* Calls @func for the fd of each vCPU, then for that of the VM. */
+void cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, int fd));
+
+/* Interrupts by eventfd. Any thread may add and remove them. They are off in a new VM. */
+bool cpr_kvm_vm_add_irqfd (CprKvmVm *vm, int fd, uint32_t gsi, int resample_fd, GError **error);
+bool cpr_kvm_vm_remove_irqfd (CprKvmVm *vm, int fd, uint32_t gsi, GError **error);
+/* Off before any state is read or set; on once the guest runs here. How many couldn't be put on,
+ * and the first one's reason. */
+bool cpr_kvm_vm_put_irqfds_off (CprKvmVm *vm, GError **error);
+guint cpr_kvm_vm_put_irqfds_on (CprKvmVm *vm, GError **error);
+
+/* Why no program but this one could ever run the VM; NULL: nothing is in the way. */
+char *cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm);
+
+/* In a fresh session, before the guest runs: finds out which MSRs can be read, so that the first
+ * update needn't. The update finds again whatever fails here. */
+void cpr_kvm_vm_probe (CprKvmVm *vm);
+/* In a session that took up a state, while the guest still runs elsewhere: asks the kernel for what
+ * it has, so that less needs to be set when the guest stands. Failure only costs time. */
+void cpr_kvm_vm_prepare (CprKvmVm *vm);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The public functions of KVM VMs: each checks the state, sees to what blocks an update and to what
+ * the guardian holds, and hands on to lib/kvm. */
+#include "base/error.h"
+#include "kvm/vm.h"
+#include "session/kvm.h"
+
+static void
+release (CprSession *session, int fd)
+{
+  cpr_session_release_fd (session, fd, NULL);
+}
+
+/* A VM that can't be handed over is refused where an update must be possible. */
+static bool
+set_obstacle (CprSession *session, const CprKvmVm *vm, GError **error)
+{
+  g_autofree char *obstacle = cpr_kvm_vm_describe_obstacle (vm);
+
+  return obstacle == NULL || cpr_blockers_add (session->blockers, vm, CPR_MODES_ALL, obstacle, error) != 0;
+}
+
+/* An update has failed before it left this process. */
+static bool
+tell (CprSession *session, CprEvent event, CprMode mode, void *user_data, GError **error)
+{
+  if (event == CPR_EVENT_FAILED)
+    cpr_session_connect_kvm_vm (session, user_data);
+  return true;
+}
+
+CprKvmVm *
+cpr_kvm_vm_new (CprSession *session, const char *name, int kvm_fd, int vm_fd, unsigned flags, GError **error)
+{
+  CprKvmVm *vm;
+
+  g_return_val_if_fail (session != NULL && name != NULL, NULL);
+
+  if (!cpr_session_check_call (session, CPR_CALL_KVM_VM_NEW, error))
+    return NULL;
+  vm = cpr_kvm_vm_create (session, &session->devices, name, kvm_fd, vm_fd, flags, error);
+  if (vm == NULL)
+    return NULL;
+  if (cpr_session_hold_fd (session, vm_fd, error))
+    {
+      if (set_obstacle (session, vm, error))
+        {
+          g_ptr_array_add (session->kvm_vms, vm);
+          vm->notifier = cpr_notifiers_add (session->notifiers, CPR_MODES_ALL, 0, tell, vm);
+          if (session->state != CPR_SESSION_STATE_INCOMING)
+            cpr_session_connect_kvm_vm (session, vm);
+          return vm;
+        }
+      release (session, vm_fd);
+    }
+  cpr_kvm_vm_destroy (vm);
+  return NULL;
+}
+
+static guint
+find (const CprSession *session, const CprKvmVm *vm)
+{
+  guint at = 0;
+
+  g_ptr_array_find (session->kvm_vms, vm, &at);
+  return at;
+}
+
+bool
+cpr_kvm_vm_remove (CprKvmVm *vm, GError **error)
+{
+  CprSession *session;
+
+  g_return_val_if_fail (vm != NULL, false);
+
+  session = cpr_kvm_vm_get_session (vm);
+  if (!cpr_session_check_call (session, CPR_CALL_KVM_VM_REMOVE, error))
+    return false;
+  cpr_kvm_vm_foreach_fd (vm, release);
+  cpr_notifiers_remove (session->notifiers, vm->notifier, NULL);
+  cpr_blockers_remove_owned (session->blockers, vm);
+  g_ptr_array_steal_index_fast (session->kvm_vms, find (session, vm));
+  cpr_kvm_vm_destroy (vm);
+  return true;
+}
+
+bool
+cpr_kvm_vcpu_add (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
+{
+  CprSession *session;
+  CprKvmVcpu *vcpu;
+
+  g_return_val_if_fail (vm != NULL, false);
+
+  session = cpr_kvm_vm_get_session (vm);
+  if (!cpr_session_check_call (session, CPR_CALL_KVM_VCPU_ADD, error))
+    return false;
+  vcpu = cpr_kvm_vcpu_create (vm, index, vcpu_fd, error);
+  if (vcpu == NULL)
+    return false;
+  if (cpr_session_hold_fd (session, vcpu_fd, error))
+    return true;
+  cpr_kvm_vcpu_destroy (vcpu);
+  return false;
+}
+
+bool
+cpr_kvm_vm_set_gsi_routing (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error)
+{
+  g_return_val_if_fail (vm != NULL && routing != NULL, false);
+
+  return cpr_session_check_process (cpr_kvm_vm_get_session (vm), "cpr_kvm_vm_set_gsi_routing", error) &&
+         cpr_kvm_vm_route (vm, routing, error);
+}
+
+bool
+cpr_kvm_irqfd_add (CprKvmVm *vm, int fd, uint32_t gsi, int resample_fd, GError **error)
+{
+  g_return_val_if_fail (vm != NULL, false);
+
+  return cpr_session_check_process (cpr_kvm_vm_get_session (vm), "cpr_kvm_irqfd_add", error) &&
+         cpr_kvm_vm_add_irqfd (vm, fd, gsi, resample_fd, error);
+}
+
+bool
+cpr_kvm_irqfd_remove (CprKvmVm *vm, int fd, uint32_t gsi, GError **error)
+{
+  g_return_val_if_fail (vm != NULL, false);
+
+  return cpr_session_check_process (cpr_kvm_vm_get_session (vm), "cpr_kvm_irqfd_remove", error) &&
+         cpr_kvm_vm_remove_irqfd (vm, fd, gsi, error);
+}

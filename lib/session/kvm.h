@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_SESSION_KVM_H
+#define CPR_SESSION_KVM_H
+
+#include "kvm/vm.h"
+#include "session/core.h"
+
+/* A fresh session, before the guest runs: the first update finds done what takes long. */
+void cpr_session_probe_kvm (CprSession *session);
+/* A state was taken up, and the guest still runs elsewhere. */
+void cpr_session_prepare_kvm (CprSession *session);
+/* The guest is this process's and about to run: from now on interrupts may come. */
+void cpr_session_connect_kvm (CprSession *session);
+/* The same for one VM. */
+void cpr_session_connect_kvm_vm (CprSession *session, CprKvmVm *vm);
+
+#endif
