@@ -24,6 +24,7 @@ runs='
 kvm-many-updates | stock |      | integration/many-updates.py | 300 | CPR_TEST_UPDATES=6 CPR_TEST_RAM=64M CPR_TEST_ONLY=memory_stays
 kvm-rollback     | stock |      | integration/rollback.py     | 300 | CPR_TEST_ONLY=failing_at
 kvm-rescue       | stock |      | integration/rescue.py       | 300 | CPR_TEST_ONLY=a_kill CPR_TEST_DEADLINE=20000
+kvm-state        | stock |      | vm/kvm-state.py             | 600 |
 dax-kexec        | stock | disk | vm/dax.py                   | 600 |
 vfio-type1       | stock |      | vm/vfio.py                  | 900 | CPR_TEST_VFIO=type1
 vfio-iommufd     | own   |      | vm/vfio.py                  | 900 | CPR_TEST_VFIO=iommufd

@@ -7,7 +7,8 @@
 kernel_modules='vfio-pci vfio_iommu_type1 kvm_amd nd_pmem dax_pmem device_dax nd_e820'
 
 programs=(tests/vmm/minivmm tests/vmm/minivmm-next tests/vmm/minivmm-later tests/vmm/minivmm-wrong
-          tests/fault/minivmm-fault tests/fault/minivmm-fault-next tools/cpr-inspect/cpr-inspect)
+          tests/fault/minivmm-fault tests/fault/minivmm-fault-next tools/cpr-inspect/cpr-inspect tests/unit/test-kvm tests/unit/test-kvm-irqfd
+          tests/unit/test-kvm-session)
 
 copy() # FILE…: to its own path, as what it is and not as a link
 {
@@ -77,6 +78,7 @@ make_initramfs() # OUT MODULES-OF-VERSION-OR-NOTHING
   cp -L "$(command -v busybox)" "$tree/bin/busybox"
   cp "$here/init" "$tree/init"
   for program in "${programs[@]}"; do
+    [ -e "$top_builddir/$program" ] || continue
     copy "$top_builddir/$program"
     copy $(libraries_of "$top_builddir/$program")
   done
