@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "handoff/transfer/hello.h"
 #include "state/seal.h"
 
 Good good[CPR_MESSAGE_STOPPED + 1];

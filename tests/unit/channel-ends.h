@@ -4,7 +4,7 @@
 
 #include "helpers.h"
 
-#include "handoff/transfer/channel.h"
+#include "handoff/transfer/hello.h"
 
 #define WHOM "other end"
 

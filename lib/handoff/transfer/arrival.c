@@ -13,6 +13,7 @@
 #include "base/sys.h"
 #include "handoff/incoming.h"
 #include "handoff/transfer/channel.h"
+#include "handoff/transfer/hello.h"
 #include "registry/ram/fill.h"
 #include "state/seal.h"
 

@@ -120,35 +120,4 @@ bool cpr_channel_expect (
  * waiting for it. */
 void cpr_channel_spin (CprChannel *channel, uint64_t ns);
 
-/* The readings of a process's clocks at one instant. */
-typedef struct
-{
-  uint64_t monotonic_ns, boottime_ns;
-} CprClocks;
-
-CprClocks cpr_clocks_get (void);
-
-/* A HELLO: a program says who it is. */
-typedef struct
-{
-  uint32_t version; /* the newest version of this conversation that it knows, and the oldest */
-  uint32_t oldest;
-  uint32_t pid; /* its own, in its PID namespace */
-  char *vm_name;
-  bool has_clocks; /* false: an older program, which doesn't send them */
-  CprClocks clocks;
-} CprHello;
-
-#define CPR_HELLO_VERSION 1
-#define CPR_HELLO_OLDEST  1
-
-/* Sends this process's HELLO. */
-bool cpr_channel_send_hello (CprChannel *channel, const char *vm_name, GError **error);
-/* Receives a HELLO and checks the other end: the same version, user, VM and PID namespace.
- * @asked: this process's clocks before it sent the HELLO that this one answers, or NULL. If not
- * NULL, the other clocks must have been read between @asked and now. */
-bool cpr_channel_receive_hello (CprChannel *channel, const char *vm_name, const CprClocks *asked, GError **error);
-/* Parses the bytes of a HELLO; the caller frees vm_name. */
-bool cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error);
-
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The greeting of a transfer's two programs. Each says who it is, and checks that the other is
  * for the same VM and has the same clocks. Called by transfer.c and arrival.c. */
-#include "handoff/transfer/channel.h"
+#include "handoff/transfer/hello.h"
 
 #include <string.h>
 #include <time.h>

@@ -17,6 +17,7 @@
 #include "base/sys.h"
 #include "handoff/transfer/arrival.h"
 #include "handoff/transfer/channel.h"
+#include "handoff/transfer/hello.h"
 #include "state/seal.h"
 
 #define WHOM "new program"
