@@ -10,9 +10,18 @@
 #include "base/error.h"
 #include "stream/wire.h"
 
-/* HELLO: u64 magic, u32 version, u32 oldest, u32 pid, the VM's name; then u64 CLOCK_MONOTONIC
- * and u64 CLOCK_BOOTTIME, which older versions don't send; then anything that a later version
- * adds. The magic and the two versions stay the same for ever. */
+/* A HELLO:
+ *
+ *   u64      magic
+ *   u32      the newest version that the sender knows
+ *   u32      the oldest one
+ *   u32      the sender's pid
+ *   string   the VM's name: u16 length, bytes, and a zero byte that isn't counted
+ *   u64      CLOCK_MONOTONIC in ns; the HELLO of an older program ends before it
+ *   u64      CLOCK_BOOTTIME in ns
+ *   ...      anything that a later version adds
+ *
+ * The magic and the two versions stay the same for ever. */
 #define HELLO_MAGIC UINT64_C (0x31524546534e5254) /* "TRNSFER1" */
 
 static uint64_t
@@ -56,36 +65,59 @@ cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error)
   return true;
 }
 
+static void
+put_u32 (GByteArray *bytes, uint32_t value)
+{
+  g_byte_array_append (bytes, (const uint8_t *) &value, sizeof value);
+}
+
+static void
+put_u64 (GByteArray *bytes, uint64_t value)
+{
+  g_byte_array_append (bytes, (const uint8_t *) &value, sizeof value);
+}
+
+static void
+put_string (GByteArray *bytes, const char *string)
+{
+  uint16_t len = (uint16_t) strlen (string);
+
+  g_byte_array_append (bytes, (const uint8_t *) &len, sizeof len);
+  g_byte_array_append (bytes, (const uint8_t *) string, len + 1u);
+}
+
 bool
 cpr_channel_send_hello (CprChannel *channel, const char *vm_name, GError **error)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
-  const uint64_t magic = HELLO_MAGIC;
-  const uint32_t numbers[] = { CPR_HELLO_VERSION, CPR_HELLO_OLDEST, (uint32_t) getpid () };
-  uint16_t len = (uint16_t) strlen (vm_name);
   CprClocks clocks;
 
-  g_byte_array_append (bytes, (const uint8_t *) &magic, sizeof magic);
-  g_byte_array_append (bytes, (const uint8_t *) numbers, sizeof numbers);
-  g_byte_array_append (bytes, (const uint8_t *) &len, sizeof len);
-  g_byte_array_append (bytes, (const uint8_t *) vm_name, len + 1u);
+  put_u64 (bytes, HELLO_MAGIC);
+  put_u32 (bytes, CPR_HELLO_VERSION);
+  put_u32 (bytes, CPR_HELLO_OLDEST);
+  put_u32 (bytes, (uint32_t) getpid ());
+  put_string (bytes, vm_name);
   clocks = cpr_clocks_get ();
-  g_byte_array_append (bytes, (const uint8_t *) &clocks, sizeof clocks);
+  put_u64 (bytes, clocks.monotonic_ns);
+  put_u64 (bytes, clocks.boottime_ns);
   return cpr_channel_send (channel, CPR_MESSAGE_HELLO, bytes->data, bytes->len, NULL, 0, error);
 }
 
-/* The other HELLO was made after this program's, and before now. A clock outside those two
- * instants belongs to another time namespace. There a watchdog of the guest might fire at once,
- * or never. */
+/* The other program read its clocks after this one had asked, and before now. A clock outside
+ * those two instants belongs to another time namespace. There a watchdog of the guest might fire
+ * at once, or never. */
 static bool
 check_clock (const char *name, uint64_t asked_ns, uint64_t theirs_ns, uint64_t now_ns, GError **error)
 {
-  bool behind = theirs_ns < asked_ns;
-  uint64_t by_ns = behind ? asked_ns - theirs_ns : theirs_ns - now_ns;
+  bool is_behind = theirs_ns < asked_ns;
+  bool is_ahead = theirs_ns > now_ns;
+  uint64_t by_ns;
 
-  return (asked_ns <= theirs_ns && theirs_ns <= now_ns) ||
-         cpr_throw (error, CPR_ERROR_MISMATCH, "it is in another time namespace: %s is %.3f s %s there", name,
-                    (double) by_ns / 1e9, behind ? "behind" : "ahead");
+  if (!is_behind && !is_ahead)
+    return true;
+  by_ns = is_behind ? asked_ns - theirs_ns : theirs_ns - now_ns;
+  return cpr_throw (error, CPR_ERROR_MISMATCH, "it is in another time namespace: %s is %.3f s %s there", name,
+                    (double) by_ns / 1e9, is_behind ? "behind" : "ahead");
 }
 
 static bool
@@ -93,13 +125,14 @@ check_clocks (const CprHello *hello, const CprClocks *asked, GError **error)
 {
   const CprClocks now = cpr_clocks_get (), *theirs = &hello->clocks;
 
-  return asked == NULL || !hello->has_clocks ||
-         (check_clock ("CLOCK_MONOTONIC", asked->monotonic_ns, theirs->monotonic_ns, now.monotonic_ns, error) &&
-          check_clock ("CLOCK_BOOTTIME", asked->boottime_ns, theirs->boottime_ns, now.boottime_ns, error));
+  if (asked == NULL || !hello->has_clocks)
+    return true;
+  return check_clock ("CLOCK_MONOTONIC", asked->monotonic_ns, theirs->monotonic_ns, now.monotonic_ns, error) &&
+         check_clock ("CLOCK_BOOTTIME", asked->boottime_ns, theirs->boottime_ns, now.boottime_ns, error);
 }
 
 static bool
-check_hello (const CprChannel *channel, const CprHello *hello, const char *vm_name, GError **error)
+check_sender (const CprChannel *channel, const CprHello *hello, const char *vm_name, GError **error)
 {
   if (strcmp (hello->vm_name, vm_name) != 0)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "it is for VM '%s', this program is for VM '%s'", hello->vm_name,
@@ -126,7 +159,7 @@ cpr_channel_receive_hello (CprChannel *channel, const char *vm_name, const CprCl
       return false;
     }
   ok = cpr_hello_parse (&hello, message->data, message->len, &reason) &&
-       check_hello (channel, &hello, vm_name, &reason) && check_clocks (&hello, asked, &reason);
+       check_sender (channel, &hello, vm_name, &reason) && check_clocks (&hello, asked, &reason);
   g_free (hello.vm_name);
   if (!ok)
     g_propagate_prefixed_error (error, reason, "%s: ", channel->whom);
