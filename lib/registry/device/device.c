@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of devices: their registration, their order, and the check of their types. Called by
- * lib/session. */
+/* The table of devices: their registration and their order. Also the check of a device's type, and
+ * whether a type of a stream can be loaded as one of this program. Called by lib/session, and the
+ * checks by lib/ask, too. */
 #include "registry/device/device.h"
+
+#include <string.h>
 
 #include "base/error.h"
 #include "base/versioned.h"
@@ -52,6 +55,8 @@ cpr_device_type_check (const CprDeviceType *type, GError **error)
   return false;
 }
 
+/* Returns the type with all members: @type itself, or the table's copy of an older struct. A VMM
+ * may register many devices of one @type; only the first of them adds it. */
 static const CprDeviceType *
 add_type (CprDeviceTable *table, const CprDeviceType *type, GError **error)
 {
@@ -60,11 +65,14 @@ add_type (CprDeviceTable *table, const CprDeviceType *type, GError **error)
   if (!check_head (type, error))
     return NULL;
   registered = g_hash_table_lookup (table->types, type->name);
-  if (registered != NULL && registered->given == type)
-    return registered->type;
+  if (registered != NULL && registered->given != type)
+    {
+      cpr_throw (error, CPR_ERROR_EXISTS, "there is another type named '%s'", type->name);
+      return NULL;
+    }
   if (registered != NULL)
-    cpr_throw (error, CPR_ERROR_EXISTS, "there is another type named '%s'", type->name);
-  if (registered != NULL || !cpr_device_type_check (type, error))
+    return registered->type;
+  if (!cpr_device_type_check (type, error))
     return NULL;
   registered = g_new (CprRegisteredType, 1);
   cpr_versioned_read (CPR_VERSIONED_DEVICE_TYPE, &registered->copy, type, NULL); /* checked above */
@@ -77,22 +85,22 @@ add_type (CprDeviceTable *table, const CprDeviceType *type, GError **error)
 bool
 cpr_device_table_add (CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state, GError **error)
 {
-  const CprDeviceType *own;
+  const CprDeviceType *full_type;
   CprDevice *device;
 
   if (!cpr_name_check ("device", name, error))
     return false;
   if (g_hash_table_contains (table->by_name, name))
     return cpr_throw (error, CPR_ERROR_EXISTS, "device '%s': there is one of that name", name);
-  own = add_type (table, type, error);
-  if (own == NULL)
+  full_type = add_type (table, type, error);
+  if (full_type == NULL)
     {
       g_prefix_error (error, "device '%s': ", name);
       return false;
     }
   device = g_new0 (CprDevice, 1);
   device->name = g_strdup (name);
-  device->type = own;
+  device->type = full_type;
   device->state = state;
   g_ptr_array_add (table->devices, device);
   g_hash_table_insert (table->by_name, device->name, device);
@@ -114,8 +122,11 @@ cpr_device_table_remove (CprDeviceTable *table, const char *name, GError **error
 /* ---- The order. A type's level is one more than the highest level among the types that it
  * loads after. */
 
+/* In place of a type's level: find_level() is at work on it. To meet that type again then means a
+ * circle. */
 #define LEVEL_OPEN G_MAXUINT
 
+/* @levels: type → its level, or LEVEL_OPEN; each type is worked out once. */
 static bool
 find_level (const CprDeviceTable *table, const CprDeviceType *type, GHashTable *levels, guint *level, GError **error)
 {
@@ -132,21 +143,22 @@ find_level (const CprDeviceTable *table, const CprDeviceType *type, GHashTable *
   for (const char *const *name = type->load_after; name != NULL && *name != NULL; name++)
     {
       const CprRegisteredType *before = g_hash_table_lookup (table->types, *name);
-      guint other;
+      guint level_before;
 
-      if (before == NULL)
+      if (before == NULL) /* no device has had that type */
         continue;
-      if (!find_level (table, before->type, levels, &other, error))
+      if (!find_level (table, before->type, levels, &level_before, error))
         return false;
-      *level = MAX (*level, other + 1);
+      *level = MAX (*level, level_before + 1);
     }
   g_hash_table_insert (levels, (void *) type, GUINT_TO_POINTER (*level));
   return true;
 }
 
-/* The devices of one level, in the order of their registration. */
+/* The devices of one level, in the order of their registration. Makes the buckets up to that
+ * level. */
 static GPtrArray *
-get_bucket (GPtrArray *buckets, guint level)
+ensure_bucket (GPtrArray *buckets, guint level)
 {
   while (buckets->len <= level)
     g_ptr_array_add (buckets, g_ptr_array_new ());
@@ -167,12 +179,23 @@ cpr_device_table_sort (const CprDeviceTable *table, GError **error)
 
       if (!find_level (table, device->type, levels, &level, error))
         return NULL;
-      g_ptr_array_add (get_bucket (buckets, level), device);
+      g_ptr_array_add (ensure_bucket (buckets, level), device);
     }
   sorted = g_ptr_array_sized_new (table->devices->len);
   for (guint i = 0; i < buckets->len; i++)
     g_ptr_array_extend (sorted, buckets->pdata[i], NULL, NULL);
   return sorted;
+}
+
+/* ---- Whether a device of a stream can be loaded. */
+
+/* Puts both versions before the error: a conversion may have failed because they differ. */
+static bool
+prefix_versions (const CprDeviceType *type, const CprSchemaType *from, GError **error)
+{
+  if (from->version != type->version) /* equal versions explain nothing */
+    g_prefix_error (error, "type '%s', version %u in the state, %u here: ", type->name, from->version, type->version);
+  return false;
 }
 
 bool
@@ -192,16 +215,14 @@ cpr_device_type_accepts (const CprDeviceType *type,
     return cpr_throw (error, CPR_ERROR_VERSION, "type '%s': version is %u in the state, this program loads %u to %u",
                       type->name, from->version, type->minimum_version, type->version);
   *plan = cpr_plans_get (plans, from->struct_index, &type->state, error);
-  if (*plan != NULL && fields == NULL)
+  if (*plan == NULL)
+    return prefix_versions (type, from, error);
+  if (fields == NULL)
     return true;
-  if (*plan != NULL)
-    {
-      cursor = *fields;
-      if (cpr_plan_apply (*plan, &cursor, NULL, codec, error))
-        return cpr_cursor_left (&cursor) == 0 ||
-               cpr_throw (error, CPR_ERROR_CORRUPT, "%zu bytes follow its last field", cpr_cursor_left (&cursor));
-    }
-  if (from->version != type->version) /* equal versions explain nothing */
-    g_prefix_error (error, "type '%s', version %u in the state, %u here: ", type->name, from->version, type->version);
-  return false;
+  cursor = *fields;
+  if (!cpr_plan_apply (*plan, &cursor, NULL, codec, error))
+    return prefix_versions (type, from, error);
+  if (cpr_cursor_left (&cursor) != 0)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "%zu bytes follow its last field", cpr_cursor_left (&cursor));
+  return true;
 }

@@ -28,12 +28,21 @@ typedef struct
   GHashTable *types; /* name → CprRegisteredType of all devices so far; checked */
 } CprDeviceTable;
 
+/* ---- The table: device.c. */
+
 void cpr_device_table_init (CprDeviceTable *table);
 void cpr_device_table_clear (CprDeviceTable *table);
 
+/* @type is added with its first device and stays, even if that device is removed. The struct must
+ * live as long as the table, and @state as long as the device is in it. */
 bool
 cpr_device_table_add (CprDeviceTable *table, const char *name, const CprDeviceType *type, void *state, GError **error);
 bool cpr_device_table_remove (CprDeviceTable *table, const char *name, GError **error);
+
+/* The devices in the order in which they are saved and loaded: the order of their registration,
+ * unless load_after of their types says otherwise. NULL with an error if load_after goes round
+ * in a circle. */
+GPtrArray *cpr_device_table_sort (const CprDeviceTable *table, GError **error);
 
 /* Whether a type's versions and fields are valid and go together. */
 bool cpr_device_type_check (const CprDeviceType *type, GError **error);
@@ -48,6 +57,8 @@ bool cpr_device_type_accepts (const CprDeviceType *type,
                               const CprCodec *codec,
                               const CprPlan **plan,
                               GError **error);
+
+/* ---- Saving: save.c. */
 
 /* The SCHEMA chunk: the types of all devices, in the order by which sections refer to them. */
 void cpr_device_table_write_schema (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer);
@@ -69,6 +80,8 @@ bool
 cpr_device_table_write_list (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer, GError **error);
 bool cpr_device_table_write_trial (
     const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
+
+/* ---- Reading and loading: load.c. */
 
 /* Verifies that the sections of a stream match its schema and that every value is valid. After a
  * failure @reader has the place of the faulty chunk. */
@@ -93,11 +106,6 @@ bool cpr_device_load_check (CprDeviceLoad *load, CprReader *reader, const CprCod
 /* After the check: loads each device's fields and bulk data, and then calls its post_load. */
 bool cpr_device_load_apply (CprDeviceLoad *load, GError **error);
 void cpr_device_load_free (CprDeviceLoad *load);
-
-/* The devices in the order in which they are saved and loaded: the order of their registration,
- * unless load_after of their types says otherwise. NULL with an error if load_after goes round
- * in a circle. */
-GPtrArray *cpr_device_table_sort (const CprDeviceTable *table, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprDeviceLoad, cpr_device_load_free)
 
