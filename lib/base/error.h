@@ -6,7 +6,8 @@
 
 #include <libcpr/libcpr.h>
 
-/* Set an error and return false, so that an error path is one line. */
+/* Set an error and return false, so that an error path is one line. An error that is set already
+ * stays: the first cause counts. */
 bool cpr_throw (GError **error, CprError code, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 /* The same for a failed system call: CPR_ERROR_SYSTEM, with the text of @errnum after the
@@ -14,7 +15,7 @@ bool cpr_throw (GError **error, CprError code, const char *format, ...) G_GNUC_P
 bool cpr_throw_errno (GError **error, int errnum, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 /* The same for a callback of the VMM's that failed: @reason is what it set, taken; where it is
- * NULL, CPR_ERROR_CALLBACK with " without a reason" after the message. */
+ * NULL, CPR_ERROR_CALLBACK with " without a reason" after the message. No error may be set yet. */
 bool cpr_throw_callback (GError **error, GError *reason, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Says what is missing when a file below /proc can't be read. Everything that reads one
- * reports its error through this file. */
+/* Says what is missing when a file below /proc can't be read. Called where the library can't do
+ * without such a file. */
 #include "base/proc.h"
 
 #include <errno.h>
@@ -9,11 +9,17 @@
 #include "base/sys.h"
 
 static bool
+means_absence (int errnum)
+{
+  return errnum == ENOENT || errnum == ENOTDIR;
+}
+
+static bool
 is_missing (const char *path)
 {
   struct stat st;
 
-  return cpr_sys->stat (path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR);
+  return cpr_sys->stat (path, &st) < 0 && means_absence (errno);
 }
 
 const char *
@@ -29,7 +35,7 @@ cpr_proc_describe_absence (const char *path)
 bool
 cpr_proc_throw (GError **error, int errnum, const char *path)
 {
-  const char *absence = errnum == ENOENT || errnum == ENOTDIR ? cpr_proc_describe_absence (path) : NULL;
+  const char *absence = means_absence (errnum) ? cpr_proc_describe_absence (path) : NULL;
 
   if (absence != NULL)
     return cpr_throw_errno (error, errnum, "%s: %s", absence, path);
