@@ -221,5 +221,12 @@ describe_obstacle (const CprVfioContainer *container)
   return NULL;
 }
 
-const CprVfioOps cpr_vfio_iommufd = { open_container, close_container, attach,           map, unmap,
-                                      NULL,           reattach,        describe_obstacle };
+const CprVfioOps cpr_vfio_iommufd = {
+  .open = open_container,
+  .close = close_container,
+  .attach = attach,
+  .map = map,
+  .unmap = unmap,
+  .reattach = reattach,
+  .describe_obstacle = describe_obstacle,
+};

@@ -46,4 +46,11 @@ describe_obstacle (const CprVfioContainer *container G_GNUC_UNUSED)
   return NULL;
 }
 
-const CprVfioOps cpr_vfio_none = { open_nothing, NULL, attach, map, unmap, NULL, reattach, describe_obstacle };
+const CprVfioOps cpr_vfio_none = {
+  .open = open_nothing,
+  .attach = attach,
+  .map = map,
+  .unmap = unmap,
+  .reattach = reattach,
+  .describe_obstacle = describe_obstacle,
+};

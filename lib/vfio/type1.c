@@ -15,9 +15,7 @@
  *                                   where there is no mapping; ENOMEM by RLIMIT_MEMLOCK, then it
  *                                   stays invalid */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <linux/vfio.h>
 
@@ -52,16 +50,16 @@ open_container (CprVfioContainer *container, const CprVfioContainerOptions *opti
 
 /* ---- Devices. */
 
-/* The fd that was given is the group's. */
+/* Checks that the fd that the VMM gave is the group's. Where @path can't be seen, this is left to
+ * the kernel. */
 static bool
 check_group_fd (const CprVfioDevice *device, const char *path, GError **error)
 {
-  struct stat is, should;
+  struct stat given, expected;
 
-  if (cpr_sys->fstat (device->group_fd, &is) < 0)
+  if (cpr_sys->fstat (device->group_fd, &given) < 0)
     return cpr_throw_errno (error, errno, "VFIO device '%s': the group's fd", device->name);
-  if (cpr_sys->stat (path, &should) < 0 ||
-      is.st_rdev == should.st_rdev) /* where it can't be seen, the kernel will tell */
+  if (cpr_sys->stat (path, &expected) < 0 || given.st_rdev == expected.st_rdev)
     return true;
   return cpr_throw (error, CPR_ERROR_MISMATCH,
                     "VFIO device '%s': it is in group %u, the fd that was given is of another", device->name,
@@ -115,25 +113,31 @@ open_device (CprVfioDevice *device, GError **error)
                           device->group);
 }
 
-/* The first group brings the IOMMU, the last one takes it away. */
+/* A container gets its IOMMU after its first group has joined, and loses it with its last. */
+static bool
+set_iommu (const CprVfioDevice *device, GError **error)
+{
+  const CprVfioContainer *container = device->container;
+
+  return cpr_sys->ioctl (container->fd, VFIO_SET_IOMMU, (void *) VFIO_TYPE1v2_IOMMU) == 0 ||
+         cpr_throw_errno (error, errno,
+                          "VFIO device '%s': VFIO_SET_IOMMU of container '%s' (EPERM: without interrupt remapping see "
+                          "allow_unsafe_interrupts of vfio_iommu_type1)",
+                          device->name, container->name);
+}
+
 static bool
 join_container (CprVfioDevice *device, bool is_first, GError **error)
 {
   CprVfioContainer *container = device->container;
-  int errnum;
 
   if (cpr_sys->ioctl (device->group_fd, VFIO_GROUP_SET_CONTAINER, &container->fd) < 0)
     return cpr_throw_errno (error, errno, "VFIO device '%s': group %u into container '%s'", device->name, device->group,
                             container->name);
-  if ((!is_first || cpr_sys->ioctl (container->fd, VFIO_SET_IOMMU, (void *) VFIO_TYPE1v2_IOMMU) == 0) &&
-      open_device (device, error))
+  if ((!is_first || set_iommu (device, error)) && open_device (device, error))
     return true;
-  errnum = errno;
   cpr_sys->ioctl (device->group_fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
-  return cpr_throw_errno (error, errnum,
-                          "VFIO device '%s': VFIO_SET_IOMMU of container '%s' (EPERM: without interrupt remapping see "
-                          "allow_unsafe_interrupts of vfio_iommu_type1)",
-                          device->name, container->name);
+  return false;
 }
 
 static bool
@@ -189,7 +193,7 @@ map_dma (const CprVfioContainer *container, const CprDmaMapping *mapping, uint32
   return cpr_sys->ioctl (container->fd, VFIO_IOMMU_MAP_DMA, &map);
 }
 
-/* *@size: what the kernel says it has unmapped, or made invalid. */
+/* *@size: on return, how many bytes the kernel has unmapped, or made invalid. */
 static int
 unmap_dma (const CprVfioContainer *container, uint32_t flags, uint64_t iova, uint64_t *size)
 {
@@ -200,10 +204,11 @@ unmap_dma (const CprVfioContainer *container, uint32_t flags, uint64_t iova, uin
   return answer;
 }
 
+G_STATIC_ASSERT ((int) CPR_DMA_READ == VFIO_DMA_MAP_FLAG_READ && (int) CPR_DMA_WRITE == VFIO_DMA_MAP_FLAG_WRITE);
+
 static bool
 map (CprVfioContainer *container, CprDmaMapping *mapping, GError **error)
 {
-  /* READ and WRITE have the kernel's values. */
   return map_dma (container, mapping, mapping->flags) == 0 ||
          cpr_vfio_throw_unmapped (container, mapping, "MAP_DMA", errno, error);
 }
@@ -226,14 +231,14 @@ unmap (CprVfioContainer *container, const CprDmaMapping *mapping, GError **error
 
 /* ---- Attaching again. */
 
-/* How far the mappings of a container have been put right. */
+/* How far the mappings of a container have got their addresses. */
 typedef struct
 {
   CprVfioContainer *container;
-  bool one_by_one; /* some may be invalid already */
-  guint *lost;
-  GError *error; /* the first one */
-} Reattach;
+  bool one_by_one; /* some may be invalid already: each is invalidated before it gets its address */
+  guint *lost;     /* counts the mappings that the kernel doesn't have any more; NULL: they are errors */
+  GError *error;   /* the first one; later ones are dropped */
+} Progress;
 
 static int
 compare_sizes (const void *a, const void *b)
@@ -260,8 +265,8 @@ sort_mappings (const CprDmaMap *dma)
   return order;
 }
 
-/* The largest first: what needs most of RLIMIT_MEMLOCK fails first. With thousands of them
- * sorting takes a millisecond. */
+/* The largest mappings come first: those that need most of RLIMIT_MEMLOCK fail first. Sorting
+ * thousands of them takes a millisecond, which need not be while the guest stands still. */
 static void
 prepare (CprVfioContainer *container)
 {
@@ -270,92 +275,94 @@ prepare (CprVfioContainer *container)
 }
 
 static void
-note_lost (Reattach *reattach, const CprDmaMapping *mapping)
+note_lost (Progress *progress, const CprDmaMapping *mapping)
 {
-  if (reattach->lost != NULL)
-    ++*reattach->lost;
+  if (progress->lost != NULL)
+    ++*progress->lost;
   else
-    cpr_throw (&reattach->error, CPR_ERROR_MISMATCH,
+    cpr_throw (&progress->error, CPR_ERROR_MISMATCH,
                "VFIO container '%s': it has lost the mapping at 0x%" G_GINT64_MODIFIER "x of %" G_GUINT64_FORMAT
                " bytes",
-               reattach->container->name, mapping->iova, mapping->size);
+               progress->container->name, mapping->iova, mapping->size);
 }
 
-/* Whether addresses can be given now. EINVAL: some are invalid already, of a program that got
- * only half of it done. */
+/* Whether addresses can be given now, perhaps one by one. EINVAL: some are invalid already, since a
+ * program before this one got only half of it done. A total that differs is an error, but the
+ * mappings that are there get their addresses. */
 static bool
-invalidate_all (Reattach *reattach)
+invalidate_all (Progress *progress)
 {
-  CprVfioContainer *container = reattach->container;
+  CprVfioContainer *container = progress->container;
   uint64_t size = 0;
 
   if (unmap_dma (container, VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL, 0, &size) < 0)
     {
-      reattach->one_by_one = errno == EINVAL;
-      return reattach->one_by_one ||
-             cpr_throw_errno (&reattach->error, errno, "VFIO container '%s': UNMAP_DMA with VADDR and ALL",
+      progress->one_by_one = errno == EINVAL;
+      return progress->one_by_one ||
+             cpr_throw_errno (&progress->error, errno, "VFIO container '%s': UNMAP_DMA with VADDR and ALL",
                               container->name);
     }
-  if (size != container->dma.total && reattach->lost == NULL)
-    cpr_throw (&reattach->error, CPR_ERROR_MISMATCH,
+  if (size != container->dma.total && progress->lost == NULL)
+    cpr_throw (&progress->error, CPR_ERROR_MISMATCH,
                "VFIO container '%s': the kernel has mappings of %" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT
                " were handed over: it has lost some, or has some that weren't made by the library",
                container->name, size, container->dma.total);
   return true;
 }
 
-/* Whether it can be given an address now. */
+/* Whether @mapping can be given an address now. */
 static bool
-invalidate (Reattach *reattach, const CprDmaMapping *mapping)
+invalidate (Progress *progress, const CprDmaMapping *mapping)
 {
   uint64_t size = mapping->size;
 
-  if (unmap_dma (reattach->container, VFIO_DMA_UNMAP_FLAG_VADDR, mapping->iova, &size) == 0)
+  if (unmap_dma (progress->container, VFIO_DMA_UNMAP_FLAG_VADDR, mapping->iova, &size) == 0)
     {
       if (size == mapping->size)
         return true;
-      note_lost (reattach, mapping);
+      note_lost (progress, mapping);
       return false;
     }
-  if (errno == EINVAL) /* it was invalid, or the kernel has another one there: giving an address will tell */
+  if (errno == EINVAL) /* it is invalid already, or the kernel has another one there: give_address() finds out */
     return true;
-  cpr_throw_errno (&reattach->error, errno, "VFIO container '%s': UNMAP_DMA with VADDR of 0x%" G_GINT64_MODIFIER "x",
-                   reattach->container->name, mapping->iova);
+  cpr_throw_errno (&progress->error, errno, "VFIO container '%s': UNMAP_DMA with VADDR of 0x%" G_GINT64_MODIFIER "x",
+                   progress->container->name, mapping->iova);
   return false;
 }
 
 static void
-give_address (Reattach *reattach, const CprDmaMapping *mapping)
+give_address (Progress *progress, const CprDmaMapping *mapping)
 {
-  if (map_dma (reattach->container, mapping, VFIO_DMA_MAP_FLAG_VADDR) == 0)
+  if (map_dma (progress->container, mapping, VFIO_DMA_MAP_FLAG_VADDR) == 0)
     return;
   if (errno == ENOENT || errno == EINVAL)
-    note_lost (reattach, mapping);
-  else if (reattach->error == NULL)
-    cpr_vfio_throw_unmapped (reattach->container, mapping, "MAP_DMA with VADDR", errno, &reattach->error);
+    note_lost (progress, mapping);
+  else if (progress->error == NULL) /* the text costs a system call and memory */
+    cpr_vfio_throw_unmapped (progress->container, mapping, "MAP_DMA with VADDR", errno, &progress->error);
 }
 
-/* After a failure it goes on: what can be put right is. */
+/* A mapping that fails doesn't stop the others from getting their addresses. */
 static bool
 reattach (CprVfioContainer *container, guint *lost, GError **error)
 {
-  Reattach reattach = { .container = container, .lost = lost };
+  Progress progress = { .container = container, .lost = lost };
   g_autoptr (GPtrArray) order = NULL;
 
   if (container->dma.mappings->len == 0)
     return true;
   prepare (container);
   order = g_steal_pointer (&container->order);
-  for (guint i = 0; (i > 0 || invalidate_all (&reattach)) && i < order->len; i++)
-    if (!reattach.one_by_one || invalidate (&reattach, order->pdata[i]))
-      give_address (&reattach, order->pdata[i]);
-  if (reattach.error == NULL)
+  if (invalidate_all (&progress))
+    for (guint i = 0; i < order->len; i++)
+      if (!progress.one_by_one || invalidate (&progress, order->pdata[i]))
+        give_address (&progress, order->pdata[i]);
+  if (progress.error == NULL)
     return true;
-  g_propagate_error (error, reattach.error);
+  g_propagate_error (error, progress.error);
   return false;
 }
 
-/* Only a container with an IOMMU knows. */
+/* A container without a group has no IOMMU yet, and the kernel can't say what it supports. */
 static char *
 describe_obstacle (const CprVfioContainer *container)
 {
@@ -371,4 +378,12 @@ describe_obstacle (const CprVfioContainer *container)
                           container->name);
 }
 
-const CprVfioOps cpr_vfio_type1 = { open_container, NULL, attach, map, unmap, prepare, reattach, describe_obstacle };
+const CprVfioOps cpr_vfio_type1 = {
+  .open = open_container,
+  .attach = attach,
+  .map = map,
+  .unmap = unmap,
+  .prepare = prepare,
+  .reattach = reattach,
+  .describe_obstacle = describe_obstacle,
+};
