@@ -15,10 +15,19 @@
 #include "base/uapi.h"
 #include "process/raw.h"
 
-static const int fatal_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
+static const struct
+{
+  int number;
+  const char *name;
+  bool has_address; /* si_addr says where the fault is */
+} fatal_signals[] = {
+  { SIGSEGV, "SIGSEGV", true },  { SIGBUS, "SIGBUS", true },  { SIGILL, "SIGILL", true },    { SIGFPE, "SIGFPE", true },
+  { SIGABRT, "SIGABRT", false }, { SIGSYS, "SIGSYS", false }, { SIGTRAP, "SIGTRAP", false },
+};
 
 #define STACK_SIZE (64 * 1024)
 
+/* An fd of the fd table, with the part of its identity that one fstat() can check. */
 typedef struct
 {
   int fd;
@@ -79,6 +88,8 @@ fds_are_there (const CprFatal *fatal)
   return true;
 }
 
+/* put() and put_number() write no further than @end, which is the place for a last zero byte.
+ * They return the place of the zero byte. */
 CPR_RAW_CODE static char *
 put (char *to, const char *end, const char *text)
 {
@@ -103,33 +114,49 @@ put_number (char *to, const char *end, unsigned long value, unsigned base)
   return to;
 }
 
+CPR_RAW_CODE static char *
+put_signal (char *to, const char *end, int signal, const siginfo_t *info)
+{
+  to = put_number (to, end, (unsigned) signal, 10);
+  for (size_t i = 0; i < G_N_ELEMENTS (fatal_signals); i++)
+    {
+      if (fatal_signals[i].number != signal)
+        continue;
+      to = put (to, end, " (");
+      to = put (to, end, fatal_signals[i].name);
+      to = put (to, end, ")");
+      if (fatal_signals[i].has_address)
+        to = put_number (put (to, end, " at address 0x"), end, (unsigned long) info->si_addr, 16);
+    }
+  return to;
+}
+
 CPR_RAW_CODE static void
 give_reason (CprBatonPage *page, int signal, const siginfo_t *info)
 {
-  static const char *const names[] = { "SEGV", "BUS", "ILL", "FPE", "ABRT", "SYS", "TRAP" };
   const char *end = page->reason + CPR_BATON_REASON_SIZE - 1;
-  char *at = put (page->reason, end, "the new program got signal ");
+  char *at = page->reason;
 
   if (info->si_code == SI_TIMER)
     {
-      at = put_number (put (page->reason, end, "the new program gave no answer in "), end, page->timeout_ns / 1000000,
-                       10);
-      put (put (at, end, " ms, in step "), end, cpr_baton_get_step_name (cpr_baton_get_last_step (page)));
-      return;
+      at = put (at, end, "the new program gave no answer in ");
+      at = put_number (at, end, page->timeout_ns / 1000000, 10);
+      at = put (at, end, " ms,");
     }
-  at = put_number (at, end, (unsigned) signal, 10);
-  for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
-    if (fatal_signals[i] == signal)
-      at = put (put (put (at, end, " (SIG"), end, names[i]), end, ")");
-  if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE)
-    at = put_number (put (at, end, " at address 0x"), end, (unsigned long) info->si_addr, 16);
-  put (put (at, end, " in step "), end, cpr_baton_get_step_name (cpr_baton_get_last_step (page)));
+  else
+    {
+      at = put (at, end, "the new program got signal ");
+      at = put_signal (at, end, signal, info);
+    }
+  at = put (at, end, " in step ");
+  put (at, end, cpr_baton_get_step_name (cpr_baton_get_last_step (page)));
 }
 
 CPR_RAW_CODE static void
 go_back (CprFatal *fatal, int signal, const siginfo_t *info)
 {
-  CprBatonWord offered, again;
+  const CprBatonWord offered = { CPR_BATON_OFFERED, fatal->attempt, fatal->pid },
+                     again = { CPR_BATON_OFFERED, fatal->attempt + 1, fatal->pid };
   uint64_t all = ~UINT64_C (0);
 
   if (!is_candidate (fatal) || !fds_are_there (fatal) ||
@@ -142,10 +169,6 @@ go_back (CprFatal *fatal, int signal, const siginfo_t *info)
   cpr_baton_begin_attempt (fatal->page, cpr_now_ns ());
   if (fatal->guardian != NULL)
     cpr_guardian_launch_quietly (fatal->guardian);
-  offered.state = again.state = CPR_BATON_OFFERED;
-  offered.attempt = fatal->attempt;
-  again.attempt = fatal->attempt + 1;
-  offered.pid = again.pid = fatal->pid;
   /* From here on a failure ends this process with the baton offered to it. The guardian then
    * takes the guest back. */
   if (!cpr_baton_move (fatal->page, offered, again))
@@ -184,7 +207,7 @@ set_handlers (CprFatal *fatal)
   sigfillset (&action.sa_mask);
   sigaltstack (&stack, &fatal->old_stack);
   for (size_t i = 0; i < G_N_ELEMENTS (fatal_signals); i++)
-    sigaction (fatal_signals[i], &action, &fatal->old_actions[i]);
+    sigaction (fatal_signals[i].number, &action, &fatal->old_actions[i]);
 }
 
 /* As PID 1 of a namespace this process can't be killed by a guardian, which lives in the same
@@ -211,9 +234,9 @@ restore_handlers (CprFatal *fatal)
     {
       struct sigaction now;
 
-      if (sigaction (fatal_signals[i], NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 &&
+      if (sigaction (fatal_signals[i].number, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 &&
           now.sa_sigaction == handle)
-        sigaction (fatal_signals[i], &fatal->old_actions[i], NULL);
+        sigaction (fatal_signals[i].number, &fatal->old_actions[i], NULL);
     }
   if (sigaltstack (NULL, &stack) == 0 && stack.ss_sp == fatal->stack)
     sigaltstack (&fatal->old_stack, NULL);
@@ -232,6 +255,17 @@ record_carried (CprFatal *fatal, const CprFdTable *fds)
     }
 }
 
+static void
+fatal_free (CprFatal *fatal)
+{
+  if (fatal->stack != NULL)
+    cpr_sys->munmap (fatal->stack, STACK_SIZE);
+  cpr_guardian_free (fatal->guardian);
+  cpr_rescue_free (fatal->rescue);
+  g_free (fatal->carried);
+  g_free (fatal);
+}
+
 CprFatal *
 cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprRescue *rescue, CprGuardian *guardian)
 {
@@ -246,12 +280,11 @@ cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprR
   record_carried (fatal, fds);
   fatal->stack =
       cpr_sys->mmap (NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (fatal->stack == MAP_FAILED || !atomic_compare_exchange_strong (&armed, &none, fatal))
+  if (fatal->stack == MAP_FAILED)
+    fatal->stack = NULL;
+  if (fatal->stack == NULL || !atomic_compare_exchange_strong (&armed, &none, fatal))
     {
-      if (fatal->stack != MAP_FAILED)
-        cpr_sys->munmap (fatal->stack, STACK_SIZE);
-      fatal->stack = NULL;
-      cpr_fatal_disarm (fatal);
+      fatal_free (fatal);
       return NULL;
     }
   set_handlers (fatal);
@@ -268,14 +301,7 @@ cpr_fatal_disarm (CprFatal *fatal)
     return;
   if (fatal->has_timer)
     timer_delete (fatal->timer);
-  if (fatal->stack != NULL)
-    {
-      restore_handlers (fatal);
-      atomic_compare_exchange_strong (&armed, &mine, NULL);
-      cpr_sys->munmap (fatal->stack, STACK_SIZE);
-    }
-  cpr_guardian_free (fatal->guardian);
-  cpr_rescue_free (fatal->rescue);
-  g_free (fatal->carried);
-  g_free (fatal);
+  restore_handlers (fatal);
+  atomic_compare_exchange_strong (&armed, &mine, NULL);
+  fatal_free (fatal);
 }

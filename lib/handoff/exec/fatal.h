@@ -10,14 +10,14 @@
  * signal, and the guardian takes the guest back. */
 typedef struct _CprFatal CprFatal;
 
-/* Installs the handlers. @rescue, taken over, says how the old program is executed. @guardian,
- * taken over, is launched before that; it may be NULL. A process can have one CprFatal: NULL if
- * there is one already. */
+/* Installs the handlers. @rescue says how the old program is executed. @guardian is launched
+ * before that; it may be NULL. Both are taken over, also if the result is NULL. A process can have
+ * one CprFatal: NULL if there is one already, or no memory for the handlers' stack. */
 CprFatal *
 cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprRescue *rescue, CprGuardian *guardian);
 
-/* Puts back the handlers that were there before. A handler that the VMM has installed since
- * stays. */
+/* Puts back the handlers that were there before, and frees @fatal, which may be NULL. A handler
+ * that the VMM has installed since stays. */
 void cpr_fatal_disarm (CprFatal *fatal);
 
 #endif
