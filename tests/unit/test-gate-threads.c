@@ -374,7 +374,8 @@ main (void)
   tcase_add_test (tests, only_waiting_at_the_gate_is_a_cancellation_point);
   tcase_add_test (tests, nothing_is_written_while_the_gate_is_closed);
   tcase_add_test (tests, nothing_is_written_where_members_come_and_go);
-  tcase_add_test (tests, nobody_slips_in_at_the_instant_of_closing);
+  if (!under_valgrind ()) /* it runs one thread at a time: there is no such instant */
+    tcase_add_test (tests, nobody_slips_in_at_the_instant_of_closing);
   tcase_add_test (tests, nobody_is_forgotten_at_the_gate);
   tcase_add_test (tests, threads_are_cancelled_at_any_moment);
   return run_suite (suite);
