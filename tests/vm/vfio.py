@@ -396,7 +396,7 @@ def a_cancelled_transfer_takes_the_device_back(accel):
         claim((accounted(vm), accounted(successor)) == ("0 kB", kib), f"{accounted(vm)} and {accounted(successor)}")
         os.kill(vm.pid, signal.SIGUSR2)
         answer = vm.monitor.receive()
-        claim(answer.startswith("Error: cancelled"), answer)
+        claim(answer.startswith("Error: update: cancelled"), answer)
         successor.wait()
         wait_for_interrupts(vm, before, 2)
         claim(accounted(vm) == kib, f"{kib} became {accounted(vm)}")
