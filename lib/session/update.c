@@ -195,7 +195,7 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
 static void
 run (CprSession *session, const CprUpdate *update, uint64_t wait_ns, GError **error)
 {
-  cpr_timeline_begin (&session->timeline, update->mode, cpr_request_wants_guardian (update), wait_ns);
+  cpr_timeline_begin (&session->timeline, cpr_request_wants_guardian (update), wait_ns);
 
   /* Nothing has been made yet that a veto would have to undo, and fds and devices that notifiers
    * add are still collected. */

@@ -33,6 +33,14 @@ ask (uint64_t end_ns)
   return info;
 }
 
+/* As the old program. */
+static void
+begin (CprMode mode, bool has_guardian, uint64_t wait_ns)
+{
+  cpr_timeline_forget (&timeline, mode);
+  cpr_timeline_begin (&timeline, has_guardian, wait_ns);
+}
+
 /* As a program that was handed the guest by exec mode. */
 static void
 take_up (unsigned attempt)
@@ -60,7 +68,7 @@ START_TEST (a_step_lasts_until_the_next_that_was_reached)
 {
   CprUpdateInfo info;
 
-  cpr_timeline_begin (&timeline, CPR_MODE_EXEC, true, 5 * MS);
+  begin (CPR_MODE_EXEC, true, 5 * MS);
   timeline.was_running = true;
   cpr_timeline_stamp_at (&timeline, CPR_STEP_CHECK, 10 * MS);
   cpr_timeline_stamp_at (&timeline, CPR_STEP_STOP, 12 * MS);
@@ -80,11 +88,11 @@ END_TEST
 
 START_TEST (a_new_update_forgets_the_times_of_the_last)
 {
-  cpr_timeline_begin (&timeline, CPR_MODE_EXEC, true, 0);
+  begin (CPR_MODE_EXEC, true, 0);
   cpr_timeline_stamp (&timeline, CPR_STEP_PREFLIGHT);
   cpr_timeline_stamp (&timeline, CPR_STEP_GUARDIAN);
   timeline.ram_done = timeline.ram_total = 1;
-  cpr_timeline_begin (&timeline, CPR_MODE_REBOOT, false, 0);
+  begin (CPR_MODE_REBOOT, false, 0);
   for (CprStep step = CPR_STEP_PREFLIGHT; step < CPR_N_STEPS; step++)
     ck_assert_uint_eq (timeline.stamps[step], 0);
   ck_assert_uint_eq (ask (0).ram_total, 0);
@@ -94,7 +102,7 @@ END_TEST
 
 START_TEST (other_programs_see_the_times_while_they_are_shared)
 {
-  cpr_timeline_begin (&timeline, CPR_MODE_EXEC, true, 3 * MS);
+  begin (CPR_MODE_EXEC, true, 3 * MS);
   cpr_timeline_stamp_at (&timeline, CPR_STEP_PREFLIGHT, 8 * MS);
   cpr_timeline_share (&timeline, &page);
   ck_assert_uint_eq (page.wait_ns, 3 * MS);
@@ -110,7 +118,7 @@ END_TEST
 
 START_TEST (what_a_program_did_before_the_stop_is_no_part_of_the_pause)
 {
-  cpr_timeline_begin (&timeline, CPR_MODE_TRANSFER, false, 0);
+  begin (CPR_MODE_TRANSFER, false, 0);
   cpr_timeline_share (&timeline, &page);
   page.stamps[CPR_STEP_TAKE_UP] = page.stamps[CPR_STEP_CLAIM] = 1;
   cpr_timeline_stop (&timeline);
@@ -124,12 +132,12 @@ START_TEST (a_failed_update_has_its_reason_until_the_next_ends)
 {
   GError *reason = g_error_new_literal (CPR_ERROR, CPR_ERROR_REFUSED, "why");
 
-  cpr_timeline_begin (&timeline, CPR_MODE_EXEC, true, 0);
+  begin (CPR_MODE_EXEC, true, 0);
   cpr_timeline_end (&timeline, reason);
   ck_assert_int_eq (ask (0).status, CPR_UPDATE_FAILED);
   ck_assert_str_eq (ask (0).error, "why");
   g_error_free (reason);
-  cpr_timeline_begin (&timeline, CPR_MODE_EXEC, true, 0);
+  begin (CPR_MODE_EXEC, true, 0);
   ck_assert_str_eq (ask (0).error, "why");
   cpr_timeline_end (&timeline, NULL);
   ck_assert_int_eq (ask (0).status, CPR_UPDATE_COMPLETED);
@@ -182,7 +190,7 @@ START_TEST (only_a_way_back_is_never_too_late)
   ck_assert (cpr_timeline_check_pause (&timeline, CPR_STEP_LOAD, &error));
   cpr_timeline_commit (&timeline);
 
-  cpr_timeline_begin (&timeline, CPR_MODE_EXEC, true, 0);
+  begin (CPR_MODE_EXEC, true, 0);
   cpr_timeline_share (&timeline, &page);
   ck_assert (!cpr_timeline_check_pause (&timeline, CPR_STEP_SAVE, &error));
   assert_error (&error, CPR_ERROR_PAUSE_BUDGET, "step save");

@@ -51,9 +51,8 @@ cpr_timeline_forget (CprTimeline *timeline, CprMode mode)
 }
 
 void
-cpr_timeline_begin (CprTimeline *timeline, CprMode mode, bool has_guardian, uint64_t wait_ns)
+cpr_timeline_begin (CprTimeline *timeline, bool has_guardian, uint64_t wait_ns)
 {
-  cpr_timeline_forget (timeline, mode);
   timeline->wait_ns = wait_ns;
   timeline->had_guardian = has_guardian;
   timeline->under_way = true;

@@ -40,8 +40,8 @@ bool cpr_timeline_check_pause (const CprTimeline *timeline, CprStep step, GError
 
 /* An update is asked for: nothing of the one before it remains but its generation. */
 void cpr_timeline_forget (CprTimeline *timeline, CprMode mode);
-/* The first step of the update begins. */
-void cpr_timeline_begin (CprTimeline *timeline, CprMode mode, bool has_guardian, uint64_t wait_ns);
+/* The first step of that update begins. */
+void cpr_timeline_begin (CprTimeline *timeline, bool has_guardian, uint64_t wait_ns);
 /* From now on, until cpr_timeline_unshare(), other programs know the times, too. */
 void cpr_timeline_share (CprTimeline *timeline, CprBatonPage *page);
 /* The stop begins. A program that is there already may have taken up its part: no step that it took
