@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Starts the programs that a preflight asks, gives each its question, collects their answers
- * within a time limit, and ends them. Called by lib/session/preflight.c and by cpr-inspect. */
+ * within a time limit, and ends them. Called by lib/session/ask.c and by cpr-inspect. */
 #include "ask/child.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Compares the resource limits of the asked program with the needs of the update there. Called by
- * ask/exchange.c, and for the way back of a transfer by lib/session/preflight.c. */
+ * ask/exchange.c, and for the way back of a transfer by lib/session/ask.c. */
 #include <linux/capability.h>
 
 #include "ask/compare.h"

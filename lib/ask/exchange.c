@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The exchange of a preflight, both sides of it: a question goes out, the program that is asked
  * declares, compares and answers, and its answer comes back. All modes that ask do it here. Called
- * by lib/session/preflight.c, lib/session/answer.c, both sides of a transfer and cpr-inspect. */
+ * by lib/session/ask.c, lib/session/answer.c, both sides of a transfer and cpr-inspect. */
 #include "ask/exchange.h"
 
 #include <errno.h>
@@ -17,7 +17,6 @@
 /* The longest question that is read: a memfd may claim any size. */
 #define QUESTION_MAX (UINT64_C (256) << 20)
 
-/* All bytes of the memfd @fd, which are the caller's; NULL with an error. */
 static bool
 check_file (int fd, const char *what, uint64_t max, struct stat *st, GError **error)
 {
@@ -33,6 +32,7 @@ check_file (int fd, const char *what, uint64_t max, struct stat *st, GError **er
   return true;
 }
 
+/* All bytes of the memfd @fd, which are the caller's; NULL with an error. */
 static void *
 read_message (int fd, const char *what, uint64_t max, struct stat *st, GError **error)
 {

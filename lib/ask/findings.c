@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The list of a preflight's findings. Everything in this room adds to it, and
- * lib/session/preflight.c hands it to the VMM. */
+ * lib/session/api/preflight.c hands it to the VMM. */
 #include "ask/findings.h"
 
 static void
