@@ -437,7 +437,7 @@ CPR_API bool cpr_session_resume (CprSession *session, GError **error);
  * @argv: the command line that would build the VM as it is now, ended by %NULL; copied; not empty
  * @error: where an error goes, or %NULL
  *
- * Replaces the command line that was recorded for the way back. Call it after adding or removing a
+ * Replaces the recorded arguments, see cpr_session_get_argv(). Call it after adding or removing a
  * device while the guest runs, with that device's option added or removed. Otherwise the way back
  * of an update would start a program that doesn't build the device, and would be refused.
  *
@@ -450,6 +450,25 @@ CPR_API bool cpr_session_resume (CprSession *session, GError **error);
  * Since: 0.1
  */
 CPR_API bool cpr_session_set_argv (CprSession *session, char *const *argv, GError **error);
+
+/**
+ * cpr_session_get_argv:
+ * @session: a session
+ *
+ * Gets the recorded arguments: the command line of the way back of a later update, and of an update
+ * with @program and without @argv, see #CprUpdate. They are those of cpr_session_set_argv(); before
+ * that @argv of #CprSessionConfig; and where that was %NULL, the ones with which this process was
+ * started. A process that was started by naming the dynamic linker has the linker's arguments, and
+ * an update of it needs @argv.
+ *
+ * Permitted states: all.
+ *
+ * Returns: (transfer none): a list ended by %NULL, never empty; the session's, valid until
+ *     cpr_session_set_argv() or cpr_session_free()
+ *
+ * Since: 0.1
+ */
+CPR_API char *const *cpr_session_get_argv (const CprSession *session);
 
 /**
  * cpr_session_suspend:

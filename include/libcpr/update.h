@@ -31,9 +31,14 @@ G_BEGIN_DECLS
  *
  * The new program replaces the old one in the same process, by execve(): the PID stays.
  *
- * Members of #CprUpdate: @argv and @envp name the new program. The mode also reads
+ * Members of #CprUpdate: @program, @argv and @envp say what is executed. The mode also reads
  * @preflight_timeout_ms, @deadline_ms and @pause_budget_ms. Its flags are %CPR_UPDATE_NO_GUARDIAN,
  * %CPR_UPDATE_NO_PREFLIGHT, %CPR_UPDATE_NO_WAY_BACK and %CPR_UPDATE_NO_RESCUE.
+ *
+ * The usual update is the same command line with another binary: set @program and leave @argv
+ * %NULL. The new program then gets the recorded arguments, see cpr_session_get_argv(), with
+ * @program in the place of argv[0]. So `ps` shows the new path, and `/proc/self/exe` as @program
+ * executes this very binary once more.
  *
  * Steps:
  *
@@ -54,9 +59,9 @@ G_BEGIN_DECLS
  * policy. All other threads end without notice. Data that stdio or the VMM itself has buffered is
  * lost: flush it in @stop.
  *
- * Errors: %CPR_ERROR_INVALID (an empty @argv), %CPR_ERROR_REFUSED (the preflight's answer),
- * %CPR_ERROR_SYSTEM (the program doesn't exist, isn't executable or is a directory; execve's
- * errno), %CPR_ERROR_NOT_OWNER.
+ * Errors: %CPR_ERROR_INVALID (an empty @argv, or neither @argv nor @program), %CPR_ERROR_REFUSED
+ * (the preflight's answer), %CPR_ERROR_SYSTEM (the program doesn't exist, isn't executable or is a
+ * directory; execve's errno), %CPR_ERROR_NOT_OWNER.
  *
  * After failure before the execve: the call returns %FALSE and the guest is as it was. After a
  * failure of the new program before its commit the old program's executable runs again, from main()
@@ -77,7 +82,7 @@ G_BEGIN_DECLS
  * Members of #CprUpdate: @uri is `unix:PATH`, the socket where the new program listens, or
  * `unix-fd:N`, a connected Unix stream socket, which stays the caller's. N is 3 or more. The mode
  * also reads @preflight_timeout_ms, @deadline_ms and @pause_budget_ms. Its flags are
- * %CPR_UPDATE_NO_PREFLIGHT and %CPR_UPDATE_NO_WAY_BACK. @argv and @envp are ignored.
+ * %CPR_UPDATE_NO_PREFLIGHT and %CPR_UPDATE_NO_WAY_BACK. @program, @argv and @envp are ignored.
  *
  * Steps:
  *
@@ -122,8 +127,8 @@ G_BEGIN_DECLS
  * its number is 3 or more. The mode also reads @progress, @confirm, @callback_data and
  * @pause_budget_ms. Its flag is %CPR_UPDATE_RAM_IN_PLACE. For `fd:` of anything but a regular file,
  * @deadline_ms limits the time of all writing, whatever the reader does; 0: a minute, and a second
- * for each MiB of RAM. @argv, @envp and @preflight_timeout_ms are ignored. There is no preflight,
- * no guardian and no old program to go back to.
+ * for each MiB of RAM. @program, @argv, @envp and @preflight_timeout_ms are ignored. There is no
+ * preflight, no guardian and no old program to go back to.
  *
  * Steps:
  *
@@ -252,8 +257,8 @@ typedef enum
  * @size: `sizeof (CprUpdate)`, see #SECTION:libcpr
  * @mode: how the guest travels
  * @flags: or-ed #CprUpdateFlags
- * @argv: exec mode: the new program and its arguments, ended by %NULL. argv[0] without a slash is
- *     searched in this process's PATH
+ * @argv: (nullable): exec mode: the new program's arguments, ended by %NULL. argv[0] is the program
+ *     too, unless @program is set. %NULL: the recorded arguments with @program as argv[0]
  * @envp: (nullable): exec mode: the new program's environment, ended by %NULL, or %NULL for this
  *     process's
  * @preflight_timeout_ms: exec and transfer mode: how long an asked program may take to answer, in
@@ -278,12 +283,14 @@ typedef enum
  *     then, so the callback can wait for the process that reads the pipe. If it returns %FALSE,
  *     with @error set, the update is undone
  * @callback_data: passed to @progress and @confirm
+ * @program: (nullable): exec mode: the program to execute, with @argv as its arguments or with the
+ *     recorded ones. %NULL: argv[0]. A name without a slash is searched in this process's PATH
  *
  * Describes an update. Zero it, set @size, then the fields that the mode reads:
  *
  * | member | exec | transfer | reboot |
  * |---|---|---|---|
- * | @argv, @envp | yes | ignored | ignored |
+ * | @program, @argv, @envp | yes | ignored | ignored |
  * | @uri | ignored | `unix:`, `unix-fd:` | `file:`, `fd:` |
  * | @preflight_timeout_ms | yes | yes | ignored |
  * | @deadline_ms | yes | yes | with `fd:` |
@@ -306,6 +313,7 @@ typedef struct
   bool (*progress) (uint64_t done, uint64_t total, void *callback_data, GError **error);
   bool (*confirm) (void *callback_data, GError **error);
   void *callback_data;
+  const char *program;
 } CprUpdate;
 
 /**

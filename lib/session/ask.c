@@ -290,7 +290,7 @@ bool
 cpr_session_ask_programs (
     CprSession *session, const CprUpdate *update, CprAskWhen when, GPtrArray **findings, GError **error)
 {
-  g_autofree char *path = cpr_program_find (update->argv[0], error);
+  g_autofree char *path = cpr_program_find (update->program, error);
 
   if (path == NULL || !cpr_fd_table_verify (&session->fds, 0, error))
     return false;

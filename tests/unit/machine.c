@@ -83,7 +83,7 @@ static void
 prepare (Offer *offer, Machine *machine)
 {
   static char *argv[] = { (char *) "/bin/true", NULL };
-  const CprUpdate update = { .argv = argv, .flags = CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_RESCUE };
+  const CprUpdate update = { .program = argv[0], .argv = argv, .flags = CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_RESCUE };
   const CprCarrierPlan plan = {
     .update = &update, .vm_name = MACHINE_NAME, .self = &machine->program, .fds = &machine->fds
   };

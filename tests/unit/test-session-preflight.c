@@ -262,6 +262,19 @@ START_TEST (a_wrong_call_asks_nobody)
 }
 END_TEST
 
+START_TEST (another_program_is_asked_with_the_recorded_arguments)
+{
+  CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .program = self };
+
+  begin ("willing");
+  ck_assert (cpr_session_preflight (session, &update, &result, &error));
+  update.program = "/nonexistent";
+  ck_assert (!cpr_session_preflight (session, &update, NULL, &error));
+  assert_error (&error, CPR_ERROR_SYSTEM, "/nonexistent");
+  end ();
+}
+END_TEST
+
 START_TEST (a_program_that_hangs_is_given_up)
 {
   char *argv[] = { (char *) "/bin/sleep", (char *) "1000", NULL };
@@ -366,6 +379,7 @@ main (int argc, char **argv)
   tcase_add_test (tests, a_missing_way_back_is_a_refusal_or_a_loss);
   tcase_add_test (tests, what_would_be_dropped_is_said_once_for_each_type);
   tcase_add_test (tests, a_wrong_call_asks_nobody);
+  tcase_add_test (tests, another_program_is_asked_with_the_recorded_arguments);
   tcase_add_test (tests, a_program_that_hangs_is_given_up);
   tcase_add_test (tests, one_answer_is_good_for_one_update);
   tcase_add_test (tests, each_failing_call_leaves_nothing);

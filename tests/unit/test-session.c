@@ -137,10 +137,10 @@ START_TEST (set_argv_replaces_the_command_line_of_the_way_back)
   CprSession *session = session_new_active (&guest, "vm");
 
   ck_assert (cpr_session_set_argv (session, argv, &error));
-  ck_assert (g_strv_equal ((const char *const *) session->program.argv, (const char *const *) argv));
+  ck_assert (g_strv_equal ((const char *const *) cpr_session_get_argv (session), (const char *const *) argv));
   ck_assert (!cpr_session_set_argv (session, none, &error));
   assert_error (&error, CPR_ERROR_INVALID, "its argv is empty");
-  ck_assert_str_eq (session->program.argv[1], "--device");
+  ck_assert_str_eq (cpr_session_get_argv (session)[1], "--device");
   cpr_session_free (session);
 }
 END_TEST

@@ -277,9 +277,16 @@ START_TEST (arguments_that_cannot_be_right_are_refused)
   assert_fails (&update, CPR_ERROR_INVALID, 0, "flags 0x80", 0);
   update = right;
   update.argv = NULL;
-  assert_fails (&update, CPR_ERROR_INVALID, 0, "argv is empty", 0);
+  assert_fails (&update, CPR_ERROR_INVALID, 0, "program should be set, or argv, and neither is", 0);
   update.argv = argv + 1;
   assert_fails (&update, CPR_ERROR_INVALID, 0, "argv is empty", 0);
+  update.program = "/bin/true";
+  assert_fails (&update, CPR_ERROR_INVALID, 0, "argv is empty", 0);
+  update.argv = NULL;
+  update.program = "";
+  assert_fails (&update, CPR_ERROR_INVALID, 0, "its name is empty", 0);
+  update.program = "/nowhere";
+  assert_fails (&update, CPR_ERROR_SYSTEM, ENOENT, "program '/nowhere'", 0);
 }
 END_TEST
 

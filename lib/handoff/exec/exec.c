@@ -120,7 +120,7 @@ prepare (CprExecve *exec, const CprCarrierPlan *plan, GError **error)
 {
   const CprUpdate *update = plan->update;
 
-  exec->path = cpr_program_find (update->argv[0], error);
+  exec->path = cpr_program_find (update->program, error);
   if (exec->path == NULL || !cpr_fd_table_verify (exec->fds, 0, error) || !open_own (exec, error) ||
       !add_own (exec, plan->self, error))
     return false;
@@ -139,9 +139,9 @@ prepare (CprExecve *exec, const CprCarrierPlan *plan, GError **error)
 static bool
 exec_check (const CprUpdate *update, GError **error)
 {
-  if (update->argv == NULL || update->argv[0] == NULL)
-    return cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
-  return true;
+  if (update->argv == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "update: program should be set, or argv, and neither is");
+  return update->argv[0] != NULL || cpr_throw (error, CPR_ERROR_INVALID, "update: argv is empty");
 }
 
 static void

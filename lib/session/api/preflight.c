@@ -2,7 +2,7 @@
 /* The public functions of a preflight and of what it finds. The VMM calls them. */
 #include "session/preflight.h"
 
-#include "base/versioned.h"
+#include "session/parts/request.h"
 
 struct _CprPreflight
 {
@@ -26,14 +26,15 @@ bool
 cpr_session_preflight (CprSession *session, const CprUpdate *update, CprPreflight **result, GError **error)
 {
   g_autoptr (GPtrArray) findings = NULL;
-  CprUpdate own;
+  CprRequest request = { .argv = NULL };
   bool ok;
 
   g_return_val_if_fail (session != NULL && update != NULL, false);
 
   ok = cpr_session_check_call (session, CPR_CALL_PREFLIGHT, error) &&
-       cpr_versioned_read (CPR_VERSIONED_UPDATE, &own, update, error) &&
-       cpr_session_run_preflight (session, &own, &findings, error);
+       cpr_request_read (&request, update, session->program.argv, error) &&
+       cpr_session_run_preflight (session, &request.update, &findings, error);
+  cpr_request_clear (&request);
   if (result != NULL)
     *result = make_result (g_steal_pointer (&findings));
   return ok;

@@ -53,6 +53,14 @@ cpr_session_set_argv (CprSession *session, char *const *argv, GError **error)
   return true;
 }
 
+char *const *
+cpr_session_get_argv (const CprSession *session)
+{
+  g_return_val_if_fail (session != NULL, NULL);
+
+  return session->program.argv;
+}
+
 CprSessionState
 cpr_session_get_state (const CprSession *session)
 {

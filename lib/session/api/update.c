@@ -4,18 +4,23 @@
 #include <unistd.h>
 
 #include "base/versioned.h"
+#include "session/parts/request.h"
 #include "session/update.h"
 
 bool
 cpr_session_update (CprSession *session, const CprUpdate *update, GError **error)
 {
-  CprUpdate own;
+  CprRequest request;
+  bool ok;
 
   g_return_val_if_fail (session != NULL && update != NULL, false);
 
-  return cpr_session_check_call (session, CPR_CALL_UPDATE, error) &&
-         cpr_versioned_read (CPR_VERSIONED_UPDATE, &own, update, error) &&
-         cpr_session_run_update (session, &own, error);
+  if (!cpr_session_check_call (session, CPR_CALL_UPDATE, error))
+    return false;
+  ok = cpr_request_read (&request, update, session->program.argv, error) &&
+       cpr_session_run_update (session, &request.update, error);
+  cpr_request_clear (&request);
+  return ok;
 }
 
 void

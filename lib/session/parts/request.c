@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/versioned.h"
 
 #define ALL_FLAGS                                                                                                \
   ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK | CPR_UPDATE_NO_RESCUE | \
@@ -16,6 +17,38 @@
 #define DEFAULT_DEADLINE_MS 5000
 
 #define NS_PER_MS UINT64_C (1000000)
+
+/* argv[0] is the new program, as a user of `ps` expects. */
+static char **
+make_argv (char *const *recorded, const char *program)
+{
+  char **argv = g_strdupv ((char **) recorded);
+
+  g_free (argv[0]);
+  argv[0] = g_strdup (program);
+  return argv;
+}
+
+bool
+cpr_request_read (CprRequest *request, const CprUpdate *given, char *const *recorded, GError **error)
+{
+  CprUpdate *update = &request->update;
+
+  request->argv = NULL;
+  if (!cpr_versioned_read (CPR_VERSIONED_UPDATE, update, given, error))
+    return false;
+  if (update->argv == NULL && update->program != NULL)
+    update->argv = request->argv = make_argv (recorded, update->program);
+  else if (update->argv != NULL && update->program == NULL)
+    update->program = update->argv[0];
+  return true;
+}
+
+void
+cpr_request_clear (CprRequest *request)
+{
+  g_clear_pointer (&request->argv, g_strfreev);
+}
 
 bool
 cpr_request_check (const CprUpdate *update, GError **error)

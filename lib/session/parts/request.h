@@ -6,6 +6,17 @@
 
 /* A VMM's wishes in a CprUpdate, with the defaults of what it leaves open. */
 
+typedef struct
+{
+  CprUpdate update; /* the library's copy; `program` and `argv` are both set, or `argv` is missing */
+  char **argv;      /* the recorded arguments, where they are update.argv; or NULL */
+} CprRequest;
+
+/* Reads @given, of whichever version, and completes it: with @recorded, the recorded arguments,
+ * where it has a program and no arguments of its own. To be cleared on failure, too. */
+bool cpr_request_read (CprRequest *request, const CprUpdate *given, char *const *recorded, GError **error);
+void cpr_request_clear (CprRequest *request);
+
 /* CPR_ERROR_INVALID for a request that is wrong in any session. */
 bool cpr_request_check (const CprUpdate *update, GError **error);
 
