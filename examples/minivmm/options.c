@@ -207,7 +207,6 @@ bool
 options_parse (Options *options, char **argv, GError **error)
 {
   *options = (Options){
-    .argv = argv,
     .name = "minivmm",
     .ram_size = 64 << 20,
     .n_vcpus = 1,

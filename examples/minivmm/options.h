@@ -6,10 +6,9 @@
 
 #define MINIVMM_VCPUS_MAX 64
 
-/* The strings point into argv. */
+/* The strings point into main()'s argv. */
 typedef struct
 {
-  char **argv;
   bool help;
   const char *name;
   uint64_t ram_size;

@@ -124,21 +124,13 @@ update_set_command (Update *update, const char *command, GError **error)
   return true;
 }
 
-/* Without a command: this very program, which /proc/self/exe is even when its file was replaced. */
-static char **
-get_argv (const Update *update, GError **error)
+/* *argv NULL: there is no command. */
+static bool
+get_argv (const Update *update, char ***argv, GError **error)
 {
-  char **argv = NULL;
-  if (update->command_len)
-    {
-      g_autofree char *command = g_strndup ((const char *) update->command, update->command_len);
-      g_shell_parse_argv (command, NULL, &argv, error);
-      return argv;
-    }
-  argv = g_strdupv (update->options->argv);
-  g_free (argv[0]);
-  argv[0] = g_strdup ("/proc/self/exe");
-  return argv;
+  *argv = NULL;
+  g_autofree char *command = g_strndup ((const char *) update->command, update->command_len);
+  return !update->command_len || g_shell_parse_argv (command, NULL, argv, error);
 }
 
 static CprUpdate
@@ -152,6 +144,7 @@ make_update (const Update *update, char **argv, const char *uri)
              (options->no_preflight ? CPR_UPDATE_NO_PREFLIGHT : 0) |
              (options->no_way_back ? CPR_UPDATE_NO_WAY_BACK : 0),
     .argv = argv,
+    .program = argv ? NULL : "/proc/self/exe", /* this very program, even when its file was replaced */
     .uri = uri,
     .preflight_timeout_ms = options->preflight_timeout_ms,
     .deadline_ms = options->deadline_ms,
@@ -225,8 +218,8 @@ update_run (Update *update, const char *uri, GError **error)
 {
   if (update->mode == CPR_MODE_REBOOT)
     return save (update, uri, error);
-  g_auto (GStrv) argv = get_argv (update, error);
-  if (!argv)
+  g_auto (GStrv) argv = NULL;
+  if (!get_argv (update, &argv, error))
     return false;
 
   const CprUpdate cpr_update = make_update (update, argv, *uri ? uri : NULL);
@@ -236,8 +229,8 @@ update_run (Update *update, const char *uri, GError **error)
 bool
 update_check (Update *update, GString *text, GError **error)
 {
-  g_auto (GStrv) argv = get_argv (update, error);
-  if (!argv)
+  g_auto (GStrv) argv = NULL;
+  if (!get_argv (update, &argv, error))
     return false;
 
   const CprUpdate cpr_update = make_update (update, argv, NULL);

@@ -49,17 +49,12 @@ info_card (const Call *call)
   return cards_describe (call->arguments, call->answer, call->error);
 }
 
-/* The command line after device_add and device_del; NULL: they weren't used. */
-static char **made_argv;
-
 /* The cards belong to the command line of the next program, and to that of this program should it
  * have to come back: else they wouldn't build the cards. */
 static bool
 note_cards (Machine *machine, GError **error)
 {
-  char **argv = cards_make_argv (machine->options.argv);
-  g_strfreev (made_argv);
-  made_argv = machine->options.argv = argv;
+  g_auto (GStrv) argv = cards_make_argv (cpr_session_get_argv (machine->session));
   return cpr_session_set_argv (machine->session, argv, error);
 }
 
@@ -129,9 +124,3 @@ const Command test_commands[] = {
   { "out", "PORT VALUE", "write a port, as the guest would", true, port_out },
   { .name = NULL },
 };
-
-void
-test_commands_clear (void)
-{
-  g_strfreev (made_argv);
-}

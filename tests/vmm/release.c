@@ -73,13 +73,6 @@ const Card *const known_cards[] = {
   NULL,
 };
 
-static void
-clear_cards (Machine *machine)
-{
-  cards_clear (machine);
-  test_commands_clear ();
-}
-
 static const Part cards_part = {
   .types = {
 #if RELEASE >= 2
@@ -92,7 +85,7 @@ static const Part cards_part = {
   },
   .declare = cards_declare,
   .build = cards_build,
-  .clear = clear_cards,
+  .clear = cards_clear,
 };
 
 /* clang-format off */

@@ -6,7 +6,4 @@
 
 extern const Command test_commands[];
 
-/* At the end: frees what they have made. */
-void test_commands_clear (void);
-
 #endif
