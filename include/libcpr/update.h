@@ -285,6 +285,9 @@ typedef enum
  * @callback_data: passed to @progress and @confirm
  * @program: (nullable): exec mode: the program to execute, with @argv as its arguments or with the
  *     recorded ones. %NULL: argv[0]. A name without a slash is searched in this process's PATH
+ * @reply_fd: every mode: the connection of whoever asked for the update, 3 or more; 0 or -1: none.
+ *     The library keeps a duplicate, which goes where the guest goes, see
+ *     cpr_session_take_reply_fd(). The fd itself stays the caller's
  *
  * Describes an update. Zero it, set @size, then the fields that the mode reads:
  *
@@ -295,6 +298,7 @@ typedef enum
  * | @preflight_timeout_ms | yes | yes | ignored |
  * | @deadline_ms | yes | yes | with `fd:` |
  * | @pause_budget_ms | yes | yes | yes |
+ * | @reply_fd | yes | yes | yes |
  * | @progress, @confirm, @callback_data | ignored | ignored | yes |
  *
  * Since: 0.1
@@ -314,6 +318,7 @@ typedef struct
   bool (*confirm) (void *callback_data, GError **error);
   void *callback_data;
   const char *program;
+  int reply_fd;
 } CprUpdate;
 
 /**
@@ -338,12 +343,13 @@ typedef struct
  *
  * No thread may fork while the call is under way: the child would get the fds.
  *
- * Errors in every mode: %CPR_ERROR_INVALID (an unknown mode or flag; a field that can't be saved,
- * such as an fd outside the fd table; a cycle of `load_after`), %CPR_ERROR_STATE (also in a
- * notifier's callback), %CPR_ERROR_BLOCKED (the reasons of all blockers, in one line), the error of
- * a notifier's veto, %CPR_ERROR_MISMATCH (an fd of the table is closed or isn't what it was),
- * %CPR_ERROR_SYSTEM (no memory or no space for the state), the error of @stop or of a device's
- * `pre_save`, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET.
+ * Errors in every mode: %CPR_ERROR_INVALID (an unknown mode or flag; @reply_fd of 1 or 2; a field
+ * that can't be saved, such as an fd outside the fd table; a cycle of `load_after`),
+ * %CPR_ERROR_STATE (also in a notifier's callback), %CPR_ERROR_BLOCKED (the reasons of all
+ * blockers, in one line), the error of a notifier's veto, %CPR_ERROR_MISMATCH (an fd of the table
+ * is closed or isn't what it was), %CPR_ERROR_SYSTEM (no memory or no space for the state;
+ * @reply_fd isn't open), the error of @stop or of a device's `pre_save`, %CPR_ERROR_CALLBACK,
+ * %CPR_ERROR_PAUSE_BUDGET.
  *
  * After failure: the guest is as it was, running, paused or suspended. Every step was undone, and
  * the call can be made again at once. cpr_session_get_update_info() has the error too, unless the
@@ -524,6 +530,55 @@ typedef struct
  * Since: 0.1
  */
 CPR_API void cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info);
+
+/**
+ * cpr_update_status_get_name:
+ * @status: how an update ended
+ *
+ * Gives the name of a status: `none`, `completed`, `failed`, `rolled-back` or `rescued`. Threads:
+ * safe. Permitted states: needs no session.
+ *
+ * Returns: a constant string, or %NULL if there is no such status
+ *
+ * Since: 0.1
+ */
+CPR_API const char *cpr_update_status_get_name (CprUpdateStatus status);
+
+/**
+ * cpr_session_take_reply_fd:
+ * @session: a session
+ * @status: (out) (nullable): how the update ended; %CPR_UPDATE_NONE if the result is -1
+ * @reason: (out) (nullable): why the update failed, the session's until the next update; %NULL if
+ *     it didn't fail or if the result is -1
+ *
+ * Takes the connection of whoever asked for the last update, @reply_fd of #CprUpdate, to answer it.
+ * The program that has the guest afterwards gets it:
+ *
+ * - after the commit the new program, from cpr_session_start() on;
+ * - after a failure before the execve, or in transfer mode before the commit, the program that
+ *   called cpr_session_update();
+ * - after a rollback or a rescue the old program, executed again, from cpr_session_start() on;
+ * - in reboot mode the program that called cpr_session_update(), whether it failed or not. The
+ *   program that takes the state up later gets nothing.
+ *
+ * So the same lines answer in each case: call them after cpr_session_start(), and after
+ * cpr_session_update() where that returned. After a call of cpr_session_update() that wasn't
+ * permitted there is nothing to take.
+ *
+ * The fd is no part of the fd table. If nobody takes it, the next cpr_session_update() or
+ * cpr_session_free() closes it. If no program can take the guest, the guardian keeps it with
+ * everything else. A peer sees the end of the connection when every copy is closed, which takes
+ * some milliseconds after the commit: the guardian has one. If the caller's own fd is in the fd
+ * table, that one survives as well, and both are open.
+ *
+ * Permitted states: all. The result is -1 in every state but ACTIVE and HANDED_OVER, and in a
+ * forked child.
+ *
+ * Returns: an fd, which is the caller's now and close-on-exec, or -1 if there is none to take
+ *
+ * Since: 0.1
+ */
+CPR_API int cpr_session_take_reply_fd (CprSession *session, CprUpdateStatus *status, const char **reason);
 
 G_END_DECLS
 

@@ -16,6 +16,7 @@ cpr_session_alloc (void)
   session->pid = getpid ();
   session->program.exe_fd = -1;
   session->cancel_fd = -1;
+  session->reply.fd = -1;
   session->kvm_vms = g_ptr_array_new_with_free_func ((GDestroyNotify) cpr_kvm_vm_free);
   session->held = g_array_new (FALSE, FALSE, sizeof (int));
   session->notifiers = cpr_notifiers_new ();
@@ -46,6 +47,7 @@ cpr_session_dispose (CprSession *session)
   g_hash_table_unref (session->warnings);
   if (session->cancel_fd >= 0)
     cpr_sys->close (session->cancel_fd);
+  cpr_fd_clear (&session->reply.fd);
   g_free (session->name);
   g_free (session);
 }

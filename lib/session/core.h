@@ -10,6 +10,7 @@
 #include "session/parts/finish.h"
 #include "session/parts/notifiers.h"
 #include "session/parts/passed.h"
+#include "session/parts/reply.h"
 #include "session/parts/states.h"
 #include "session/parts/timeline.h"
 
@@ -34,6 +35,7 @@ struct _CprSession
   CprPassed passed;      /* the last preflight */
   GHashTable *warnings;  /* of preflights, that were logged; said once */
   CprTimeline timeline;  /* of the last update */
+  CprReply reply;        /* of the last update */
   _Atomic int cancel_fd; /* an eventfd from the first update on that can be cancelled; -1: there was none */
 
   bool was_incoming;

@@ -45,6 +45,7 @@ adopt (CprSession *session, CprIncoming *incoming)
   manifest->fds = (CprFdTable){ .entries = NULL };
   manifest->ram = (CprRamTable){ .blocks = NULL };
   manifest->vfio = (CprVfioTable){ .containers = NULL };
+  cpr_reply_adopt (&session->reply, &session->fds);
   session->incoming = incoming;
   session->was_incoming = true;
   session->state = CPR_SESSION_STATE_INCOMING;

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "session/ask.h"
+#include "session/parts/mode.h"
 #include "session/parts/request.h"
 #include "session/parts/run-state.h"
 #include "session/vfio.h"
@@ -192,6 +193,22 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
     }
 }
 
+/* The one who asked gets the answer from the program that has the guest in the end. */
+static void
+prepare_with_reply (CprSession *session, const CprUpdate *update, GError **error)
+{
+  if (!cpr_modes_include (CPR_MODES_WITH_FDS, update->mode))
+    {
+      prepare_and_launch (session, update, error);
+      return;
+    }
+  if (cpr_reply_offer (&session->reply, &session->fds, error))
+    prepare_and_launch (session, update, error);
+  cpr_reply_withdraw (&session->fds);
+  if (session->state != CPR_SESSION_STATE_ACTIVE)
+    cpr_fd_clear (&session->reply.fd);
+}
+
 static void
 run (CprSession *session, const CprUpdate *update, uint64_t wait_ns, GError **error)
 {
@@ -203,7 +220,7 @@ run (CprSession *session, const CprUpdate *update, uint64_t wait_ns, GError **er
       cpr_blockers_close (session->blockers, update->mode, session->run_state, error))
     {
       if (make_cancellable (session, update, error) && ask_first (session, update, error))
-        prepare_and_launch (session, update, error);
+        prepare_with_reply (session, update, error);
       cpr_blockers_open (session->blockers);
     }
 }
@@ -234,7 +251,8 @@ cpr_session_run_update (CprSession *session, const CprUpdate *update, GError **e
   GError *reason = NULL;
 
   cpr_timeline_forget (&session->timeline, update->mode);
-  wait_and_run (session, update, &reason);
+  if (cpr_reply_begin (&session->reply, update->reply_fd, &reason))
+    wait_and_run (session, update, &reason);
   cpr_passed_clear (&session->passed); /* a preflight is good for one update */
   cpr_timeline_end (&session->timeline, reason);
   if (session->state == CPR_SESSION_STATE_HANDED_OVER)

@@ -444,11 +444,14 @@ static unsigned
 run_faults (unsigned flags, int errnum, int exec_errnum)
 {
   char *argv[] = { (char *) "/bin/true", NULL };
-  const CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .flags = flags, .argv = argv };
+  const CprUpdate update = {
+    .size = sizeof update, .mode = CPR_MODE_EXEC, .flags = flags, .argv = argv, .reply_fd = event
+  };
   g_autofree char *before = process_describe ();
 
   for (unsigned n = 1;; n++)
     {
+      int reply;
       int stops = guest.stops, starts = guest.starts;
       CprUpdateInfo info = { .size = sizeof info };
 
@@ -461,6 +464,8 @@ run_faults (unsigned flags, int errnum, int exec_errnum)
       cpr_session_get_update_info (session, &info);
       ck_assert_str_eq (info.error, error->message);
       g_clear_error (&error);
+      reply = cpr_session_take_reply_fd (session, NULL, NULL);
+      cpr_fd_clear (&reply);
       ck_assert_msg (guest.stops - stops == guest.starts - starts && guest.stops - stops <= 1,
                      "%s: %d stops, %d starts", faults.failed, guest.stops - stops, guest.starts - starts);
       ck_assert (guest.running);

@@ -35,6 +35,40 @@ cpr_session_cancel (CprSession *session)
     errno = errnum; /* it is readable already */
 }
 
+/* Before the commit, and where another process has the guest, it is for another program to
+ * answer. */
+static bool
+may_answer (const CprSession *session)
+{
+  return cpr_session_is_mine (session) &&
+         (session->state == CPR_SESSION_STATE_ACTIVE || session->state == CPR_SESSION_STATE_HANDED_OVER);
+}
+
+int
+cpr_session_take_reply_fd (CprSession *session, CprUpdateStatus *status, const char **reason)
+{
+  int fd;
+
+  g_return_val_if_fail (session != NULL, -1);
+
+  fd = may_answer (session) ? session->reply.fd : -1;
+  if (fd >= 0)
+    session->reply.fd = -1;
+  if (status != NULL)
+    *status = fd >= 0 ? session->timeline.status : CPR_UPDATE_NONE;
+  if (reason != NULL)
+    *reason = fd >= 0 ? session->timeline.error : NULL;
+  return fd;
+}
+
+const char *
+cpr_update_status_get_name (CprUpdateStatus status)
+{
+  static const char *const names[] = { "none", "completed", "failed", "rolled-back", "rescued" };
+
+  return (unsigned) status < G_N_ELEMENTS (names) ? names[status] : NULL;
+}
+
 void
 cpr_session_get_update_info (const CprSession *session, CprUpdateInfo *info)
 {
