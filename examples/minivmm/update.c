@@ -258,24 +258,6 @@ update_has_left (const Update *update)
   return update->mode == CPR_MODE_TRANSFER && cpr_session_get_state (update->session) == CPR_SESSION_STATE_HANDED_OVER;
 }
 
-static const char *
-get_status_name (CprUpdateStatus status)
-{
-  switch (status)
-    {
-    case CPR_UPDATE_COMPLETED:
-      return "completed";
-    case CPR_UPDATE_FAILED:
-      return "failed";
-    case CPR_UPDATE_ROLLED_BACK:
-      return "rolled-back";
-    case CPR_UPDATE_RESCUED:
-      return "rescued";
-    default:
-      return "none";
-    }
-}
-
 static uint64_t
 to_us (uint64_t ns)
 {
@@ -300,7 +282,7 @@ update_describe (const Update *update, GString *text)
   CprUpdateInfo info = { .size = sizeof info };
   cpr_session_get_update_info (update->session, &info);
 
-  g_string_append_printf (text, "status: %s\n", get_status_name (info.status));
+  g_string_append_printf (text, "status: %s\n", cpr_update_status_get_name (info.status));
   if (info.error)
     g_string_append_printf (text, "error: %s\n", info.error);
   describe_events (update, text);
@@ -335,7 +317,7 @@ update_describe_end (const Update *update, GString *text)
   CprUpdateInfo info = { .size = sizeof info };
   cpr_session_get_update_info (update->session, &info);
 
-  g_string_append_printf (text, "Migration status: %s\n", get_status_name (info.status));
+  g_string_append_printf (text, "Migration status: %s\n", cpr_update_status_get_name (info.status));
   if (info.status == CPR_UPDATE_COMPLETED)
     g_string_append_printf (text, "pause: %" PRIu64 " us\n", to_us (info.pause_ns));
   else if (info.error)
