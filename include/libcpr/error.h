@@ -6,6 +6,8 @@
 #  error "include <libcpr/libcpr.h> and nothing else"
 #endif
 
+#include <stdbool.h>
+
 #include <glib.h>
 
 G_BEGIN_DECLS
@@ -97,6 +99,35 @@ CPR_API GQuark cpr_error_quark (void);
  * Since: 0.1
  */
 CPR_API int cpr_error_get_errno (const GError *error);
+
+/**
+ * cpr_error_set_errno:
+ * @error: where the error goes, or %NULL; an error that is there already stays
+ * @code: its code, in most cases %CPR_ERROR_SYSTEM
+ * @errnum: the errno value of the failed call
+ * @format: a printf() format of what failed: the object first, in lower case, without a full stop
+ * @...: the arguments of @format
+ *
+ * Sets an error of the domain %CPR_ERROR as the library's own calls do: @format, a colon, and the
+ * text of @errnum. It is meant for the VMM's callbacks, whose errors an update hands on:
+ *
+ * |[<!-- language="C" -->
+ * if (ioctl (vcpu->fd, KVM_SET_REGS, &vcpu->regs) < 0)
+ *   return cpr_error_set_errno (error, CPR_ERROR_SYSTEM, errno, "vCPU %d: KVM_SET_REGS", vcpu->id);
+ * ]|
+ *
+ * The operator then reads `vCPU 0: KVM_SET_REGS: Invalid argument`, and cpr_error_get_errno() gives
+ * @errnum. Where @errnum is EPERM or ENOSYS and the process has a seccomp filter, the message says
+ * so.
+ *
+ * Threads: safe. Permitted states: needs no session.
+ *
+ * Returns: %FALSE, so that a callback fails in one line
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_error_set_errno (GError **error, CprError code, int errnum, const char *format, ...)
+    G_GNUC_PRINTF (4, 5);
 
 G_END_DECLS
 

@@ -62,22 +62,41 @@ describe_filter (int errnum)
              : "";
 }
 
-bool
-cpr_throw_errno (GError **error, int errnum, const char *format, ...)
+G_GNUC_PRINTF (4, 0)
+static bool
+set_errno (GError **error, CprError code, int errnum, const char *format, va_list args)
 {
   g_autofree char *message = NULL;
-  GError *made;
-  va_list args;
 
   if (error == NULL || *error != NULL)
     return false;
+  message = g_strdup_vprintf (format, args);
+  *error = g_error_new (CPR_ERROR, (int) code, "%s: %s%s", message, g_strerror (errnum), describe_filter (errnum));
+  cpr_error_get_private (*error)->errnum = errnum;
+  return false;
+}
+
+bool
+cpr_throw_errno (GError **error, int errnum, const char *format, ...)
+{
+  va_list args;
 
   va_start (args, format);
-  message = g_strdup_vprintf (format, args);
+  set_errno (error, CPR_ERROR_SYSTEM, errnum, format, args);
   va_end (args);
-  made = g_error_new (CPR_ERROR, CPR_ERROR_SYSTEM, "%s: %s%s", message, g_strerror (errnum), describe_filter (errnum));
-  cpr_error_get_private (made)->errnum = errnum;
-  *error = made;
+  return false;
+}
+
+bool
+cpr_error_set_errno (GError **error, CprError code, int errnum, const char *format, ...)
+{
+  va_list args;
+
+  g_return_val_if_fail (format != NULL, false);
+
+  va_start (args, format);
+  set_errno (error, code, errnum, format, args);
+  va_end (args);
   return false;
 }
 

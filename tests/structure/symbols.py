@@ -21,6 +21,7 @@ COMMENT = re.compile(r"/\*.*?\*/", re.S)
 DOC = re.compile(r"/\*\*\n(.*?)\*/", re.S)
 DIRECTIVE = re.compile(r"^[ \t]*#(?:.*\\\n)*.*$", re.M)
 PROTOTYPE = re.compile(r"(CPR_API\s+)?(?<![\w#])((?:const\s+)?\w+[\s*]+?(?:const\s*\*)?)(cpr_\w+)\s*\(([^;{]*)\)\s*;")
+ATTRIBUTE = re.compile(r"\bG_GNUC_\w+\s*\([^()]*\)")
 FUNCTION_TYPE = re.compile(r"typedef\s+(\w+[\s*]+?)\(\*(\w+)\)\s*\(([^;]*)\)\s*;")
 ENUM = re.compile(r"typedef\s+enum\s*\{([^}]*)\}\s*(\w+)\s*;")
 STRUCT = re.compile(r"typedef\s+struct\s*\{([^}]*)\}\s*(\w+)\s*;|struct\s+_(\w+)\s*\{([^}]*)\}\s*;")
@@ -120,7 +121,7 @@ class Header:
         macros = {match[1]: (line_of(match, 1), match[2] or "", match[3].strip()) for match in MACRO.finditer(bare)}
         # Those that end in _ are for the others' use.
         self.macros = {name: of for name, of in macro_parameters(macros).items() if not name.endswith("_")}
-        code = DIRECTIVE.sub(blank, bare)
+        code = ATTRIBUTE.sub(blank, DIRECTIVE.sub(blank, bare))
         self.functions, self.types, self.forward = {}, {}, set()
         for match in PROTOTYPE.finditer(code):
             line = line_of(match, 3)

@@ -28,6 +28,26 @@ START_TEST (throw_errno_keeps_errno_and_says_it)
 }
 END_TEST
 
+START_TEST (a_callback_sets_an_error_as_the_library_does)
+{
+  GError *own = NULL, *librarys = NULL;
+
+  ck_assert (!cpr_error_set_errno (&own, CPR_ERROR_SYSTEM, ENOTTY, "vCPU %d: KVM_SET_REGS", 3));
+  cpr_throw_errno (&librarys, ENOTTY, "vCPU %d: KVM_SET_REGS", 3);
+  ck_assert_str_eq (own->message, "vCPU 3: KVM_SET_REGS: Inappropriate ioctl for device");
+  ck_assert_str_eq (own->message, librarys->message);
+  ck_assert_int_eq (own->code, librarys->code);
+  ck_assert_int_eq (cpr_error_get_errno (own), ENOTTY);
+  ck_assert (!cpr_error_set_errno (&own, CPR_ERROR_INVALID, EIO, "second"));
+  assert_error (&own, CPR_ERROR_SYSTEM, "vCPU 3");
+  g_error_free (librarys);
+  ck_assert (!cpr_error_set_errno (NULL, CPR_ERROR_SYSTEM, EIO, "nobody wants it"));
+  ck_assert (!cpr_error_set_errno (&own, CPR_ERROR_MISMATCH, ENOENT, "tap"));
+  ck_assert_int_eq (cpr_error_get_errno (own), ENOENT);
+  assert_error (&own, CPR_ERROR_MISMATCH, "tap: No such file or directory");
+}
+END_TEST
+
 START_TEST (errno_is_0_where_no_system_call_failed)
 {
   GError *own = NULL;
@@ -93,6 +113,7 @@ main (void)
 
   tcase_add_test (tests, throw_sets_domain_code_and_message);
   tcase_add_test (tests, throw_errno_keeps_errno_and_says_it);
+  tcase_add_test (tests, a_callback_sets_an_error_as_the_library_does);
   tcase_add_test (tests, errno_is_0_where_no_system_call_failed);
   tcase_add_test (tests, the_first_error_stays);
   tcase_add_test (tests, an_error_that_nobody_wants_is_no_error);
