@@ -72,8 +72,8 @@ typedef struct _CprBulk CprBulk;
  * @pre_save: (nullable): called with the guest stopped, before the fields are read, to fetch what
  *     the kernel holds
  * @post_load: (nullable): called after this device's fields and bulk data were loaded, and before
- *     the next device's fields. It gets the version that was loaded, and gives the values to the
- *     kernel. If a later device's @post_load fails, this device isn't told; the guest goes back to
+ *     the next device's @pre_load. It gets the version that was loaded, and gives the values to the
+ *     kernel. If a later device's callback fails, this device isn't told; the guest goes back to
  *     the old program
  * @load_after: (nullable): names of types, ended by %NULL. Their devices are loaded before the
  *     devices of this type, @post_load included: a bus before the devices on it. A type that the
@@ -87,9 +87,20 @@ typedef struct _CprBulk CprBulk;
  * @trial_save: whether a preflight may read the fields while the guest runs, without @pre_save, to
  *     check values too. The values needn't be consistent, but pointers and lists must be safe to
  *     follow
+ * @pre_load: (nullable): called before any field of this device is set, after the @post_load of the
+ *     devices that are loaded before it. It gets the version that is loaded, and prepares the
+ *     struct: it gives values to the members that the state may not have, such as those of a group,
+ *     and frees or empties what the device has made so far
  *
  * A device type. Static: it must outlive every session that uses it. Zero it, set @size, then the
  * fields.
+ *
+ * cpr_session_load() first checks all of the state against all devices, without a callback and
+ * without a change to a device. Then it takes one device after the other: @pre_load, the fields,
+ * @load_bulk, @post_load. A callback that returns %FALSE ends the load with its error, or with
+ * %CPR_ERROR_CALLBACK if it set none. Then the callbacks of the devices after it aren't called, and
+ * the guest goes back to the old program. A preflight, and a fresh start, load nothing, so they
+ * call neither @pre_load nor @post_load.
  *
  * Since: 0.1
  */
@@ -106,6 +117,7 @@ struct _CprDeviceType
   bool (*save_bulk) (void *device, CprBulk *bulk, GError **error);
   bool (*load_bulk) (void *device, CprBulk *bulk, GError **error);
   bool trial_save;
+  bool (*pre_load) (void *device, uint32_t version, GError **error);
 };
 
 /**

@@ -49,7 +49,7 @@ typedef struct
     WORKS,
     FAILS,
     FAILS_SILENTLY
-  } pre_save, post_load;
+  } pre_save, pre_load, post_load;
 } Probe;
 
 static bool
@@ -78,6 +78,17 @@ probe_post_load (void *device, uint32_t version, GError **to)
   ck_assert_ptr_eq (to, &error);
   g_string_append_printf (calls, "load %u of version %u\n", probe->number, version);
   return answer (probe->post_load, "KVM_SET_REGS");
+}
+
+static bool
+probe_pre_load (void *device, uint32_t version, GError **to)
+{
+  Probe *probe = device;
+
+  ck_assert_ptr_eq (to, &error);
+  g_string_append_printf (calls, "prepare for version %u, with %u\n", version, probe->number);
+  probe->number = 77;
+  return answer (probe->pre_load, "no room");
 }
 
 static const CprField probe_fields[] = { CPR_FIELD (Probe, number), CPR_FIELD_END };
@@ -288,6 +299,70 @@ START_TEST (post_load_is_called_in_the_order_of_adding_after_the_fields_are_set)
   g_string_truncate (calls, 0);
   ck_assert (load ());
   ck_assert_str_eq (calls->str, "load 3 of version 4\nload 1 of version 4\nload 2 of version 4\n");
+}
+END_TEST
+
+/* Of a type with a pre_load. */
+static void
+add_preparing (const CprDeviceType *type, Probe *from, Probe *to)
+{
+  static const char *const names[] = { "cpu0", "cpu1" };
+
+  for (int i = 0; i < 2; i++)
+    {
+      add (&programs.saved, names[i], type, &from[i]);
+      add (&programs.loaded, names[i], type, &to[i]);
+    }
+}
+
+START_TEST (pre_load_is_called_before_the_fields_are_set_and_after_the_devices_before_it)
+{
+  CprDeviceType type = probe_type;
+  Probe from[2] = { { .number = 1 }, { .number = 2 } }, to[2] = { { .number = 8 }, { .number = 9 } };
+
+  type.pre_load = probe_pre_load;
+  add_preparing (&type, from, to);
+  ck_assert (save ());
+  g_string_truncate (calls, 0);
+  ck_assert (load ());
+  ck_assert_str_eq (calls->str, "prepare for version 4, with 8\nload 1 of version 4\n"
+                                "prepare for version 4, with 9\nload 2 of version 4\n");
+}
+END_TEST
+
+START_TEST (pre_load_that_fails_ends_the_loading_before_its_fields_are_set)
+{
+  CprDeviceType type = probe_type;
+  Probe from[2] = { { .number = 1 }, { .number = 2 } }, to[2] = { { .pre_load = FAILS }, { .number = 9 } };
+
+  type.pre_load = probe_pre_load;
+  add_preparing (&type, from, to);
+  ck_assert (save ());
+  g_string_truncate (calls, 0);
+  ck_assert (!load ());
+  ck_assert_str_eq (calls->str, "prepare for version 4, with 0\n");
+  ck_assert_str_eq (error->message, "device 'cpu0': no room");
+  g_clear_error (&error);
+  ck_assert_uint_eq (to[0].number, 77);
+  to[0].pre_load = FAILS_SILENTLY;
+  ck_assert (!load ());
+  assert_error (&error, CPR_ERROR_CALLBACK, "device 'cpu0': pre_load failed without a reason");
+}
+END_TEST
+
+START_TEST (pre_load_is_not_called_where_a_later_device_cannot_be_loaded)
+{
+  CprDeviceType type = probe_type;
+  Probe from[2] = { { .number = 1 } }, to[2] = { { .number = 8 } };
+  Disk disk;
+
+  type.pre_load = probe_pre_load;
+  add_preparing (&type, from, to);
+  add (&programs.loaded, "sda", &disk_type, &disk);
+  ck_assert (save () && !load ());
+  assert_error (&error, CPR_ERROR_MISMATCH, "device 'sda': it isn't in the state");
+  ck_assert_ptr_null (strstr (calls->str, "prepare"));
+  ck_assert_uint_eq (to[0].number, 8);
 }
 END_TEST
 
@@ -509,6 +584,9 @@ main (void)
   tcase_add_test (tests, versions_outside_the_loadable_range_are_refused);
   tcase_add_test (tests, pre_save_is_called_of_all_devices_before_any_is_read);
   tcase_add_test (tests, post_load_is_called_in_the_order_of_adding_after_the_fields_are_set);
+  tcase_add_test (tests, pre_load_is_called_before_the_fields_are_set_and_after_the_devices_before_it);
+  tcase_add_test (tests, pre_load_that_fails_ends_the_loading_before_its_fields_are_set);
+  tcase_add_test (tests, pre_load_is_not_called_where_a_later_device_cannot_be_loaded);
   tcase_add_test (tests, post_load_that_fails_ends_the_loading);
   tcase_add_test (tests, a_value_that_does_not_fit_one_device_is_applied_to_none);
   tcase_add_test (tests, an_error_names_the_versions_where_they_differ);

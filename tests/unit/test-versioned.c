@@ -137,7 +137,7 @@ static const CprField fields[] = { { .name = "x", .kind = CPR_KIND_UINT, .width 
 static const CprSessionConfig config = { .size = 112, .name = "vm", .stop = stop, .start = start };
 static const CprUpdate update = { .size = 80, .mode = 77 };
 static const CprRamOptions ram_options = { .size = 32 };
-static const CprDeviceType device_type = { .size = 96, .name = "more", .state = { "More", 4, fields } };
+static const CprDeviceType device_type = { .size = 104, .name = "more", .state = { "More", 4, fields } };
 static const CprVfioContainerOptions container_options = { .size = 32, .backend = CPR_VFIO_NONE };
 static const CprVfioDeviceOptions device_options = { .size = 16 };
 static const CprVfioPciOptions pci_options = {
@@ -158,7 +158,7 @@ static const struct
   { "CprUpdate", 80, 16, sizeof update, &update, take_update },
   { "CprUpdate", 80, 16, sizeof update, &update, take_preflight },
   { "CprRamOptions", 32, 16, sizeof ram_options, &ram_options, take_ram_options },
-  { "CprDeviceType", 96, 48, sizeof device_type, &device_type, take_device_type },
+  { "CprDeviceType", 104, 48, sizeof device_type, &device_type, take_device_type },
   { "CprVfioContainerOptions", 32, 16, sizeof container_options, &container_options, take_container_options },
   { "CprVfioDeviceOptions", 16, 16, sizeof device_options, &device_options, take_device_options },
   { "CprVfioPciOptions", 40, 32, sizeof pci_options, &pci_options, take_pci_options },

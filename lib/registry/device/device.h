@@ -103,7 +103,8 @@ CprDeviceLoad *cpr_device_load_new (const CprDeviceTable *table, const CprSchema
 void cpr_device_load_touch (CprDeviceLoad *load);
 /* Checks that every device has a section that fits, and every section a device. */
 bool cpr_device_load_check (CprDeviceLoad *load, CprReader *reader, const CprCodec *codec, GError **error);
-/* After the check: loads each device's fields and bulk data, and then calls its post_load. */
+/* After the check, for each device: calls its pre_load, loads its fields and bulk data, and calls
+ * its post_load. */
 bool cpr_device_load_apply (CprDeviceLoad *load, GError **error);
 void cpr_device_load_free (CprDeviceLoad *load);
 

@@ -233,6 +233,8 @@ load_device (const CprDeviceLoad *load, const CprDevice *device, GError **error)
   const Section *section = g_hash_table_lookup (load->sections, device->name);
   CprCursor fields = section->fields;
 
+  if (device->type->pre_load != NULL && !device->type->pre_load (device->state, section->type->version, error))
+    return cpr_device_callback_failed (device, "pre_load", error);
   if (!cpr_plan_apply (section->plan, &fields, device->state, load->codec, error))
     {
       g_prefix_error (error, "device '%s': ", device->name);
