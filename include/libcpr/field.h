@@ -19,8 +19,11 @@ G_BEGIN_DECLS
  * @title: Fields
  *
  * A device's fields stand in static tables that the `CPR_FIELD` macros make. The macros derive each
- * field's kind from the C type. A member that isn't what the macro demands doesn't compile. The
- * macros don't exist in C++.
+ * field's kind from the C type. A member that isn't what the macro demands doesn't compile.
+ *
+ * A member's name is the field's name in the state, and stays there when the member is renamed, see
+ * CPR_WRITTEN_AS(). A member of a member (`hdr.flags`, `queue[1]`) has no such name, so it needs
+ * CPR_WRITTEN_AS(); without it cpr_device_add() refuses the table.
  */
 
 /**
@@ -148,6 +151,7 @@ typedef struct
  * @list: of a %CPR_LAYOUT_LIST: its callbacks
  * @needed: (nullable): of a group: says whether it is written
  * @written_as: (nullable): the field's name in the state, where that isn't the member's
+ * @variable: (nullable): of a field that is a variable: its address, in place of @offset
  * @reserved: 0
  *
  * One field of a struct. The `CPR_FIELD` macros make it; don't make it by hand.
@@ -173,147 +177,11 @@ struct _CprField
   const CprList *list;
   bool (*needed) (const void *device);
   const char *written_as;
+  void *variable;
   const void *reserved[1];
 };
 
-#ifndef __cplusplus
-
 /* clang-format off */
-
-/* The kind of a C expression; other types (pointers, arrays, structs) don't compile. */
-#define CPR_KIND_OF(expression)                                                                                        \
-  _Generic ((expression),                                                                                              \
-      bool: CPR_KIND_BOOL,                                                                                             \
-      char: ((char) -1 < 0 ? CPR_KIND_INT : CPR_KIND_UINT),                                                            \
-      signed char: CPR_KIND_INT,                                                                                       \
-      short: CPR_KIND_INT,                                                                                             \
-      int: CPR_KIND_INT,                                                                                               \
-      long: CPR_KIND_INT,                                                                                              \
-      long long: CPR_KIND_INT,                                                                                         \
-      unsigned char: CPR_KIND_UINT,                                                                                    \
-      unsigned short: CPR_KIND_UINT,                                                                                   \
-      unsigned int: CPR_KIND_UINT,                                                                                     \
-      unsigned long: CPR_KIND_UINT,                                                                                    \
-      unsigned long long: CPR_KIND_UINT,                                                                               \
-      float: CPR_KIND_FLOAT,                                                                                           \
-      double: CPR_KIND_FLOAT)
-
-#define CPR_MEMBER_(Struct, member) (((Struct *) 0)->member)
-
-/* 0, or an error at compile time where the condition doesn't hold. */
-#define CPR_CHECK_(condition, message)                                                                                 \
-  (0 * sizeof (struct {                                                                                                \
-     _Static_assert (condition, message);                                                                              \
-     int unused;                                                                                                       \
-   }))
-#define CPR_SAME_TYPE_(expression, Type) __builtin_types_compatible_p (__typeof__ (expression), Type)
-#define CPR_CHECK_ARRAY_(Struct, member)                                                                               \
-  CPR_CHECK_ (!CPR_SAME_TYPE_ (CPR_MEMBER_ (Struct, member), __typeof__ (&CPR_MEMBER_ (Struct, member)[0])),           \
-              #member " is not an array")
-#define CPR_CHECK_POINTER_(Struct, member)                                                                             \
-  CPR_CHECK_ (CPR_SAME_TYPE_ (CPR_MEMBER_ (Struct, member), __typeof__ (&CPR_MEMBER_ (Struct, member)[0])),            \
-              #member " is not a pointer")
-#define CPR_CHECK_TYPE_(expression, Type, message) CPR_CHECK_ (CPR_SAME_TYPE_ (expression, Type), message)
-#define CPR_CHECK_STRUCT_(expression, Nested) CPR_CHECK_TYPE_ (expression, Nested, "the member is not a " #Nested)
-
-/* The values are compared as they are and as 64 bits: 0xffffffff doesn't fit an int, nor -1 an
- * unsigned. */
-#define CPR_CHECK_FITS_(Type, value, message)                                                                          \
-  CPR_CHECK_ ((Type) (value) == (value) && (int64_t) (Type) (value) == (int64_t) (value), message)
-/* An optional field: a number that isn't floating point, and a default that it can hold. */
-#define CPR_DEFAULT_(Struct, member, value)                                                                            \
-  .default_value = (uint64_t) (int64_t) (value) +                                                                      \
-                   CPR_CHECK_ (CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) != CPR_KIND_FLOAT, #member " is floating point") + \
-                   CPR_CHECK_FITS_ (__typeof__ (CPR_MEMBER_ (Struct, member)), value, "the default doesn't fit " #member)
-
-#define CPR_BASE_(Struct, member)                                                                                      \
-  .name = #member, .offset = offsetof (Struct, member)
-#define CPR_ONE_(Struct, member)                                                                                       \
-  CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)),                                      \
-  .width = sizeof (CPR_MEMBER_ (Struct, member)), .count = 1
-#define CPR_ELEMENTS_(Struct, member)                                                                                  \
-  .width = sizeof (CPR_MEMBER_ (Struct, member)[0]) + CPR_CHECK_ARRAY_ (Struct, member),                               \
-  .count = sizeof (CPR_MEMBER_ (Struct, member)) / sizeof (CPR_MEMBER_ (Struct, member)[0])
-#define CPR_HEAP_ELEMENTS_(Struct, member, maximum)                                                                    \
-  .layout = CPR_LAYOUT_HEAP,                                                                                           \
-  .width = sizeof (CPR_MEMBER_ (Struct, member)[0]) + CPR_CHECK_POINTER_ (Struct, member), .count = (maximum)
-#define CPR_COUNT_(Struct, count_member)                                                                               \
-  .shape = CPR_SHAPE_COUNTED, .count_offset = offsetof (Struct, count_member),                                         \
-  .count_width = sizeof (CPR_MEMBER_ (Struct, count_member)) +                                                         \
-                 CPR_CHECK_ (CPR_KIND_OF (CPR_MEMBER_ (Struct, count_member)) == CPR_KIND_UINT,                        \
-                             #count_member " is not an unsigned integer")
-#define CPR_STRUCT_(expression, Nested, description)                                                                   \
-  .kind = CPR_KIND_STRUCT + CPR_CHECK_STRUCT_ (expression, Nested), .type = &(description)
-
-/* This sets the last member, so the compiler refuses a modifier without a name, such as a default
- * that was meant for CPR_FIELD_OPTIONAL(). */
-#define CPR_MODIFIERS_(...) .reserved = { NULL }, __VA_ARGS__
-/* The public macros end in modifiers, which may be missing. These macros get the modifiers that
- * were given, and an empty one at the end. */
-#define CPR_FIELD_(Struct, member, ...)                                                                                \
-  { CPR_ONE_ (Struct, member), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_OPTIONAL_(Struct, member, value, ...)                                                                \
-  { CPR_ONE_ (Struct, member), .optional = true, CPR_DEFAULT_ (Struct, member, value), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_IGNORABLE_(Struct, member, value, ...)                                                               \
-  { CPR_ONE_ (Struct, member), .optional = true, .ignorable = true, CPR_DEFAULT_ (Struct, member, value), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_ARRAY_(Struct, member, ...)                                                                          \
-  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)[0]),                                 \
-    CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY, CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_COUNTED_(Struct, member, count_member, ...)                                                          \
-  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)[0]),                                 \
-    CPR_ELEMENTS_ (Struct, member), CPR_COUNT_ (Struct, count_member), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_HEAP_ARRAY_(Struct, member, count_member, maximum, ...)                                              \
-  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_OF (CPR_MEMBER_ (Struct, member)[0]),                                 \
-    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), CPR_COUNT_ (Struct, count_member), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_BYTES_(Struct, member, ...)                                                                          \
-  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_BYTES, .width = 1,                                                    \
-    .count = sizeof (CPR_MEMBER_ (Struct, member)), .shape = CPR_SHAPE_ARRAY, CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_HEAP_BYTES_(Struct, member, count_member, maximum, ...)                                              \
-  { CPR_BASE_ (Struct, member),                                                                                        \
-    .kind = CPR_KIND_BYTES + CPR_CHECK_ (sizeof (CPR_MEMBER_ (Struct, member)[0]) == 1, #member " doesn't point to bytes"), \
-    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), CPR_COUNT_ (Struct, count_member), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_STRING_(Struct, member, ...)                                                                         \
-  { CPR_BASE_ (Struct, member), .width = 1,                                                                            \
-    .kind = CPR_KIND_STRING + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member)[0], char, #member " is not an array of char"), \
-    .count = sizeof (CPR_MEMBER_ (Struct, member)) - 1 + CPR_CHECK_ARRAY_ (Struct, member), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_HEAP_STRING_(Struct, member, maximum, ...)                                                           \
-  { CPR_BASE_ (Struct, member),                                                                                        \
-    .kind = CPR_KIND_STRING + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member), char *, #member " is not a char *"),      \
-    CPR_HEAP_ELEMENTS_ (Struct, member, maximum), .optional = true, CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_STRUCT_(Struct, member, Nested, description, ...)                                                    \
-  { CPR_BASE_ (Struct, member), CPR_STRUCT_ (CPR_MEMBER_ (Struct, member), Nested, description),                       \
-    .width = sizeof (Nested), .count = 1, CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_POINTER_(Struct, member, Nested, description, ...)                                                   \
-  { CPR_BASE_ (Struct, member), CPR_STRUCT_ (*CPR_MEMBER_ (Struct, member), Nested, description),                      \
-    CPR_HEAP_ELEMENTS_ (Struct, member, 1), .optional = true, CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_STRUCT_ARRAY_(Struct, member, Nested, description, ...)                                              \
-  { CPR_BASE_ (Struct, member), CPR_STRUCT_ (CPR_MEMBER_ (Struct, member)[0], Nested, description),                    \
-    CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY, CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_STRUCT_COUNTED_(Struct, member, count_member, Nested, description, ...)                              \
-  { CPR_BASE_ (Struct, member), CPR_STRUCT_ (CPR_MEMBER_ (Struct, member)[0], Nested, description),                    \
-    CPR_ELEMENTS_ (Struct, member), CPR_COUNT_ (Struct, count_member), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_LIST_(Struct, member, Nested, description, maximum, callbacks, ...)                                  \
-  { CPR_BASE_ (Struct, member), .kind = CPR_KIND_STRUCT, .type = &(description), .layout = CPR_LAYOUT_LIST,            \
-    .width = sizeof (Nested), .count = (maximum), .shape = CPR_SHAPE_COUNTED, .list = &(callbacks), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_FD_(Struct, member, ...)                                                                             \
-  { CPR_BASE_ (Struct, member), .width = sizeof (int), .count = 1,                                                     \
-    .kind = CPR_KIND_FD + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member), int, #member " is not an int"), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_FD_ARRAY_(Struct, member, ...)                                                                       \
-  { CPR_BASE_ (Struct, member), CPR_ELEMENTS_ (Struct, member), .shape = CPR_SHAPE_ARRAY,                              \
-    .kind = CPR_KIND_FD + CPR_CHECK_TYPE_ (CPR_MEMBER_ (Struct, member)[0], int, #member " is not an array of int"), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_TIME_(Struct, member, ...)                                                                           \
-  { CPR_BASE_ (Struct, member), .width = 8, .count = 1,                                                                \
-    .kind = CPR_KIND_TIME + CPR_CHECK_ (sizeof (CPR_MEMBER_ (Struct, member)) == 8 &&                                  \
-                                        (CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) == CPR_KIND_INT ||                 \
-                                         CPR_KIND_OF (CPR_MEMBER_ (Struct, member)) == CPR_KIND_UINT),                 \
-                                        #member " is not an integer of 64 bits"), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_GROUP_(Struct, group, description, callback, ...)                                                    \
-  { .name = (group), .kind = CPR_KIND_STRUCT, .type = &(description), .width = sizeof (Struct), .count = 1,            \
-    .optional = true, .needed = (callback), CPR_MODIFIERS_ (__VA_ARGS__) }
-#define CPR_FIELD_RETIRED_(member, Type, value, ...)                                                                   \
-  { .name = #member, .kind = CPR_KIND_OF ((Type) 0), .width = sizeof (Type), .count = 1, .layout = CPR_LAYOUT_NONE,    \
-    .default_value = (uint64_t) (int64_t) (value) + CPR_CHECK_FITS_ (Type, value, "the value doesn't fit " #Type) +    \
-                     CPR_CHECK_ (CPR_KIND_OF ((Type) 0) != CPR_KIND_FLOAT, #Type " is floating point"), CPR_MODIFIERS_ (__VA_ARGS__) }
 
 /**
  * CPR_FIELD:
@@ -551,6 +419,38 @@ struct _CprField
 #define CPR_FIELD_RETIRED(...) CPR_FIELD_RETIRED_ (__VA_ARGS__, )
 
 /**
+ * CPR_FIELD_VARIABLE:
+ * @variable: a variable of the program, global or static, of a type that CPR_FIELD() takes
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * A field that isn't in the device's struct but is a variable, for devices whose state is spread
+ * over the program. It may stand in the table of a device type and in its groups, but not in that
+ * of a struct inside the device. All devices of the type share the variable, and each of them saves
+ * and loads it. Where all fields are variables, the type's struct has size 0, and cpr_device_add()
+ * gets any address, such as that of one of them. A variable that is a struct with fields of its own
+ * can be a device by itself: its address is the device. Since: 0.1
+ */
+#define CPR_FIELD_VARIABLE(...) CPR_FIELD_VARIABLE_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_VARIABLE_ARRAY:
+ * @variable: a variable of the program: an array of a type that CPR_FIELD() takes
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * CPR_FIELD_ARRAY() for a variable, see CPR_FIELD_VARIABLE(). Since: 0.1
+ */
+#define CPR_FIELD_VARIABLE_ARRAY(...) CPR_FIELD_VARIABLE_ARRAY_ (__VA_ARGS__, )
+
+/**
+ * CPR_FIELD_VARIABLE_BYTES:
+ * @variable: a variable of the program, of any type without pointers
+ * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
+ *
+ * CPR_FIELD_BYTES() for a variable, see CPR_FIELD_VARIABLE(). Since: 0.1
+ */
+#define CPR_FIELD_VARIABLE_BYTES(...) CPR_FIELD_VARIABLE_BYTES_ (__VA_ARGS__, )
+
+/**
  * CPR_FIELD_END:
  *
  * Ends a table of fields. Since: 0.1
@@ -567,12 +467,13 @@ struct _CprField
 
 /**
  * CPR_WRITTEN_AS:
- * @old_name: a string: the name that the state keeps for the field
+ * @name_in_state: a string: the name that the state keeps for the field
  *
  * A modifier for a renamed member: the state keeps the old name, so that programs that know only
- * the old name can read it. The field is found under both names. Since: 0.1
+ * the old name can read it. The field is found under both names. A member of a member needs this
+ * modifier. Since: 0.1
  */
-#define CPR_WRITTEN_AS(old_name) .written_as = (old_name)
+#define CPR_WRITTEN_AS(name_in_state) .written_as = (name_in_state)
 
 /**
  * CPR_OPTIONAL:
@@ -592,8 +493,6 @@ struct _CprField
 #define CPR_IGNORABLE .optional = true, .ignorable = true
 
 /* clang-format on */
-
-#endif
 
 G_END_DECLS
 

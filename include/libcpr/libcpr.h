@@ -51,6 +51,7 @@
 #include <libcpr/fd.h>
 #include <libcpr/ram.h>
 #include <libcpr/field.h>
+#include <libcpr/field-c.h>
 #include <libcpr/device.h>
 #include <libcpr/update.h>
 #include <libcpr/event.h>

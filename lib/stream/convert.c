@@ -63,7 +63,7 @@ set_absent (const CprPlanStep *step, uint8_t *owner, GError **error)
       return true;
     }
   for (size_t i = 0; i < to->count; i++)
-    if (!store_number (step, owner != NULL ? owner + to->offset + i * to->width : NULL, value, error))
+    if (!store_number (step, owner != NULL ? cpr_field_get_place (to, owner) + i * to->width : NULL, value, error))
       return false;
   return true;
 }
@@ -79,7 +79,7 @@ set_missing (const CprField *field, uint8_t *owner)
       return;
     }
   for (size_t i = 0; i < field->count; i++)
-    memcpy (owner + field->offset + i * field->width, &field->default_value, field->width);
+    memcpy (cpr_field_get_place (field, owner) + i * field->width, &field->default_value, field->width);
 }
 
 /* Makes room for the elements and says where they go. */
@@ -88,7 +88,7 @@ set_count (const CprPlanStep *step, uint32_t count, uint8_t *owner, uint8_t **at
 {
   const CprField *to = step->to;
 
-  *at = owner != NULL ? owner + to->offset : NULL;
+  *at = owner != NULL ? cpr_field_get_place (to, owner) : NULL;
   if (to->shape != CPR_SHAPE_COUNTED)
     return true;
   if (owner != NULL)

@@ -187,8 +187,8 @@ encode_field (const CprField *field, const void *owner, const CprCodec *codec, C
 static bool
 is_plain (const CprField *field)
 {
-  return field->layout == CPR_LAYOUT_INLINE && !field->optional && field->shape != CPR_SHAPE_COUNTED &&
-         cpr_kind_is_plain (field->kind);
+  return field->layout == CPR_LAYOUT_INLINE && field->variable == NULL && !field->optional &&
+         field->shape != CPR_SHAPE_COUNTED && cpr_kind_is_plain (field->kind);
 }
 
 /* As many fields as lie together. Returns the one after them. */

@@ -194,7 +194,7 @@ is_plain (const CprPlanStep *step)
   const CprSchemaField *from = step->from;
   const CprField *to = step->to;
 
-  if (to == NULL || to->layout != CPR_LAYOUT_INLINE || to->shape == CPR_SHAPE_COUNTED)
+  if (to == NULL || to->layout != CPR_LAYOUT_INLINE || to->shape == CPR_SHAPE_COUNTED || to->variable != NULL)
     return false;
   if ((from->flags & ~(unsigned) CPR_FIELD_FLAG_ARRAY) != 0 || !cpr_kind_is_plain (from->kind))
     return false;

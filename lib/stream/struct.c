@@ -53,6 +53,9 @@ find_fault_of_layout (const CprField *field)
 {
   if (field->list != NULL && field->layout <= CPR_LAYOUT_HEAP)
     return "it has functions for a list and isn't one";
+  if (field->variable != NULL && (field->layout != CPR_LAYOUT_INLINE || field->kind == CPR_KIND_STRUCT ||
+                                  field->kind == CPR_KIND_STRING || field->shape == CPR_SHAPE_COUNTED))
+    return "it is a variable, which only numbers, fds, times, bytes and fixed arrays of them can be";
   switch (field->layout)
     {
     case CPR_LAYOUT_INLINE:
@@ -83,7 +86,7 @@ lies_in_struct (const CprStruct *type, const CprField *field)
 {
   size_t size = field->layout == CPR_LAYOUT_INLINE ? field->width : 1, count = 1;
 
-  if (field->layout == CPR_LAYOUT_NONE)
+  if (field->layout == CPR_LAYOUT_NONE || field->variable != NULL)
     return true;
   if (field->layout == CPR_LAYOUT_HEAP)
     size = sizeof (void *);
@@ -115,6 +118,10 @@ find_fault (const CprField *field)
 
   if (!name_is_sane (field->name))
     return "it has a name that hasn't 1 to 255 bytes";
+  /* A group's name is its author's choice. Another such name is an expression of the program's,
+   * which would change with it. */
+  if (field->written_as == NULL && field->needed == NULL && strpbrk (field->name, ".[]<>") != NULL)
+    return "it is a member of a member, and should have a CPR_WRITTEN_AS() with its name in the state";
   if (field->count == 0 || field->count > UINT32_MAX)
     return "it has room for no element, or for more than 4294967295";
   if (field->width > CPR_LIMIT_STRUCT || (field->kind == CPR_KIND_STRUCT && field->width == 0))
@@ -175,12 +182,35 @@ check_other_names (const CprStruct *type, const CprField *field, GHashTable *nam
 {
   g_auto (GStrv) aliases = field->aliases != NULL ? g_strsplit (field->aliases, " ", -1) : NULL;
 
-  if (field->written_as != NULL && !check_other_name (type, field, field->written_as, names, error))
+  /* The same name twice is how a member of a member keeps the one that it had. */
+  if (field->written_as != NULL && strcmp (field->written_as, field->name) != 0 &&
+      !check_other_name (type, field, field->written_as, names, error))
     return false;
   for (char **alias = aliases; alias != NULL && *alias != NULL; alias++)
     if (!check_other_name (type, field, *alias, names, error))
       return false;
   return true;
+}
+
+static bool
+has_variable (const CprStruct *type)
+{
+  for (const CprField *field = type->fields; field->name != NULL; field++)
+    if (field->variable != NULL || (field->needed != NULL && has_variable (field->type)))
+      return true;
+  return false;
+}
+
+/* Structs inside of others are many, and a variable is one. A group is the struct itself. */
+static bool
+check_nested (const CprStruct *type, const CprField *field, GError **error)
+{
+  if (field->kind != CPR_KIND_STRUCT || field->needed != NULL || !has_variable (field->type))
+    return true;
+  return cpr_throw (error, CPR_ERROR_INVALID,
+                    "struct '%s': field '%s': a variable is among the fields of '%s', and should be among those of the "
+                    "device itself",
+                    type->name, field->name, field->type->name);
 }
 
 /* @done: structs that were checked, so that one which is used often is checked once. */
@@ -208,6 +238,8 @@ check_struct (const CprStruct *type, unsigned depth, GHashTable *done, GError **
       if (!check_field (type, field, names, error))
         return false;
       if (field->kind == CPR_KIND_STRUCT && !check_struct (field->type, depth + 1, done, error))
+        return false;
+      if (!check_nested (type, field, error)) /* its own fields are right by now, and end */
         return false;
     }
   if (n_fields > CPR_LIMIT_FIELDS)
@@ -284,7 +316,7 @@ cpr_field_shrink (const CprField *field, void *owner, uint64_t count)
 void
 cpr_field_clear (const CprField *field, void *owner)
 {
-  uint8_t *at = (uint8_t *) owner + field->offset;
+  uint8_t *at = cpr_field_get_place (field, owner);
 
   cpr_field_shrink (field, owner, 0);
   if (field->shape == CPR_SHAPE_COUNTED && field->layout != CPR_LAYOUT_LIST)

@@ -13,11 +13,18 @@ bool cpr_struct_check (const CprStruct *type, GError **error);
 bool
 cpr_struct_encode (const CprStruct *type, const void *source, const CprCodec *codec, CprWriter *writer, GError **error);
 
-/* Where a field's values are: in the struct, or on the heap. */
+/* A field's place in its struct, or the variable that it is. */
+static inline uint8_t *
+cpr_field_get_place (const CprField *field, const void *owner)
+{
+  return field->variable != NULL ? field->variable : (uint8_t *) owner + field->offset;
+}
+
+/* Where a field's values are: at its place, or on the heap. */
 static inline void *
 cpr_field_at (const CprField *field, const void *owner)
 {
-  uint8_t *at = (uint8_t *) owner + field->offset;
+  uint8_t *at = cpr_field_get_place (field, owner);
   void *heap;
 
   if (field->layout != CPR_LAYOUT_HEAP)

@@ -28,7 +28,7 @@ STRUCT = re.compile(r"typedef\s+struct\s*\{([^}]*)\}\s*(\w+)\s*;|struct\s+_(\w+)
 OPAQUE = re.compile(r"typedef\s+struct\s+_\w+\s+(\w+)\s*;")
 MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(CPR_\w+)(?:\(([^)]*)\))?(?=\s|$)((?:.*\\\n)*.*)$", re.M)
 # What stands at the end of a field.
-FIELD_MODIFIERS = {"CPR_ALIASES", "CPR_OPTIONAL", "CPR_IGNORABLE"}
+FIELD_MODIFIERS = {"CPR_ALIASES", "CPR_OPTIONAL", "CPR_IGNORABLE", "CPR_WRITTEN_AS"}
 faults = 0
 
 
@@ -50,15 +50,15 @@ def parameter_names(text):
     return [re.search(r"(\w+|\.\.\.)\s*(?:\[[^]]*\])?\s*$", part)[1] for part in text.split(",")]
 
 
-def macro_parameters(macros):
-    """name → (line, parameters). CPR_X(...), whose arguments go to CPR_X_ (…), has the names that CPR_X_ gives them; that
-    it hands all of them on, with an empty one at the end, is checked in the text."""
+def macro_parameters(macros, twins):
+    """name → (line, parameters). CPR_X(...), whose arguments go to CPR_X_ (…), has the names that CPR_X_ gives them in
+    field-c.h and in field-cxx.h; that it hands all of them on, with an empty one at the end, is checked in the text."""
     found = {}
     for name, (line, text, body) in macros.items():
-        twin = macros.get(name + "_")
+        twin = twins.get(name + "_")
         if text.strip() == "..." and twin and re.fullmatch(rf"{name}_\s*\(__VA_ARGS__,\s*\)", body):
             text = twin[1]
-        found[name] = (line, parameter_names(text))
+        found[name] = (line, [parameter.rstrip("_") for parameter in parameter_names(text)])
     return found
 
 
@@ -118,9 +118,7 @@ class Header:
         self.docs = [Doc(path, text.count("\n", 0, match.start()) + 2, match[1]) for match in DOC.finditer(text)]
         bare = COMMENT.sub(blank, text)
         line_of = lambda match, group: bare.count("\n", 0, match.start(group)) + 1
-        macros = {match[1]: (line_of(match, 1), match[2] or "", match[3].strip()) for match in MACRO.finditer(bare)}
-        # Those that end in _ are for the others' use.
-        self.macros = {name: of for name, of in macro_parameters(macros).items() if not name.endswith("_")}
+        self.all_macros = {match[1]: (line_of(match, 1), match[2] or "", match[3].strip()) for match in MACRO.finditer(bare)}
         code = ATTRIBUTE.sub(blank, DIRECTIVE.sub(blank, bare))
         self.functions, self.types, self.forward = {}, {}, set()
         for match in PROTOTYPE.finditer(code):
@@ -139,6 +137,11 @@ class Header:
             name, body = (match[2], match[1]) if match[2] else (match[3], match[4])
             self.types[name] = (line_of(match, 2 if match[2] else 3), "member", member_names(body))
             self.forward.discard(name)
+
+    def find_macros(self, headers):
+        twins = {name: macro for header in headers for name, macro in header.all_macros.items()}
+        # Those that end in _ are for the others' use.
+        self.macros = {name: of for name, of in macro_parameters(self.all_macros, twins).items() if not name.endswith("_")}
 
 
 def check_function(header, doc, name):
@@ -269,6 +272,8 @@ def check_foreign_names(headers):
 paths = sorted(glob.glob(os.path.join(top, "include", "libcpr", "*.h")) +
                glob.glob(os.path.join(top, "include", "libcpr", "*.h.in")))
 headers = [Header(os.path.relpath(path, top)) for path in paths if not os.path.exists(path + ".in")]
+for header in headers:
+    header.find_macros(headers)
 for header in headers:
     check_header(header, headers)
 check_mentions(headers)

@@ -50,6 +50,8 @@ static const CprField group_fields[] = { CPR_FIELD (Outer, one), CPR_FIELD_END }
 static const CprStruct group_struct = { "Group", sizeof (Outer), group_fields };
 static const CprList callbacks = { get_next, append, clear };
 
+static uint32_t variable, variables[2];
+
 static const struct
 {
   const char *macro;
@@ -75,6 +77,9 @@ static const struct
   { "CPR_FIELD_TIME", CPR_FIELD_TIME (Outer, time) },
   { "CPR_FIELD_GROUP", CPR_FIELD_GROUP (Outer, "group", group_struct, is_needed) },
   { "CPR_FIELD_RETIRED", CPR_FIELD_RETIRED (gone, uint32_t, 7) },
+  { "CPR_FIELD_VARIABLE", CPR_FIELD_VARIABLE (variable) },
+  { "CPR_FIELD_VARIABLE_ARRAY", CPR_FIELD_VARIABLE_ARRAY (variables) },
+  { "CPR_FIELD_VARIABLE_BYTES", CPR_FIELD_VARIABLE_BYTES (variables) },
 };
 
 /* The documented modifiers of a macro. */
