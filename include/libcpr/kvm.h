@@ -122,6 +122,20 @@ struct kvm_run;
  * the old program. In the pause it sets only the parts that differ. So call KVM_SET_CPUID2 before
  * the load: if the CPUID differs from that of the state, everything is set.
  *
+ * ## Preflight
+ *
+ * A program that is asked whether it could take the guest over compares the state's needs with what
+ * /dev/kvm offers it. Each lack is a refusal that names the thing: bits of the CPUID, MSRs, the
+ * size of the XSAVE area, machine check banks, nested state, PIC and IOAPIC, PIT, indices of vCPUs.
+ * A feature in the CPUID counts if KVM offered it where the guest was started. Others are the VMM's
+ * own affair. The library finds the needs out when the guest is started and when a vCPU is plugged
+ * in, since KVM doesn't answer about a vCPU that runs. Hence call KVM_SET_CPUID2 before
+ * cpr_kvm_vcpu_add(). A program that asks for permission for AMX does so before cpr_session_new():
+ * without that permission KVM offers no AMX.
+ *
+ * In reboot mode nobody is asked. After a restart of the host cpr_session_load() compares the CPUID
+ * in the same way; all else is found when it is set.
+ *
  * VMs with SEV or TDX can't be handed over: a blocker of all modes says so.
  */
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "kvm/needs/lacks.h"
 
 #define REFUSE(subject, name, ...) \
   cpr_findings_add (findings, CPR_SEVERITY_REFUSAL, CPR_SUBJECT_##subject, name, __VA_ARGS__)
@@ -312,12 +313,23 @@ tell_dropped (const Dropped *dropped, GPtrArray *findings)
 }
 
 static void
+tell_lack (const GPtrArray *devices, const char *lack, void *user_data)
+{
+  g_autofree char *names = list_names (devices);
+  GPtrArray *findings = user_data;
+  bool one = devices->len == 1;
+
+  REFUSE (DEVICE, one ? devices->pdata[0] : "", "device%s %s: %s", one ? "" : "s", names, lack);
+}
+
+static void
 compare_devices (CprQuestion *question, GHashTable *declared, const GPtrArray *types, GPtrArray *findings)
 {
   const CprSchema *schema = &question->manifest.schema;
   const CprCodec codec = cpr_fd_table_get_codec (&question->manifest.fds); /* claims the fds that devices hold */
   g_autoptr (CprPlans) plans = cpr_plans_new (schema);
   g_autoptr (GPtrArray) dropped = g_ptr_array_new_with_free_func (dropped_free);
+  g_autoptr (CprKvmLacks) lacks = cpr_kvm_lacks_new ();
 
   for (guint i = 0; i < question->devices->len; i++)
     {
@@ -335,10 +347,15 @@ compare_devices (CprQuestion *question, GHashTable *declared, const GPtrArray *t
                                          &error))
         REFUSE (DEVICE, device->name, "device '%s': %s", device->name, error->message);
       else
-        note_dropped (dropped, plan, from->name, device->name);
+        {
+          note_dropped (dropped, plan, from->name, device->name);
+          if (device->has_section)
+            cpr_kvm_lacks_check (lacks, to, device->name, plan, &device->fields, &codec);
+        }
     }
   for (guint i = 0; i < dropped->len; i++)
     tell_dropped (dropped->pdata[i], findings);
+  cpr_kvm_lacks_foreach (lacks, tell_lack, findings);
 }
 
 static GHashTable *

@@ -121,6 +121,7 @@ static const CprStruct debugregs_struct = { "kvm_debugregs", sizeof (struct kvm_
 /* Optional fields aren't there on every machine, or came later to the kernel. */
 const CprField cpr_kvm_vcpu_fields[] = {
   CPR_FIELD_STRUCT (CprKvmVcpu, cpuid, CprKvmCpuid, cpuid_struct),
+  CPR_FIELD_STRUCT (CprKvmVcpu, backed, CprKvmCpuid, cpuid_struct),
   CPR_FIELD_STRUCT (CprKvmVcpu, msrs, CprKvmMsrs, msrs_struct),
   CPR_FIELD_COUNTED (CprKvmVcpu, skipped, n_skipped, CPR_IGNORABLE),
   CPR_FIELD_OPTIONAL (CprKvmVcpu, mcg_cap, 0),

@@ -60,11 +60,21 @@ learn_features (CprKvmVm *vm, GError **error)
   return true;
 }
 
+static bool
+learn_msrs (CprKvmVm *vm, GError **error)
+{
+  vm->can.msrs = cpr_kvm_msrs_list (vm->kvm_fd, vm->can.has_tsc_offset, error);
+  if (vm->can.msrs != NULL)
+    return true;
+  g_prefix_error (error, "KVM VM '%s': ", vm->name);
+  return false;
+}
+
 bool
 cpr_kvm_vm_learn (CprKvmVm *vm, GError **error)
 {
   if (!vm->can.is_known)
-    vm->can.is_known = learn_sizes (vm, error) && learn_features (vm, error) && cpr_kvm_msrs_list (vm, error);
+    vm->can.is_known = learn_sizes (vm, error) && learn_features (vm, error) && learn_msrs (vm, error);
   return vm->can.is_known;
 }
 
@@ -108,20 +118,58 @@ get_irqchip (CprKvmVm *vm, GError **error)
   return true;
 }
 
+static bool
+get_pit (CprKvmVm *vm, GError **error)
+{
+  memset (&vm->pit, 0, sizeof vm->pit);
+  return get_part (vm, KVM_GET_PIT2, "KVM_GET_PIT2", &vm->pit, &vm->has_pit, error);
+}
+
+static void
+keep (uint8_t **routes, uint32_t *size, const void *entries, uint32_t entries_size)
+{
+  g_free (*routes);
+  *routes = g_memdup2 (entries, entries_size);
+  *size = entries_size;
+}
+
+static void
+get_routes (CprKvmVm *vm)
+{
+  g_mutex_lock (&vm->lock);
+  keep (&vm->routes, &vm->routes_size, vm->current_routes, vm->current_routes_size);
+  g_mutex_unlock (&vm->lock);
+}
+
 bool
 cpr_kvm_vm_get (void *data, GError **error)
 {
   CprKvmVm *vm = data;
 
-  memset (&vm->pit, 0, sizeof vm->pit);
+  get_routes (vm);
   return cpr_kvm_vm_put_irqfds_off (vm, error) && get_clock (vm, error) && get_irqchip (vm, error) &&
-         get_part (vm, KVM_GET_PIT2, "KVM_GET_PIT2", &vm->pit, &vm->has_pit, error);
+         get_pit (vm, error);
+}
+
+void
+cpr_kvm_machine_probe (CprKvmVm *vm)
+{
+  if (get_irqchip (vm, NULL))
+    get_pit (vm, NULL);
 }
 
 /* ---- Setting. */
 
+static void
+keep_current (CprKvmVm *vm, const void *entries, uint32_t entries_size)
+{
+  g_mutex_lock (&vm->lock);
+  keep (&vm->current_routes, &vm->current_routes_size, entries, entries_size);
+  g_mutex_unlock (&vm->lock);
+}
+
 static bool
-set_routing (const CprKvmVm *vm, GError **error)
+set_routing (CprKvmVm *vm, GError **error)
 {
   g_autofree struct kvm_irq_routing *routing = g_malloc0 (sizeof *routing + vm->routes_size);
 
@@ -131,7 +179,10 @@ set_routing (const CprKvmVm *vm, GError **error)
     return cpr_throw (error, CPR_ERROR_CORRUPT, "KVM VM '%s': its routing has %u bytes", vm->name, vm->routes_size);
   routing->nr = vm->routes_size / (uint32_t) sizeof routing->entries[0];
   memcpy (routing->entries, vm->routes, vm->routes_size);
-  return cpr_kvm_vm_call (vm, KVM_SET_GSI_ROUTING, routing, error);
+  if (!cpr_kvm_vm_call (vm, KVM_SET_GSI_ROUTING, routing, error))
+    return false;
+  keep_current (vm, vm->routes, vm->routes_size);
+  return true;
 }
 
 bool
@@ -142,9 +193,7 @@ cpr_kvm_vm_route (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **
                       routing->nr, routing->flags);
   if (!cpr_kvm_vm_call (vm, KVM_SET_GSI_ROUTING, routing, error))
     return false;
-  g_free (vm->routes);
-  vm->routes_size = routing->nr * (uint32_t) sizeof routing->entries[0];
-  vm->routes = g_memdup2 (routing->entries, vm->routes_size);
+  keep_current (vm, routing->entries, routing->nr * (uint32_t) sizeof routing->entries[0]);
   return true;
 }
 

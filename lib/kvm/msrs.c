@@ -87,36 +87,48 @@ list_more (GArray *msrs)
  * so each time that it wants to know, and may use the memory for something else by now. Hyper-V's
  * time is that of KVM's clock. */
 static bool
-is_state (const CprKvmVm *vm, uint32_t index)
+is_state (uint32_t index, bool has_tsc_offset)
 {
   return index != MSR_WALL_CLOCK && index != MSR_WALL_CLOCK_NEW && index != MSR_MCG_CAP && index != MSR_HV_TIME &&
-         (index != MSR_TSC || !vm->can.has_tsc_offset);
+         (index != MSR_TSC || !has_tsc_offset);
 }
 
-bool
-cpr_kvm_msrs_list (CprKvmVm *vm, GError **error)
+GArray *
+cpr_kvm_msrs_list (int kvm_fd, bool has_tsc_offset, GError **error)
 {
   g_autofree struct kvm_msr_list *listed = g_malloc0 (sizeof *listed + CPR_KVM_MSRS_MAX * sizeof listed->indices[0]);
-  GArray *msrs = g_array_new (FALSE, FALSE, sizeof (uint32_t));
   bool has_deadline = false;
+  GArray *msrs;
 
   listed->nmsrs = CPR_KVM_MSRS_MAX;
-  if (cpr_sys->ioctl (vm->kvm_fd, KVM_GET_MSR_INDEX_LIST, listed) < 0)
+  if (cpr_sys->ioctl (kvm_fd, KVM_GET_MSR_INDEX_LIST, listed) < 0)
     {
-      cpr_throw_errno (error, errno, "KVM VM '%s': KVM_GET_MSR_INDEX_LIST", vm->name);
-      g_array_unref (msrs);
-      return false;
+      cpr_throw_errno (error, errno, "KVM_GET_MSR_INDEX_LIST");
+      return NULL;
     }
-  list (msrs, MSR_TSC, is_state (vm, MSR_TSC)); /* before its deadline, and before what starts timers */
+  msrs = g_array_new (FALSE, FALSE, sizeof (uint32_t));
+  list (msrs, MSR_TSC, is_state (MSR_TSC, has_tsc_offset)); /* before its deadline, and before what starts timers */
   for (uint32_t i = 0; i < listed->nmsrs; i++)
     if (listed->indices[i] == MSR_TSC_DEADLINE)
       has_deadline = true;
-    else if (is_state (vm, listed->indices[i]))
+    else if (is_state (listed->indices[i], has_tsc_offset))
       list (msrs, listed->indices[i], 1);
   list_more (msrs);
   list (msrs, MSR_TSC_DEADLINE, has_deadline);
-  vm->can.msrs = msrs;
-  return true;
+  return msrs;
+}
+
+static uint32_t
+count_banks (const CprKvmVcpu *vcpu)
+{
+  return (uint32_t) (vcpu->mcg_cap & MCG_BANKS);
+}
+
+bool
+cpr_kvm_msr_is_of_bank (const CprKvmVcpu *vcpu, uint32_t index)
+{
+  return (index >= MSR_MC0_CTL && index - MSR_MC0_CTL < 4 * count_banks (vcpu)) ||
+         (index >= MSR_MC0_CTL2 && index - MSR_MC0_CTL2 < count_banks (vcpu));
 }
 
 static void
@@ -134,7 +146,7 @@ add_banks (CprKvmVcpu *vcpu, GError **error)
 
   if (!cpr_kvm_msr_read (vcpu, MSR_MCG_CAP, &vcpu->mcg_cap, &there, error))
     return false;
-  n_banks = (uint32_t) (vcpu->mcg_cap & MCG_BANKS);
+  n_banks = count_banks (vcpu);
   for (uint32_t i = 0; i < 4 * n_banks; i++)
     add_entry (&vcpu->msrs, MSR_MC0_CTL + i);
   for (uint32_t i = 0; (vcpu->mcg_cap & MCG_CMCI_P) != 0 && i < n_banks; i++)

@@ -66,9 +66,11 @@ struct _CprKvmVm
   uint64_t tsc_shift;
   CprKvmMsrs batch; /* room for one call, of one vCPU after the other */
 
-  GMutex lock;    /* of the next two */
+  GMutex lock;    /* of the next four */
   GArray *irqfds; /* CprKvmIrqfd */
   bool irqfds_are_on;
+  uint8_t *current_routes; /* struct kvm_irq_routing_entry; NULL: the VMM sees to them */
+  uint32_t current_routes_size;
 
   /* The fields. */
   uint64_t clock_ns;
@@ -79,7 +81,7 @@ struct _CprKvmVm
   struct kvm_irqchip irqchips[CPR_KVM_N_IRQCHIPS];
   bool has_pit;
   struct kvm_pit_state2 pit;
-  uint8_t *routes; /* struct kvm_irq_routing_entry; NULL: the VMM sees to them */
+  uint8_t *routes; /* the current ones when they were last saved: a preflight may read these at any time */
   uint32_t routes_size;
 };
 
@@ -94,6 +96,7 @@ struct _CprKvmVcpu
 
   /* The fields. */
   CprKvmCpuid cpuid;
+  CprKvmCpuid backed; /* of the features in there: those that KVM offered */
   CprKvmMsrs msrs;
   uint32_t skipped[CPR_KVM_MSRS_MAX]; /* MSRs that can't be read */
   uint32_t n_skipped;
@@ -143,6 +146,12 @@ bool cpr_kvm_vm_set (void *vm, uint32_t version, GError **error);
 bool cpr_kvm_vcpu_get (void *vcpu, GError **error);
 bool cpr_kvm_vcpu_set (void *vcpu, uint32_t version, GError **error);
 
+/* Asks the kernel for what doesn't change in a running vCPU, for a preflight. @offered: see
+ * cpr_kvm_cpuid_get_offered(). Failure leaves out the rest. */
+void cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
+/* The same for a VM. */
+void cpr_kvm_machine_probe (CprKvmVm *vm);
+
 /* Asks the kernel for all of a vCPU's state, for vcpu->known; and frees that. */
 bool cpr_kvm_vcpu_learn (CprKvmVcpu *vcpu, GError **error);
 void cpr_kvm_vcpu_forget (CprKvmVcpu *known);
@@ -153,8 +162,23 @@ bool cpr_kvm_vm_route (CprKvmVm *vm, const struct kvm_irq_routing *routing, GErr
 /* Asks what KVM can do, unless that is known. */
 bool cpr_kvm_vm_learn (CprKvmVm *vm, GError **error);
 
-/* The MSRs: all but the TSC, where that has an offset. */
-bool cpr_kvm_msrs_list (CprKvmVm *vm, GError **error);
+/* The features of a CPU that KVM can back, as a CPUID. */
+bool cpr_kvm_cpuid_get_offered (int kvm_fd, CprKvmCpuid *offered, GError **error);
+/* Notes those that are in @offered and that the vCPU has. A VMM may give it more than KVM offers:
+ * that is its own business, wherever the guest runs. */
+void cpr_kvm_cpuid_note_backed (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
+/* Calls @func with each register of a leaf that has bits in @backed and not in @offered. */
+typedef void (*CprKvmLackFunc) (const char *lack, void *user_data);
+void
+cpr_kvm_cpuid_find_lacks (const CprKvmCpuid *backed, const CprKvmCpuid *offered, CprKvmLackFunc func, void *user_data);
+/* Whether KVM here backs all that backed the vCPU's features before. */
+bool cpr_kvm_cpuid_check (const CprKvmVcpu *vcpu, GError **error);
+
+/* The MSRs: all but the TSC, where that has an offset. A list of uint32_t, in the order in which
+ * they are set. */
+GArray *cpr_kvm_msrs_list (int kvm_fd, bool has_tsc_offset, GError **error);
+/* Whether it is of a machine check bank. Those aren't listed. */
+bool cpr_kvm_msr_is_of_bank (const CprKvmVcpu *vcpu, uint32_t index);
 bool cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error);
 /* Those that say what the CPU is, which have to be set before all else, and the others. */
 bool cpr_kvm_msrs_set_early (CprKvmVcpu *vcpu, GError **error);

@@ -103,6 +103,16 @@ get_ssp (CprKvmVcpu *vcpu, GError **error)
          cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_ONE_REG", error);
 }
 
+void
+cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered)
+{
+  if (!get_cpuid (vcpu, NULL))
+    return;
+  cpr_kvm_cpuid_note_backed (vcpu, offered);
+  if (get_lapic (vcpu, &vcpu->has_lapic, NULL) && get_fpu (vcpu, NULL) && get_nested (vcpu, NULL))
+    cpr_kvm_msrs_get (vcpu, NULL);
+}
+
 /* KVM_GET_MP_STATE first: it takes pending INITs and SIPIs in, which changes all the rest. Then the
  * events: what a pending exception does to CR2 and DR6 is done when they are read. Interrupts that
  * come from now on wait in their eventfds: after the LAPIC was read they would be lost. */
@@ -289,13 +299,13 @@ bool
 cpr_kvm_vcpu_set (void *data, uint32_t version G_GNUC_UNUSED, GError **error)
 {
   CprKvmVcpu *vcpu = data;
-  bool done;
+  bool is_same_host = cpr_kvm_clock_is_same (vcpu->tsc_taken_ns, vcpu->tsc_at_ns), done;
 
   vcpu->knows_msrs = false;
-  if (!cpr_kvm_clock_is_same (vcpu->tsc_taken_ns, vcpu->tsc_at_ns))
+  if (!is_same_host)
     vcpu->n_skipped = 0; /* another kernel may have them */
-  done =
-      cpr_kvm_vm_learn (vcpu->vm, error) && set_cpuid (vcpu, error) && set_cpu (vcpu, error) && set_rest (vcpu, error);
+  done = cpr_kvm_vm_learn (vcpu->vm, error) && (is_same_host || cpr_kvm_cpuid_check (vcpu, error)) &&
+         set_cpuid (vcpu, error) && set_cpu (vcpu, error) && set_rest (vcpu, error);
   g_clear_pointer (&vcpu->known, cpr_kvm_vcpu_forget);
   return done;
 }

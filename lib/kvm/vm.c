@@ -18,6 +18,7 @@ static const CprDeviceType vm_type = {
   .post_load = cpr_kvm_vm_set,
 #endif
   .load_after = vcpus_first,
+  .trial_save = true,
 };
 
 static const CprDeviceType vcpu_type = {
@@ -30,6 +31,7 @@ static const CprDeviceType vcpu_type = {
   .pre_save = cpr_kvm_vcpu_get,
   .post_load = cpr_kvm_vcpu_set,
 #endif
+  .trial_save = true,
 };
 
 const CprDeviceType *
@@ -98,8 +100,8 @@ cpr_kvm_vm_create (CprSession *session,
   return NULL;
 }
 
-static void
-vcpu_free (CprKvmVcpu *vcpu)
+void
+cpr_kvm_vcpu_free (CprKvmVcpu *vcpu)
 {
   g_clear_pointer (&vcpu->known, cpr_kvm_vcpu_forget);
   g_free (vcpu->name);
@@ -112,11 +114,12 @@ void
 cpr_kvm_vm_free (CprKvmVm *vm)
 {
   for (guint i = 0; i < vm->vcpus->len; i++)
-    vcpu_free (vm->vcpus->pdata[i]);
+    cpr_kvm_vcpu_free (vm->vcpus->pdata[i]);
   g_ptr_array_unref (vm->vcpus);
   g_array_unref (vm->irqfds);
   g_mutex_clear (&vm->lock);
   g_clear_pointer (&vm->can.msrs, g_array_unref);
+  g_free (vm->current_routes);
   g_free (vm->routes);
   g_free (vm->name);
   g_free (vm);
@@ -148,7 +151,7 @@ cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
       g_ptr_array_add (vm->vcpus, vcpu);
       return vcpu;
     }
-  vcpu_free (vcpu);
+  cpr_kvm_vcpu_free (vcpu);
   return NULL;
 }
 
@@ -157,7 +160,7 @@ cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu)
 {
   cpr_device_table_remove (vcpu->vm->devices, vcpu->name, NULL);
   g_ptr_array_remove (vcpu->vm->vcpus, vcpu);
-  vcpu_free (vcpu);
+  cpr_kvm_vcpu_free (vcpu);
 }
 
 void
@@ -183,10 +186,16 @@ cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
 }
 
 void
-cpr_kvm_vm_probe (CprKvmVm *vm)
+cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only)
 {
+  g_autofree CprKvmCpuid *offered = g_new0 (CprKvmCpuid, 1);
+
+  cpr_kvm_machine_probe (vm);
+  if (!cpr_kvm_cpuid_get_offered (vm->kvm_fd, offered, NULL))
+    offered->count = 0;
   for (guint i = 0; i < vm->vcpus->len; i++)
-    cpr_kvm_msrs_get (vm->vcpus->pdata[i], NULL);
+    if (only == NULL || only == vm->vcpus->pdata[i])
+      cpr_kvm_vcpu_probe (vm->vcpus->pdata[i], offered);
 }
 
 void
@@ -245,7 +254,7 @@ cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
 }
 
 void
-cpr_kvm_vm_probe (CprKvmVm *vm)
+cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only)
 {
 }
 

@@ -25,6 +25,9 @@ CprKvmVcpu *cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GErr
 /* Undoes the last cpr_kvm_vcpu_create(). */
 void cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu);
 
+/* Frees a vCPU that is in no VM. */
+void cpr_kvm_vcpu_free (CprKvmVcpu *vcpu);
+
 /* Calls @func for the fd of each vCPU, then for that of the VM. */
 void cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, int fd));
 
@@ -39,9 +42,10 @@ guint cpr_kvm_vm_put_irqfds_on (CprKvmVm *vm, GError **error);
 /* Why no program but this one could ever run the VM; NULL: nothing is in the way. */
 char *cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm);
 
-/* In a fresh session, before the guest runs: finds out which MSRs can be read, so that the first
- * update needn't. The update finds again whatever fails here. */
-void cpr_kvm_vm_probe (CprKvmVm *vm);
+/* Finds out, for a preflight, what doesn't change any more in vCPUs that don't run yet and load no
+ * state; and which MSRs can be read, so that the first update needn't. The update finds again
+ * whatever fails here. @only: NULL: all vCPUs. */
+void cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only);
 /* In a session that took up a state, while the guest still runs elsewhere: asks the kernel for what
  * it has, so that less needs to be set when the guest stands. Failure only costs time. */
 void cpr_kvm_vm_prepare (CprKvmVm *vm);

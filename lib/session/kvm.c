@@ -7,7 +7,7 @@ void
 cpr_session_probe_kvm (CprSession *session)
 {
   for (guint i = 0; i < session->kvm_vms->len; i++)
-    cpr_kvm_vm_probe (session->kvm_vms->pdata[i]);
+    cpr_kvm_vm_probe (session->kvm_vms->pdata[i], NULL);
 }
 
 void

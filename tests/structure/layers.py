@@ -10,8 +10,8 @@ import re
 import sys
 
 # From the lowest to the highest.
-ROOMS = ["base", "gate", "stream", "registry", "registry/ram", "registry/device", "registry/vfio", "vfio", "kvm", "process", "state",
-         "ask", "handoff", "handoff/exec", "handoff/transfer", "handoff/reboot", "session/parts", "session", "session/api"]
+ROOMS = ["base", "gate", "stream", "registry", "registry/ram", "registry/device", "registry/vfio", "vfio", "kvm", "kvm/needs", "process",
+         "state", "ask", "handoff", "handoff/exec", "handoff/transfer", "handoff/reboot", "session/parts", "session", "session/api"]
 LARGEST_FOLDER = 12  # in .c files
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 DEFINED = re.compile(r"^(cpr_\w+) \(", re.M)  # a function's name begins its line

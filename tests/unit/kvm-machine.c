@@ -249,8 +249,8 @@ stir_fpu (int fd, unsigned i)
   kvm_do (fd, KVM_GET_XSAVE, &xsave);
   for (size_t k = 0; k < 16; k++) /* XMM */
     xsave.region[(160 + 16 * k) / 4] = (uint32_t) (0xabcd0000 + k + i);
-  ((uint16_t *) xsave.region)[0] = 0x27f; /* the control word */
-  xsave.region[6] = 0x1fa0;               /* MXCSR */
+  xsave.region[0] = 0x27f;  /* the control word */
+  xsave.region[6] = 0x1fa0; /* MXCSR */
   memcpy (&xsave.region[128], &components, sizeof components);
   kvm_do (fd, KVM_SET_XSAVE, &xsave);
 }

@@ -150,14 +150,36 @@ START_TEST (an_ordinary_vm_blocks_nothing)
 }
 END_TEST
 
-/* The first update needn't find out which MSRs can be read. */
-START_TEST (a_fresh_session_knows_the_msrs_when_it_starts)
+/* A preflight tells the VM's needs, and the first update needn't find out which MSRs there are. */
+START_TEST (a_fresh_session_knows_what_the_vm_needs_when_it_starts)
 {
-  CprKvmVm *vm = add (session, &machine);
+  const CprKvmVcpu *first, *second;
+  CprKvmVm *vm;
 
+  for (unsigned i = 0; i < KVM_VCPUS; i++)
+    kvm_set_cpuid (&machine, i);
+  vm = add (session, &machine);
   ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
-  ck_assert (((const CprKvmVcpu *) vm->vcpus->pdata[0])->knows_msrs);
-  ck_assert_uint_gt (((const CprKvmVcpu *) vm->vcpus->pdata[1])->msrs.count, 10);
+  first = vm->vcpus->pdata[0];
+  second = vm->vcpus->pdata[1];
+  ck_assert (first->knows_msrs);
+  ck_assert_uint_gt (second->msrs.count, 10);
+  ck_assert_uint_gt (second->backed.count, 1);
+  ck_assert_uint_ge (first->xsave_size, CPR_KVM_XSAVE_MIN);
+  ck_assert (first->has_lapic && vm->has_irqchip && vm->has_pit);
+}
+END_TEST
+
+/* It is plugged in while the guest runs. */
+START_TEST (a_new_vcpu_of_a_running_guest_is_known_at_once)
+{
+  CprKvmVm *vm = cpr_kvm_vm_new (session, "kvm", machine.kvm, machine.vm, 0, &error);
+
+  ck_assert (cpr_kvm_vcpu_add (vm, 0, machine.vcpus[0], &error));
+  ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
+  kvm_set_cpuid (&machine, 1);
+  ck_assert (cpr_kvm_vcpu_add (vm, 1, machine.vcpus[1], &error));
+  ck_assert_uint_gt (((const CprKvmVcpu *) vm->vcpus->pdata[1])->backed.count, 1);
 }
 END_TEST
 
@@ -489,7 +511,8 @@ add_tests (TCase *tests)
   tcase_add_test (tests, no_fd_of_kvm_is_refused_with_its_ioctl);
   tcase_add_loop_test (tests, encrypted_vms_block_every_mode, 0, 2);
   tcase_add_test (tests, an_ordinary_vm_blocks_nothing);
-  tcase_add_test (tests, a_fresh_session_knows_the_msrs_when_it_starts);
+  tcase_add_test (tests, a_fresh_session_knows_what_the_vm_needs_when_it_starts);
+  tcase_add_test (tests, a_new_vcpu_of_a_running_guest_is_known_at_once);
   tcase_add_test (tests, the_inventory_has_the_vm_and_its_vcpus);
   tcase_add_test (tests, more_vcpus_than_kvm_takes_are_a_refusal);
   tcase_add_test (tests, no_kvm_is_a_refusal);

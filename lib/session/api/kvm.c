@@ -99,7 +99,11 @@ cpr_kvm_vcpu_add (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
   if (vcpu == NULL)
     return false;
   if (cpr_session_hold_fd (session, vcpu_fd, error))
-    return true;
+    {
+      if (session->state == CPR_SESSION_STATE_ACTIVE)
+        cpr_kvm_vm_probe (vm, vcpu);
+      return true;
+    }
   cpr_kvm_vcpu_destroy (vcpu);
   return false;
 }
