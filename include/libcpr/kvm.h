@@ -136,7 +136,12 @@ struct kvm_run;
  * In reboot mode nobody is asked. After a restart of the host cpr_session_load() compares the CPUID
  * in the same way; all else is found when it is set.
  *
- * VMs with SEV or TDX can't be handed over: a blocker of all modes says so.
+ * ## What can't be handed over
+ *
+ * No other VM can have the memory and vCPUs of a VM with SEV or TDX, nor the guest_memfds of a VM
+ * of a type with private memory (KVM_X86_SW_PROTECTED_VM and later types). A blocker of all modes
+ * says so. In a VM of the default type guest_memfds are ordinary memory, which belongs to that VM
+ * nevertheless: a RAM block of one blocks exec and transfer mode.
  */
 
 /**
@@ -175,7 +180,7 @@ typedef enum
  * loaded after its vCPUs.
  *
  * Errors: %CPR_ERROR_INVALID (name, flags), %CPR_ERROR_EXISTS (a device of that name, or the fd is
- * held or in the fd table), %CPR_ERROR_BLOCKED (SEV or TDX, and `required_modes` isn't 0),
+ * held or in the fd table), %CPR_ERROR_BLOCKED (SEV, TDX or private memory, and `required_modes` isn't 0),
  * %CPR_ERROR_VERSION (another API of KVM), %CPR_ERROR_SYSTEM (no fd of KVM's; on other
  * architectures than x86-64: ENOTSUP), %CPR_ERROR_STATE.
  *
@@ -237,14 +242,15 @@ CPR_API bool cpr_kvm_vcpu_add (CprKvmVm *vm, unsigned index, int vcpu_fd, GError
  * @block: the RAM block, one of the session's; it must not be removed before the slot
  * @offset: where in @block it begins; a multiple of the page size
  * @size: how much, in bytes; a multiple of the page size, not 0
- * @flags: as of KVM_SET_USER_MEMORY_REGION, such as KVM_MEM_LOG_DIRTY_PAGES; 0: none
+ * @flags: as of KVM_SET_USER_MEMORY_REGION, such as KVM_MEM_LOG_DIRTY_PAGES; 0: none.
+ *     KVM_MEM_GUEST_MEMFD is refused
  * @error: where an error goes, or %NULL
  *
  * Gives the guest a piece of a RAM block as memory. Slots aren't state: the new program adds them,
  * before cpr_session_load(), and best before the irqchip is created. Those of other memory are the
  * VMM's own, with the ioctl.
  *
- * Errors: %CPR_ERROR_INVALID (it doesn't lie in @block), %CPR_ERROR_SYSTEM.
+ * Errors: %CPR_ERROR_INVALID (it doesn't lie in @block, or is a guest_memfd), %CPR_ERROR_SYSTEM.
  *
  * Threads: safe, as long as none removes @block. Permitted states: all.
  *

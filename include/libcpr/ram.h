@@ -44,7 +44,8 @@ typedef struct _CprRamBlock CprRamBlock;
  *
  * Contents survive in a backing that another program can map. No other program can map private
  * memory. The same holds for a file or fd that is `/dev/zero`, of which each mapping is memory of
- * its own. As long as it exists, a block with such a backing blocks exec and transfer mode, see
+ * its own. A guest_memfd of KVM belongs to the VM that made it, and that VM ends with its program.
+ * As long as it exists, a block with such a backing blocks exec and transfer mode, see
  * #SECTION:event.
  *
  * In reboot mode the contents of every backing survive: they are copied or, with

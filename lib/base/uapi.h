@@ -27,6 +27,11 @@
 #  define MLOCK_ONFAULT 0x01 /* mlock2, Linux 4.4 */
 #endif
 
+/* Memory that is private to a guest: linux/kvm.h, Linux 6.8. */
+#define CPR_UAPI_KVM_CAP_MEMORY_ATTRIBUTES    233
+#define CPR_UAPI_KVM_MEMORY_ATTRIBUTE_PRIVATE (1 << 3)
+#define CPR_UAPI_KVM_MEM_GUEST_MEMFD          (1u << 2)
+
 /* VFIO devices without groups: linux/vfio.h, Linux 6.6. The names are ours, so that newer
  * headers don't clash. */
 #define CPR_UAPI_VFIO_BIND_IOMMUFD   _IO (';', 118)

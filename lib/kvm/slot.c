@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Memory slots of a VM, from RAM blocks. Called by the VMM. */
+#include "base/uapi.h"
 #include "kvm/ioctl.h"
 #include "registry/ram/ram.h"
 
@@ -28,6 +29,11 @@ cpr_kvm_slot_add (CprKvmVm *vm,
 
   g_return_val_if_fail (vm != NULL && block != NULL, false);
 
+  if ((flags & CPR_UAPI_KVM_MEM_GUEST_MEMFD) != 0)
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "KVM VM '%s': slot %u: KVM_MEM_GUEST_MEMFD: a guest_memfd belongs to one VM, and no other VM can "
+                      "have it",
+                      vm->name, slot);
   if (size == 0 || offset > cpr_ram_block_get_size (block) || size > cpr_ram_block_get_size (block) - offset)
     return cpr_throw (error, CPR_ERROR_INVALID,
                       "KVM VM '%s': slot %u: RAM block '%s' has %zu bytes, and not %" G_GUINT64_FORMAT

@@ -2,6 +2,7 @@
 /* The objects: a VM and its vCPUs, each a device in the devices' table. Called by lib/session. */
 #include "kvm/vm.h"
 
+#include "base/uapi.h"
 #include "kvm/ioctl.h"
 
 /* Interrupts that wait in the IOAPIC go to the LAPICs. */
@@ -173,16 +174,35 @@ cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, in
 
 /* A command that only asks: it works in a VM with SEV, is unknown in one with TDX, and every other
  * VM has no such commands (ENOTTY). */
-char *
-cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
+static bool
+is_encrypted (const CprKvmVm *vm)
 {
   uint32_t status[3] = { 0 };
   struct kvm_sev_cmd command = { .id = KVM_SEV_GUEST_STATUS, .data = (uintptr_t) status };
 
-  if (cpr_sys->ioctl (vm->fd, KVM_MEMORY_ENCRYPT_OP, &command) < 0 && errno != EINVAL)
-    return NULL;
-  return g_strdup_printf ("KVM VM '%s': its memory and vCPUs are encrypted (SEV or TDX), and no other VM can have them",
-                          vm->name);
+  return cpr_sys->ioctl (vm->fd, KVM_MEMORY_ENCRYPT_OP, &command) >= 0 || errno == EINVAL;
+}
+
+/* Whether it is of a type whose memory can be private to the guest. A VM of the default type has no
+ * such attribute, and kernels before Linux 6.8 don't know the question. */
+static bool
+has_private_memory (const CprKvmVm *vm)
+{
+  int attributes = cpr_sys->ioctl (vm->fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (CPR_UAPI_KVM_CAP_MEMORY_ATTRIBUTES));
+
+  return attributes > 0 && (attributes & CPR_UAPI_KVM_MEMORY_ATTRIBUTE_PRIVATE) != 0;
+}
+
+char *
+cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
+{
+  if (is_encrypted (vm))
+    return g_strdup_printf (
+        "KVM VM '%s': its memory and vCPUs are encrypted (SEV or TDX), and no other VM can have them", vm->name);
+  if (has_private_memory (vm))
+    return g_strdup_printf ("KVM VM '%s': its type has memory of its own (guest_memfd), and no other VM can have that",
+                            vm->name);
+  return NULL;
 }
 
 void

@@ -112,44 +112,6 @@ START_TEST (no_fd_of_kvm_is_refused_with_its_ioctl)
 }
 END_TEST
 
-static int
-answer_as_sev (int fd, unsigned long request, void *argument)
-{
-  return request == KVM_MEMORY_ENCRYPT_OP ? 0 : ioctl (fd, request, argument);
-}
-
-static int
-answer_as_tdx (int fd, unsigned long request, void *argument)
-{
-  errno = EINVAL;
-  return request == KVM_MEMORY_ENCRYPT_OP ? -1 : ioctl (fd, request, argument);
-}
-
-START_TEST (encrypted_vms_block_every_mode)
-{
-  CprSys sys = cpr_sys_kernel;
-  CprKvmVm *vm;
-
-  sys.ioctl = _i == 0 ? answer_as_sev : answer_as_tdx;
-  cpr_sys = &sys;
-  vm = cpr_kvm_vm_new (session, "kvm", machine.kvm, machine.vm, 0, &error);
-  cpr_sys = &cpr_sys_kernel;
-  assert_no_error (error);
-  for (unsigned modes = CPR_MODES_EXEC; modes <= CPR_MODES_REBOOT; modes <<= 1)
-    assert_blockers (session, modes,
-                     "*KVM VM 'kvm': its memory and vCPUs are encrypted (SEV or TDX), and no other VM can have them|");
-  ck_assert (cpr_kvm_vm_remove (vm, &error));
-  assert_blockers (session, CPR_MODES_ALL, "");
-}
-END_TEST
-
-START_TEST (an_ordinary_vm_blocks_nothing)
-{
-  add (session, &machine);
-  assert_blockers (session, CPR_MODES_ALL, "");
-}
-END_TEST
-
 /* A preflight tells the VM's needs, and the first update needn't find out which MSRs there are. */
 START_TEST (a_fresh_session_knows_what_the_vm_needs_when_it_starts)
 {
@@ -509,8 +471,6 @@ add_tests (TCase *tests)
   tcase_add_test (tests, the_guardian_holds_the_vm_and_its_vcpus);
   tcase_add_test (tests, what_cannot_be_added_leaves_nothing);
   tcase_add_test (tests, no_fd_of_kvm_is_refused_with_its_ioctl);
-  tcase_add_loop_test (tests, encrypted_vms_block_every_mode, 0, 2);
-  tcase_add_test (tests, an_ordinary_vm_blocks_nothing);
   tcase_add_test (tests, a_fresh_session_knows_what_the_vm_needs_when_it_starts);
   tcase_add_test (tests, a_new_vcpu_of_a_running_guest_is_known_at_once);
   tcase_add_test (tests, the_inventory_has_the_vm_and_its_vcpus);

@@ -348,6 +348,18 @@ is_dev_zero (const CprRamOptions *options)
   return S_ISCHR (st.st_mode) && st.st_rdev == makedev (1, 5);
 }
 
+/* Whether the backing is a guest_memfd: KVM gives it to the VM that made it, and to no other. */
+static bool
+is_guest_memfd (const CprRamOptions *options)
+{
+  static const char name[] = "anon_inode:[kvm-gmem]";
+  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", options->fd);
+  char target[sizeof name];
+
+  return options->backend == CPR_RAM_FD && cpr_sys->readlink (link, target, sizeof target) == (ssize_t) strlen (name) &&
+         memcmp (target, name, strlen (name)) == 0;
+}
+
 char *
 cpr_ram_describe_obstacle (const char *name, const CprRamOptions *options)
 {
@@ -357,6 +369,8 @@ cpr_ram_describe_obstacle (const char *name, const CprRamOptions *options)
     return g_strdup_printf ("RAM block '%s': private memory isn't handed over to another program", name);
   if (is_dev_zero (options))
     return g_strdup_printf ("RAM block '%s': /dev/zero is other memory each time it is mapped", name);
+  if (is_guest_memfd (options))
+    return g_strdup_printf ("RAM block '%s': a guest_memfd belongs to one KVM VM, and no other VM can have it", name);
   return NULL;
 }
 
