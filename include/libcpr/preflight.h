@@ -184,6 +184,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprPreflight, cpr_preflight_free)
 CPR_API void cpr_inventory_add_fd (CprInventory *inventory, const char *name, int index);
 
 /**
+ * cpr_inventory_add_fd_prefix:
+ * @inventory: what the `declare` callback got
+ * @prefix: how their names begin; the empty string: all fds
+ *
+ * Says that this program would claim each fd of the state whose name begins so, whatever its index,
+ * and even if there is none. Permitted states: in the callback only.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_inventory_add_fd_prefix (CprInventory *inventory, const char *prefix);
+
+/**
  * cpr_inventory_add_ram:
  * @inventory: what the `declare` callback got
  * @name: the RAM block's name
@@ -197,6 +209,19 @@ CPR_API void cpr_inventory_add_fd (CprInventory *inventory, const char *name, in
 CPR_API void cpr_inventory_add_ram (CprInventory *inventory, const char *name, size_t size);
 
 /**
+ * cpr_inventory_add_ram_prefix:
+ * @inventory: what the `declare` callback got
+ * @prefix: how their names begin; the empty string: all RAM blocks
+ *
+ * Says that this program would claim each RAM block of the state whose name begins so, whatever its
+ * size, and even if there is none, such as memory that can be plugged in. A block that is declared
+ * by its name too has the size given there. Permitted states: in the callback only.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_inventory_add_ram_prefix (CprInventory *inventory, const char *prefix);
+
+/**
  * cpr_inventory_add_device:
  * @inventory: what the `declare` callback got
  * @name: the device's name
@@ -208,6 +233,24 @@ CPR_API void cpr_inventory_add_ram (CprInventory *inventory, const char *name, s
  * Since: 0.1
  */
 CPR_API void cpr_inventory_add_device (CprInventory *inventory, const char *name, const CprDeviceType *type);
+
+/**
+ * cpr_inventory_add_device_prefix:
+ * @inventory: what the `declare` callback got
+ * @prefix: how their names begin; the empty string: all devices
+ * @type: (nullable): their type; %NULL: any type that this program has among `device_types` or
+ *     declares
+ *
+ * Says that this program would build each device of the state whose name begins so, and even if
+ * there is none. So a program that builds what it finds in the state needn't know how many devices
+ * there are. A device of another type, or of an unknown one, is a refusal as before, and the fields
+ * are compared as before. A device that this program would build and that isn't in the state stays
+ * unseen. A prefix may be given once for each of several types. A device that is declared by its
+ * name too has the type given there. Permitted states: in the callback only.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_inventory_add_device_prefix (CprInventory *inventory, const char *prefix, const CprDeviceType *type);
 
 /**
  * cpr_inventory_add_vfio:
@@ -224,6 +267,19 @@ CPR_API void cpr_inventory_add_device (CprInventory *inventory, const char *name
  * Since: 0.1
  */
 CPR_API void cpr_inventory_add_vfio (CprInventory *inventory, const char *container, const char *device);
+
+/**
+ * cpr_inventory_add_vfio_prefix:
+ * @inventory: what the `declare` callback got
+ * @container: the name of a container that this program would claim if it is in the state
+ * @prefix: how the names of its devices begin; the empty string: all of the container's devices
+ *
+ * Says that this program would claim each assigned device of that container whose name begins so,
+ * and even if there is none. Permitted states: in the `declare` callback only.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_inventory_add_vfio_prefix (CprInventory *inventory, const char *container, const char *prefix);
 
 /**
  * cpr_inventory_refuse:

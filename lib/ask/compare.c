@@ -47,7 +47,12 @@ cpr_candidate_collect_types (const CprCandidate *candidate, GPtrArray *findings)
   for (; listed != NULL && *listed != NULL; listed++)
     collect_type (types, *listed, findings);
   for (guint i = 0; candidate->inventory != NULL && i < candidate->inventory->devices->len; i++)
-    collect_type (types, g_array_index (candidate->inventory->devices, CprDeclaredDevice, i).type, findings);
+    {
+      const CprDeviceType *type = g_array_index (candidate->inventory->devices, CprDeclaredDevice, i).type;
+
+      if (type != NULL)
+        collect_type (types, type, findings);
+    }
   return types;
 }
 
@@ -87,6 +92,12 @@ compare_vm (const CprManifest *manifest, const char *name, pid_t asker, GPtrArra
 
 /* ---- The declared parts. */
 
+static bool
+matches (const char *declared, bool is_prefix, const char *name)
+{
+  return is_prefix ? g_str_has_prefix (name, declared) : strcmp (name, declared) == 0;
+}
+
 static void
 claim_fds (CprFdTable *fds, const CprDeclaredFd *declared, GPtrArray *findings)
 {
@@ -96,7 +107,7 @@ claim_fds (CprFdTable *fds, const CprDeclaredFd *declared, GPtrArray *findings)
         {
           CprFdEntry *entry = fds->entries->pdata[i];
 
-          entry->claimed |= strcmp (entry->name, declared->name) == 0;
+          entry->claimed |= matches (declared->name, declared->is_prefix, entry->name);
         }
       return;
     }
@@ -129,13 +140,20 @@ compare_fds (CprFdTable *fds, const CprCandidate *candidate, GPtrArray *findings
     }
 }
 
+/* A name counts before a prefix. */
 static const CprDeclaredRam *
-find_declared_ram (const GArray *declared, const char *name)
+find_declared_ram (const GArray *all_declared, const char *name)
 {
-  for (guint i = 0; i < declared->len; i++)
-    if (strcmp (g_array_index (declared, CprDeclaredRam, i).name, name) == 0)
-      return &g_array_index (declared, CprDeclaredRam, i);
-  return NULL;
+  const CprDeclaredRam *found = NULL;
+
+  for (guint i = 0; i < all_declared->len && (found == NULL || found->is_prefix); i++)
+    {
+      const CprDeclaredRam *declared = &g_array_index (all_declared, CprDeclaredRam, i);
+
+      if (matches (declared->name, declared->is_prefix, name))
+        found = declared;
+    }
+  return found;
 }
 
 static bool
@@ -157,16 +175,16 @@ compare_ram (const CprRamTable *ram, const GArray *all_declared, GPtrArray *find
 
       if (declared == NULL)
         REFUSE (RAM, block->name, "RAM block '%s': it is in the state, and nobody would take it", block->name);
-      else if (declared->size != block->size)
+      else if (!declared->is_prefix && declared->size != block->size)
         REFUSE (RAM, block->name, "RAM block '%s': size is %zu in the state, %" G_GUINT64_FORMAT " here", block->name,
                 block->size, declared->size);
     }
   for (guint i = 0; i < all_declared->len; i++)
     {
-      const char *name = g_array_index (all_declared, CprDeclaredRam, i).name;
+      const CprDeclaredRam *declared = &g_array_index (all_declared, CprDeclaredRam, i);
 
-      if (!has_block (ram, name))
-        REFUSE (RAM, name, "RAM block '%s': it isn't in the state", name);
+      if (!declared->is_prefix && !has_block (ram, declared->name))
+        REFUSE (RAM, declared->name, "RAM block '%s': it isn't in the state", declared->name);
     }
 }
 
@@ -179,7 +197,7 @@ is_declared (const GArray *all_declared, const char *container, const char *devi
       const CprDeclaredVfio *declared = &g_array_index (all_declared, CprDeclaredVfio, i);
 
       if (strcmp (declared->name, container) == 0 &&
-          (device == NULL || (declared->device != NULL && strcmp (declared->device, device) == 0)))
+          (device == NULL || (declared->device != NULL && matches (declared->device, declared->is_prefix, device))))
         return true;
     }
   return false;
@@ -219,18 +237,45 @@ compare_vfio (const CprVfioTable *vfio, const GArray *all_declared, GPtrArray *f
         }
     }
   for (guint i = 0; i < all_declared->len; i++)
-    find_missing_vfio (vfio, &g_array_index (all_declared, CprDeclaredVfio, i), findings);
+    if (!g_array_index (all_declared, CprDeclaredVfio, i).is_prefix)
+      find_missing_vfio (vfio, &g_array_index (all_declared, CprDeclaredVfio, i), findings);
+}
+
+/* The declared devices: those with a name by that name. */
+typedef struct
+{
+  const GArray *all; /* CprDeclaredDevice */
+  GHashTable *by_name;
+} DeclaredDevices;
+
+/* A name counts before a prefix, and a prefix for the type before any other. */
+static const CprDeclaredDevice *
+find_declared_device (const DeclaredDevices *devices, const char *name, const char *type)
+{
+  const CprDeclaredDevice *found = g_hash_table_lookup (devices->by_name, name);
+
+  for (guint i = 0; i < devices->all->len && (found == NULL || found->is_prefix); i++)
+    {
+      const CprDeclaredDevice *declared = &g_array_index (devices->all, CprDeclaredDevice, i);
+
+      if (!declared->is_prefix || !g_str_has_prefix (name, declared->name))
+        continue;
+      if (declared->type == NULL || strcmp (declared->type->name, type) == 0)
+        return declared;
+      found = declared;
+    }
+  return found;
 }
 
 /* Whether the candidate has the device, and of the same type; if not, that is a finding. */
 static bool
-compare_declared (const CprAskedDevice *device, const char *type, GHashTable *all_declared, GPtrArray *findings)
+compare_declared (const CprAskedDevice *device, const char *type, const DeclaredDevices *devices, GPtrArray *findings)
 {
-  const CprDeclaredDevice *declared = g_hash_table_lookup (all_declared, device->name);
+  const CprDeclaredDevice *declared = find_declared_device (devices, device->name, type);
 
   if (declared == NULL)
     REFUSE (DEVICE, device->name, "device '%s' of type '%s' is in the state and not here", device->name, type);
-  else if (strcmp (declared->type->name, type) != 0)
+  else if (declared->type != NULL && strcmp (declared->type->name, type) != 0)
     REFUSE (DEVICE, device->name, "device '%s': type is '%s' in the state, '%s' here", device->name, type,
             declared->type->name);
   else
@@ -323,7 +368,7 @@ tell_lack (const GPtrArray *devices, const char *lack, void *user_data)
 }
 
 static void
-compare_devices (CprQuestion *question, GHashTable *declared, const GPtrArray *types, GPtrArray *findings)
+compare_devices (CprQuestion *question, const DeclaredDevices *declared, const GPtrArray *types, GPtrArray *findings)
 {
   const CprSchema *schema = &question->manifest.schema;
   const CprCodec codec = cpr_fd_table_get_codec (&question->manifest.fds); /* claims the fds that devices hold */
@@ -339,7 +384,7 @@ compare_devices (CprQuestion *question, GHashTable *declared, const GPtrArray *t
       g_autoptr (GError) error = NULL;
       const CprPlan *plan;
 
-      if (declared != NULL && !compare_declared (device, from->name, declared, findings))
+      if (declared->all != NULL && !compare_declared (device, from->name, declared, findings))
         continue;
       if (to == NULL)
         REFUSE (DEVICE, device->name, "device '%s': its type '%s' is unknown here", device->name, from->name);
@@ -367,6 +412,8 @@ index_declared (const CprQuestion *question, const GArray *all_declared, GPtrArr
     {
       CprDeclaredDevice *declared = &g_array_index (all_declared, CprDeclaredDevice, i);
 
+      if (declared->is_prefix)
+        continue;
       g_hash_table_insert (table, declared->name, declared);
       if (cpr_question_find_device (question, declared->name) == NULL)
         REFUSE (DEVICE, declared->name, "device '%s': it isn't in the state", declared->name);
@@ -378,15 +425,19 @@ void
 cpr_compare (CprQuestion *question, const CprCandidate *candidate, const GPtrArray *types, GPtrArray *findings)
 {
   const CprInventory *inventory = candidate->inventory;
-  g_autoptr (GHashTable) declared = NULL;
+  g_autoptr (GHashTable) by_name = NULL;
+  DeclaredDevices declared = { .all = NULL };
 
   compare_vm (&question->manifest, candidate->config->name, candidate->asker, findings);
   for (guint i = 0; inventory != NULL && i < inventory->refusals->len; i++)
     REFUSE (PROGRAM, "", "%s", (const char *) inventory->refusals->pdata[i]);
   if (inventory != NULL)
-    declared = index_declared (question, inventory->devices, findings);
+    {
+      by_name = index_declared (question, inventory->devices, findings);
+      declared = (DeclaredDevices){ inventory->devices, by_name };
+    }
   if (inventory != NULL || candidate->config->device_types != NULL)
-    compare_devices (question, declared, types, findings);
+    compare_devices (question, &declared, types, findings);
   else if (question->devices->len > 0)
     LOSE (PROGRAM, "", "this program doesn't say which device types it has: devices weren't checked");
   if (inventory != NULL)

@@ -53,49 +53,100 @@ cpr_inventory_free (CprInventory *inventory)
   g_free (inventory);
 }
 
+static void
+add_fd (CprInventory *inventory, const char *name, int index, bool is_prefix)
+{
+  const CprDeclaredFd declared = { g_strdup (name), index, is_prefix };
+
+  g_array_append_val (inventory->fds, declared);
+}
+
+static void
+add_ram (CprInventory *inventory, const char *name, size_t size, bool is_prefix)
+{
+  const CprDeclaredRam declared = { g_strdup (name), size, is_prefix };
+
+  g_array_append_val (inventory->ram, declared);
+}
+
+static void
+add_device (CprInventory *inventory, const char *name, const CprDeviceType *type, bool is_prefix)
+{
+  const CprDeclaredDevice declared = { g_strdup (name), type, is_prefix };
+
+  g_array_append_val (inventory->devices, declared);
+}
+
+static void
+add_vfio (CprInventory *inventory, const char *container, const char *device, bool is_prefix)
+{
+  const CprDeclaredVfio declared = { g_strdup (container), g_strdup (device), is_prefix };
+
+  g_array_append_val (inventory->vfio, declared);
+}
+
 void
 cpr_inventory_add_fd (CprInventory *inventory, const char *name, int index)
 {
-  CprDeclaredFd declared = { .index = index };
-
   g_return_if_fail (inventory != NULL && name != NULL && index >= CPR_INVENTORY_ANY_INDEX);
 
-  declared.name = g_strdup (name);
-  g_array_append_val (inventory->fds, declared);
+  add_fd (inventory, name, index, false);
+}
+
+void
+cpr_inventory_add_fd_prefix (CprInventory *inventory, const char *prefix)
+{
+  g_return_if_fail (inventory != NULL && prefix != NULL);
+
+  add_fd (inventory, prefix, CPR_INVENTORY_ANY_INDEX, true);
 }
 
 void
 cpr_inventory_add_ram (CprInventory *inventory, const char *name, size_t size)
 {
-  CprDeclaredRam declared = { .size = size };
-
   g_return_if_fail (inventory != NULL && name != NULL);
 
-  declared.name = g_strdup (name);
-  g_array_append_val (inventory->ram, declared);
+  add_ram (inventory, name, size, false);
+}
+
+void
+cpr_inventory_add_ram_prefix (CprInventory *inventory, const char *prefix)
+{
+  g_return_if_fail (inventory != NULL && prefix != NULL);
+
+  add_ram (inventory, prefix, 0, true);
 }
 
 void
 cpr_inventory_add_device (CprInventory *inventory, const char *name, const CprDeviceType *type)
 {
-  CprDeclaredDevice declared = { .type = type };
-
   g_return_if_fail (inventory != NULL && name != NULL && type != NULL);
 
-  declared.name = g_strdup (name);
-  g_array_append_val (inventory->devices, declared);
+  add_device (inventory, name, type, false);
+}
+
+void
+cpr_inventory_add_device_prefix (CprInventory *inventory, const char *prefix, const CprDeviceType *type)
+{
+  g_return_if_fail (inventory != NULL && prefix != NULL);
+
+  add_device (inventory, prefix, type, true);
 }
 
 void
 cpr_inventory_add_vfio (CprInventory *inventory, const char *container, const char *device)
 {
-  CprDeclaredVfio declared = { .name = NULL };
-
   g_return_if_fail (inventory != NULL && container != NULL);
 
-  declared.name = g_strdup (container);
-  declared.device = g_strdup (device);
-  g_array_append_val (inventory->vfio, declared);
+  add_vfio (inventory, container, device, false);
+}
+
+void
+cpr_inventory_add_vfio_prefix (CprInventory *inventory, const char *container, const char *prefix)
+{
+  g_return_if_fail (inventory != NULL && container != NULL && prefix != NULL);
+
+  add_vfio (inventory, container, prefix, true);
 }
 
 void

@@ -10,27 +10,32 @@ typedef struct
 {
   char *name;
   int index; /* CPR_INVENTORY_ANY_INDEX: all of that name */
+  bool is_prefix;
 } CprDeclaredFd;
 
 typedef struct
 {
   char *name;
-  uint64_t size;
+  uint64_t size; /* of a prefix: unused */
+  bool is_prefix;
 } CprDeclaredRam;
 
 typedef struct
 {
   char *name;
-  const CprDeviceType *type;
+  const CprDeviceType *type; /* of a prefix: NULL: any that the program knows */
+  bool is_prefix;
 } CprDeclaredDevice;
 
 typedef struct
 {
   char *name;   /* of the container */
   char *device; /* NULL: the container itself */
+  bool is_prefix;
 } CprDeclaredVfio;
 
-/* The parts that a program that is asked says it would build. */
+/* The parts that a program that is asked says it would build. A name, of a VFIO device its own, may
+ * be a prefix: then the program would take all that is in the state under such names. */
 struct _CprInventory
 {
   GArray *fds;         /* CprDeclaredFd */
