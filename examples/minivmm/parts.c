@@ -2,7 +2,6 @@
 /* The parts of the machine: how main() declares, builds and clears each of them. */
 #include "parts.h"
 
-#include "accel/kvm-state.h"
 #include "support/log.h"
 
 /* ---- Guest RAM. It belongs to the session. */
@@ -156,15 +155,11 @@ pause_after_failure (void *user_data)
 static bool
 build_vm (Machine *machine, GError **error)
 {
-  bool incoming = cpr_session_is_incoming (machine->session);
-  CprUpdateInfo info = { .size = sizeof info };
-  cpr_session_get_update_info (machine->session, &info);
   const AccelConfig config = {
     .session = machine->session,
     .ram = &machine->ram,
     .bus = machine->bus,
     .n_vcpus = machine->options.n_vcpus,
-    .ahead = incoming && info.mode == CPR_MODE_TRANSFER,
     .vfio = machine->vfio,
   };
   machine->vm = vm_new (&config, error);
@@ -172,7 +167,7 @@ build_vm (Machine *machine, GError **error)
     return false;
   monitor_watch (machine->monitor, vm_get_failure_fd (machine->vm), pause_after_failure, machine);
   /* A VM that is taken over gets its state by cpr_session_load(). */
-  return incoming || vm_reset (machine->vm, machine->options.guest, error);
+  return cpr_session_is_incoming (machine->session) || vm_reset (machine->vm, machine->options.guest, error);
 }
 
 static bool
@@ -188,7 +183,6 @@ clear_vm (Machine *machine)
 }
 
 const Part vm_part = {
-  .types = { &kvm_vm_type, &kvm_vcpu_type },
   .declare = vm_declare,
   .build = build_vm,
   .loaded = complete_vm,

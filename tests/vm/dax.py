@@ -208,8 +208,8 @@ def other_ram_is_refused(accel):
 def began(state):
     """When the guest's KVM clock was 0, on the host's calendar."""
     state = json.loads(inspect("show", "--json", state))
-    clock = next(device for device in state["devices"] if device["name"] == "kvm-vm")["fields"]
-    return state["vm"]["saved_real_ns"] - state["vm"]["saved_ns"] + clock["clock_taken_ns"] - clock["clock_ns"]
+    clock = next(device for device in state["devices"] if device["name"] == "kvm")["fields"]
+    return state["vm"]["saved_real_ns"] - state["vm"]["saved_ns"] + clock["taken_ns"] - clock["clock_ns"]
 
 
 def the_guest_goes_on(accel):

@@ -13,7 +13,6 @@ typedef struct
   const GuestRam *ram;
   Bus *bus;
   unsigned n_vcpus;
-  bool ahead; /* the guest still runs elsewhere: there is time to prepare what else would be on the pause */
   Vfio *vfio; /* NULL: none */
 } AccelConfig;
 
@@ -25,9 +24,9 @@ typedef struct
   void (*declare) (CprInventory *inventory, unsigned n_vcpus); /* in a preflight: what `new` would add */
   void *(*new) (const AccelConfig *config, GError **error);    /* adds its state to the session as devices */
   bool (*reset) (void *accel, unsigned vcpu, const GuestEntry *entry, GError **error); /* in a fresh VM only */
-  bool (*loaded) (void *accel, GError **error);  /* nothing but the start is left to do */
-  bool (*connect) (void *accel, GError **error); /* before the vCPUs run: interrupts of the host's devices come */
-  void (*disconnect) (void *accel);              /* after they have stopped: interrupts wait */
+  bool (*loaded) (void *accel, GError **error);             /* nothing but the start is left to do */
+  bool (*connect) (void *accel, GError **error);            /* before the vCPUs run */
+  void (*disconnect) (void *accel);                         /* after they have stopped */
   bool (*run) (void *accel, unsigned vcpu, GError **error); /* until it is told to stop, or can't go on */
   void (*set_stop) (void *accel, unsigned vcpu, bool stop); /* true: any time; a signal to the thread follows */
   uint64_t (*get_tsc_khz) (void *accel);

@@ -19,16 +19,15 @@
 struct _KvmVfio
 {
   Vfio *vfio;
+  CprKvmVm *vm;
   int vm_fd;
   int device_fd; /* KVM's VFIO device; -1: this kernel has none */
   uint32_t first_slot;
   unsigned n_windows;
   VfioWindow windows[PCI_N_BARS]; /* those with a memory slot */
 
-  /* Threads that run beside the guest's vCPUs change these one at a time: Vfio has a mutex for
-   * that. */
-  bool connected;
-  bool has_irqfd;
+  bool connected; /* with KVM's VFIO device */
+  bool has_irqfd; /* vCPUs change it one at a time: Vfio has a mutex for that */
 };
 
 /* ---- Memory slots. */
@@ -135,21 +134,21 @@ route_msi (const KvmVfio *kvm, GError **error)
       .type = KVM_IRQ_ROUTING_MSI,
       .u.msi = { .address_lo = (uint32_t) msi.address, .address_hi = (uint32_t) (msi.address >> 32), .data = msi.data },
     };
-  return ioctl (kvm->vm_fd, KVM_SET_GSI_ROUTING, routing) == 0 || throw_errno (error, "KVM_SET_GSI_ROUTING");
+  return cpr_kvm_vm_set_gsi_routing (kvm->vm, routing, error);
 }
 
+/* The library takes it off and puts it on in an update. */
 static bool
-set_irqfd (KvmVfio *kvm, bool on, GError **error)
+set_irqfd (KvmVfio *kvm, GError **error)
 {
-  const struct kvm_irqfd irqfd = {
-    .fd = (uint32_t) vfio_get_irq_fd (kvm->vfio),
-    .gsi = MSI_GSI,
-    .flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN,
-  };
+  int fd = vfio_get_irq_fd (kvm->vfio);
+  PciMsi msi;
+  bool on = vfio_get_msi (kvm->vfio, &msi);
+
   if (kvm->has_irqfd == on)
     return true;
-  if (ioctl (kvm->vm_fd, KVM_IRQFD, &irqfd) < 0)
-    return throw_errno (error, "KVM_IRQFD");
+  if (on ? !cpr_kvm_irqfd_add (kvm->vm, fd, MSI_GSI, -1, error) : !cpr_kvm_irqfd_remove (kvm->vm, fd, MSI_GSI, error))
+    return false;
   kvm->has_irqfd = on;
   return true;
 }
@@ -158,8 +157,7 @@ static bool
 msi_changed (void *data, GError **error)
 {
   KvmVfio *kvm = data;
-  PciMsi msi;
-  return route_msi (kvm, error) && set_irqfd (kvm, kvm->connected && vfio_get_msi (kvm->vfio, &msi), error);
+  return route_msi (kvm, error) && set_irqfd (kvm, error);
 }
 
 static const VfioListener listener = { windows_change, msi_changed };
@@ -190,10 +188,11 @@ change_device (const KvmVfio *kvm, bool add, GError **error)
 /* ---- Begin and end. */
 
 KvmVfio *
-kvm_vfio_new (Vfio *vfio, int vm_fd, uint32_t first_slot, GError **error)
+kvm_vfio_new (Vfio *vfio, CprKvmVm *vm, int vm_fd, uint32_t first_slot, GError **error)
 {
   g_autoptr (KvmVfio) kvm = g_new0 (KvmVfio, 1);
   kvm->vfio = vfio;
+  kvm->vm = vm;
   kvm->vm_fd = vm_fd;
   kvm->first_slot = first_slot;
   create_device (kvm);
@@ -219,19 +218,16 @@ kvm_vfio_loaded (KvmVfio *kvm, GError **error)
 {
   if (!slots_are_right (kvm) && (!remove_slots (kvm, error) || !add_slots (kvm, error)))
     return false;
-  return route_msi (kvm, error);
+  return set_irqfd (kvm, error);
 }
 
 bool
 kvm_vfio_connect (KvmVfio *kvm, GError **error)
 {
-  PciMsi msi;
-  if (kvm->connected)
-    return true;
-  if (!change_device (kvm, true, error))
+  if (!kvm->connected && !change_device (kvm, true, error))
     return false;
   kvm->connected = true;
-  return set_irqfd (kvm, vfio_get_msi (kvm->vfio, &msi), error);
+  return true;
 }
 
 void
@@ -243,6 +239,6 @@ kvm_vfio_disconnect (KvmVfio *kvm)
   kvm->connected = false;
   /* The VM that comes after this one adds the function itself: it must not lose it again when
    * this one is closed. */
-  if (!set_irqfd (kvm, false, &error) || !change_device (kvm, false, &error))
+  if (!change_device (kvm, false, &error))
     log_line ("%s", error->message);
 }

@@ -10,17 +10,15 @@ typedef struct _KvmVfio KvmVfio;
 
 /* The VM has no irqchip yet: memory slots cost next to nothing then, and milliseconds
  * afterwards. */
-KvmVfio *kvm_vfio_new (Vfio *vfio, int vm_fd, uint32_t first_slot, GError **error);
+KvmVfio *kvm_vfio_new (Vfio *vfio, CprKvmVm *vm, int vm_fd, uint32_t first_slot, GError **error);
 void kvm_vfio_free (KvmVfio *kvm);
 
 /* The VM has its irqchip, and where there is a state to take over it is loaded. Changes nothing
  * that another program sees. */
 bool kvm_vfio_loaded (KvmVfio *kvm, GError **error);
 
-/* While the guest runs its interrupts come to this VM; while it doesn't, they wait in the
- * eventfd. So it is to be disconnected before the state of the LAPICs is read, or an interrupt
- * in between would be lost, and connected after it is written; and not before this program owns
- * the guest, since connecting takes what waits. */
+/* KVM's VFIO device has the function only while the guest runs here. The VM of the program before
+ * is closed when the next one has the function already, and would take it away again. */
 bool kvm_vfio_connect (KvmVfio *kvm, GError **error);
 void kvm_vfio_disconnect (KvmVfio *kvm);
 

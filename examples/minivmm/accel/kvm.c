@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The accelerator KVM, for vm.c. The VM is built anew after an update, because a KVM VM belongs to
- * the address space that made it. */
+ * the address space that made it; the library hands over what KVM keeps for it. */
 #include "accel/accel.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kvm.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "accel/kvm-state.h"
 #include "accel/kvm-vfio.h"
 #include "support/error.h"
 
@@ -20,23 +20,29 @@
  * below. Far from RAM. */
 #define TSS_ADDRESS 0xfffbd000
 
+#define VM "kvm"
+
 #define CR0_LONG_MODE  0x80000033 /* PG, NE, ET, MP, PE */
 #define CR4_LONG_MODE  0x00000620 /* OSXMMEXCPT, OSFXSR, PAE */
 #define EFER_LONG_MODE 0x00000500 /* LMA, LME */
 
+#define CPUID_MAX 256
+
 typedef struct
 {
+  int fd;
   struct kvm_run *run;
-  KvmVcpuState state;
 } KvmVcpu;
 
 typedef struct
 {
   AccelConfig config;
   int fd;
+  int vm_fd;
+  CprKvmVm *vm;
+  bool has_irqchip;
   size_t run_size;
   uint64_t tsc_khz;
-  KvmVmState state;
   KvmVfio *vfio; /* NULL: none */
   KvmVcpu vcpus[];
 } Kvm;
@@ -48,22 +54,6 @@ accel_kvm_is_there (void)
   if (fd < 0)
     return false;
   close (fd);
-  return true;
-}
-
-static bool
-add_memory (Kvm *kvm, uint32_t slot, uint64_t gpa, uint64_t size, GError **error)
-{
-  if (!size)
-    return true;
-  const struct kvm_userspace_memory_region region = {
-    .slot = slot,
-    .guest_phys_addr = gpa,
-    .memory_size = size,
-    .userspace_addr = (uintptr_t) guest_ram_at (kvm->config.ram, gpa, size),
-  };
-  if (ioctl (kvm->state.fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-    return throw_errno (error, "KVM VM: KVM_SET_USER_MEMORY_REGION %u", slot);
   return true;
 }
 
@@ -107,32 +97,40 @@ make_vm (const Kvm *kvm)
 /* Memory comes before the irqchip: with an irqchip the kernel waits for a grace period, which
  * takes milliseconds, at each change of memory. */
 static bool
-create_vm (Kvm *kvm, GError **error)
+add_memory (Kvm *kvm, GError **error)
 {
   const GuestRam *ram = kvm->config.ram;
+  return cpr_kvm_slot_add (kvm->vm, 0, 0, ram->block, 0, ram->low_size, 0, error) &&
+         (!ram->high_size ||
+          cpr_kvm_slot_add (kvm->vm, 1, GUEST_RAM_HIGH, ram->block, ram->low_size, ram->high_size, 0, error)) &&
+         (!kvm->config.vfio || (kvm->vfio = kvm_vfio_new (kvm->config.vfio, kvm->vm, kvm->vm_fd, 2, error)));
+}
+
+static bool
+create_vm (Kvm *kvm, GError **error)
+{
   const struct kvm_pit_config pit = { 0 };
 
   kvm->fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (kvm->fd < 0)
     return throw_errno (error, "/dev/kvm");
-  kvm->state.fd = make_vm (kvm);
-  if (kvm->state.fd < 0)
+  kvm->vm_fd = make_vm (kvm);
+  if (kvm->vm_fd < 0)
     return throw_errno (error, "KVM_CREATE_VM");
-  /* Closing a VM is slow; this keeps it off the pause of the next update. */
-  if (!cpr_session_hold_fd (kvm->config.session, kvm->state.fd, error))
+  kvm->vm = cpr_kvm_vm_new (kvm->config.session, VM, kvm->fd, kvm->vm_fd, 0, error);
+  if (!kvm->vm)
     return false;
 
-  if (ioctl (kvm->state.fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
+  if (ioctl (kvm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
     return throw_errno (error, "KVM VM: KVM_SET_TSS_ADDR");
-  if (!add_memory (kvm, 0, 0, ram->low_size, error) || !add_memory (kvm, 1, GUEST_RAM_HIGH, ram->high_size, error))
+  if (!add_memory (kvm, error))
     return false;
-  if (kvm->config.vfio && !(kvm->vfio = kvm_vfio_new (kvm->config.vfio, kvm->state.fd, 2, error)))
-    return false;
-  kvm->state.has_irqchip = ioctl (kvm->state.fd, KVM_CREATE_IRQCHIP, 0) == 0;
-  if (kvm->vfio && !kvm->state.has_irqchip)
+  kvm->has_irqchip = ioctl (kvm->vm_fd, KVM_CREATE_IRQCHIP, 0) == 0;
+  if (kvm->vfio && !kvm->has_irqchip)
     return throw_errno (error, "KVM_CREATE_IRQCHIP");
-  kvm->state.has_pit = kvm->state.has_irqchip && ioctl (kvm->state.fd, KVM_CREATE_PIT2, &pit) == 0;
-  return cpr_device_add (kvm->config.session, "kvm-vm", &kvm_vm_type, &kvm->state, error);
+  if (kvm->has_irqchip)
+    ioctl (kvm->vm_fd, KVM_CREATE_PIT2, &pit); /* no guest needs it */
+  return true;
 }
 
 /* A signal ends KVM_CREATE_VM with EINTR, and where one comes every millisecond trying again is
@@ -148,98 +146,68 @@ create_vm_undisturbed (Kvm *kvm, GError **error)
   return ok;
 }
 
+/* The guest gets all that the kernel can do, except nested virtualization. The CPUID also holds the
+ * vCPU's number. */
+static bool
+choose_cpuid (const Kvm *kvm, unsigned index, GError **error)
+{
+  g_autofree struct kvm_cpuid2 *cpuid = g_malloc0 (sizeof *cpuid + CPUID_MAX * sizeof cpuid->entries[0]);
+  cpuid->nent = CPUID_MAX;
+  if (ioctl (kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
+    return throw_errno (error, "KVM_GET_SUPPORTED_CPUID");
+
+  for (unsigned i = 0; i < cpuid->nent; i++)
+    {
+      struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+      if (entry->function == 1)
+        {
+          entry->ebx = (entry->ebx & 0x00ffffff) | index << 24;
+          entry->ecx &= ~(1U << 5); /* VMX */
+        }
+      else if (entry->function == 0xb || entry->function == 0x1f)
+        entry->edx = index;
+      else if (entry->function == 0x80000001)
+        entry->ecx &= ~(1U << 2); /* SVM */
+    }
+  return ioctl (kvm->vcpus[index].fd, KVM_SET_CPUID2, cpuid) == 0 ||
+         throw_errno (error, "vCPU %u: KVM_SET_CPUID2", index);
+}
+
 static bool
 create_vcpu (Kvm *kvm, unsigned index, GError **error)
 {
   KvmVcpu *vcpu = &kvm->vcpus[index];
-  char name[32];
 
-  vcpu->state.index = index;
-  vcpu->state.has_lapic = kvm->state.has_irqchip;
-  vcpu->state.fd = ioctl (kvm->state.fd, KVM_CREATE_VCPU, index);
-  if (vcpu->state.fd < 0)
+  vcpu->fd = ioctl (kvm->vm_fd, KVM_CREATE_VCPU, index);
+  if (vcpu->fd < 0)
     return throw_errno (error, "KVM_CREATE_VCPU %u", index);
-  vcpu->run = mmap (NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->state.fd, 0);
+  vcpu->run = mmap (NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
   if (vcpu->run == MAP_FAILED)
     return throw_errno (error, "vCPU %u: mmap", index);
   vcpu->run->immediate_exit = 1; /* also brings the page in, now and not in the pause of an update */
-
-  g_snprintf (name, sizeof name, "kvm-vcpu/%u", index);
-  return cpr_session_hold_fd (kvm->config.session, vcpu->state.fd, error) &&
-         cpr_device_add (kvm->config.session, name, &kvm_vcpu_type, &vcpu->state, error);
-}
-
-static void
-close_fd (CprSession *session, int fd)
-{
-  if (fd < 0)
-    return;
-  cpr_session_release_fd (session, fd, NULL);
-  close (fd);
+  return choose_cpuid (kvm, index, error) && cpr_kvm_vcpu_add (kvm->vm, index, vcpu->fd, error);
 }
 
 static void
 kvm_free (void *data)
 {
   Kvm *kvm = data;
-  CprSession *session = kvm->config.session;
 
+  kvm_vfio_free (kvm->vfio);
+  if (kvm->vm)
+    cpr_kvm_vm_remove (kvm->vm, NULL);
   for (unsigned i = 0; i < kvm->config.n_vcpus; i++)
     {
-      KvmVcpu *vcpu = &kvm->vcpus[i];
-      char name[32];
-      g_snprintf (name, sizeof name, "kvm-vcpu/%u", i);
-      cpr_device_remove (session, name, NULL);
-      if (vcpu->run != MAP_FAILED)
-        munmap (vcpu->run, kvm->run_size);
-      close_fd (session, vcpu->state.fd);
-      kvm_vcpu_state_clear (&vcpu->state);
+      if (kvm->vcpus[i].run != MAP_FAILED)
+        munmap (kvm->vcpus[i].run, kvm->run_size);
+      if (kvm->vcpus[i].fd >= 0)
+        close (kvm->vcpus[i].fd);
     }
-  cpr_device_remove (session, "kvm-vm", NULL);
-  kvm_vfio_free (kvm->vfio);
-  close_fd (session, kvm->state.fd);
+  if (kvm->vm_fd >= 0)
+    close (kvm->vm_fd);
   if (kvm->fd >= 0)
     close (kvm->fd);
   g_free (kvm);
-}
-
-/* The guest gets all that the kernel can do, except nested virtualization, whose state we don't
- * save. The CPUID also holds the vCPU's number. */
-static bool
-choose_cpuid (Kvm *kvm, KvmVcpuState *state, GError **error)
-{
-  KvmCpuid *cpuid = &state->cpuid;
-  cpuid->count = KVM_CPUID_MAX;
-  if (ioctl (kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
-    return throw_errno (error, "KVM_GET_SUPPORTED_CPUID");
-
-  for (unsigned i = 0; i < cpuid->count; i++)
-    {
-      struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
-      if (entry->function == 1)
-        {
-          entry->ebx = (entry->ebx & 0x00ffffff) | state->index << 24;
-          entry->ecx &= ~(1U << 5); /* VMX */
-        }
-      else if (entry->function == 0xb || entry->function == 0x1f)
-        entry->edx = state->index;
-      else if (entry->function == 0x80000001)
-        entry->ecx &= ~(1U << 2); /* SVM */
-    }
-  if (ioctl (state->fd, KVM_SET_CPUID2, cpuid) < 0)
-    return throw_errno (error, "vCPU %u: KVM_SET_CPUID2", state->index);
-  return true;
-}
-
-static bool
-prepare_vcpu (Kvm *kvm, KvmVcpuState *state, GError **error)
-{
-  const struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
-
-  /* Most vCPUs are runnable. The load sets any other state again. */
-  if (state->has_lapic && ioctl (state->fd, KVM_SET_MP_STATE, &runnable) < 0)
-    return throw_errno (error, "vCPU %u: KVM_SET_MP_STATE", state->index);
-  return choose_cpuid (kvm, state, error) && kvm_vcpu_state_prepare (state, kvm->fd, error);
 }
 
 static void *
@@ -247,12 +215,9 @@ kvm_new (const AccelConfig *config, GError **error)
 {
   Kvm *kvm = g_malloc0 (sizeof *kvm + config->n_vcpus * sizeof *kvm->vcpus);
   kvm->config = *config;
-  kvm->fd = kvm->state.fd = -1;
+  kvm->fd = kvm->vm_fd = -1;
   for (unsigned i = 0; i < config->n_vcpus; i++)
-    {
-      kvm->vcpus[i].state.fd = -1;
-      kvm->vcpus[i].run = MAP_FAILED;
-    }
+    kvm->vcpus[i] = (KvmVcpu){ -1, MAP_FAILED };
 
   bool ok = create_vm_undisturbed (kvm, error);
   if (ok)
@@ -261,25 +226,25 @@ kvm_new (const AccelConfig *config, GError **error)
       kvm->run_size = size > 0 ? size : 0;
     }
   for (unsigned i = 0; ok && i < config->n_vcpus; i++)
-    ok = create_vcpu (kvm, i, error) && (!config->ahead || prepare_vcpu (kvm, &kvm->vcpus[i].state, error));
+    ok = create_vcpu (kvm, i, error);
   if (!ok)
     {
       kvm_free (kvm);
       return NULL;
     }
   /* Now, because a vCPU that runs doesn't answer. */
-  int khz = ioctl (kvm->vcpus[0].state.fd, KVM_GET_TSC_KHZ, 0);
+  int khz = ioctl (kvm->vcpus[0].fd, KVM_GET_TSC_KHZ, 0);
   kvm->tsc_khz = khz > 0 ? khz : 1000000;
   return kvm;
 }
 
 /* 64-bit mode at once, with flat segments; the page tables and the GDT are in RAM already. */
 static bool
-enter_long_mode (KvmVcpuState *state, const GuestEntry *entry, GError **error)
+enter_long_mode (const KvmVcpu *vcpu, unsigned index, const GuestEntry *entry, GError **error)
 {
   struct kvm_sregs sregs;
-  if (ioctl (state->fd, KVM_GET_SREGS, &sregs) < 0)
-    return throw_errno (error, "vCPU %u: KVM_GET_SREGS", state->index);
+  if (ioctl (vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
+    return throw_errno (error, "vCPU %u: KVM_GET_SREGS", index);
 
   const struct kvm_segment data = {
     .limit = 0xffffffff, .selector = 0x10, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1
@@ -292,8 +257,8 @@ enter_long_mode (KvmVcpuState *state, const GuestEntry *entry, GError **error)
   sregs.cr3 = GUEST_PML4;
   sregs.cr4 = CR4_LONG_MODE;
   sregs.efer = EFER_LONG_MODE;
-  if (ioctl (state->fd, KVM_SET_SREGS, &sregs) < 0)
-    return throw_errno (error, "vCPU %u: KVM_SET_SREGS", state->index);
+  if (ioctl (vcpu->fd, KVM_SET_SREGS, &sregs) < 0)
+    return throw_errno (error, "vCPU %u: KVM_SET_SREGS", index);
 
   const struct kvm_regs regs = {
     .rip = entry->rip,
@@ -303,8 +268,8 @@ enter_long_mode (KvmVcpuState *state, const GuestEntry *entry, GError **error)
     .rdx = entry->rdx,
     .rflags = 2,
   };
-  if (ioctl (state->fd, KVM_SET_REGS, &regs) < 0)
-    return throw_errno (error, "vCPU %u: KVM_SET_REGS", state->index);
+  if (ioctl (vcpu->fd, KVM_SET_REGS, &regs) < 0)
+    return throw_errno (error, "vCPU %u: KVM_SET_REGS", index);
   return true;
 }
 
@@ -312,15 +277,13 @@ static bool
 kvm_reset (void *data, unsigned index, const GuestEntry *entry, GError **error)
 {
   Kvm *kvm = data;
-  KvmVcpuState *state = &kvm->vcpus[index].state;
+  const KvmVcpu *vcpu = &kvm->vcpus[index];
   const struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
 
-  if (!choose_cpuid (kvm, state, error) || !enter_long_mode (state, entry, error))
-    return false;
   /* All but the first would wait for a SIPI. */
-  if (state->has_lapic && ioctl (state->fd, KVM_SET_MP_STATE, &runnable) < 0)
-    return throw_errno (error, "vCPU %u: KVM_SET_MP_STATE", index);
-  return kvm_vcpu_state_probe (state, kvm->fd, error);
+  return enter_long_mode (vcpu, index, entry, error) &&
+         (!kvm->has_irqchip || ioctl (vcpu->fd, KVM_SET_MP_STATE, &runnable) == 0 ||
+          throw_errno (error, "vCPU %u: KVM_SET_MP_STATE", index));
 }
 
 static void
@@ -354,7 +317,7 @@ static bool
 throw_exit (const KvmVcpu *vcpu, GError **error)
 {
   struct kvm_regs regs = { 0 };
-  ioctl (vcpu->state.fd, KVM_GET_REGS, &regs);
+  ioctl (vcpu->fd, KVM_GET_REGS, &regs);
   uint64_t rip = regs.rip;
   switch (vcpu->run->exit_reason)
     {
@@ -372,35 +335,39 @@ throw_exit (const KvmVcpu *vcpu, GError **error)
     }
 }
 
-/* The way out is an interrupted KVM_RUN and nothing else: the kernel completes a port or memory
- * access only in the next KVM_RUN, and the registers aren't right before that. It has to be done
- * here on the vCPU's own thread: KVM_RUN on another one costs a grace period. */
+static bool
+handle_exit (Kvm *kvm, const KvmVcpu *vcpu, GError **error)
+{
+  switch (vcpu->run->exit_reason)
+    {
+    case KVM_EXIT_IO:
+      handle_io (kvm, vcpu->run);
+      return true;
+    case KVM_EXIT_MMIO:
+      return handle_mmio (kvm, vcpu->run, error);
+    default:
+      return throw_exit (vcpu, error);
+    }
+}
+
+/* A port or memory access is complete only after the next KVM_RUN, and the registers aren't right
+ * before that. That KVM_RUN has to be here on the vCPU's own thread: on another one it costs a
+ * grace period. */
 static bool
 kvm_run (void *data, unsigned index, GError **error)
 {
   Kvm *kvm = data;
-  KvmVcpu *vcpu = &kvm->vcpus[index];
-  struct kvm_run *run = vcpu->run;
+  const KvmVcpu *vcpu = &kvm->vcpus[index];
+  bool ok = true, more = false;
 
-  for (;;)
-    {
-      if (ioctl (vcpu->state.fd, KVM_RUN, 0) < 0)
-        {
-          if (errno != EINTR && errno != EAGAIN)
-            return throw_errno (error, "KVM_RUN");
-          if (__atomic_load_n (&run->immediate_exit, __ATOMIC_SEQ_CST))
-            return true;
-        }
-      else if (run->exit_reason == KVM_EXIT_IO)
-        handle_io (kvm, run);
-      else if (run->exit_reason == KVM_EXIT_MMIO)
-        {
-          if (!handle_mmio (kvm, run, error))
-            return false;
-        }
-      else
-        return throw_exit (vcpu, error);
-    }
+  while (ok && !__atomic_load_n (&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
+    if (ioctl (vcpu->fd, KVM_RUN, 0) == 0)
+      ok = handle_exit (kvm, vcpu, error);
+    else if (errno != EINTR && errno != EAGAIN)
+      ok = throw_errno (error, "KVM_RUN");
+  while (ok && (ok = cpr_kvm_complete (vcpu->fd, vcpu->run, &more, error)) && more)
+    ok = handle_exit (kvm, vcpu, error);
+  return ok;
 }
 
 static void
@@ -442,15 +409,7 @@ kvm_disconnect (void *data)
 static void
 kvm_declare (CprInventory *inventory, unsigned n_vcpus)
 {
-  if (!accel_kvm_is_there ())
-    cpr_inventory_refuse (inventory, "/dev/kvm: it can't be opened");
-  cpr_inventory_add_device (inventory, "kvm-vm", &kvm_vm_type);
-  for (unsigned i = 0; i < n_vcpus; i++)
-    {
-      char name[32];
-      g_snprintf (name, sizeof name, "kvm-vcpu/%u", i);
-      cpr_inventory_add_device (inventory, name, &kvm_vcpu_type);
-    }
+  cpr_inventory_add_kvm (inventory, VM, n_vcpus);
 }
 
 const Accel accel_kvm = {
