@@ -93,8 +93,8 @@ struct kvm_run;
  * Interrupts that come in between wait in their eventfds. While the guest stands still nobody may
  * use KVM_IRQ_LINE or KVM_SIGNAL_MSI. A device that raises an interrupt in its `post_load` must
  * have `libcpr.kvm-vm`, which is loaded after all vCPUs, in the `load_after` of its type. An
- * ioeventfd needs no such care. Assign it to the new VM before the guest runs, with the eventfd
- * from the fd table, in which a kick may wait.
+ * ioeventfd needs no such care: cpr_kvm_ioeventfd_add() assigns it to the new VM before the guest
+ * runs, with the eventfd from the fd table, in which a kick may wait.
  *
  * ## Time
  *
@@ -180,8 +180,8 @@ typedef enum
  * loaded after its vCPUs.
  *
  * Errors: %CPR_ERROR_INVALID (name, flags), %CPR_ERROR_EXISTS (a device of that name, or the fd is
- * held or in the fd table), %CPR_ERROR_BLOCKED (SEV, TDX or private memory, and `required_modes` isn't 0),
- * %CPR_ERROR_VERSION (another API of KVM), %CPR_ERROR_SYSTEM (no fd of KVM's; on other
+ * held or in the fd table), %CPR_ERROR_BLOCKED (SEV, TDX or private memory, and `required_modes`
+ * isn't 0), %CPR_ERROR_VERSION (another API of KVM), %CPR_ERROR_SYSTEM (no fd of KVM's; on other
  * architectures than x86-64: ENOTSUP), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, ACTIVE.
@@ -352,6 +352,61 @@ CPR_API bool cpr_kvm_irqfd_add (CprKvmVm *vm, int fd, uint32_t gsi, int resample
  * Since: 0.1
  */
 CPR_API bool cpr_kvm_irqfd_remove (CprKvmVm *vm, int fd, uint32_t gsi, GError **error);
+
+/**
+ * cpr_kvm_ioeventfd_add:
+ * @vm: a VM
+ * @fd: an eventfd; the VMM's. KVM keeps the file open by itself. It is in the fd table if a kick
+ *     that waits in it matters
+ * @address: the address or port that the guest writes to
+ * @size: how many bytes the guest writes: 1, 2, 4 or 8, or 0: any number of them
+ * @datamatch: the only value that counts, with KVM_IOEVENTFD_FLAG_DATAMATCH; else unused
+ * @flags: or-ed KVM_IOEVENTFD_FLAG_DATAMATCH and KVM_IOEVENTFD_FLAG_PIO, which says that @address
+ *     is a port; 0: none
+ * @error: where an error goes, or %NULL
+ *
+ * Has such writes of the guest signal an eventfd, from now on. An update needs nothing else. In the
+ * old program the ioeventfd stays as it is, for the case that the guest goes on there. A kick that
+ * nobody has read waits in the eventfd, and whoever reads it in the new program finds it. Only a
+ * thread of the old program could still take it away: it enters a #CprGate before it reads.
+ *
+ * Ioeventfds aren't state: the new program adds its own before cpr_session_start(). They go with
+ * the VM.
+ *
+ * Errors: %CPR_ERROR_INVALID (flags), %CPR_ERROR_EXISTS (there is an ioeventfd for such writes),
+ * %CPR_ERROR_SYSTEM.
+ *
+ * Threads: safe. Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_ioeventfd_add (
+    CprKvmVm *vm, int fd, uint64_t address, uint32_t size, uint64_t datamatch, uint32_t flags, GError **error);
+
+/**
+ * cpr_kvm_ioeventfd_remove:
+ * @vm: a VM
+ * @fd: the eventfd
+ * @address: as it was added
+ * @size: as it was added
+ * @datamatch: as it was added
+ * @flags: as it was added
+ * @error: where an error goes, or %NULL
+ *
+ * Undoes cpr_kvm_ioeventfd_add().
+ *
+ * Errors: %CPR_ERROR_INVALID (flags), %CPR_ERROR_NOT_FOUND, %CPR_ERROR_SYSTEM.
+ *
+ * Threads: safe. Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_ioeventfd_remove (
+    CprKvmVm *vm, int fd, uint64_t address, uint32_t size, uint64_t datamatch, uint32_t flags, GError **error);
 
 /**
  * cpr_kvm_complete:

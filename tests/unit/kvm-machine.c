@@ -489,4 +489,57 @@ kvm_assert_stirred (const KvmMachine *machine)
   kvm_machine_clear (&fresh);
 }
 
+/* ---- Guests. */
+
+void
+kvm_boot (const KvmMachine *on, const uint8_t *code, size_t size, uint64_t base)
+{
+  struct kvm_sregs sregs;
+  struct kvm_regs regs = { .rip = KVM_CODE, .rflags = 2 };
+
+  memcpy (on->ram + KVM_CODE, code, size);
+  kvm_set_cpuid (on, 0);
+  kvm_do (on->vcpus[0], KVM_GET_SREGS, &sregs);
+  sregs.cs.base = sregs.cs.selector = 0;
+  sregs.ds.base = base;
+  kvm_do (on->vcpus[0], KVM_SET_SREGS, &sregs);
+  kvm_do (on->vcpus[0], KVM_SET_REGS, &regs);
+}
+
+CprKvmVm *
+kvm_make_next (const KvmMachine *machine, KvmMachine *next, CprDeviceTable *devices)
+{
+  GError *error = NULL;
+  CprKvmVm *vm;
+
+  kvm_machine_init (next, machine->irqchip);
+  memcpy (next->ram, machine->ram, KVM_RAM);
+  cpr_device_table_init (devices);
+  vm = cpr_kvm_vm_create (NULL, devices, "kvm", next->kvm, next->vm, 0, &error);
+  for (unsigned i = 0; i < KVM_VCPUS; i++)
+    ck_assert (cpr_kvm_vcpu_create (vm, i, next->vcpus[i], &error) != NULL);
+  return vm;
+}
+
+void
+kvm_carry (CprKvmVm *saved, CprKvmVm *loaded)
+{
+  Programs programs;
+  GError *error = NULL;
+
+  programs_init (&programs);
+  for (guint i = 0; i < KVM_VCPUS; i++)
+    {
+      CprKvmVcpu *was = saved->vcpus->pdata[i], *is = loaded->vcpus->pdata[i];
+
+      ck_assert (cpr_device_table_add (&programs.saved, was->name, cpr_kvm_vcpu_get_type (), was, NULL));
+      ck_assert (cpr_device_table_add (&programs.loaded, is->name, cpr_kvm_vcpu_get_type (), is, NULL));
+    }
+  ck_assert (cpr_device_table_add (&programs.saved, "kvm", cpr_kvm_vm_get_type (), saved, NULL));
+  ck_assert (cpr_device_table_add (&programs.loaded, "kvm", cpr_kvm_vm_get_type (), loaded, NULL));
+  ck_assert_msg (programs_save (&programs, &error), "%s", error->message);
+  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
+  programs_clear (&programs);
+}
+
 #endif

@@ -66,6 +66,12 @@ void kvm_assert_same (const KvmMachine *a, const KvmMachine *b);
 /* All are other than those of a VM that has just been made. */
 void kvm_assert_stirred (const KvmMachine *machine);
 
+/* Has the first vCPU begin with this code in real mode, with @base as that of its data. */
+void kvm_boot (const KvmMachine *on, const uint8_t *code, size_t size, uint64_t base);
+/* Another VM with the same RAM; and the state of all that the first one has. */
+CprKvmVm *kvm_make_next (const KvmMachine *machine, KvmMachine *next, CprDeviceTable *devices);
+void kvm_carry (CprKvmVm *saved, CprKvmVm *loaded);
+
 bool kvm_read_msr (int vcpu, uint32_t index, uint64_t *data);
 bool kvm_write_msr (int vcpu, uint32_t index, uint64_t data);
 

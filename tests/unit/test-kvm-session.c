@@ -211,21 +211,6 @@ static const uint8_t writing_code[] = {
   0xf4,                                                 /* hlt */
 };
 
-static void
-boot (const KvmMachine *on, const uint8_t *code, size_t size, uint64_t base)
-{
-  struct kvm_sregs sregs;
-  struct kvm_regs regs = { .rip = KVM_CODE, .rflags = 2 };
-
-  memcpy (on->ram + KVM_CODE, code, size);
-  kvm_set_cpuid (on, 0);
-  kvm_do (on->vcpus[0], KVM_GET_SREGS, &sregs);
-  sregs.cs.base = sregs.cs.selector = 0;
-  sregs.ds.base = base;
-  kvm_do (on->vcpus[0], KVM_SET_SREGS, &sregs);
-  kvm_do (on->vcpus[0], KVM_SET_REGS, &regs);
-}
-
 static uint16_t *
 get_data (const KvmMachine *on)
 {
@@ -241,41 +226,6 @@ run_to (const KvmMachine *on, uint8_t direction)
   ck_assert_uint_eq (on->runs[0]->io.direction, direction);
 }
 
-static void
-carry_vm (CprKvmVm *saved, CprKvmVm *loaded)
-{
-  Programs programs;
-
-  programs_init (&programs);
-  for (guint i = 0; i < KVM_VCPUS; i++)
-    {
-      CprKvmVcpu *was = saved->vcpus->pdata[i], *is = loaded->vcpus->pdata[i];
-
-      ck_assert (cpr_device_table_add (&programs.saved, was->name, cpr_kvm_vcpu_get_type (), was, NULL));
-      ck_assert (cpr_device_table_add (&programs.loaded, is->name, cpr_kvm_vcpu_get_type (), is, NULL));
-    }
-  ck_assert (cpr_device_table_add (&programs.saved, "kvm", cpr_kvm_vm_get_type (), saved, NULL));
-  ck_assert (cpr_device_table_add (&programs.loaded, "kvm", cpr_kvm_vm_get_type (), loaded, NULL));
-  ck_assert_msg (programs_save (&programs, &error), "%s", error->message);
-  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
-  programs_clear (&programs);
-}
-
-/* Another VM with the same RAM. */
-static CprKvmVm *
-make_next (KvmMachine *next, CprDeviceTable *devices)
-{
-  CprKvmVm *vm;
-
-  kvm_machine_init (next, IRQCHIP_FULL);
-  memcpy (next->ram, machine.ram, KVM_RAM);
-  cpr_device_table_init (devices);
-  vm = cpr_kvm_vm_create (NULL, devices, "kvm", next->kvm, next->vm, 0, &error);
-  for (unsigned i = 0; i < KVM_VCPUS; i++)
-    ck_assert (cpr_kvm_vcpu_create (vm, i, next->vcpus[i], &error) != NULL);
-  return vm;
-}
-
 START_TEST (a_guest_stopped_in_a_read_goes_on_with_what_it_read)
 {
   CprKvmVm *vm = add (session, &machine), *next_vm;
@@ -283,7 +233,7 @@ START_TEST (a_guest_stopped_in_a_read_goes_on_with_what_it_read)
   KvmMachine next;
   bool more = true;
 
-  boot (&machine, summing_code, sizeof summing_code, 0);
+  kvm_boot (&machine, summing_code, sizeof summing_code, 0);
   run_to (&machine, KVM_EXIT_IO_IN);
   *get_data (&machine) = 1000;
   run_to (&machine, KVM_EXIT_IO_OUT);
@@ -294,8 +244,8 @@ START_TEST (a_guest_stopped_in_a_read_goes_on_with_what_it_read)
   ck_assert (!more);
   ck_assert_uint_eq (machine.runs[0]->immediate_exit, 1);
 
-  next_vm = make_next (&next, &devices);
-  carry_vm (vm, next_vm);
+  next_vm = kvm_make_next (&machine, &next, &devices);
+  kvm_carry (vm, next_vm);
   run_to (&next, KVM_EXIT_IO_OUT);
   ck_assert_uint_eq (*get_data (&next), 1234);
   cpr_kvm_vm_destroy (next_vm);
@@ -310,7 +260,7 @@ START_TEST (completing_twice_does_no_harm)
   bool more = true;
 
   add (session, &machine);
-  boot (&machine, summing_code, sizeof summing_code, 0);
+  kvm_boot (&machine, summing_code, sizeof summing_code, 0);
   run_to (&machine, KVM_EXIT_IO_IN);
   *get_data (&machine) = 7;
   for (int i = 0; i < 3; i++)
@@ -328,7 +278,7 @@ START_TEST (an_access_in_pieces_asks_for_more)
   unsigned pieces = 1;
   bool more;
 
-  boot (&machine, writing_code, sizeof writing_code, 0xff000);
+  kvm_boot (&machine, writing_code, sizeof writing_code, 0xff000);
   run->immediate_exit = 0;
   kvm_do (machine.vcpus[0], KVM_RUN, 0);
   ck_assert_uint_eq (run->exit_reason, KVM_EXIT_MMIO);
@@ -369,7 +319,7 @@ START_TEST (a_slot_is_a_piece_of_a_ram_block)
   assert_no_error (error);
   memcpy ((uint8_t *) cpr_ram_block_get_vaddr (block) + 3 * PAGE, summing_code, sizeof summing_code);
   ck_assert_msg (cpr_kvm_slot_add (vm, 1, 0x40000, block, 3 * PAGE, 2 * PAGE, 0, &error), "%s", error->message);
-  boot (&machine, summing_code, sizeof summing_code, 0);
+  kvm_boot (&machine, summing_code, sizeof summing_code, 0);
   kvm_do (machine.vcpus[0], KVM_GET_SREGS, &sregs);
   sregs.cs.base = 0x40000;
   sregs.cs.selector = 0x4000;
@@ -438,8 +388,8 @@ START_TEST (routes_are_there_in_the_next_vm)
   lapic.regs[0xf1] |= 1; /* enabled */
   kvm_do (machine.vcpus[0], KVM_SET_LAPIC, &lapic);
   ck_assert_msg (cpr_kvm_vm_set_gsi_routing (vm, routing, &error), "%s", error->message);
-  next_vm = make_next (&next, &devices);
-  carry_vm (vm, next_vm);
+  next_vm = kvm_make_next (&machine, &next, &devices);
+  kvm_carry (vm, next_vm);
   ck_assert (!has_request (&next, 0x41));
   kvm_do (next.vm, KVM_IRQ_LINE, &level);
   ck_assert (has_request (&next, 0x41));
