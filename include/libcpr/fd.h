@@ -88,6 +88,51 @@ CPR_API bool cpr_fd_add (CprSession *session, const char *name, int index, int f
 CPR_API int cpr_fd_take (CprSession *session, const char *name, int index, GError **error);
 
 /**
+ * CprFdTaken:
+ * @name: the name under which the old program added it; valid until the callback returns
+ * @index: the index under which the old program added it
+ * @fd: the fd, claimed and now the caller's
+ * @user_data: what was passed to cpr_fd_take_all()
+ * @error: where an error goes
+ *
+ * Gets an fd from cpr_fd_take_all(). The callback may change the table: it may remove this fd, and
+ * add, take or remove others.
+ *
+ * Returns: %TRUE, or %FALSE with @error set
+ *
+ * Since: 0.1
+ */
+typedef bool (*CprFdTaken) (const char *name, int index, int fd, void *user_data, GError **error);
+
+/**
+ * cpr_fd_take_all:
+ * @session: a session
+ * @prefix: how the names begin: a whole name for all indices of that name, "" for all fds
+ * @taken: called for each fd once it is claimed, in the order of the names' bytes and of the
+ *     indices
+ * @user_data: passed to @taken
+ * @error: where an error goes, or %NULL
+ *
+ * Claims all fds whose names begin with @prefix and which nobody has claimed. It is meant for fds
+ * whose number and indices the new program doesn't know, such as client connections. The library's
+ * own fds aren't among them. A fresh start has none; then @taken isn't called.
+ *
+ * If @taken fails, the call ends. The fd that @taken got, and those before it, stay claimed and are
+ * the caller's. The others stay unclaimed, and another call goes on with them. A start-up that
+ * gives up leaves all of them open, as with cpr_fd_take().
+ *
+ * Errors: the error that @taken set, or %CPR_ERROR_CALLBACK; %CPR_ERROR_STATE.
+ *
+ * Permitted states: FRESH (finds none), INCOMING.
+ *
+ * Returns: %TRUE if there was none, or @taken succeeded for each
+ *
+ * Since: 0.1
+ */
+CPR_API bool
+cpr_fd_take_all (CprSession *session, const char *prefix, CprFdTaken taken, void *user_data, GError **error);
+
+/**
  * CprFdOpen:
  * @name: the name
  * @index: the index
@@ -182,8 +227,8 @@ typedef void (*CprFdFunc) (const char *name, int index, int fd, bool claimed, vo
  * @func: called for each entry, in no particular order; it must not change the table
  * @user_data: passed to @func
  *
- * Shows the entries of the fd table, without the library's own. Use it to find fds of which the VMM
- * doesn't know the indices, such as client connections.
+ * Shows the entries of the fd table, without the library's own. To claim fds of which the VMM
+ * doesn't know the indices, use cpr_fd_take_all().
  *
  * Permitted states: all.
  *

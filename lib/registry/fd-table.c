@@ -143,6 +143,35 @@ cpr_fd_table_take (CprFdTable *table, const char *name, int index, GError **erro
   return -1;
 }
 
+static int
+compare_entries (gconstpointer a, gconstpointer b)
+{
+  const CprFdEntry *x = *(CprFdEntry *const *) a, *y = *(CprFdEntry *const *) b;
+  int order = strcmp (x->name, y->name);
+
+  return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+GPtrArray *
+cpr_fd_table_copy_unclaimed (const CprFdTable *table, const char *prefix)
+{
+  GPtrArray *found = g_ptr_array_new_with_free_func (entry_free);
+
+  for (guint i = 0; i < table->entries->len; i++)
+    {
+      const CprFdEntry *entry = table->entries->pdata[i];
+      CprFdEntry *copy;
+
+      if (entry->claimed || !g_str_has_prefix (entry->name, prefix) || g_str_has_prefix (entry->name, CPR_FD_INTERNAL))
+        continue;
+      copy = g_memdup2 (entry, sizeof *entry);
+      copy->name = g_strdup (entry->name);
+      g_ptr_array_add (found, copy);
+    }
+  g_ptr_array_sort (found, compare_entries);
+  return found;
+}
+
 void
 cpr_fd_table_write (const CprFdTable *table, CprWriter *writer)
 {

@@ -43,6 +43,10 @@ void cpr_fd_table_remove (CprFdTable *table, CprFdEntry *entry);
 /* Claims an unclaimed entry and returns its fd; -1 with an error. */
 int cpr_fd_table_take (CprFdTable *table, const char *name, int index, GError **error);
 
+/* Copies of the unclaimed entries whose names begin with @prefix, without the library's own, by
+ * name and index. */
+GPtrArray *cpr_fd_table_copy_unclaimed (const CprFdTable *table, const char *prefix);
+
 /* FDS chunk: u32 number, then each: name; u32 index; u32 where; u32 type; u32 access; u64
  * device; u64 inode; u32 socket domain; u32 socket type. */
 void cpr_fd_table_write (const CprFdTable *table, CprWriter *writer);

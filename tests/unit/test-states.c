@@ -233,6 +233,17 @@ open_nothing (const char *name G_GNUC_UNUSED,
   return -1;
 }
 
+static bool
+take_nothing (const char *name G_GNUC_UNUSED,
+              int index G_GNUC_UNUSED,
+              int fd G_GNUC_UNUSED,
+              void *user_data G_GNUC_UNUSED,
+              GError **error G_GNUC_UNUSED)
+{
+  ck_abort_msg ("the callback was called");
+  return false;
+}
+
 /* Makes the call with arguments that are good enough for the session's own process. */
 static void
 make_session_call (VfioProgram *program, CprCall call, GError **error)
@@ -361,6 +372,9 @@ make_call (VfioProgram *program, CprCall call, GError **error)
       break;
     case CPR_CALL_FD_TAKE:
       cpr_fd_take (session, "new", 0, error);
+      break;
+    case CPR_CALL_FD_TAKE_ALL:
+      cpr_fd_take_all (session, "", take_nothing, NULL, error);
       break;
     case CPR_CALL_FD_OPEN:
       cpr_fd_open (session, "new", 0, open_nothing, NULL, error);

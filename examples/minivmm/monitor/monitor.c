@@ -195,28 +195,13 @@ open_listen_fd (const char *name, int index, void *user_data, GError **error)
   return fd;
 }
 
-static void
-note_client (const char *name, int index, int fd, bool claimed, void *user_data)
-{
-  bool *there = user_data;
-  if (!strcmp (name, FD_CLIENT) && !claimed && index < CLIENTS_MAX)
-    there[index] = true;
-}
-
-/* In two rounds, because the fd table mustn't change while it is walked. */
 static bool
-take_clients (Monitor *monitor, GError **error)
+take_client (const char *name, int index, int fd, void *user_data, GError **error)
 {
-  CprSession *session = monitor->machine->session;
-  bool there[CLIENTS_MAX] = { false };
-  cpr_fd_foreach (session, note_client, there);
-  for (int i = 0; i < CLIENTS_MAX; i++)
-    if (there[i])
-      {
-        monitor->clients[i].fd = cpr_fd_take (session, FD_CLIENT, i, error);
-        if (monitor->clients[i].fd < 0)
-          return false;
-      }
+  Monitor *monitor = user_data;
+  if (index >= CLIENTS_MAX)
+    return throw_error (error, "monitor: the state has a %s %d, there is room for %d", name, index, CLIENTS_MAX);
+  monitor->clients[index].fd = fd;
   return true;
 }
 
@@ -249,7 +234,7 @@ monitor_new (Machine *machine, const char *path, GError **error)
   if (path)
     {
       monitor->listen_fd = cpr_fd_open (machine->session, FD_LISTEN, 0, open_listen_fd, (void *) path, error);
-      if (monitor->listen_fd < 0 || !take_clients (monitor, error))
+      if (monitor->listen_fd < 0 || !cpr_fd_take_all (machine->session, FD_CLIENT, take_client, monitor, error))
         return NULL;
       monitor->path = g_strdup (path);
     }

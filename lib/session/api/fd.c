@@ -45,6 +45,35 @@ cpr_fd_take (CprSession *session, const char *name, int index, GError **error)
   return cpr_fd_table_take (&session->fds, name, index, error);
 }
 
+static bool
+take_one (CprSession *session, const CprFdEntry *found, CprFdTaken taken, void *user_data, GError **error)
+{
+  CprFdEntry *entry = cpr_fd_table_find (&session->fds, found->name, found->index);
+  GError *reason = NULL;
+
+  if (entry == NULL || entry->claimed) /* a callback before this one removed or took it */
+    return true;
+  entry->claimed = true;
+  return taken (found->name, found->index, entry->fd, user_data, &reason) ||
+         cpr_throw_callback (error, reason, "fd '%s' %d: its callback failed", found->name, found->index);
+}
+
+bool
+cpr_fd_take_all (CprSession *session, const char *prefix, CprFdTaken taken, void *user_data, GError **error)
+{
+  g_autoptr (GPtrArray) found = NULL;
+
+  g_return_val_if_fail (session != NULL && prefix != NULL && taken != NULL, false);
+
+  if (!cpr_session_check_call (session, CPR_CALL_FD_TAKE_ALL, error))
+    return false;
+  found = cpr_fd_table_copy_unclaimed (&session->fds, prefix);
+  for (guint i = 0; i < found->len; i++)
+    if (!take_one (session, found->pdata[i], taken, user_data, error))
+      return false;
+  return true;
+}
+
 static int
 open_and_add (CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
 {

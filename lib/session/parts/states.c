@@ -22,6 +22,7 @@ static const struct
 } calls[CPR_N_CALLS] = {
   [CPR_CALL_FD_ADD] = { "cpr_fd_add", FRESH | INCOMING | LOADED | ACTIVE, 0 },
   [CPR_CALL_FD_TAKE] = { "cpr_fd_take", FRESH | INCOMING, 0 },
+  [CPR_CALL_FD_TAKE_ALL] = { "cpr_fd_take_all", FRESH | INCOMING, 0 },
   [CPR_CALL_FD_OPEN] = { "cpr_fd_open", FRESH | INCOMING | LOADED | ACTIVE, 0 },
   [CPR_CALL_FD_REMOVE] = { "cpr_fd_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
   [CPR_CALL_HOLD_FD] = { "cpr_session_hold_fd", FRESH | INCOMING | LOADED | ACTIVE, 0 },
