@@ -160,6 +160,12 @@
 #define CPR_FIELD_VARIABLE_BYTES_(variable_, ...)                                                                      \
   { .name = #variable_, .variable = &(variable_), .kind = CPR_KIND_BYTES, .width = 1, .count = sizeof (variable_),     \
     .shape = CPR_SHAPE_ARRAY, CPR_MODIFIERS_ (__VA_ARGS__) }
+#define CPR_FIELD_END_ { .name = NULL }
+
+#define CPR_ALIASES_(names)           .aliases = (names)
+#define CPR_WRITTEN_AS_(name_in_state) .written_as = (name_in_state)
+#define CPR_OPTIONAL_                 .optional = true
+#define CPR_IGNORABLE_                .optional = true, .ignorable = true
 
 /* clang-format on */
 

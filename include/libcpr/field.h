@@ -24,6 +24,34 @@ G_BEGIN_DECLS
  * A member's name is the field's name in the state, and stays there when the member is renamed, see
  * CPR_WRITTEN_AS(). A member of a member (`hdr.flags`, `queue[1]`) has no such name, so it needs
  * CPR_WRITTEN_AS(); without it cpr_device_add() refuses the table.
+ *
+ * The macros are the same in C (C11 and later) and in C++ (C++17 and later), and so are the states:
+ * a program can be rewritten from one language into the other. In C++, %CPR_IGNORABLE stands where
+ * C has `.ignorable = true`, and a struct whose first member is `size` is made by a function, as
+ * C++17 has no designated initialisers:
+ *
+ * |[<!-- language="C++" -->
+ * static const CprField serial_fields[] = {
+ *     CPR_FIELD (Serial, ier),
+ *     CPR_FIELD_HEAP_STRING (Serial, label, 255, CPR_IGNORABLE),
+ *     CPR_FIELD_END
+ * };
+ * static const CprDeviceType serial_type = [] {
+ *     CprDeviceType type{};
+ *     type.size = sizeof type;
+ *     type.name = "serial";
+ *     type.state = { "Serial", sizeof (Serial), serial_fields };
+ *     return type;
+ * } ();
+ * ]|
+ *
+ * In C++ the struct has standard layout: all its data members in one class, and no virtual function.
+ * Otherwise compilers warn about `offsetof`. Loading writes the members as they are, runs no
+ * constructor or destructor, and frees and allocates with g_free() and g_malloc(). So a std::string
+ * or a std::vector isn't a field. A #CprList reaches the elements of a container.
+ *
+ * Rust has no such macros. Its bindings (bindgen makes them from libcpr.h) have the functions and
+ * the structs; write the tables in a C file, beside `repr(C)` structs that both languages know.
  */
 
 /**
@@ -455,7 +483,7 @@ struct _CprField
  *
  * Ends a table of fields. Since: 0.1
  */
-#define CPR_FIELD_END { .name = NULL }
+#define CPR_FIELD_END CPR_FIELD_END_
 
 /**
  * CPR_ALIASES:
@@ -463,7 +491,7 @@ struct _CprField
  *
  * A modifier, last in a `CPR_FIELD` macro: the field is also found under older names. Since: 0.1
  */
-#define CPR_ALIASES(names) .aliases = (names)
+#define CPR_ALIASES(names) CPR_ALIASES_ (names)
 
 /**
  * CPR_WRITTEN_AS:
@@ -473,7 +501,7 @@ struct _CprField
  * the old name can read it. The field is found under both names. A member of a member needs this
  * modifier. Since: 0.1
  */
-#define CPR_WRITTEN_AS(name_in_state) .written_as = (name_in_state)
+#define CPR_WRITTEN_AS(name_in_state) CPR_WRITTEN_AS_ (name_in_state)
 
 /**
  * CPR_OPTIONAL:
@@ -482,7 +510,7 @@ struct _CprField
  * `CPR_FIELD` macro says whether it takes this modifier: a struct in the struct can't be missing,
  * and some fields are optional without it. Since: 0.1
  */
-#define CPR_OPTIONAL .optional = true
+#define CPR_OPTIONAL CPR_OPTIONAL_
 
 /**
  * CPR_IGNORABLE:
@@ -490,7 +518,7 @@ struct _CprField
  * A modifier: the field is optional, and a reader that doesn't know it may drop it. Fields that are
  * optional anyway take `.ignorable = true` instead. Since: 0.1
  */
-#define CPR_IGNORABLE .optional = true, .ignorable = true
+#define CPR_IGNORABLE CPR_IGNORABLE_
 
 /* clang-format on */
 

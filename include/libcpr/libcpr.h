@@ -52,6 +52,7 @@
 #include <libcpr/ram.h>
 #include <libcpr/field.h>
 #include <libcpr/field-c.h>
+#include <libcpr/field-cxx.h>
 #include <libcpr/device.h>
 #include <libcpr/update.h>
 #include <libcpr/event.h>
