@@ -15,12 +15,12 @@
 static void
 fail_start (CprSession *session, const char *how, SmallVmmStep step)
 {
-  const GError reason = { CPR_ERROR, CPR_ERROR_CALLBACK, (char *) "no licence" };
+  g_autoptr (GError) reason = g_error_new_literal (CPR_ERROR, CPR_ERROR_CALLBACK, "no licence");
 
   if (step != SMALL_VMM_LOADED)
     return;
   if (strcmp (how, "abort") == 0)
-    cpr_session_abort (session, &reason, NULL);
+    cpr_session_abort (session, reason, NULL);
   if (strcmp (how, "crash") == 0)
     abort ();
   if (strcmp (how, "kill") == 0)
@@ -199,13 +199,11 @@ START_TEST (each_status_has_a_name)
 }
 END_TEST
 
-int
-main (int argc, char **argv)
+static int
+run_tests (void)
 {
   BEGIN_SUITE ("reply");
 
-  if (argc > 1 && strcmp (argv[1], SMALL_VMM_WORD) == 0)
-    return small_vmm_main (argv, 0, fail_start);
   tcase_add_test (tests, the_fd_is_taken_once_and_the_caller_keeps_its_own);
   tcase_add_test (tests, an_fd_that_nobody_takes_is_closed_by_the_next_update_and_with_the_session);
   tcase_add_test (tests, what_cannot_be_a_reply_fd_is_refused);
@@ -219,4 +217,12 @@ main (int argc, char **argv)
   tcase_add_test (tests, in_transfer_mode_whoever_has_the_guest_answers);
   tcase_add_test (tests, in_reboot_mode_the_program_that_saves_answers);
   return run_suite (suite);
+}
+
+int
+main (int argc, char **argv)
+{
+  if (argc > 1 && strcmp (argv[1], SMALL_VMM_WORD) == 0)
+    return small_vmm_main (argv, 0, fail_start);
+  return run_tests ();
 }
