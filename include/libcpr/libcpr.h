@@ -56,6 +56,7 @@
 #include <libcpr/device.h>
 #include <libcpr/update.h>
 #include <libcpr/event.h>
+#include <libcpr/exit.h>
 #include <libcpr/gate.h>
 #include <libcpr/preflight.h>
 #include <libcpr/vfio.h>

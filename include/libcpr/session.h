@@ -155,6 +155,8 @@ typedef enum
  *     copy-on-write, instead of being read. This concerns blocks whose backend is %CPR_RAM_MEMFD or
  *     %CPR_RAM_PRIVATE. The guest starts at once, whatever its size, and what it writes goes to
  *     private memory: see cpr_ram_new()
+ * @CPR_INCOMING_EXIT_GOES_BACK: exit() before the commit, or a return from main(), gives the guest
+ *     back as cpr_session_abort() does, in every mode; see #SECTION:exit
  *
  * How a state is taken up.
  *
@@ -162,7 +164,8 @@ typedef enum
  */
 typedef enum
 {
-  CPR_INCOMING_MAP_RAM = 1 << 0
+  CPR_INCOMING_MAP_RAM = 1 << 0,
+  CPR_INCOMING_EXIT_GOES_BACK = 1 << 1
 } CprIncomingFlags;
 
 /**
@@ -369,7 +372,8 @@ CPR_API bool cpr_session_start (CprSession *session, GError **error);
  *
  * Gives the guest back because something of the VMM's own failed during its start-up. @reason
  * reaches the caller of cpr_session_update(). cpr_session_free() before the commit does the same
- * without a reason, so a main() that simply returns its error loses nothing.
+ * with the reason of cpr_session_set_reason(), so a main() that simply returns its error loses
+ * nothing.
  *
  * In exec mode the old program is executed again. In transfer mode the old program gets the guest,
  * and the function returns with @reason. In reboot mode the file can be taken up again.

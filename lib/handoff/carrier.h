@@ -108,6 +108,10 @@ struct _CprCarrierType
    * this process lives on, and then returns false, with an error that names both failures. @held:
    * fds that are slow to close, or NULL; @reason is taken. */
   bool (*give_back) (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
+  /* Before the commit: gives the guest back while any thread may be in the middle of any other
+   * function of this table. The reason is in the baton's page. Returns only on failure; the process
+   * then ends. NULL: the end of the process is enough. */
+  void (*leave) (CprIncoming *incoming);
   /* After the commit, while the guest runs: releases whatever waited for it, which is the
    * guardian, the old program or the state's file. Not called on the VMM's thread. */
   void (*finish) (CprIncoming *incoming);

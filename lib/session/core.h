@@ -11,6 +11,7 @@
 #include "session/parts/notifiers.h"
 #include "session/parts/passed.h"
 #include "session/parts/reply.h"
+#include "session/parts/start-up.h"
 #include "session/parts/states.h"
 #include "session/parts/timeline.h"
 
@@ -40,6 +41,7 @@ struct _CprSession
 
   bool was_incoming;
   CprIncoming *incoming; /* from the take-up to the commit */
+  CprStartUp *start_up;  /* from the take-up on */
   CprFinish *finish;     /* from the commit on */
 };
 

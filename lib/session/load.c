@@ -104,6 +104,13 @@ read_config (CprSession *session, const CprSessionConfig *config, GError **fault
   return false;
 }
 
+/* Chooses the effect of an exit() before the commit. */
+static CprStartUpLeave
+get_leave (const CprSession *session)
+{
+  return (session->config.incoming_flags & CPR_INCOMING_EXIT_GOES_BACK) != 0 ? cpr_session_leave : NULL;
+}
+
 static void
 begin (CprSession *session, CprIncoming *incoming, uint64_t began_ns)
 {
@@ -111,6 +118,7 @@ begin (CprSession *session, CprIncoming *incoming, uint64_t began_ns)
   if (incoming != NULL)
     {
       adopt (session, incoming);
+      session->start_up = cpr_start_up_new (incoming, get_leave (session), session);
       cpr_timeline_take_up (&session->timeline, incoming, began_ns);
       cpr_timeline_stamp (&session->timeline, CPR_STEP_CLAIM);
       cpr_signals_set_mask (incoming->manifest.signal_mask);
@@ -228,6 +236,7 @@ commit (CprSession *session, GError **error)
 
   if (!cpr_timeline_check_pause (&session->timeline, CPR_STEP_COMMIT, &reason))
     return cpr_session_give_back (session, reason, error);
+  cpr_start_up_end (session->start_up);
   if (cpr_incoming_commit (session->incoming, error))
     return true;
   session->state = CPR_SESSION_STATE_LOST;
@@ -319,6 +328,19 @@ cpr_session_take_guest (CprSession *session, GError **error)
 bool
 cpr_session_give_back (CprSession *session, GError *reason, GError **error)
 {
+  cpr_start_up_end (session->start_up);
   session->state = CPR_SESSION_STATE_LOST;
   return cpr_incoming_give_back (session->incoming, session->held, reason, error);
+}
+
+void
+cpr_session_leave (void *data, const char *how)
+{
+  CprSession *session = data;
+  g_autofree char *told = cpr_start_up_get_reason (session->start_up);
+  GError *reason = g_error_new_literal (CPR_ERROR, CPR_ERROR_ROLLED_BACK, told != NULL ? told : how);
+  g_autoptr (GError) failure = NULL;
+
+  cpr_session_give_back (session, reason, &failure);
+  cpr_session_log (session, CPR_LOG_ERROR, "%s", failure->message);
 }

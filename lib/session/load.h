@@ -18,4 +18,8 @@ bool cpr_session_take_guest (CprSession *session, GError **error);
  * only where this process lives on: false, with an error that says what became of the guest. */
 bool cpr_session_give_back (CprSession *session, GError *reason, GError **error);
 
+/* The same where the VMM ends without an error of its own: for the reason that it was told by
+ * cpr_session_set_reason(), or for want of one for @how. */
+void cpr_session_leave (void *session, const char *how);
+
 #endif

@@ -264,6 +264,7 @@ const CprCarrierType cpr_carrier_exec = {
   .take_up = cpr_execve_take_up,
   .committed = cpr_execve_committed,
   .give_back = cpr_execve_give_back,
+  .leave = cpr_execve_leave,
   .finish = cpr_execve_finish,
   .clear = cpr_execve_clear,
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Exec mode's way back after a fatal signal: a handler in the new program executes the old one.
  * take-up.c installs the handler, and the commit removes it. The handler calls only functions
- * that a signal handler may call. */
+ * that a signal handler may call. An exit() in a thread that isn't the library's goes the same
+ * way. */
 #include "handoff/exec/fatal.h"
 
 #include <fcntl.h>
@@ -131,12 +132,15 @@ put_signal (char *to, const char *end, int signal, const siginfo_t *info)
   return to;
 }
 
+/* Adds what the VMM has said itself. */
 CPR_RAW_CODE static void
 give_reason (CprBatonPage *page, int signal, const siginfo_t *info)
 {
+  char said[CPR_BATON_REASON_SIZE];
   const char *end = page->reason + CPR_BATON_REASON_SIZE - 1;
   char *at = page->reason;
 
+  put (said, said + sizeof said - 1, page->reason);
   if (info->si_code == SI_TIMER)
     {
       at = put (at, end, "the new program gave no answer in ");
@@ -149,22 +153,28 @@ give_reason (CprBatonPage *page, int signal, const siginfo_t *info)
       at = put_signal (at, end, signal, info);
     }
   at = put (at, end, " in step ");
-  put (at, end, cpr_baton_get_step_name (cpr_baton_get_last_step (page)));
+  at = put (at, end, cpr_baton_get_step_name (cpr_baton_get_last_step (page)));
+  if (said[0] != '\0')
+    put (put (at, end, "; before that: "), end, said);
+}
+
+/* If not, this process has to end, and the guardian takes the guest back. */
+CPR_RAW_CODE static bool
+can_go_back (const CprFatal *fatal)
+{
+  return is_candidate (fatal) && fds_are_there (fatal) &&
+         cpr_guardians_restore_surroundings (fatal->page, fatal->rescue->program) == NULL;
 }
 
 CPR_RAW_CODE static void
-go_back (CprFatal *fatal, int signal, const siginfo_t *info)
+go_back (CprFatal *fatal)
 {
   const CprBatonWord offered = { CPR_BATON_OFFERED, fatal->attempt, fatal->pid },
                      again = { CPR_BATON_OFFERED, fatal->attempt + 1, fatal->pid };
   uint64_t all = ~UINT64_C (0);
 
-  if (!is_candidate (fatal) || !fds_are_there (fatal) ||
-      cpr_guardians_restore_surroundings (fatal->page, fatal->rescue->program) != NULL)
-    return;
   cpr_raw (SYS_rt_sigprocmask, SIG_SETMASK, (long) &all, 0, sizeof all);
   fatal->page->failed_ns = cpr_now_ns ();
-  give_reason (fatal->page, signal, info);
   /* Before the launch: that guardian must not see the old deadline. */
   cpr_baton_begin_attempt (fatal->page, cpr_now_ns ());
   if (fatal->guardian != NULL)
@@ -189,11 +199,23 @@ handle (int signal, siginfo_t *info, void *context)
   struct sigaction dies = { .sa_handler = SIG_DFL };
   CprFatal *fatal = atomic_exchange (&armed, NULL);
 
-  if (fatal != NULL)
-    go_back (fatal, signal, info);
+  if (fatal != NULL && can_go_back (fatal))
+    {
+      give_reason (fatal->page, signal, info);
+      go_back (fatal);
+    }
   sigaction (signal, &dies, NULL);
   if (info->si_code <= 0) /* a process sent it */
     raise (signal);
+}
+
+void
+cpr_fatal_leave (void)
+{
+  CprFatal *fatal = atomic_exchange (&armed, NULL);
+
+  if (fatal != NULL && can_go_back (fatal))
+    go_back (fatal);
 }
 
 /* ---- Outside the handler. */

@@ -16,6 +16,10 @@ typedef struct _CprFatal CprFatal;
 CprFatal *
 cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprRescue *rescue, CprGuardian *guardian);
 
+/* Executes the old program as the handlers do, in any thread. The reason is in the baton's page.
+ * Returns if that isn't possible. */
+void cpr_fatal_leave (void);
+
 /* Puts back the handlers that were there before, and frees @fatal, which may be NULL. A handler
  * that the VMM has installed since stays. */
 void cpr_fatal_disarm (CprFatal *fatal);

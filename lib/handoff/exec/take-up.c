@@ -250,6 +250,15 @@ cpr_execve_committed (CprIncoming *incoming)
 }
 
 void
+cpr_execve_leave (CprIncoming *incoming)
+{
+  const CprExecveTaken *taken = incoming->transport;
+
+  if (taken->fatal != NULL)
+    cpr_fatal_leave ();
+}
+
+void
 cpr_execve_finish (CprIncoming *incoming)
 {
   const CprExecveTaken *taken = incoming->transport;

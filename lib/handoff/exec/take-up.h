@@ -20,6 +20,7 @@ bool cpr_execve_find (int *fd, GError **error);
 bool cpr_execve_take_up (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error);
 void cpr_execve_committed (CprIncoming *incoming);
 bool cpr_execve_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error); /* in give-back.c */
+void cpr_execve_leave (CprIncoming *incoming);
 void cpr_execve_finish (CprIncoming *incoming);
 void cpr_execve_clear (CprIncoming *incoming);
 

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/signals.h"
 #include "base/sys.h"
+#include "base/text.h"
 #include "handoff/transfer/arrival.h"
 #include "handoff/transfer/channel.h"
 #include "handoff/transfer/hello.h"
@@ -229,6 +230,20 @@ send_question (Transfer *transfer, const CprWriter *question, bool wants_answer,
   return ok;
 }
 
+/* Adds what the new program said before it ended without a message. Copied first: that program may
+ * write the page at any time. */
+static void
+add_reason (const Transfer *transfer, GError **error)
+{
+  g_autofree char *said = g_strndup (transfer->baton.page->reason, CPR_BATON_REASON_SIZE - 1);
+  g_autofree char *line = cpr_text_make_line (said, strlen (said)), *message = NULL;
+
+  if (error == NULL || line[0] == '\0')
+    return;
+  message = (*error)->message;
+  (*error)->message = g_strdup_printf ("%s; before that: %s", message, line);
+}
+
 /* Receives the next message, which has to be of @type. BUSY may come before it, and doesn't move
  * the deadline. */
 static bool
@@ -238,7 +253,11 @@ receive (Transfer *transfer, CprMessageType type, const char *what, GError **err
 
   do
     if (!cpr_channel_receive (&transfer->channel, message, what, error))
-      return false;
+      {
+        if (!gave_up (transfer))
+          add_reason (transfer, error);
+        return false;
+      }
   while (message->type == CPR_MESSAGE_BUSY);
   return cpr_channel_expect (&transfer->channel, message, type, what, error);
 }

@@ -77,18 +77,11 @@ cpr_session_is_incoming (const CprSession *session)
   return session->was_incoming;
 }
 
-/* A program that ends before the commit gives the guest back. */
-static void
-go_back (CprSession *session)
+void
+cpr_session_set_reason (CprSession *session, const char *reason)
 {
-  GError *failure = NULL;
-
-  cpr_session_give_back (
-      session,
-      g_error_new_literal (CPR_ERROR, CPR_ERROR_ROLLED_BACK, "the new program ended before it started the guest"),
-      &failure);
-  cpr_session_log (session, CPR_LOG_ERROR, "%s", failure->message);
-  g_error_free (failure);
+  if (session != NULL && cpr_session_is_mine (session) && session->start_up != NULL)
+    cpr_start_up_set_reason (session->start_up, reason);
 }
 
 void
@@ -100,6 +93,6 @@ cpr_session_free (CprSession *session)
   g_return_if_fail (!cpr_notifiers_are_told (session->notifiers));
 
   if (cpr_session_is_mine (session) && session->incoming != NULL && session->state != CPR_SESSION_STATE_LOST)
-    go_back (session);
+    cpr_session_leave (session, "the new program ended before it started the guest");
   cpr_session_dispose (session);
 }
