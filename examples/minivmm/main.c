@@ -81,7 +81,7 @@ open_session (Machine *machine, GError **error)
     .declare = declare_parts,
     .incoming = incoming,
     .open_incoming = update_open_incoming,
-    .incoming_flags = machine->options.incoming_map ? CPR_INCOMING_MAP_RAM : 0,
+    .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | (machine->options.incoming_map ? CPR_INCOMING_MAP_RAM : 0),
   };
   machine->session = cpr_session_new (&config, error);
   return machine->session != NULL;

@@ -58,6 +58,13 @@ def failing_at(step):
     return test
 
 
+def exiting_at(step, way="call-exit"):
+    def test(accel):
+        return roll_back_then_update(accel, [f"exits at {step}"], options=["--fail-at", step, "--fail-by", way])
+    test.__name__ = f"exiting_at_{step}" if way == "call-exit" else f"exiting_at_{step}_in_a_thread"
+    return test
+
+
 def another_name(accel):
     return roll_back_then_update(accel, ["VM 'minivmm'", "VM 'other'"], *UNASKED, options=["--name", "other"])
 
@@ -117,5 +124,6 @@ def many_rollbacks(accel):
                 f"{len(seen[0])} fds, {seen[1]} mappings")
 
 
-main(*[failing_at(step) for step in STEPS], another_name, another_ram_size, another_ram_backend,
+main(*[failing_at(step) for step in STEPS], *[exiting_at(step) for step in STEPS],
+     *[exiting_at(step, "thread-exit") for step in STEPS], another_name, another_ram_size, another_ram_backend,
      another_accelerator, fewer_vcpus, more_vcpus, an_fd_that_nobody_takes, without_a_guardian, many_rollbacks)

@@ -24,6 +24,24 @@ crash_child (void)
   waitpid (pid, NULL, 0);
 }
 
+/* As older VMMs end: with a message, from anywhere. */
+static CprSession *new_session;
+
+static void
+say_and_exit (const char *step)
+{
+  g_autofree char *message = g_strdup_printf ("start-up exits at %s, as told to", step);
+  cpr_session_set_reason (new_session, message);
+  exit (3);
+}
+
+static gpointer
+exit_thread (gpointer step)
+{
+  say_and_exit (step);
+  return NULL;
+}
+
 /* A real one, also where a sanitizer looks on. */
 static void __attribute__ ((noinline, no_sanitize ("address", "undefined"))) crash (void)
 {
@@ -45,6 +63,10 @@ survives (const char *step, GError **error)
     abort ();
   else if (!g_strcmp0 (how, "exit"))
     _exit (3);
+  else if (!g_strcmp0 (how, "call-exit"))
+    say_and_exit (step);
+  else if (!g_strcmp0 (how, "thread-exit"))
+    g_thread_join (g_thread_new ("exit", exit_thread, (gpointer) step));
   else if (!g_strcmp0 (how, "kill"))
     raise (SIGKILL);
   else if (!g_strcmp0 (how, "stop"))
@@ -73,7 +95,8 @@ survives (const char *step, GError **error)
 static bool
 lives (Machine *machine, const char *step, GError **error)
 {
-  return !cpr_session_is_incoming (machine->session) || survives (step, error);
+  new_session = machine->session;
+  return !cpr_session_is_incoming (new_session) || survives (step, error);
 }
 
 static bool

@@ -49,8 +49,8 @@ parse_fail_by (const Option *option, const char *value, Options *options, GError
 
 static const char *const accels[] = { "auto", "kvm", "soft", NULL };
 static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
-static const char *const ways[] = { "error", "segv", "abort", "exit", "kill", "stop",
-                                    "halt",  "hang", "child", "slow", NULL };
+static const char *const ways[] = { "error", "segv", "abort", "exit",  "call-exit", "thread-exit", "kill",
+                                    "stop",  "halt", "hang",  "child", "slow",      NULL };
 
 static const Option test_options[] = {
   { "accel", "ACCEL", "auto (default), kvm or soft", parse_accel, .choices = accels },
@@ -58,7 +58,9 @@ static const Option test_options[] = {
   { "verify-ram", NULL, "hash all of RAM before and after an update; makes the pause long", .parse = parse_verify_ram },
   { "fail-at", "STEP", "fail when taking over a guest, at new, ram, fds, devices, load, start or running",
     parse_fail_at, .choices = steps },
-  { "fail-by", "HOW", "in which way: error (default), segv, abort, exit, kill, stop, halt, hang, child, slow",
+  { "fail-by", "HOW",
+    "in which way: error (default), segv, abort, exit (at once), call-exit, thread-exit, kill, stop, halt, hang, "
+    "child, slow",
     parse_fail_by, .choices = ways },
   { .name = NULL },
 };
