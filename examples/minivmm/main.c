@@ -69,19 +69,21 @@ static bool
 open_session (Machine *machine, GError **error)
 {
   collect_types (machine);
-  g_autofree char *incoming = update_name_incoming (machine->options.incoming);
+  const Options *options = &machine->options;
+  g_autofree char *incoming = update_name_incoming (options->incoming);
   const CprSessionConfig config = {
     .size = sizeof config,
-    .name = machine->options.name,
+    .name = options->name,
     .stop = stop_guest,
     .start = start_guest,
     .log = log_message,
     .user_data = machine,
     .device_types = machine->types,
-    .declare = declare_parts,
+    .declare = options->rehearse ? NULL : declare_parts,
     .incoming = incoming,
     .open_incoming = update_open_incoming,
-    .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | (machine->options.incoming_map ? CPR_INCOMING_MAP_RAM : 0),
+    .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | (options->incoming_map ? CPR_INCOMING_MAP_RAM : 0) |
+                      (options->rehearse ? CPR_INCOMING_REHEARSE : 0),
   };
   machine->session = cpr_session_new (&config, error);
   return machine->session != NULL;

@@ -26,6 +26,39 @@ G_BEGIN_DECLS
  * it checks whether it has the old program's capabilities, root directory and mount namespace. So a
  * main() must do nothing with an effect outside the process before cpr_session_new().
  *
+ * Rehearsal. With %CPR_INCOMING_REHEARSE a program that is started to be asked doesn't answer yet.
+ * Its cpr_session_new() returns a session in the session state %CPR_SESSION_STATE_INCOMING, and the
+ * start-up goes on as in an update. Its cpr_session_load() answers with all that the start-up has
+ * claimed and added by then, and ends the process with _exit(). If there is a `declare` callback
+ * too, it is called there and adds what a start-up doesn't show, such as fds that only a device's
+ * fields hold. Where only the device types are asked for, as by `cpr-inspect schema`, a program
+ * that lists them answers without a rehearsal. The objects of a rehearsal have no effect:
+ *
+ * - cpr_fd_open() doesn't call its callback. Each fd of the state has a stand-in of its own. For a
+ *   socket that is one of the same family and type, without an address or peer. For a regular file
+ *   it is an empty file. For any other fd, and for one that isn't in the state, it is an eventfd.
+ *   All but files can be polled. Reading finds nothing and doesn't block. The ioctls of a device
+ *   fail.
+ * - cpr_ram_new() makes a memfd of that size, whatever the options. It is zero, and has no pages
+ *   before they are touched.
+ * - Containers and assigned devices have the fd -1; the kernel hears nothing of them, of their
+ *   mappings and of their interrupts.
+ * - The VMM makes its KVM VM and vCPUs as ever. They are this process's own and end with it.
+ *
+ * By cpr_session_is_rehearsal() a start-up has to leave out the rest of what others could notice:
+ * locks; files, sockets and devices that it opens and changes outside of cpr_fd_open(); connections
+ * to other programs; processes that outlive it; a PID file or a message to a supervisor; and ioctls
+ * on stand-ins. Threads are harmless. A preflight takes as long as the start-up then, so let
+ * `preflight_timeout_ms` of the update suffice.
+ *
+ * A start-up that fails is a refusal. cpr_session_abort() is an answer with its reason; so is
+ * cpr_session_free() before the load. After exit(), a crash or the timeout the refusal says how the
+ * program ended and what it printed.
+ *
+ * There is no rehearsal in transfer mode: all of the new program's start-up comes before the stop
+ * there, and if it fails, the guest never stood still. cpr_session_load() finds after the stop
+ * which objects nobody claimed; `declare` finds them before.
+ *
  * cpr_session_update() makes the preflight by itself, unless %CPR_UPDATE_NO_PREFLIGHT is set. In
  * transfer mode it asks the waiting program and starts none. In reboot mode there is no preflight.
  */

@@ -157,6 +157,9 @@ typedef enum
  *     private memory: see cpr_ram_new()
  * @CPR_INCOMING_EXIT_GOES_BACK: exit() before the commit, or a return from main(), gives the guest
  *     back as cpr_session_abort() does, in every mode; see #SECTION:exit
+ * @CPR_INCOMING_REHEARSE: in a preflight this program runs its start-up as far as
+ *     cpr_session_load(), in a session without effects, and what that start-up takes is the answer:
+ *     see #SECTION:preflight
  *
  * How a state is taken up.
  *
@@ -165,7 +168,8 @@ typedef enum
 typedef enum
 {
   CPR_INCOMING_MAP_RAM = 1 << 0,
-  CPR_INCOMING_EXIT_GOES_BACK = 1 << 1
+  CPR_INCOMING_EXIT_GOES_BACK = 1 << 1,
+  CPR_INCOMING_REHEARSE = 1 << 2
 } CprIncomingFlags;
 
 /**
@@ -197,8 +201,9 @@ typedef enum
  *     its arguments, with cpr_inventory_add_fd(), cpr_inventory_add_vfio(), cpr_inventory_add_ram()
  *     and cpr_inventory_add_device(). So a wrong size or a missing device is found before the
  *     pause. An object that it doesn't name counts as missing. So does an fd that only a device's
- *     fields hold, unless the device's type has `trial_save`. Without this callback only device
- *     types are compared. It must have no effect outside the process
+ *     fields hold, unless the device's type has `trial_save`. Without this callback, and without
+ *     %CPR_INCOMING_REHEARSE, only device types are compared. It must have no effect outside the
+ *     process
  * @required_modes: or-ed #CprModes that must stay possible; 0: none. Adding an object or a blocker
  *     that would block one of them fails with %CPR_ERROR_BLOCKED, see cpr_blocker_add()
  * @incoming: (nullable): where a state comes from if this process wasn't started with one, as
@@ -274,7 +279,8 @@ typedef struct
  * environment, working directory, umask, resource limits and ignored signals of this process.
  *
  * In a process that a preflight started, see #SECTION:preflight, the function answers and ends the
- * process with _exit(): 0 if the program would load the state, 1 if not.
+ * process with _exit(): 0 if the program would load the state, 1 if not. With
+ * %CPR_INCOMING_REHEARSE it returns an incoming session there, whose cpr_session_load() does that.
  *
  * Errors: %CPR_ERROR_INVALID (name, missing callbacks, an empty argv, unknown modes, @incoming),
  * %CPR_ERROR_BLOCKED (the kernel lacks what a required mode needs), %CPR_ERROR_CORRUPT,
@@ -310,6 +316,9 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  * error; for fds @unclaimed_fds decides. A device that only one side has is an error too. The whole
  * state is checked before any of it is applied. Three checks come later: of bulk data, of PCI
  * functions, and of unclaimed mappings and eventfds of assigned devices.
+ *
+ * In a rehearsal, see #SECTION:preflight, the function answers the preflight and ends the process
+ * with _exit(). It returns only if it can't answer, and the session is LOST then.
  *
  * In transfer mode the new program says here that it is ready. It first fills the page tables of
  * its RAM, in up to four threads and only where there is memory. Then the old program stops the
@@ -376,7 +385,8 @@ CPR_API bool cpr_session_start (CprSession *session, GError **error);
  * nothing.
  *
  * In exec mode the old program is executed again. In transfer mode the old program gets the guest,
- * and the function returns with @reason. In reboot mode the file can be taken up again.
+ * and the function returns with @reason. In reboot mode the file can be taken up again. In a
+ * rehearsal the preflight is refused with @reason, and the process ends with _exit().
  *
  * The new program may have closed or replaced fds that were handed over. They are fetched back from
  * the guardian with pidfd_getfd() (Linux 5.6). That isn't possible where this process made itself
@@ -557,6 +567,23 @@ CPR_API CprRunState cpr_session_get_run_state (const CprSession *session);
  * Since: 0.1
  */
 CPR_API bool cpr_session_is_incoming (const CprSession *session);
+
+/**
+ * cpr_session_is_rehearsal:
+ * @session: a session
+ *
+ * Says whether this process only rehearses its start-up, for a preflight, see
+ * %CPR_INCOMING_REHEARSE and #SECTION:preflight. Guard by it what start-up code does with an effect
+ * outside the process, or with a device behind an fd that the library doesn't make. In a rehearsal
+ * cpr_session_is_incoming() is %TRUE too.
+ *
+ * Permitted states: all.
+ *
+ * Returns: %TRUE in a rehearsal, which ends with cpr_session_load()
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_is_rehearsal (const CprSession *session);
 
 /**
  * cpr_session_free:

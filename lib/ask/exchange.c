@@ -156,6 +156,7 @@ find (const CprAsked *asked,
       return;
     }
   cpr_compare (question, candidate, types, findings);
+  cpr_findings_drop_doubles (findings); /* of what was declared twice */
   cpr_compare_limits (question, findings);
   if (asked->is_executed)
     cpr_compare_surroundings (asked->asker, findings);
@@ -178,7 +179,8 @@ bool
 cpr_exchange_answer (const CprAsked *asked, CprQuestion *question, CprAnswer *answer, CprWriter *writer, GError **error)
 {
   const CprSessionConfig *config = asked->config;
-  g_autoptr (CprInventory) inventory = config->declare != NULL ? cpr_inventory_new () : NULL;
+  g_autoptr (CprInventory) own = asked->built == NULL && config->declare != NULL ? cpr_inventory_new () : NULL;
+  CprInventory *inventory = own != NULL ? own : asked->built;
   const CprCandidate candidate = { config, inventory, asked->asker };
   g_autoptr (GPtrArray) types = NULL;
 
@@ -186,7 +188,7 @@ cpr_exchange_answer (const CprAsked *asked, CprQuestion *question, CprAnswer *an
   if (!cpr_executable_get (&answer->executable, &answer->path, error))
     return false;
   answer->findings = cpr_findings_new ();
-  if (inventory != NULL)
+  if (config->declare != NULL)
     config->declare (inventory, config->user_data);
   types = cpr_candidate_collect_types (&candidate, answer->findings);
   if (!question->head.schema_only)

@@ -5,6 +5,7 @@
 #include "ask/answer.h"
 #include "ask/child.h"
 #include "ask/question.h"
+#include "state/inventory.h"
 
 /* ---- The program that asks. */
 
@@ -27,6 +28,7 @@ typedef struct
   const GError *fault; /* the error of the config; NULL: it has none */
   pid_t asker;         /* whose state the question has to be */
   bool is_executed;    /* an execve would put it in the asker's place, and may take away what the asker has */
+  CprInventory *built; /* what its rehearsed start-up took, to which `declare` adds; NULL: there was no rehearsal */
 } CprAsked;
 
 /* The question in a sealed memfd of this user. On failure @question holds nothing. */

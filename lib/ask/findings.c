@@ -54,6 +54,18 @@ cpr_findings_sort (GPtrArray *findings)
   g_ptr_array_sort (findings, compare_ranks);
 }
 
+void
+cpr_findings_drop_doubles (GPtrArray *findings)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+
+  for (guint i = 0; i < findings->len;)
+    if (g_hash_table_add (seen, (char *) ((CprFinding *) findings->pdata[i])->message))
+      i++;
+    else
+      g_ptr_array_remove_index (findings, i);
+}
+
 size_t
 cpr_findings_count_refusals (const GPtrArray *findings)
 {

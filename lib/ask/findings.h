@@ -16,6 +16,9 @@ void cpr_findings_add (
 /* Refusals come first, and the way back's after the new program's; the order stays otherwise. */
 void cpr_findings_sort (GPtrArray *findings);
 
+/* Leaves the first of those that have the same message. */
+void cpr_findings_drop_doubles (GPtrArray *findings);
+
 size_t cpr_findings_count_refusals (const GPtrArray *findings);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The whole life of a program that was started to be asked: it reads the question, lets the
- * VMM declare what it would build, answers, and ends. Called by cpr_session_new(). */
+/* The whole life of a program that was started to be asked: it reads the question, lets the VMM
+ * declare or rehearse what it would build, answers, and ends. Called by load.c. */
 #include "session/answer.h"
 
 #include <errno.h>
@@ -31,22 +31,104 @@ send_answer (const CprWriter *answer, int fd, GError **error)
          cpr_throw_errno (error, errno, "answer: writing %zu bytes", answer->len);
 }
 
-void
-cpr_session_answer (const CprSessionConfig *config, const GError *fault, int fd, GError **error)
+/* Returns only on failure. A rehearsed start-up may have closed the pipe. */
+static bool
+answer (const CprAsked *asked, CprQuestion *question, GError **error)
 {
-  const CprAsked asked = { .config = config, .fault = fault, .asker = getppid (), .is_executed = true };
-  CprQuestion question;
   CprAnswer answer;
   CprWriter writer;
 
-  if (!cpr_exchange_read_question (fd, &question, error))
-    return;
-  if (check_pipe (&question.head, error) && cpr_exchange_answer (&asked, &question, &answer, &writer, error))
-    {
-      if (send_answer (&writer, (int) question.head.answer_fd, error))
-        _exit (cpr_findings_count_refusals (answer.findings) > 0);
-      cpr_writer_clear (&writer);
-      cpr_answer_clear (&answer);
-    }
-  cpr_question_clear (&question);
+  if (!check_pipe (&question->head, error) || !cpr_exchange_answer (asked, question, &answer, &writer, error))
+    return false;
+  if (send_answer (&writer, (int) question->head.answer_fd, error))
+    _exit (cpr_findings_count_refusals (answer.findings) > 0);
+  cpr_writer_clear (&writer);
+  cpr_answer_clear (&answer);
+  return false;
+}
+
+/* A list of types is all of the answer to a question for the types alone. */
+static bool
+wants_rehearsal (const CprSessionConfig *config, const CprQuestionHead *head)
+{
+  return (config->incoming_flags & CPR_INCOMING_REHEARSE) != 0 && (!head->schema_only || config->device_types == NULL);
+}
+
+bool
+cpr_session_answer (CprSession *session, const GError *fault, int fd, GError **error)
+{
+  g_autoptr (CprRehearsal) rehearsal = cpr_rehearsal_new (getppid ());
+  const CprAsked asked = { .config = &session->config, .fault = fault, .asker = rehearsal->asker, .is_executed = true };
+  const CprQuestionHead *head = &rehearsal->question.head;
+
+  if (!cpr_exchange_read_question (fd, &rehearsal->question, error) || !check_pipe (head, error))
+    return false;
+  if (fault != NULL || !wants_rehearsal (&session->config, head))
+    return answer (&asked, &rehearsal->question, error);
+  cpr_fd_set_cloexec ((int) head->answer_fd, true);
+  cpr_sys->close (fd);
+  g_unsetenv (CPR_STATE_VARIABLE);
+  session->rehearsal = g_steal_pointer (&rehearsal);
+  return true;
+}
+
+/* ---- The rehearsal. */
+
+bool
+cpr_session_begin_rehearsal (CprSession *session, GError **error)
+{
+  g_autoptr (GError) reason = NULL;
+
+  session->was_incoming = true;
+  session->state = CPR_SESSION_STATE_INCOMING;
+  session->run_state = (CprRunState) session->rehearsal->question.manifest.run_state;
+  session->timeline.mode = CPR_MODE_EXEC;
+  return cpr_rehearsal_fill_fds (session->rehearsal, &session->fds, &reason) ||
+         cpr_session_end_rehearsal (session, reason, error);
+}
+
+/* An answer to why the start-up failed. The VMM may have torn down what `declare` looks at. */
+static bool
+answer_failure (CprSession *session, const char *reason, GError **error)
+{
+  g_autoptr (GError) fault =
+      g_error_new (CPR_ERROR, CPR_ERROR_REFUSED, "start-up: it failed in its rehearsal: %s", reason);
+  CprSessionConfig config = session->config;
+  CprAsked asked = { .config = &config, .fault = fault, .asker = session->rehearsal->asker, .is_executed = true };
+
+  config.declare = NULL;
+  return answer (&asked, &session->rehearsal->question, error);
+}
+
+/* The types of the config's list, ended by NULL, but for those of devices: each device is loaded as
+ * one of the type with which it was added. */
+static GPtrArray *
+list_other_types (const CprSession *session)
+{
+  const CprDeviceType *const *listed = session->config.device_types;
+  GPtrArray *others = g_ptr_array_new ();
+
+  for (; listed != NULL && *listed != NULL; listed++)
+    if ((*listed)->name == NULL || !g_hash_table_contains (session->devices.types, (*listed)->name))
+      g_ptr_array_add (others, (void *) *listed);
+  g_ptr_array_add (others, NULL);
+  return others;
+}
+
+bool
+cpr_session_end_rehearsal (CprSession *session, const GError *reason, GError **error)
+{
+  CprRehearsal *rehearsal = session->rehearsal;
+  g_autoptr (CprInventory) built = NULL;
+  g_autoptr (GPtrArray) types = NULL;
+  CprSessionConfig config = session->config;
+
+  session->state = CPR_SESSION_STATE_LOST;
+  if (reason != NULL)
+    return answer_failure (session, reason->message, error);
+  built = cpr_rehearsal_list (rehearsal, &session->fds, &session->ram, &session->devices, &session->vfio);
+  types = list_other_types (session);
+  config.device_types = (const CprDeviceType *const *) types->pdata;
+  return answer (&(CprAsked){ .config = &config, .asker = rehearsal->asker, .is_executed = true, .built = built },
+                 &rehearsal->question, error);
 }

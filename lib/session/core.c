@@ -34,6 +34,7 @@ cpr_session_dispose (CprSession *session)
     cpr_finish_free (session->finish);
   cpr_start_up_free (session->start_up, mine);
   cpr_incoming_free (session->incoming);
+  cpr_rehearsal_free (session->rehearsal);
   cpr_device_table_clear (&session->devices);
   cpr_vfio_table_clear (&session->vfio);
   cpr_ram_table_clear (&session->ram);

@@ -10,6 +10,7 @@
 #include "session/parts/finish.h"
 #include "session/parts/notifiers.h"
 #include "session/parts/passed.h"
+#include "session/parts/rehearsal.h"
 #include "session/parts/reply.h"
 #include "session/parts/start-up.h"
 #include "session/parts/states.h"
@@ -39,10 +40,11 @@ struct _CprSession
   CprReply reply;        /* of the last update */
   _Atomic int cancel_fd; /* an eventfd from the first update on that can be cancelled; -1: there was none */
 
-  bool was_incoming;
-  CprIncoming *incoming; /* from the take-up to the commit */
-  CprStartUp *start_up;  /* from the take-up on */
-  CprFinish *finish;     /* from the commit on */
+  bool was_incoming;       /* or rehearses that */
+  CprRehearsal *rehearsal; /* NULL: it is none */
+  CprIncoming *incoming;   /* from the take-up to the commit */
+  CprStartUp *start_up;    /* from the take-up on */
+  CprFinish *finish;       /* from the commit on */
 };
 
 /* A session of this process that has nothing yet: no name, no blockers, no tables but that of
@@ -78,12 +80,13 @@ cpr_session_get_store (const CprSession *session)
   return session->incoming != NULL ? session->incoming->manifest.store : NULL;
 }
 
-/* Whether objects come from the old program. In reboot mode none does: everything is made
- * again. */
+/* Whether objects come from the old program. In reboot mode none does: everything is made again. In
+ * a rehearsal none is there. */
 static inline bool
 cpr_session_takes_over (const CprSession *session)
 {
-  return session->state == CPR_SESSION_STATE_INCOMING && cpr_session_get_store (session) == NULL;
+  return session->state == CPR_SESSION_STATE_INCOMING && session->incoming != NULL &&
+         cpr_session_get_store (session) == NULL;
 }
 
 #endif

@@ -68,8 +68,14 @@ prepare (CprSession *session, GError *fault, GError **error)
 
 /* There will be no session. */
 static void
-refuse (CprIncoming *incoming, GError *reason, GError **error)
+refuse (CprSession *session, CprIncoming *incoming, GError *reason, GError **error)
 {
+  if (session->rehearsal != NULL)
+    {
+      cpr_session_end_rehearsal (session, reason, error);
+      g_error_free (reason);
+      return;
+    }
   if (incoming == NULL)
     {
       g_propagate_error (error, reason);
@@ -111,8 +117,8 @@ get_leave (const CprSession *session)
   return (session->config.incoming_flags & CPR_INCOMING_EXIT_GOES_BACK) != 0 ? cpr_session_leave : NULL;
 }
 
-static void
-begin (CprSession *session, CprIncoming *incoming, uint64_t began_ns)
+static bool
+begin (CprSession *session, CprIncoming *incoming, uint64_t began_ns, GError **error)
 {
   own_config (session);
   if (incoming != NULL)
@@ -130,6 +136,7 @@ begin (CprSession *session, CprIncoming *incoming, uint64_t began_ns)
       cpr_vfio_table_init (&session->vfio);
     }
   cpr_session_adopt_vfio (session);
+  return session->rehearsal == NULL || cpr_session_begin_rehearsal (session, error);
 }
 
 CprSession *
@@ -145,15 +152,12 @@ cpr_session_make (const CprSessionConfig *config, GError **error)
   if (read_config (session, config, &fault, error) &&
       cpr_incoming_take_up (&incoming, &question, &session->config, fault, error))
     {
-      if (question >= 0)
-        cpr_session_answer (&session->config, fault, question, error);
-      else if (prepare (session, g_steal_pointer (&fault), &reason))
-        {
-          begin (session, incoming, began_ns);
-          return session;
-        }
-      else
-        refuse (incoming, reason, error);
+      bool goes_on = question < 0 || cpr_session_answer (session, fault, question, error);
+
+      if (goes_on && !prepare (session, g_steal_pointer (&fault), &reason))
+        refuse (session, incoming, reason, error);
+      else if (goes_on && begin (session, incoming, began_ns, error))
+        return session;
     }
   cpr_session_dispose (session);
   return NULL;
@@ -217,6 +221,8 @@ cpr_session_load_state (CprSession *session, GError **error)
 {
   GError *reason = NULL;
 
+  if (session->rehearsal != NULL)
+    return cpr_session_end_rehearsal (session, NULL, error);
   if (session->incoming != NULL && !load (session, &reason))
     return cpr_session_give_back (session, reason, error);
   if (session->incoming == NULL)
@@ -328,16 +334,24 @@ cpr_session_take_guest (CprSession *session, GError **error)
 bool
 cpr_session_give_back (CprSession *session, GError *reason, GError **error)
 {
-  cpr_start_up_end (session->start_up);
-  session->state = CPR_SESSION_STATE_LOST;
-  return cpr_incoming_give_back (session->incoming, session->held, reason, error);
+  bool ok;
+
+  if (session->rehearsal == NULL)
+    {
+      cpr_start_up_end (session->start_up);
+      session->state = CPR_SESSION_STATE_LOST;
+      return cpr_incoming_give_back (session->incoming, session->held, reason, error);
+    }
+  ok = cpr_session_end_rehearsal (session, reason, error);
+  g_error_free (reason);
+  return ok;
 }
 
 void
 cpr_session_leave (void *data, const char *how)
 {
   CprSession *session = data;
-  g_autofree char *told = cpr_start_up_get_reason (session->start_up);
+  g_autofree char *told = session->start_up != NULL ? cpr_start_up_get_reason (session->start_up) : NULL;
   GError *reason = g_error_new_literal (CPR_ERROR, CPR_ERROR_ROLLED_BACK, told != NULL ? told : how);
   g_autoptr (GError) failure = NULL;
 

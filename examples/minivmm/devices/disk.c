@@ -63,12 +63,13 @@ pass_on (CprSession *session, CprEvent event, CprMode mode, void *user_data, GEr
   return true;
 }
 
+/* The guest still runs elsewhere, and holds it. */
 static bool
-is_transferred (CprSession *session)
+is_held (CprSession *session)
 {
   CprUpdateInfo info = { .size = sizeof info };
   cpr_session_get_update_info (session, &info);
-  return cpr_session_is_incoming (session) && info.mode == CPR_MODE_TRANSFER;
+  return cpr_session_is_rehearsal (session) || (cpr_session_is_incoming (session) && info.mode == CPR_MODE_TRANSFER);
 }
 
 static bool
@@ -79,7 +80,7 @@ lock (Disk *disk, GError **error)
   disk->lock_fd = open_image (NULL, 0, (char *) disk->path, error);
   if (disk->lock_fd < 0)
     return false;
-  return is_transferred (disk->session) || set_lock (disk, F_WRLCK, error);
+  return is_held (disk->session) || set_lock (disk, F_WRLCK, error);
 }
 
 Disk *

@@ -74,6 +74,17 @@ cpr_fd_take_all (CprSession *session, const char *prefix, CprFdTaken taken, void
   return true;
 }
 
+/* In a rehearsal, in place of the VMM's callback. */
+static int
+open_stand_in (const char *name G_GNUC_UNUSED, int index G_GNUC_UNUSED, void *user_data G_GNUC_UNUSED, GError **error)
+{
+  int fd = cpr_rehearsal_open_fd ();
+
+  if (fd < 0)
+    cpr_throw_errno (error, errno, "rehearsal: eventfd");
+  return fd;
+}
+
 static int
 open_and_add (CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
 {
@@ -105,7 +116,7 @@ cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, v
       cpr_throw (error, CPR_ERROR_EXISTS, "fd '%s' %d: it is in the table already", name, index);
       return -1;
     }
-  return open_and_add (session, name, index, open, user_data, error);
+  return open_and_add (session, name, index, session->rehearsal != NULL ? open_stand_in : open, user_data, error);
 }
 
 int

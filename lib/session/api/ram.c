@@ -64,9 +64,11 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
       g_prefix_error (error, "RAM block '%s': ", name);
       return NULL;
     }
-  if (cpr_session_takes_over (session))
+  if (session->rehearsal != NULL) /* memory that nobody else has and that isn't touched */
+    own = (CprRamOptions){ .size = sizeof own };
+  else if (cpr_session_takes_over (session))
     return cpr_ram_table_take (&session->ram, name, size, &own, error);
-  if (session->state == CPR_SESSION_STATE_INCOMING)
+  else if (session->state == CPR_SESSION_STATE_INCOMING)
     return restore (session, name, size, &own, error);
   return add (session, name, size, &own, error);
 }

@@ -27,6 +27,12 @@ cpr_session_start (CprSession *session, GError **error)
   return cpr_session_check_call (session, CPR_CALL_START, error) && cpr_session_take_guest (session, error);
 }
 
+static bool
+can_go_back (const CprSession *session)
+{
+  return session->incoming != NULL || session->rehearsal != NULL;
+}
+
 bool
 cpr_session_abort (CprSession *session, const GError *reason, GError **error)
 {
@@ -34,7 +40,7 @@ cpr_session_abort (CprSession *session, const GError *reason, GError **error)
 
   if (!cpr_session_check_call (session, CPR_CALL_ABORT, error))
     return false;
-  if (session->incoming == NULL)
+  if (!can_go_back (session))
     return cpr_throw (error, CPR_ERROR_STATE, "cpr_session_abort: the session didn't take up a state");
   return cpr_session_give_back (session, g_error_copy (reason), error);
 }
@@ -84,6 +90,14 @@ cpr_session_set_reason (CprSession *session, const char *reason)
     cpr_start_up_set_reason (session->start_up, reason);
 }
 
+bool
+cpr_session_is_rehearsal (const CprSession *session)
+{
+  g_return_val_if_fail (session != NULL, false);
+
+  return session->rehearsal != NULL;
+}
+
 void
 cpr_session_free (CprSession *session)
 {
@@ -92,7 +106,8 @@ cpr_session_free (CprSession *session)
   g_return_if_fail (cpr_call_is_permitted (CPR_CALL_FREE, session->state, false));
   g_return_if_fail (!cpr_notifiers_are_told (session->notifiers));
 
-  if (cpr_session_is_mine (session) && session->incoming != NULL && session->state != CPR_SESSION_STATE_LOST)
-    cpr_session_leave (session, "the new program ended before it started the guest");
+  if (cpr_session_is_mine (session) && can_go_back (session) && session->state != CPR_SESSION_STATE_LOST)
+    cpr_session_leave (session, session->rehearsal != NULL ? "the session was freed before cpr_session_load()"
+                                                           : "the new program ended before it started the guest");
   cpr_session_dispose (session);
 }

@@ -41,6 +41,8 @@ cpr_vfio_container_new (CprSession *session, const char *name, const CprVfioCont
     }
   if (cpr_session_takes_over (session))
     return cpr_vfio_container_take (&session->vfio, name, &own, error);
+  if (session->rehearsal != NULL) /* the kernel hears nothing of it */
+    own = (CprVfioContainerOptions){ .size = sizeof own, .backend = CPR_VFIO_NONE };
   container = cpr_vfio_container_create (&session->vfio, name, &own, error);
   if (container == NULL || cpr_session_update_obstacle (container, error))
     return container;
