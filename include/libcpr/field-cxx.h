@@ -22,7 +22,7 @@ extern "C++" {
 namespace libcpr_field
 {
 
-/* What a modifier changes. */
+/* A change that a modifier makes. */
 struct Modifier
 {
   enum What
@@ -271,7 +271,7 @@ in_variable (CprField made, void *address)
   return made;
 }
 
-/* Of a field that is optional whatever its modifiers. */
+/* A field that is optional whatever its modifiers. */
 constexpr CprField
 optional (CprField made, uint64_t value, bool ignorable)
 {

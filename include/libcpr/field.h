@@ -45,10 +45,10 @@ G_BEGIN_DECLS
  * } ();
  * ]|
  *
- * In C++ the struct has standard layout: all its data members in one class, and no virtual function.
- * Otherwise compilers warn about `offsetof`. Loading writes the members as they are, runs no
- * constructor or destructor, and frees and allocates with g_free() and g_malloc(). So a std::string
- * or a std::vector isn't a field. A #CprList reaches the elements of a container.
+ * In C++ the struct has standard layout: all its data members in one class, and no virtual
+ * function. Otherwise compilers warn about `offsetof`. Loading writes the members as they are, runs
+ * no constructor or destructor, and frees and allocates with g_free() and g_malloc(). So a
+ * std::string or a std::vector isn't a field. A #CprList reaches the elements of a container.
  *
  * Rust has no such macros. Its bindings (bindgen makes them from libcpr.h) have the functions and
  * the structs; write the tables in a C file, beside `repr(C)` structs that both languages know.

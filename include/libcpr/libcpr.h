@@ -48,6 +48,7 @@
 #include <libcpr/version.h>
 #include <libcpr/error.h>
 #include <libcpr/session.h>
+#include <libcpr/run-state.h>
 #include <libcpr/fd.h>
 #include <libcpr/ram.h>
 #include <libcpr/field.h>

@@ -5,12 +5,12 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "ask/rehearsal.h"
 #include "handoff/incoming.h"
 #include "session/parts/blockers.h"
 #include "session/parts/finish.h"
 #include "session/parts/notifiers.h"
 #include "session/parts/passed.h"
-#include "session/parts/rehearsal.h"
 #include "session/parts/reply.h"
 #include "session/parts/start-up.h"
 #include "session/parts/states.h"
@@ -85,7 +85,7 @@ cpr_session_get_store (const CprSession *session)
 static inline bool
 cpr_session_takes_over (const CprSession *session)
 {
-  return session->state == CPR_SESSION_STATE_INCOMING && session->incoming != NULL &&
+  return session->state == CPR_SESSION_STATE_INCOMING && session->rehearsal == NULL &&
          cpr_session_get_store (session) == NULL;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef CPR_SESSION_PARTS_REHEARSAL_H
-#define CPR_SESSION_PARTS_REHEARSAL_H
+#ifndef CPR_ASK_REHEARSAL_H
+#define CPR_ASK_REHEARSAL_H
 
 #include "ask/question.h"
 #include "state/inventory.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A rehearsal: the question that it answers, the fds that stand in for those of the state, and the
  * list of what the start-up took. Called by answer.c and by the public functions. */
-#include "session/parts/rehearsal.h"
+#include "ask/rehearsal.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
