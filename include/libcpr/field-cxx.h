@@ -13,275 +13,276 @@
 /* How the macros of field.h make a CprField in C++17, at compile time. For their use only. */
 
 /* This also works where the VMM includes libcpr.h inside of an extern "C". */
-extern "C++" {
+extern "C++"
+{
 
 #  include <initializer_list>
 #  include <type_traits>
 #  include <utility>
 
-namespace libcpr_field
-{
-
-/* A change that a modifier makes. */
-struct Modifier
-{
-  enum What
+  namespace libcpr_field
   {
-    OPTIONAL,
-    IGNORABLE,
-    ALIASES,
-    WRITTEN_AS
-  } what;
-  const char *text;
-};
 
-using Modifiers = std::initializer_list<Modifier>;
-
-template <class T> using Bare = std::remove_cv_t<std::remove_reference_t<T>>;
-template <class T> using Element = Bare<decltype (std::declval<T> ()[0])>;
-
-/* The integer that an enum is stored as; of any other type the type itself. */
-template <class T, bool is_enum = std::is_enum_v<T>> struct Stored
-{
-  using type = T;
-};
-template <class T> struct Stored<T, true>
-{
-  using type = std::underlying_type_t<T>;
-};
-
-template <class T>
-constexpr CprKind
-kind_of ()
-{
-  using S = typename Stored<Bare<T>>::type;
-
-  static_assert (std::is_arithmetic_v<S> && sizeof (S) <= 8, "the member is not a bool, an integer, an enum, a float "
-                                                             "or a double");
-  if constexpr (std::is_same_v<S, bool>)
-    return CPR_KIND_BOOL;
-  else if constexpr (std::is_floating_point_v<S>)
-    return CPR_KIND_FLOAT;
-  else
-    return std::is_signed_v<S> ? CPR_KIND_INT : CPR_KIND_UINT;
-}
-
-/* Refuses what CPR_CHECK_FITS_ refuses in C. */
-template <class T, auto value>
-constexpr uint64_t
-default_of ()
-{
-  using S = typename Stored<Bare<T>>::type;
-
-  static_assert (kind_of<T> () != CPR_KIND_FLOAT, "the member is floating point");
-  static_assert ((int64_t) (S) value == (int64_t) value, "the default doesn't fit the member");
-  return (uint64_t) (int64_t) value;
-}
-
-constexpr CprField
-modified (CprField made, Modifiers modifiers)
-{
-  for (const Modifier &modifier : modifiers)
+  /* A change that a modifier makes. */
+  struct Modifier
+  {
+    enum What
     {
-      if (modifier.what == Modifier::OPTIONAL || modifier.what == Modifier::IGNORABLE)
-        made.optional = true;
-      if (modifier.what == Modifier::IGNORABLE)
-        made.ignorable = true;
-      if (modifier.what == Modifier::ALIASES)
-        made.aliases = modifier.text;
-      if (modifier.what == Modifier::WRITTEN_AS)
-        made.written_as = modifier.text;
-    }
-  return made;
-}
+      OPTIONAL,
+      IGNORABLE,
+      ALIASES,
+      WRITTEN_AS
+    } what;
+    const char *text;
+  };
 
-/* A field with one element. */
-constexpr CprField
-field (const char *name, CprKind kind, size_t offset, size_t width)
-{
-  CprField made{};
+  using Modifiers = std::initializer_list<Modifier>;
 
-  made.name = name;
-  made.kind = kind;
-  made.offset = offset;
-  made.width = width;
-  made.count = 1;
-  return made;
-}
+  template <class T> using Bare = std::remove_cv_t<std::remove_reference_t<T>>;
+  template <class T> using Element = Bare<decltype (std::declval<T> ()[0])>;
 
-template <class T>
-constexpr CprField
-one (const char *name, size_t offset)
-{
-  return field (name, kind_of<T> (), offset, sizeof (T));
-}
+  /* The integer that an enum is stored as; of any other type the type itself. */
+  template <class T, bool is_enum = std::is_enum_v<T>> struct Stored
+  {
+    using type = T;
+  };
+  template <class T> struct Stored<T, true>
+  {
+    using type = std::underlying_type_t<T>;
+  };
 
-/* ---- Several elements. */
+  template <class T>
+  constexpr CprKind
+  kind_of ()
+  {
+    using S = typename Stored<Bare<T>>::type;
 
-template <class T>
-constexpr CprField
-in_array (CprField made)
-{
-  static_assert (std::is_array_v<T>, "the member is not an array");
-  made.count = std::extent_v<T>;
-  made.shape = CPR_SHAPE_ARRAY;
-  return made;
-}
+    static_assert (std::is_arithmetic_v<S> && sizeof (S) <= 8, "the member is not a bool, an integer, an enum, a float "
+                                                               "or a double");
+    if constexpr (std::is_same_v<S, bool>)
+      return CPR_KIND_BOOL;
+    else if constexpr (std::is_floating_point_v<S>)
+      return CPR_KIND_FLOAT;
+    else
+      return std::is_signed_v<S> ? CPR_KIND_INT : CPR_KIND_UINT;
+  }
 
-template <class T>
-constexpr CprField
-on_heap (CprField made, size_t maximum)
-{
-  static_assert (std::is_pointer_v<T>, "the member is not a pointer");
-  made.layout = CPR_LAYOUT_HEAP;
-  made.count = maximum;
-  return made;
-}
+  /* Refuses what CPR_CHECK_FITS_ refuses in C. */
+  template <class T, auto value>
+  constexpr uint64_t
+  default_of ()
+  {
+    using S = typename Stored<Bare<T>>::type;
 
-template <class Count>
-constexpr CprField
-counted (CprField made, size_t count_offset)
-{
-  static_assert (kind_of<Count> () == CPR_KIND_UINT, "the count is not an unsigned integer");
-  made.shape = CPR_SHAPE_COUNTED;
-  made.count_offset = count_offset;
-  made.count_width = sizeof (Count);
-  return made;
-}
+    static_assert (kind_of<T> () != CPR_KIND_FLOAT, "the member is floating point");
+    static_assert ((int64_t) (S) value == (int64_t) value, "the default doesn't fit the member");
+    return (uint64_t) (int64_t) value;
+  }
 
-template <class T>
-constexpr CprField
-numbers (const char *name, size_t offset)
-{
-  return field (name, kind_of<Element<T>> (), offset, sizeof (Element<T>));
-}
+  constexpr CprField
+  modified (CprField made, Modifiers modifiers)
+  {
+    for (const Modifier &modifier : modifiers)
+      {
+        if (modifier.what == Modifier::OPTIONAL || modifier.what == Modifier::IGNORABLE)
+          made.optional = true;
+        if (modifier.what == Modifier::IGNORABLE)
+          made.ignorable = true;
+        if (modifier.what == Modifier::ALIASES)
+          made.aliases = modifier.text;
+        if (modifier.what == Modifier::WRITTEN_AS)
+          made.written_as = modifier.text;
+      }
+    return made;
+  }
 
-template <class T>
-constexpr CprField
-bytes (const char *name, size_t offset)
-{
-  static_assert (std::is_trivially_copyable_v<T>, "the member can't be copied as bytes");
-  CprField made = field (name, CPR_KIND_BYTES, offset, 1);
+  /* A field with one element. */
+  constexpr CprField
+  field (const char *name, CprKind kind, size_t offset, size_t width)
+  {
+    CprField made{};
 
-  made.count = sizeof (T);
-  made.shape = CPR_SHAPE_ARRAY;
-  return made;
-}
+    made.name = name;
+    made.kind = kind;
+    made.offset = offset;
+    made.width = width;
+    made.count = 1;
+    return made;
+  }
 
-template <class T>
-constexpr CprField
-heap_bytes (const char *name, size_t offset)
-{
-  static_assert (sizeof (Element<T>) == 1, "the member doesn't point to bytes");
-  return field (name, CPR_KIND_BYTES, offset, 1);
-}
+  template <class T>
+  constexpr CprField
+  one (const char *name, size_t offset)
+  {
+    return field (name, kind_of<T> (), offset, sizeof (T));
+  }
 
-template <class T>
-constexpr CprField
-string (const char *name, size_t offset)
-{
-  static_assert (std::is_array_v<T> && std::is_same_v<std::remove_extent_t<T>, char>, "the member is not an array of "
-                                                                                      "char");
-  CprField made = field (name, CPR_KIND_STRING, offset, 1);
+  /* ---- Several elements. */
 
-  made.count = std::extent_v<T> - 1;
-  return made;
-}
+  template <class T>
+  constexpr CprField
+  in_array (CprField made)
+  {
+    static_assert (std::is_array_v<T>, "the member is not an array");
+    made.count = std::extent_v<T>;
+    made.shape = CPR_SHAPE_ARRAY;
+    return made;
+  }
 
-template <class T>
-constexpr CprField
-heap_string (const char *name, size_t offset)
-{
-  static_assert (std::is_same_v<T, char *>, "the member is not a char *");
-  CprField made = field (name, CPR_KIND_STRING, offset, 1);
+  template <class T>
+  constexpr CprField
+  on_heap (CprField made, size_t maximum)
+  {
+    static_assert (std::is_pointer_v<T>, "the member is not a pointer");
+    made.layout = CPR_LAYOUT_HEAP;
+    made.count = maximum;
+    return made;
+  }
 
-  made.optional = true;
-  return made;
-}
+  template <class Count>
+  constexpr CprField
+  counted (CprField made, size_t count_offset)
+  {
+    static_assert (kind_of<Count> () == CPR_KIND_UINT, "the count is not an unsigned integer");
+    made.shape = CPR_SHAPE_COUNTED;
+    made.count_offset = count_offset;
+    made.count_width = sizeof (Count);
+    return made;
+  }
 
-/* ---- Structs, fds, times. */
+  template <class T>
+  constexpr CprField
+  numbers (const char *name, size_t offset)
+  {
+    return field (name, kind_of<Element<T>> (), offset, sizeof (Element<T>));
+  }
 
-template <class T, class Nested>
-constexpr CprField
-structs (const char *name, size_t offset, const CprStruct *type)
-{
-  static_assert (std::is_same_v<Bare<T>, Nested>, "the member is not of the struct that is named");
-  CprField made = field (name, CPR_KIND_STRUCT, offset, sizeof (Nested));
+  template <class T>
+  constexpr CprField
+  bytes (const char *name, size_t offset)
+  {
+    static_assert (std::is_trivially_copyable_v<T>, "the member can't be copied as bytes");
+    CprField made = field (name, CPR_KIND_BYTES, offset, 1);
 
-  made.type = type;
-  return made;
-}
+    made.count = sizeof (T);
+    made.shape = CPR_SHAPE_ARRAY;
+    return made;
+  }
 
-template <class Nested>
-constexpr CprField
-list (const char *name, size_t offset, const CprStruct *type, size_t maximum, const CprList *callbacks)
-{
-  CprField made = structs<Nested, Nested> (name, offset, type);
+  template <class T>
+  constexpr CprField
+  heap_bytes (const char *name, size_t offset)
+  {
+    static_assert (sizeof (Element<T>) == 1, "the member doesn't point to bytes");
+    return field (name, CPR_KIND_BYTES, offset, 1);
+  }
 
-  made.layout = CPR_LAYOUT_LIST;
-  made.count = maximum;
-  made.shape = CPR_SHAPE_COUNTED;
-  made.list = callbacks;
-  return made;
-}
+  template <class T>
+  constexpr CprField
+  string (const char *name, size_t offset)
+  {
+    static_assert (std::is_array_v<T> && std::is_same_v<std::remove_extent_t<T>, char>, "the member is not an array of "
+                                                                                        "char");
+    CprField made = field (name, CPR_KIND_STRING, offset, 1);
 
-template <class T>
-constexpr CprField
-fd (const char *name, size_t offset)
-{
-  static_assert (std::is_same_v<Bare<T>, int>, "the member is not an int");
-  return field (name, CPR_KIND_FD, offset, sizeof (int));
-}
+    made.count = std::extent_v<T> - 1;
+    return made;
+  }
 
-template <class T>
-constexpr CprField
-time (const char *name, size_t offset)
-{
-  static_assert (sizeof (T) == 8 && (kind_of<T> () == CPR_KIND_INT || kind_of<T> () == CPR_KIND_UINT),
-                 "the member is not an integer of 64 bits");
-  return field (name, CPR_KIND_TIME, offset, 8);
-}
+  template <class T>
+  constexpr CprField
+  heap_string (const char *name, size_t offset)
+  {
+    static_assert (std::is_same_v<T, char *>, "the member is not a char *");
+    CprField made = field (name, CPR_KIND_STRING, offset, 1);
 
-template <class Struct>
-constexpr CprField
-make_group (const char *name, const CprStruct *type, bool (*needed) (const void *device))
-{
-  CprField made = structs<Struct, Struct> (name, 0, type);
+    made.optional = true;
+    return made;
+  }
 
-  made.optional = true;
-  made.needed = needed;
-  return made;
-}
+  /* ---- Structs, fds, times. */
 
-template <class T>
-constexpr CprField
-retired (const char *name, uint64_t value)
-{
-  CprField made = one<T> (name, 0);
+  template <class T, class Nested>
+  constexpr CprField
+  structs (const char *name, size_t offset, const CprStruct *type)
+  {
+    static_assert (std::is_same_v<Bare<T>, Nested>, "the member is not of the struct that is named");
+    CprField made = field (name, CPR_KIND_STRUCT, offset, sizeof (Nested));
 
-  made.layout = CPR_LAYOUT_NONE;
-  made.default_value = value;
-  return made;
-}
+    made.type = type;
+    return made;
+  }
 
-constexpr CprField
-in_variable (CprField made, void *address)
-{
-  made.variable = address;
-  return made;
-}
+  template <class Nested>
+  constexpr CprField
+  list (const char *name, size_t offset, const CprStruct *type, size_t maximum, const CprList *callbacks)
+  {
+    CprField made = structs<Nested, Nested> (name, offset, type);
 
-/* A field that is optional whatever its modifiers. */
-constexpr CprField
-optional (CprField made, uint64_t value, bool ignorable)
-{
-  made.optional = true;
-  made.ignorable = ignorable;
-  made.default_value = value;
-  return made;
-}
+    made.layout = CPR_LAYOUT_LIST;
+    made.count = maximum;
+    made.shape = CPR_SHAPE_COUNTED;
+    made.list = callbacks;
+    return made;
+  }
 
-} // namespace libcpr_field
+  template <class T>
+  constexpr CprField
+  fd (const char *name, size_t offset)
+  {
+    static_assert (std::is_same_v<Bare<T>, int>, "the member is not an int");
+    return field (name, CPR_KIND_FD, offset, sizeof (int));
+  }
+
+  template <class T>
+  constexpr CprField
+  time (const char *name, size_t offset)
+  {
+    static_assert (sizeof (T) == 8 && (kind_of<T> () == CPR_KIND_INT || kind_of<T> () == CPR_KIND_UINT),
+                   "the member is not an integer of 64 bits");
+    return field (name, CPR_KIND_TIME, offset, 8);
+  }
+
+  template <class Struct>
+  constexpr CprField
+  make_group (const char *name, const CprStruct *type, bool (*needed) (const void *device))
+  {
+    CprField made = structs<Struct, Struct> (name, 0, type);
+
+    made.optional = true;
+    made.needed = needed;
+    return made;
+  }
+
+  template <class T>
+  constexpr CprField
+  retired (const char *name, uint64_t value)
+  {
+    CprField made = one<T> (name, 0);
+
+    made.layout = CPR_LAYOUT_NONE;
+    made.default_value = value;
+    return made;
+  }
+
+  constexpr CprField
+  in_variable (CprField made, void *address)
+  {
+    made.variable = address;
+    return made;
+  }
+
+  /* A field that is optional whatever its modifiers. */
+  constexpr CprField
+  optional (CprField made, uint64_t value, bool ignorable)
+  {
+    made.optional = true;
+    made.ignorable = ignorable;
+    made.default_value = value;
+    return made;
+  }
+
+  } // namespace libcpr_field
 
 } // extern "C++"
 

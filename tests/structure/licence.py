@@ -7,7 +7,7 @@ import sys
 LINE = "SPDX-License-Identifier: LGPL-2.1-or-later"
 FOLDERS = ["include", "lib", "examples", "tests", "tools", "bench", "doc", ".ci"]
 TOP_FILES = ["Makefile.am", "autogen.sh", "configure.ac", "libcpr.map", "libcpr.pc.in", "quickstart"]
-ENDINGS = (".c", ".h", ".h.in", ".S", ".lds", ".sh", ".bash", ".py", ".map", ".mk", ".supp")
+ENDINGS = (".c", ".cc", ".h", ".h.in", ".S", ".lds", ".sh", ".bash", ".py", ".map", ".mk", ".supp")
 top = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
 
 
