@@ -23,7 +23,7 @@ extern "C++"
   namespace libcpr_field
   {
 
-  /* A change that a modifier makes. */
+  /* A modifier says which member of the field it changes. */
   struct Modifier
   {
     enum What
@@ -272,7 +272,7 @@ extern "C++"
     return made;
   }
 
-  /* A field that is optional whatever its modifiers. */
+  /* Makes a field optional whatever its modifiers. */
   constexpr CprField
   optional (CprField made, uint64_t value, bool ignorable)
   {

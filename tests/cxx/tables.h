@@ -7,64 +7,59 @@
 
 #include <libcpr/libcpr.h>
 
-#ifdef __cplusplus
-extern "C"
+G_BEGIN_DECLS
+
+typedef struct
 {
-#endif
+  uint16_t x;
+  bool set;
+} Inner;
 
-  typedef struct
+enum colour
+{
+  RED,
+  BLUE = 7
+};
+
+typedef struct
+{
+  bool flag;
+  char letter;
+  int8_t i8;
+  uint16_t u16;
+  int i32;
+  unsigned long ul;
+  long long ll;
+  enum colour colour;
+  float f;
+  double d;
+  const uint32_t constant;
+  struct
   {
-    uint16_t x;
-    bool set;
-  } Inner;
+    uint32_t flags__, words[2];
+  } hdr;
+  uint32_t array[4], queue[3], n_heap, n_bytes;
+  uint8_t n_queue;
+  int16_t *heap;
+  uint8_t raw[5], *heap_bytes;
+  char text[16], *label;
+  Inner inner, inners[2], counted[3], *pointer;
+  uint64_t n_counted;
+  GSList *list;
+  int fd, fds[2];
+  int64_t when;
+  uint8_t fifo_depth;
+  uint64_t drops;
+  int32_t before_us, after_us;
+} Everything;
 
-  enum colour
-  {
-    RED,
-    BLUE = 7
-  };
+extern uint32_t a_variable, some_variables[3];
+extern Inner a_struct;
 
-  typedef struct
-  {
-    bool flag;
-    char letter;
-    int8_t i8;
-    uint16_t u16;
-    int i32;
-    unsigned long ul;
-    long long ll;
-    enum colour colour;
-    float f;
-    double d;
-    const uint32_t constant;
-    struct
-    {
-      uint32_t flags__, words[2];
-    } hdr;
-    uint32_t array[4], queue[3], n_heap, n_bytes;
-    uint8_t n_queue;
-    int16_t *heap;
-    uint8_t raw[5], *heap_bytes;
-    char text[16], *label;
-    Inner inner, inners[2], counted[3], *pointer;
-    uint64_t n_counted;
-    GSList *list;
-    int fd, fds[2];
-    int64_t when;
-    uint8_t fifo_depth;
-    uint64_t drops;
-    int32_t before_us, after_us;
-  } Everything;
+/* The C file's tables. */
+extern const CprStruct c_struct;
 
-  extern uint32_t a_variable, some_variables[3];
-  extern Inner a_struct;
-
-  /* The C file's tables. */
-  extern const CprStruct c_struct;
-
-#ifdef __cplusplus
-}
-#endif
+G_END_DECLS
 
 static void *
 list_get_next (const void *container, const void *element)
