@@ -10,6 +10,7 @@
 #include <libcpr/preflight.h>
 #include <libcpr/ram.h>
 #include <libcpr/session.h>
+#include <libcpr/vfio.h>
 
 G_BEGIN_DECLS
 
@@ -235,6 +236,26 @@ CPR_API bool cpr_kvm_vm_remove (CprKvmVm *vm, GError **error);
 CPR_API bool cpr_kvm_vcpu_add (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error);
 
 /**
+ * cpr_kvm_vcpu_remove:
+ * @vm: a VM
+ * @index: the number that it was added with
+ * @error: where an error goes, or %NULL
+ *
+ * Takes a vCPU out of the session, because it was unplugged: it isn't saved from then on, and the
+ * next program doesn't make it. Nobody may be in its KVM_RUN any more. KVM itself keeps the vCPU as
+ * long as the VM. So keep the fd: with it the vCPU can be plugged in again by cpr_kvm_vcpu_add().
+ *
+ * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
+ *
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE, LOST, HANDED_OVER.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_vcpu_remove (CprKvmVm *vm, unsigned index, GError **error);
+
+/**
  * cpr_kvm_slot_add:
  * @vm: a VM
  * @slot: the slot's number; a slot of that number that is there is replaced
@@ -407,6 +428,49 @@ CPR_API bool cpr_kvm_ioeventfd_add (
  */
 CPR_API bool cpr_kvm_ioeventfd_remove (
     CprKvmVm *vm, int fd, uint64_t address, uint32_t size, uint64_t datamatch, uint32_t flags, GError **error);
+
+/**
+ * cpr_kvm_vfio_add:
+ * @vm: a VM
+ * @device: an assigned device of the session; removed from @vm before cpr_vfio_device_remove()
+ * @error: where an error goes, or %NULL
+ *
+ * Tells KVM that the VM has the device, by KVM's own VFIO device, which is made with the first call
+ * (KVM_DEV_VFIO_FILE_ADD of the device's group, or of the device where it has none): at once or, in
+ * a session that took up a state, at the commit. In an update KVM forgets the device before the
+ * VM's state is read, and learns it again if the update fails. Otherwise the end of the old VM
+ * would take the device from the new one. A kernel without such a KVM device needn't be told.
+ *
+ * The association isn't state: the new program adds its own, when it has the device.
+ *
+ * Errors: %CPR_ERROR_EXISTS (it was added), %CPR_ERROR_SYSTEM, %CPR_ERROR_STATE (in a forked
+ * child).
+ *
+ * Threads: safe. Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_vfio_add (CprKvmVm *vm, CprVfioDevice *device, GError **error);
+
+/**
+ * cpr_kvm_vfio_remove:
+ * @vm: a VM
+ * @device: the device
+ * @error: where an error goes, or %NULL
+ *
+ * Undoes cpr_kvm_vfio_add().
+ *
+ * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_SYSTEM, %CPR_ERROR_STATE (in a forked child).
+ *
+ * Threads: safe. Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_vfio_remove (CprKvmVm *vm, CprVfioDevice *device, GError **error);
 
 /**
  * cpr_kvm_complete:

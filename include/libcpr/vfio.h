@@ -79,7 +79,7 @@ G_BEGIN_DECLS
  * or devices out of the KVM VFIO device (KVM_DEV_VFIO_FILE_DEL). In `start`, put an irqfd on
  * *after* KVM_SET_LAPIC. An interrupt that comes in between waits in the eventfd and is injected
  * when the irqfd is put on. Putting it on before the commit would take the interrupt from the old
- * program. cpr_kvm_irqfd_add() does all of this for the VMM.
+ * program. cpr_kvm_irqfd_add() and cpr_kvm_vfio_add() do all of this for the VMM.
  */
 
 /**

@@ -147,8 +147,8 @@ cpr_kvm_vm_get (void *data, GError **error)
   CprKvmVm *vm = data;
 
   get_routes (vm);
-  return cpr_kvm_vm_put_irqfds_off (vm, error) && get_clock (vm, error) && get_irqchip (vm, error) &&
-         get_pit (vm, error);
+  return cpr_kvm_vm_put_irqfds_off (vm, error) && cpr_kvm_vm_put_vfio_off (vm, error) && get_clock (vm, error) &&
+         get_irqchip (vm, error) && get_pit (vm, error);
 }
 
 void

@@ -66,9 +66,12 @@ struct _CprKvmVm
   uint64_t tsc_shift;
   CprKvmMsrs batch; /* room for one call, of one vCPU after the other */
 
-  GMutex lock;    /* of the next four */
+  GMutex lock;    /* of the next seven */
   GArray *irqfds; /* CprKvmIrqfd */
   bool irqfds_are_on;
+  GPtrArray *vfio; /* CprVfioDevice; borrowed */
+  int vfio_fd;     /* KVM's VFIO device; -1: none yet, or this kernel has none */
+  bool vfio_is_on;
   uint8_t *current_routes; /* struct kvm_irq_routing_entry; NULL: the VMM sees to them */
   uint32_t current_routes_size;
 

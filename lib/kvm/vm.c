@@ -94,6 +94,8 @@ cpr_kvm_vm_create (CprSession *session,
   vm->flags = flags;
   vm->vcpus = g_ptr_array_new ();
   vm->irqfds = g_array_new (FALSE, FALSE, sizeof (CprKvmIrqfd));
+  vm->vfio = g_ptr_array_new ();
+  vm->vfio_fd = -1;
   g_mutex_init (&vm->lock);
   if (cpr_device_table_add (devices, name, &vm_type, vm, error))
     return vm;
@@ -118,6 +120,9 @@ cpr_kvm_vm_free (CprKvmVm *vm)
     cpr_kvm_vcpu_free (vm->vcpus->pdata[i]);
   g_ptr_array_unref (vm->vcpus);
   g_array_unref (vm->irqfds);
+  g_ptr_array_unref (vm->vfio);
+  if (vm->vfio_fd >= 0)
+    cpr_sys->close (vm->vfio_fd);
   g_mutex_clear (&vm->lock);
   g_clear_pointer (&vm->can.msrs, g_array_unref);
   g_free (vm->current_routes);
@@ -154,6 +159,22 @@ cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
     }
   cpr_kvm_vcpu_free (vcpu);
   return NULL;
+}
+
+CprKvmVcpu *
+cpr_kvm_vm_find_vcpu (const CprKvmVm *vm, unsigned index, GError **error)
+{
+  for (guint i = 0; i < vm->vcpus->len; i++)
+    if (((CprKvmVcpu *) vm->vcpus->pdata[i])->index == index)
+      return vm->vcpus->pdata[i];
+  cpr_throw (error, CPR_ERROR_NOT_FOUND, "KVM VM '%s': it has no vCPU %u", vm->name, index);
+  return NULL;
+}
+
+int
+cpr_kvm_vcpu_get_fd (const CprKvmVcpu *vcpu)
+{
+  return vcpu->fd;
 }
 
 void
@@ -255,6 +276,18 @@ CprKvmVcpu *
 cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
 {
   return NULL;
+}
+
+CprKvmVcpu *
+cpr_kvm_vm_find_vcpu (const CprKvmVm *vm, unsigned index, GError **error)
+{
+  return NULL;
+}
+
+int
+cpr_kvm_vcpu_get_fd (const CprKvmVcpu *vcpu)
+{
+  return -1;
 }
 
 void

@@ -22,7 +22,10 @@ void cpr_kvm_vm_destroy (CprKvmVm *vm);
 void cpr_kvm_vm_free (CprKvmVm *vm);
 
 CprKvmVcpu *cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error);
-/* Undoes the last cpr_kvm_vcpu_create(). */
+/* The vCPU of that index; NULL: there is none. */
+CprKvmVcpu *cpr_kvm_vm_find_vcpu (const CprKvmVm *vm, unsigned index, GError **error);
+int cpr_kvm_vcpu_get_fd (const CprKvmVcpu *vcpu);
+/* Takes a vCPU out of the devices' table, and frees it. */
 void cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu);
 
 /* Frees a vCPU that is in no VM. */
@@ -34,10 +37,15 @@ void cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *sessio
 /* Interrupts by eventfd. Any thread may add and remove them. They are off in a new VM. */
 bool cpr_kvm_vm_add_irqfd (CprKvmVm *vm, int fd, uint32_t gsi, int resample_fd, GError **error);
 bool cpr_kvm_vm_remove_irqfd (CprKvmVm *vm, int fd, uint32_t gsi, GError **error);
+/* The same for assigned devices of which KVM shall know. */
+bool cpr_kvm_vm_add_vfio (CprKvmVm *vm, CprVfioDevice *device, GError **error);
+bool cpr_kvm_vm_remove_vfio (CprKvmVm *vm, CprVfioDevice *device, GError **error);
 /* Off before any state is read or set; on once the guest runs here. How many couldn't be put on,
  * and the first one's reason. */
 bool cpr_kvm_vm_put_irqfds_off (CprKvmVm *vm, GError **error);
 guint cpr_kvm_vm_put_irqfds_on (CprKvmVm *vm, GError **error);
+bool cpr_kvm_vm_put_vfio_off (CprKvmVm *vm, GError **error);
+guint cpr_kvm_vm_put_vfio_on (CprKvmVm *vm, GError **error);
 
 /* Why no program but this one could ever run the VM; NULL: nothing is in the way. */
 char *cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm);

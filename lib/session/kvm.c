@@ -20,9 +20,13 @@ cpr_session_prepare_kvm (CprSession *session)
 void
 cpr_session_connect_kvm_vm (CprSession *session, CprKvmVm *vm)
 {
-  g_autoptr (GError) reason = NULL;
-  guint n_failed = cpr_kvm_vm_put_irqfds_on (vm, &reason);
+  g_autoptr (GError) reason = NULL, vfio_reason = NULL;
+  guint n_failed;
 
+  if (cpr_kvm_vm_put_vfio_on (vm, &vfio_reason) > 0)
+    cpr_session_log (session, CPR_LOG_ERROR, "KVM doesn't know from now on that the VM has the device: %s",
+                     vfio_reason->message);
+  n_failed = cpr_kvm_vm_put_irqfds_on (vm, &reason);
   if (n_failed > 0)
     cpr_session_log (session, CPR_LOG_ERROR, "%u interrupts of the guest are lost from now on: %s", n_failed,
                      reason->message);

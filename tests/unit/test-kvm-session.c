@@ -72,6 +72,26 @@ START_TEST (the_guardian_holds_the_vm_and_its_vcpus)
 }
 END_TEST
 
+/* It was unplugged, and is plugged in again. */
+START_TEST (a_vcpu_that_is_removed_is_no_device_any_more)
+{
+  CprKvmVm *vm = add (session, &machine);
+
+  ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
+  ck_assert (!cpr_kvm_vcpu_remove (vm, 7, &error));
+  assert_error (&error, CPR_ERROR_NOT_FOUND, "KVM VM 'kvm': it has no vCPU 7");
+  ck_assert (cpr_kvm_vcpu_remove (vm, 0, &error));
+  ck_assert (!is_held (machine.vcpus[0]) && is_held (machine.vcpus[1]));
+  ck_assert_uint_eq (session->devices.devices->len, 2);
+  ck_assert (!cpr_kvm_vcpu_remove (vm, 0, &error));
+  assert_error (&error, CPR_ERROR_NOT_FOUND, "no vCPU 0");
+  ck_assert (cpr_kvm_vcpu_get (vm->vcpus->pdata[0], &error)); /* the other one */
+  ck_assert_uint_eq (((const CprKvmVcpu *) vm->vcpus->pdata[0])->index, 1);
+  ck_assert (cpr_kvm_vcpu_add (vm, 0, machine.vcpus[0], &error));
+  ck_assert_uint_eq (session->held->len, 3);
+}
+END_TEST
+
 START_TEST (what_cannot_be_added_leaves_nothing)
 {
   CprKvmVm *vm;
@@ -419,6 +439,7 @@ static void
 add_tests (TCase *tests)
 {
   tcase_add_test (tests, the_guardian_holds_the_vm_and_its_vcpus);
+  tcase_add_test (tests, a_vcpu_that_is_removed_is_no_device_any_more);
   tcase_add_test (tests, what_cannot_be_added_leaves_nothing);
   tcase_add_test (tests, no_fd_of_kvm_is_refused_with_its_ioctl);
   tcase_add_test (tests, a_fresh_session_knows_what_the_vm_needs_when_it_starts);

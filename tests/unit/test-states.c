@@ -308,6 +308,9 @@ make_kvm_call (VfioProgram *program, CprCall call, GError **error)
     case CPR_CALL_KVM_VCPU_ADD:
       cpr_kvm_vcpu_add (&vm, 0, -1, error);
       break;
+    case CPR_CALL_KVM_VCPU_REMOVE:
+      cpr_kvm_vcpu_remove (&vm, 0, error);
+      break;
     default:
       make_session_call (program, call, error);
     }

@@ -109,6 +109,25 @@ cpr_kvm_vcpu_add (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
 }
 
 bool
+cpr_kvm_vcpu_remove (CprKvmVm *vm, unsigned index, GError **error)
+{
+  CprSession *session;
+  CprKvmVcpu *vcpu;
+
+  g_return_val_if_fail (vm != NULL, false);
+
+  session = cpr_kvm_vm_get_session (vm);
+  if (!cpr_session_check_call (session, CPR_CALL_KVM_VCPU_REMOVE, error))
+    return false;
+  vcpu = cpr_kvm_vm_find_vcpu (vm, index, error);
+  if (vcpu == NULL)
+    return false;
+  release (session, cpr_kvm_vcpu_get_fd (vcpu));
+  cpr_kvm_vcpu_destroy (vcpu);
+  return true;
+}
+
+bool
 cpr_kvm_vm_set_gsi_routing (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error)
 {
   g_return_val_if_fail (vm != NULL && routing != NULL, false);
@@ -133,4 +152,22 @@ cpr_kvm_irqfd_remove (CprKvmVm *vm, int fd, uint32_t gsi, GError **error)
 
   return cpr_session_check_process (cpr_kvm_vm_get_session (vm), "cpr_kvm_irqfd_remove", error) &&
          cpr_kvm_vm_remove_irqfd (vm, fd, gsi, error);
+}
+
+bool
+cpr_kvm_vfio_add (CprKvmVm *vm, CprVfioDevice *device, GError **error)
+{
+  g_return_val_if_fail (vm != NULL && device != NULL, false);
+
+  return cpr_session_check_process (cpr_kvm_vm_get_session (vm), "cpr_kvm_vfio_add", error) &&
+         cpr_kvm_vm_add_vfio (vm, device, error);
+}
+
+bool
+cpr_kvm_vfio_remove (CprKvmVm *vm, CprVfioDevice *device, GError **error)
+{
+  g_return_val_if_fail (vm != NULL && device != NULL, false);
+
+  return cpr_session_check_process (cpr_kvm_vm_get_session (vm), "cpr_kvm_vfio_remove", error) &&
+         cpr_kvm_vm_remove_vfio (vm, device, error);
 }
