@@ -121,7 +121,9 @@ struct kvm_run;
  *
  * In transfer mode cpr_session_load() asks KVM for the vCPUs' state while the guest still runs in
  * the old program. In the pause it sets only the parts that differ. So call KVM_SET_CPUID2 before
- * the load: if the CPUID differs from that of the state, everything is set.
+ * the load: if the CPUID differs from that of the state, everything is set. In exec mode the guest
+ * stands still meanwhile, and the load sets the CPUID anyway. A program that took up a state from
+ * such an update can leave the call out, and KVM_GET_SUPPORTED_CPUID, which takes long.
  *
  * ## Preflight
  *
@@ -221,7 +223,8 @@ CPR_API bool cpr_kvm_vm_remove (CprKvmVm *vm, GError **error);
  *
  * Adds a vCPU: a device of the type cpr_kvm_vcpu_get_type() and the name `NAME/vcpuINDEX`, where
  * NAME is the VM's. The first one is added after permission for AMX was asked for. In
- * cpr_session_load() nobody may be in KVM_RUN.
+ * cpr_session_load() nobody may be in KVM_RUN. From cpr_session_start() on, the vCPU's CPUID and
+ * TSC frequency must not change: they are read only once.
  *
  * Errors: %CPR_ERROR_INVALID (the name is too long with the index), %CPR_ERROR_EXISTS (a device of
  * that name, or the fd is held or in the fd table), %CPR_ERROR_SYSTEM, %CPR_ERROR_VERSION (a vCPU's

@@ -9,6 +9,7 @@
 
 #  define MSR_TSC             0x10
 #  define MSR_WALL_CLOCK      0x11
+#  define MSR_SYSTEM_TIME     0x12
 #  define MSR_FEATURE_CONTROL 0x3a
 #  define MSR_UCODE_REV       0x8b
 #  define MSR_ARCH_CAPS       0x10a
@@ -23,11 +24,13 @@
 #  define MSR_HV_SCONTROL     0x40000080
 #  define MSR_HV_STIMER0      0x400000b0
 #  define MSR_WALL_CLOCK_NEW  0x4b564d00
+#  define MSR_SYSTEM_TIME_NEW 0x4b564d01
 
-#  define MCG_CMCI_P  (1u << 10)
-#  define MCG_BANKS   0xffu
-#  define N_VAR_MTRRS 8
-#  define BATCH       255u /* the most that KVM takes at once */
+#  define MCG_CMCI_P          (1u << 10)
+#  define MCG_BANKS           0xffu
+#  define SYSTEM_TIME_ENABLED 1u
+#  define N_VAR_MTRRS         8
+#  define BATCH               255u /* the most that KVM takes at once */
 
 bool
 cpr_kvm_msr_read (const CprKvmVcpu *vcpu, uint32_t index, uint64_t *data, bool *there, GError **error)
@@ -204,16 +207,20 @@ cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error)
   for (uint32_t at = 0; at < vcpu->msrs.count;)
     {
       CprKvmMsrs *batch = &vcpu->vm->batch;
+      uint32_t n = MIN (vcpu->msrs.count - at, BATCH - 1), n_read;
       int done;
 
-      batch->count = MIN (vcpu->msrs.count - at, BATCH);
-      memcpy (batch->entries, &vcpu->msrs.entries[at], batch->count * sizeof batch->entries[0]);
+      memcpy (batch->entries, &vcpu->msrs.entries[at], n * sizeof batch->entries[0]);
+      batch->entries[n] = (struct kvm_msr_entry){ .index = MSR_TSC };
+      batch->count = n + 1;
       done = cpr_sys->ioctl (vcpu->fd, KVM_GET_MSRS, batch);
       if (done < 0)
         return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_MSRS", error);
-      memcpy (&vcpu->msrs.entries[at], batch->entries, (uint32_t) done * sizeof batch->entries[0]);
-      at += (uint32_t) done;
-      if ((uint32_t) done < batch->count)
+      vcpu->tsc = batch->entries[n].data;
+      n_read = MIN ((uint32_t) done, n);
+      memcpy (&vcpu->msrs.entries[at], batch->entries, n_read * sizeof batch->entries[0]);
+      at += n_read;
+      if (n_read < n)
         skip (vcpu, at);
     }
   vcpu->knows_msrs = true;
@@ -314,6 +321,20 @@ bool
 cpr_kvm_msrs_set (CprKvmVcpu *vcpu, GError **error)
 {
   return set_some (vcpu, false, error);
+}
+
+bool
+cpr_kvm_msrs_have_clock (const CprKvmVcpu *vcpu)
+{
+  for (uint32_t i = 0; i < vcpu->msrs.count; i++)
+    {
+      const struct kvm_msr_entry *entry = &vcpu->msrs.entries[i];
+
+      if ((entry->index == MSR_SYSTEM_TIME || entry->index == MSR_SYSTEM_TIME_NEW) &&
+          (entry->data & SYSTEM_TIME_ENABLED) != 0)
+        return true;
+    }
+  return false;
 }
 
 #endif

@@ -95,6 +95,7 @@ struct _CprKvmVcpu
   int fd;
   char *name;        /* of the device */
   bool knows_msrs;   /* which can be read */
+  bool knows_config; /* what doesn't change while the guest runs: cpuid, tsc_khz, has_lapic, has_ssp */
   CprKvmVcpu *known; /* what the kernel has already; NULL: that isn't known */
 
   /* The fields. */
@@ -149,9 +150,10 @@ bool cpr_kvm_vm_set (void *vm, uint32_t version, GError **error);
 bool cpr_kvm_vcpu_get (void *vcpu, GError **error);
 bool cpr_kvm_vcpu_set (void *vcpu, uint32_t version, GError **error);
 
-/* Asks the kernel for what doesn't change in a running vCPU, for a preflight. @offered: see
- * cpr_kvm_cpuid_get_offered(). Failure leaves out the rest. */
-void cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
+/* Asks the kernel for what doesn't change in a running vCPU, for a preflight and, where that is
+ * kept, for cpr_kvm_vcpu_get(). @offered: see cpr_kvm_cpuid_get_offered(). Failure leaves out the
+ * rest. */
+bool cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
 /* The same for a VM. */
 void cpr_kvm_machine_probe (CprKvmVm *vm);
 
@@ -182,10 +184,13 @@ bool cpr_kvm_cpuid_check (const CprKvmVcpu *vcpu, GError **error);
 GArray *cpr_kvm_msrs_list (int kvm_fd, bool has_tsc_offset, GError **error);
 /* Whether it is of a machine check bank. Those aren't listed. */
 bool cpr_kvm_msr_is_of_bank (const CprKvmVcpu *vcpu, uint32_t index);
+/* Also reads the TSC. */
 bool cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error);
 /* Those that say what the CPU is, which have to be set before all else, and the others. */
 bool cpr_kvm_msrs_set_early (CprKvmVcpu *vcpu, GError **error);
 bool cpr_kvm_msrs_set (CprKvmVcpu *vcpu, GError **error);
+/* Whether the guest has a kvmclock that KVM keeps right. */
+bool cpr_kvm_msrs_have_clock (const CprKvmVcpu *vcpu);
 /* One MSR; *there: whether it can be read. */
 bool cpr_kvm_msr_read (const CprKvmVcpu *vcpu, uint32_t index, uint64_t *data, bool *there, GError **error);
 

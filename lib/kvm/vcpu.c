@@ -19,6 +19,8 @@
 static bool
 get_cpuid (CprKvmVcpu *vcpu, GError **error)
 {
+  if (vcpu->knows_config)
+    return true;
   vcpu->cpuid.count = CPR_KVM_CPUID_MAX;
   return cpr_kvm_vcpu_call (vcpu, KVM_GET_CPUID2, &vcpu->cpuid, error);
 }
@@ -67,11 +69,26 @@ get_fpu (CprKvmVcpu *vcpu, GError **error)
 
 /* EINVAL says that the interrupt controller isn't in the kernel. */
 static bool
-get_lapic (CprKvmVcpu *vcpu, bool *there, GError **error)
+read_lapic (CprKvmVcpu *vcpu, bool *there, GError **error)
 {
   memset (&vcpu->lapic, 0, sizeof vcpu->lapic);
   *there = cpr_sys->ioctl (vcpu->fd, KVM_GET_LAPIC, &vcpu->lapic) >= 0;
   return *there || errno == EINVAL || errno == ENXIO || cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_LAPIC", error);
+}
+
+static bool
+get_lapic (CprKvmVcpu *vcpu, GError **error)
+{
+  bool there = false;
+
+  if (vcpu->knows_config && !vcpu->has_lapic)
+    return true;
+  if (!read_lapic (vcpu, &there, error))
+    return false;
+  if (vcpu->knows_config && !there)
+    return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_LAPIC", error);
+  vcpu->has_lapic = there;
+  return true;
 }
 
 static bool
@@ -96,21 +113,25 @@ static bool
 get_ssp (CprKvmVcpu *vcpu, GError **error)
 {
   struct kvm_one_reg reg = { .id = REG_SSP, .addr = (uintptr_t) &vcpu->ssp };
+  bool may_have = vcpu->knows_config ? vcpu->has_ssp : vcpu->vm->can.has_one_reg, there;
 
   vcpu->ssp = 0;
-  vcpu->has_ssp = vcpu->vm->can.has_one_reg && cpr_sys->ioctl (vcpu->fd, KVM_GET_ONE_REG, &reg) >= 0;
-  return vcpu->has_ssp || !vcpu->vm->can.has_one_reg || errno == EINVAL || errno == ENOENT ||
-         cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_ONE_REG", error);
+  there = may_have && cpr_sys->ioctl (vcpu->fd, KVM_GET_ONE_REG, &reg) >= 0;
+  if (may_have && !there && (vcpu->knows_config || (errno != EINVAL && errno != ENOENT)))
+    return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_ONE_REG", error);
+  vcpu->has_ssp = there;
+  return true;
 }
 
-void
+bool
 cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered)
 {
+  vcpu->knows_config = false;
   if (!get_cpuid (vcpu, NULL))
-    return;
+    return false;
   cpr_kvm_cpuid_note_backed (vcpu, offered);
-  if (get_lapic (vcpu, &vcpu->has_lapic, NULL) && get_fpu (vcpu, NULL) && get_nested (vcpu, NULL))
-    cpr_kvm_msrs_get (vcpu, NULL);
+  return get_lapic (vcpu, NULL) && get_fpu (vcpu, NULL) && get_nested (vcpu, NULL) && cpr_kvm_msrs_get (vcpu, NULL) &&
+         get_ssp (vcpu, NULL) && cpr_kvm_tsc_get (vcpu, NULL);
 }
 
 /* KVM_GET_MP_STATE first: it takes pending INITs and SIPIs in, which changes all the rest. Then the
@@ -126,7 +147,7 @@ cpr_kvm_vcpu_get (void *data, GError **error)
          cpr_kvm_vcpu_call (vcpu, KVM_GET_VCPU_EVENTS, &vcpu->events, error) &&
          cpr_kvm_vcpu_call (vcpu, KVM_GET_REGS, &vcpu->regs, error) && get_sregs (vcpu, error) &&
          cpr_kvm_vcpu_call (vcpu, KVM_GET_DEBUGREGS, &vcpu->debugregs, error) && get_fpu (vcpu, error) &&
-         get_lapic (vcpu, &vcpu->has_lapic, error) && get_nested (vcpu, error) && cpr_kvm_msrs_get (vcpu, error) &&
+         get_lapic (vcpu, error) && get_nested (vcpu, error) && cpr_kvm_msrs_get (vcpu, error) &&
          get_ssp (vcpu, error) && cpr_kvm_tsc_get (vcpu, error);
 }
 
@@ -248,7 +269,7 @@ set_lapic (CprKvmVcpu *vcpu, GError **error)
   if (vcpu->has_lapic)
     return (IS_KNOWN (vcpu, lapic) && IS_KNOWN (vcpu, sregs.apic_base)) ||
            cpr_kvm_vcpu_call (vcpu, KVM_SET_LAPIC, &vcpu->lapic, error);
-  return get_lapic (vcpu, &is_here, error) &&
+  return read_lapic (vcpu, &is_here, error) &&
          (!is_here ||
           cpr_throw (error, CPR_ERROR_MISMATCH,
                      "KVM VM '%s': vCPU %u: it has no LAPIC in the kernel in the state, and has one here (irqchip)",
@@ -268,8 +289,9 @@ set_ssp (CprKvmVcpu *vcpu, GError **error)
 static bool
 tell_guest (CprKvmVcpu *vcpu, GError **error)
 {
-  return !vcpu->vm->can.has_kvmclock_ctrl || cpr_sys->ioctl (vcpu->fd, KVM_KVMCLOCK_CTRL, NULL) >= 0 ||
-         errno == EINVAL || cpr_kvm_vcpu_throw (vcpu, errno, "KVM_KVMCLOCK_CTRL", error);
+  return !vcpu->vm->can.has_kvmclock_ctrl || !cpr_kvm_msrs_have_clock (vcpu) ||
+         cpr_sys->ioctl (vcpu->fd, KVM_KVMCLOCK_CTRL, NULL) >= 0 || errno == EINVAL ||
+         cpr_kvm_vcpu_throw (vcpu, errno, "KVM_KVMCLOCK_CTRL", error);
 }
 
 /* Nested state comes after EFER and the MSRs that it depends on, and outside SMM unless the vCPU is
@@ -302,6 +324,7 @@ cpr_kvm_vcpu_set (void *data, uint32_t version G_GNUC_UNUSED, GError **error)
   bool is_same_host = cpr_kvm_clock_is_same (vcpu->tsc_taken_ns, vcpu->tsc_at_ns), done;
 
   vcpu->knows_msrs = false;
+  vcpu->knows_config = is_same_host;
   if (!is_same_host)
     vcpu->n_skipped = 0; /* another kernel may have them */
   done = cpr_kvm_vm_learn (vcpu->vm, error) && (is_same_host || cpr_kvm_cpuid_check (vcpu, error)) &&

@@ -235,8 +235,13 @@ cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only)
   if (!cpr_kvm_cpuid_get_offered (vm->kvm_fd, offered, NULL))
     offered->count = 0;
   for (guint i = 0; i < vm->vcpus->len; i++)
-    if (only == NULL || only == vm->vcpus->pdata[i])
-      cpr_kvm_vcpu_probe (vm->vcpus->pdata[i], offered);
+    {
+      CprKvmVcpu *vcpu = vm->vcpus->pdata[i];
+
+      /* One that is added later may be given its CPUID afterwards. */
+      if (only == NULL || only == vcpu)
+        vcpu->knows_config = cpr_kvm_vcpu_probe (vcpu, offered) && only == NULL;
+    }
 }
 
 void

@@ -51,7 +51,7 @@ guint cpr_kvm_vm_put_vfio_on (CprKvmVm *vm, GError **error);
 char *cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm);
 
 /* Finds out, for a preflight, what doesn't change any more in vCPUs that don't run yet and load no
- * state; and which MSRs can be read, so that the first update needn't. The update finds again
+ * state; and which MSRs can be read, so that no update needs to. The update finds again
  * whatever fails here. @only: NULL: all vCPUs. */
 void cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only);
 /* In a session that took up a state, while the guest still runs elsewhere: asks the kernel for what

@@ -225,8 +225,6 @@ cpr_session_load_state (CprSession *session, GError **error)
     return cpr_session_end_rehearsal (session, NULL, error);
   if (session->incoming != NULL && !load (session, &reason))
     return cpr_session_give_back (session, reason, error);
-  if (session->incoming == NULL)
-    cpr_session_probe_kvm (session);
   session->state = CPR_SESSION_STATE_LOADED;
   cpr_timeline_stamp (&session->timeline, CPR_STEP_COMMIT);
   return true;
@@ -319,7 +317,9 @@ finish (CprSession *session)
 bool
 cpr_session_take_guest (CprSession *session, GError **error)
 {
-  if (session->incoming != NULL && !commit (session, error))
+  if (session->incoming == NULL)
+    cpr_session_probe_kvm (session);
+  else if (!commit (session, error))
     return false;
   session->state = CPR_SESSION_STATE_ACTIVE;
   cpr_session_connect_kvm (session);

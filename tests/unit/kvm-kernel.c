@@ -92,13 +92,14 @@ answer_tsc (int fd, unsigned long request, void *argument)
     *(uint64_t *) (uintptr_t) attribute->addr = kvm_kernel.offsets[i];
   else if (request == KVM_SET_DEVICE_ATTR)
     kvm_kernel.offsets[i] = *(const uint64_t *) (uintptr_t) attribute->addr;
-  else if (request == KVM_GET_MSRS && msrs->nmsrs == 1 && msrs->entries[0].index == 0x10)
-    {
-      msrs->entries[0].data = kvm_kernel.tsc + kvm_kernel.offsets[i];
-      return 1;
-    }
   else
-    return ioctl (fd, request, argument);
+    {
+      int result = ioctl (fd, request, argument);
+
+      if (request == KVM_GET_MSRS && (uint32_t) result == msrs->nmsrs && msrs->entries[result - 1].index == 0x10)
+        msrs->entries[result - 1].data = kvm_kernel.tsc + kvm_kernel.offsets[i];
+      return result;
+    }
   return 0;
 }
 
@@ -121,6 +122,11 @@ answer (int fd, unsigned long request, void *argument)
       kvm_kernel.failed = request;
       kvm_kernel.on = fd;
       errno = ENOMEM;
+      return -1;
+    }
+  if (request == kvm_kernel.missing)
+    {
+      errno = EINVAL;
       return -1;
     }
   if (request == KVM_CHECK_EXTENSION && lacks ((uintptr_t) argument))

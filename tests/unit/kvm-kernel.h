@@ -13,6 +13,7 @@ typedef struct
   unsigned calls, fail_at; /* the n-th fails with ENOMEM; 0: none */
   unsigned long failed;    /* which that was */
   int on;                  /* and its fd */
+  unsigned long missing;   /* always fails with EINVAL; 0: none */
   bool is_old;             /* it lacks what came late */
   uint32_t refused_msr;    /* 0: none */
   unsigned more_msrs;      /* that it lists and doesn't have */
