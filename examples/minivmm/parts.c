@@ -155,11 +155,13 @@ pause_after_failure (void *user_data)
 static bool
 build_vm (Machine *machine, GError **error)
 {
+  bool incoming = cpr_session_is_incoming (machine->session);
   const AccelConfig config = {
     .session = machine->session,
     .ram = &machine->ram,
     .bus = machine->bus,
     .n_vcpus = machine->options.n_vcpus,
+    .ahead = !incoming || update_is_transferred (machine->session),
     .vfio = machine->vfio,
   };
   machine->vm = vm_new (&config, error);
@@ -167,7 +169,7 @@ build_vm (Machine *machine, GError **error)
     return false;
   monitor_watch (machine->monitor, vm_get_failure_fd (machine->vm), pause_after_failure, machine);
   /* A VM that is taken over gets its state by cpr_session_load(). */
-  return cpr_session_is_incoming (machine->session) || vm_reset (machine->vm, machine->options.guest, error);
+  return incoming || vm_reset (machine->vm, machine->options.guest, error);
 }
 
 static bool

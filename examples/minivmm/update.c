@@ -258,6 +258,14 @@ update_has_left (const Update *update)
   return update->mode == CPR_MODE_TRANSFER && cpr_session_get_state (update->session) == CPR_SESSION_STATE_HANDED_OVER;
 }
 
+bool
+update_is_transferred (CprSession *session)
+{
+  CprUpdateInfo info = { .size = sizeof info };
+  cpr_session_get_update_info (session, &info);
+  return cpr_session_is_incoming (session) && info.mode == CPR_MODE_TRANSFER;
+}
+
 static uint64_t
 to_us (uint64_t ns)
 {

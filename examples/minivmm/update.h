@@ -31,6 +31,9 @@ void update_set_serve (Update *update, bool (*serve) (void *user_data), void *us
 bool update_run (Update *update, const char *uri, GError **error);
 bool update_has_left (const Update *update);
 
+/* The guest still runs in another process, and is about to come here. */
+bool update_is_transferred (CprSession *session);
+
 /* For CprSessionConfig: what --incoming names, and a pipe from a command. */
 char *update_name_incoming (const char *where);
 int update_open_incoming (const char *address, void *user_data, GError **error);

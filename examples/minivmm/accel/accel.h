@@ -13,6 +13,7 @@ typedef struct
   const GuestRam *ram;
   Bus *bus;
   unsigned n_vcpus;
+  bool ahead; /* the guest doesn't stand meanwhile: there is time for what else would be on the pause */
   Vfio *vfio; /* NULL: none */
 } AccelConfig;
 

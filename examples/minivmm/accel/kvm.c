@@ -147,7 +147,7 @@ create_vm_undisturbed (Kvm *kvm, GError **error)
 }
 
 /* The guest gets all that the kernel can do, except nested virtualization. The CPUID also holds the
- * vCPU's number. */
+ * vCPU's number. KVM takes a third of a millisecond for it, and it goes along in the state. */
 static bool
 choose_cpuid (const Kvm *kvm, unsigned index, GError **error)
 {
@@ -185,7 +185,7 @@ create_vcpu (Kvm *kvm, unsigned index, GError **error)
   if (vcpu->run == MAP_FAILED)
     return throw_errno (error, "vCPU %u: mmap", index);
   vcpu->run->immediate_exit = 1; /* also brings the page in, now and not in the pause of an update */
-  return choose_cpuid (kvm, index, error) && cpr_kvm_vcpu_add (kvm->vm, index, vcpu->fd, error);
+  return (!kvm->config.ahead || choose_cpuid (kvm, index, error)) && cpr_kvm_vcpu_add (kvm->vm, index, vcpu->fd, error);
 }
 
 static void
@@ -350,24 +350,25 @@ handle_exit (Kvm *kvm, const KvmVcpu *vcpu, GError **error)
     }
 }
 
-/* A port or memory access is complete only after the next KVM_RUN, and the registers aren't right
- * before that. That KVM_RUN has to be here on the vCPU's own thread: on another one it costs a
- * grace period. */
+/* The way out is an interrupted KVM_RUN and nothing else: the kernel completes a port or memory
+ * access only in the next KVM_RUN, and the registers aren't right before that. It has to be done
+ * here on the vCPU's own thread: KVM_RUN on another one costs a grace period. */
 static bool
 kvm_run (void *data, unsigned index, GError **error)
 {
   Kvm *kvm = data;
   const KvmVcpu *vcpu = &kvm->vcpus[index];
-  bool ok = true, more = false;
 
-  while (ok && !__atomic_load_n (&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
+  for (;;)
     if (ioctl (vcpu->fd, KVM_RUN, 0) == 0)
-      ok = handle_exit (kvm, vcpu, error);
+      {
+        if (!handle_exit (kvm, vcpu, error))
+          return false;
+      }
     else if (errno != EINTR && errno != EAGAIN)
-      ok = throw_errno (error, "KVM_RUN");
-  while (ok && (ok = cpr_kvm_complete (vcpu->fd, vcpu->run, &more, error)) && more)
-    ok = handle_exit (kvm, vcpu, error);
-  return ok;
+      return throw_errno (error, "KVM_RUN");
+    else if (__atomic_load_n (&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
+      return true;
 }
 
 static void

@@ -8,6 +8,7 @@
 
 #include "support/error.h"
 #include "support/log.h"
+#include "update.h"
 
 #define FD_DISK "disk"
 
@@ -63,15 +64,7 @@ pass_on (CprSession *session, CprEvent event, CprMode mode, void *user_data, GEr
   return true;
 }
 
-/* The guest still runs elsewhere, and holds it. */
-static bool
-is_held (CprSession *session)
-{
-  CprUpdateInfo info = { .size = sizeof info };
-  cpr_session_get_update_info (session, &info);
-  return cpr_session_is_rehearsal (session) || (cpr_session_is_incoming (session) && info.mode == CPR_MODE_TRANSFER);
-}
-
+/* Where the guest still runs elsewhere it is held there. */
 static bool
 lock (Disk *disk, GError **error)
 {
@@ -80,7 +73,8 @@ lock (Disk *disk, GError **error)
   disk->lock_fd = open_image (NULL, 0, (char *) disk->path, error);
   if (disk->lock_fd < 0)
     return false;
-  return is_held (disk->session) || set_lock (disk, F_WRLCK, error);
+  return cpr_session_is_rehearsal (disk->session) || update_is_transferred (disk->session) ||
+         set_lock (disk, F_WRLCK, error);
 }
 
 Disk *
