@@ -18,7 +18,8 @@ stop_guest (void *user_data, GError **error)
 {
   Machine *machine = user_data;
   machine->n_stops++;
-  vm_stop (machine->vm);
+  if (!vm_stop (machine->vm, error))
+    return false;
   guest_release (&machine->ram);
   return true;
 }

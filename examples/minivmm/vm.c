@@ -7,12 +7,13 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "release.h"
 #include "support/error.h"
 #include "support/log.h"
+
+#define STOP_TIMEOUT_MS 10000
 
 typedef struct
 {
@@ -20,7 +21,7 @@ typedef struct
   unsigned index;
   pthread_t thread;
   bool has_thread;
-  uint64_t round;
+  bool kicked;
 } Vcpu;
 
 struct _Vm
@@ -29,14 +30,7 @@ struct _Vm
   void *accel_data;
   const GuestRam *ram;
   int failure_fd;
-
-  pthread_mutex_t mutex;
-  pthread_cond_t go_changed;
-  pthread_cond_t all_parked;
-  bool go;
-  bool end;
-  uint64_t round; /* counts the starts, so that a vCPU that failed isn't run again before the next one */
-  unsigned n_running;
+  CprGate *gate; /* a vCPU runs inside it */
 
   unsigned n_vcpus;
   Vcpu vcpus[];
@@ -51,39 +45,53 @@ report (const Vm *vm, const char *who, const GError *error)
     log_line ("%s: %s", who, strerror (errno));
 }
 
-static bool
-wait_for_go (Vcpu *vcpu)
+static void
+set_kicked (Vcpu *vcpu, bool kicked)
+{
+  __atomic_store_n (&vcpu->kicked, kicked, __ATOMIC_SEQ_CST);
+  vcpu->vm->accel->set_stop (vcpu->vm->accel_data, vcpu->index, kicked);
+}
+
+/* The signal takes a vCPU out of KVM_RUN, or out of a write that blocks. */
+static void
+kick (void *data)
+{
+  Vcpu *vcpu = data;
+  set_kicked (vcpu, true);
+  pthread_kill (vcpu->thread, SIGUSR1);
+}
+
+/* A vCPU that can't go on stays inside until the guest is stopped. */
+static void
+run (Vcpu *vcpu, const char *name)
 {
   Vm *vm = vcpu->vm;
-  while (!vm->end && !(vm->go && vcpu->round != vm->round))
-    pthread_cond_wait (&vm->go_changed, &vm->mutex);
-  vcpu->round = vm->round;
-  return !vm->end;
+  g_autoptr (GError) error = NULL;
+
+  if (vm->accel->run (vm->accel_data, vcpu->index, &error))
+    return;
+  report (vm, name, error);
+  while (!__atomic_load_n (&vcpu->kicked, __ATOMIC_SEQ_CST))
+    pause ();
 }
 
 static void *
 vcpu_main (void *data)
 {
   Vcpu *vcpu = data;
-  Vm *vm = vcpu->vm;
+  CprGate *gate = vcpu->vm->gate;
+  char name[16];
 
-  pthread_mutex_lock (&vm->mutex);
-  while (wait_for_go (vcpu))
+  g_snprintf (name, sizeof name, "vCPU %u", vcpu->index);
+  cpr_gate_join (gate, name, kick, vcpu, NULL);
+  for (;;)
     {
-      g_autoptr (GError) error = NULL;
-      vm->n_running++;
-      pthread_mutex_unlock (&vm->mutex);
-      if (!vm->accel->run (vm->accel_data, vcpu->index, &error))
-        {
-          g_autofree char *who = g_strdup_printf ("vCPU %u", vcpu->index);
-          report (vm, who, error);
-        }
-      pthread_mutex_lock (&vm->mutex);
-      if (--vm->n_running == 0)
-        pthread_cond_signal (&vm->all_parked);
+      set_kicked (vcpu, false); /* outside: inside it might undo a kick */
+      if (!cpr_gate_enter (gate))
+        return NULL;
+      run (vcpu, name);
+      cpr_gate_leave (gate);
     }
-  pthread_mutex_unlock (&vm->mutex);
-  return NULL;
 }
 
 static void
@@ -115,22 +123,17 @@ Vm *
 vm_new (const AccelConfig *config, GError **error)
 {
   g_autoptr (Vm) vm = g_malloc0 (sizeof *vm + config->n_vcpus * sizeof *vm->vcpus);
-  pthread_mutex_init (&vm->mutex, NULL);
-  pthread_cond_init (&vm->go_changed, NULL);
-  pthread_condattr_t attributes;
-  pthread_condattr_init (&attributes);
-  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init (&vm->all_parked, &attributes);
-  pthread_condattr_destroy (&attributes);
   vm->ram = config->ram;
   vm->n_vcpus = config->n_vcpus;
-
   vm->failure_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (vm->failure_fd < 0)
     {
       throw_errno (error, "eventfd");
       return NULL;
     }
+  vm->gate = cpr_gate_new (error);
+  if (!vm->gate)
+    return NULL;
   vm->accel = release.get_accel ();
   vm->accel_data = vm->accel->new (config, error);
   if (!vm->accel_data || !start_threads (vm, error))
@@ -177,48 +180,16 @@ void
 vm_start (Vm *vm)
 {
   connect_devices (vm);
-  pthread_mutex_lock (&vm->mutex);
-  for (unsigned i = 0; i < vm->n_vcpus; i++)
-    vm->accel->set_stop (vm->accel_data, i, false);
-  vm->go = true;
-  vm->round++;
-  pthread_cond_broadcast (&vm->go_changed);
-  pthread_mutex_unlock (&vm->mutex);
+  cpr_gate_open (vm->gate);
 }
 
-/* The signal takes a vCPU out of KVM_RUN, or out of a write that blocks. A vCPU that
- * is just on its way into such a write needs another signal, so this repeats it. */
-static void
-interrupt_until_parked (Vm *vm)
+bool
+vm_stop (Vm *vm, GError **error)
 {
-  while (vm->n_running)
-    {
-      for (unsigned i = 0; i < vm->n_vcpus; i++)
-        pthread_kill (vm->vcpus[i].thread, SIGUSR1);
-
-      struct timespec until;
-      clock_gettime (CLOCK_MONOTONIC, &until);
-      until.tv_nsec += 10 * 1000 * 1000;
-      if (until.tv_nsec >= 1000 * 1000 * 1000)
-        {
-          until.tv_sec++;
-          until.tv_nsec -= 1000 * 1000 * 1000;
-        }
-      while (vm->n_running && pthread_cond_timedwait (&vm->all_parked, &vm->mutex, &until) == 0)
-        ;
-    }
-}
-
-void
-vm_stop (Vm *vm)
-{
-  pthread_mutex_lock (&vm->mutex);
-  vm->go = false;
-  for (unsigned i = 0; i < vm->n_vcpus; i++)
-    vm->accel->set_stop (vm->accel_data, i, true);
-  interrupt_until_parked (vm);
-  pthread_mutex_unlock (&vm->mutex);
+  if (!cpr_gate_close (vm->gate, STOP_TIMEOUT_MS, error))
+    return false;
   vm->accel->disconnect (vm->accel_data);
+  return true;
 }
 
 int
@@ -256,13 +227,9 @@ vm_get_n_vcpus (const Vm *vm)
 static void
 end_threads (Vm *vm)
 {
-  if (!vm->accel_data)
-    return;
-  vm_stop (vm);
-  pthread_mutex_lock (&vm->mutex);
-  vm->end = true;
-  pthread_cond_broadcast (&vm->go_changed);
-  pthread_mutex_unlock (&vm->mutex);
+  g_autoptr (GError) error = NULL;
+  if (vm->gate && !cpr_gate_dismiss (vm->gate, STOP_TIMEOUT_MS, &error))
+    log_line ("%s", error->message);
   for (unsigned i = 0; i < vm->n_vcpus; i++)
     if (vm->vcpus[i].has_thread)
       pthread_join (vm->vcpus[i].thread, NULL);
@@ -276,10 +243,8 @@ vm_free (Vm *vm)
   end_threads (vm);
   if (vm->accel_data)
     vm->accel->free (vm->accel_data);
+  cpr_gate_free (vm->gate);
   if (vm->failure_fd >= 0)
     close (vm->failure_fd);
-  pthread_cond_destroy (&vm->all_parked);
-  pthread_cond_destroy (&vm->go_changed);
-  pthread_mutex_destroy (&vm->mutex);
   g_free (vm);
 }

@@ -23,8 +23,9 @@ bool vm_loaded (Vm *vm, GError **error);
 /* Lets the vCPUs go. Can't fail, and is quick: it ends the pause of an update. */
 void vm_start (Vm *vm);
 
-/* Stops the vCPUs; no thread of the VM is in the guest or in a device afterwards. */
-void vm_stop (Vm *vm);
+/* Stops the vCPUs; no thread of the VM is in the guest or in a device afterwards. Where one of them
+ * doesn't stop in time the guest runs on. */
+bool vm_stop (Vm *vm, GError **error);
 
 /* Readable when a vCPU couldn't go on; the guest should then be paused. vm_clear_failure() makes
  * it unreadable. */

@@ -62,8 +62,8 @@ static bool
 plug (const Call *call, bool (*change) (const char *name, GError **error))
 {
   Machine *machine = call->machine;
-  vm_stop (machine->vm);
-  bool ok = change (call->arguments, call->error) && note_cards (machine, call->error);
+  bool ok =
+      vm_stop (machine->vm, call->error) && change (call->arguments, call->error) && note_cards (machine, call->error);
   if (cpr_session_get_run_state (machine->session) == CPR_RUN_STATE_RUNNING)
     vm_start (machine->vm);
   return ok;
