@@ -17,10 +17,10 @@ G_BEGIN_DECLS
  * Many VMMs end with exit() wherever their start-up fails. In a program that takes a guest over
  * that is the death of a process, which the guardian notices: it executes the old program under
  * another PID. With %CPR_INCOMING_EXIT_GOES_BACK, exit() is a way back like any other. In exec mode
- * the old program is executed again in the same process, and exit() doesn't return to anybody. In
- * transfer mode the old program is told why, and the process ends with its exit status. In reboot
- * mode the file can be taken up again, and the process ends. The reason is the one of
- * cpr_session_set_reason(), or else the exit status and the step.
+ * the old program is executed again in the same process. In transfer mode the old program is told
+ * why, and the process ends with its exit status. In reboot mode the file can be taken up again,
+ * and the process ends. The reason is the one of cpr_session_set_reason(), or else the exit status
+ * and the step.
  *
  * - The flag holds from cpr_session_new() until cpr_session_start() commits. It does nothing in a
  *   fresh session, or in a child that the program forks.
@@ -42,8 +42,8 @@ G_BEGIN_DECLS
 /**
  * cpr_session_set_reason:
  * @session: (nullable): a session, or %NULL: the call does nothing
- * @reason: (nullable): why the start-up is about to fail, copied, up to 1023 bytes of it; %NULL:
- *     forgets the last one
+ * @reason: (nullable): why the start-up is about to fail. It is copied, up to 1023 bytes of it, and
+ *     made one line: a line end at its end doesn't matter. %NULL: forgets the last one
  *
  * Says why a start-up fails that ends in another way than by cpr_session_abort(). Call it in the
  * VMM's function that reports errors; the last call counts. The old program gets @reason:

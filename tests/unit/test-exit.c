@@ -82,7 +82,7 @@ end_start_up (CprSession *session, const char *how, SmallVmmStep step)
   if (is_told)
     {
       cpr_session_set_reason (session, "no key");
-      cpr_session_set_reason (session, "no licence");
+      cpr_session_set_reason (session, "no licence\n");
     }
   if (strcmp (how, "forgotten") == 0)
     {

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/sys.h"
+#include "base/text.h"
+
 struct _CprStartUp
 {
   pid_t pid; /* a forked child has the exit handler too */
@@ -17,6 +20,7 @@ struct _CprStartUp
   GMutex lock;           /* for what follows */
   CprIncoming *incoming; /* NULL: it is over */
   bool is_leaving;       /* by an exit() in another thread than `thread` */
+  pthread_t leaver;      /* that one */
 };
 
 /* The reason is in the page, where the old program finds it if this one is killed, too. A way back
@@ -30,12 +34,13 @@ get_place (const CprIncoming *incoming)
 void
 cpr_start_up_set_reason (CprStartUp *start_up, const char *reason)
 {
+  g_autofree char *line = reason != NULL ? cpr_text_make_line (reason, strlen (reason)) : NULL;
   char *place;
 
   g_mutex_lock (&start_up->lock);
   place = get_place (start_up->incoming);
   if (place != NULL)
-    g_strlcpy (place, reason != NULL ? reason : "", CPR_BATON_REASON_SIZE);
+    g_strlcpy (place, line != NULL ? line : "", CPR_BATON_REASON_SIZE);
   g_mutex_unlock (&start_up->lock);
 }
 
@@ -55,15 +60,14 @@ cpr_start_up_get_reason (CprStartUp *start_up)
 void
 cpr_start_up_end (CprStartUp *start_up)
 {
+  bool is_too_late;
+
   g_mutex_lock (&start_up->lock);
   start_up->incoming = NULL;
-  while (start_up->is_leaving)
-    {
-      g_mutex_unlock (&start_up->lock);
-      pause ();
-      g_mutex_lock (&start_up->lock);
-    }
+  is_too_late = start_up->is_leaving && !pthread_equal (start_up->leaver, pthread_self ());
   g_mutex_unlock (&start_up->lock);
+  while (is_too_late)
+    cpr_sys->poll (NULL, 0, -1);
 }
 
 /* ---- The exit handler. */
@@ -88,6 +92,7 @@ begin_exit (CprStartUp *start_up, bool is_elsewhere, int status, char **how)
   g_mutex_lock (&start_up->lock);
   incoming = start_up->incoming;
   start_up->is_leaving = incoming != NULL && is_elsewhere;
+  start_up->leaver = pthread_self ();
   place = get_place (incoming);
   *how = incoming != NULL ? describe (incoming, status) : NULL;
   if (place != NULL && place[0] == '\0')
@@ -138,11 +143,13 @@ cpr_start_up_new (CprIncoming *incoming, CprStartUpLeave leave, void *session)
 void
 cpr_start_up_free (CprStartUp *start_up, bool mine)
 {
-  if (start_up == NULL || !mine)
+  if (start_up == NULL)
     return;
-  cpr_start_up_end (start_up);
+  if (mine) /* in a child, the lock may be another thread's for good */
+    cpr_start_up_end (start_up);
   if (start_up->leave != NULL)
     return;
-  g_mutex_clear (&start_up->lock);
+  if (mine)
+    g_mutex_clear (&start_up->lock);
   g_free (start_up);
 }

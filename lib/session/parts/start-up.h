@@ -17,7 +17,7 @@ CprStartUp *cpr_start_up_new (CprIncoming *incoming, CprStartUpLeave leave, void
 /* @mine: false in a forked child. */
 void cpr_start_up_free (CprStartUp *start_up, bool mine);
 
-/* Keeps the reason that a failure will have; NULL: forgets it. In any thread. */
+/* Keeps the reason that a failure will have, as one line; NULL: forgets it. In any thread. */
 void cpr_start_up_set_reason (CprStartUp *start_up, const char *reason);
 /* A copy of that reason; NULL if there is none. */
 char *cpr_start_up_get_reason (CprStartUp *start_up);
