@@ -224,6 +224,7 @@ START_TEST (an_inner_guest_arrives_in_a_vm_whose_state_is_known)
     kvm_set_cpuid (&next, i);
   cpr_kvm_vm_prepare (next_vm);
   kvm_carry (vm, next_vm);
+  ck_assert (is_in_inner (next.vcpus[0]));
   assert_says (&next, INNER_PORT, 2);
   cpr_kvm_vm_destroy (next_vm);
   cpr_device_table_clear (&table);

@@ -9,7 +9,7 @@ kernel_modules='vfio-pci vfio_iommu_type1 kvm_amd nd_pmem dax_pmem device_dax nd
 programs=(tests/vmm/minivmm tests/vmm/minivmm-next tests/vmm/minivmm-later tests/vmm/minivmm-wrong
           tests/fault/minivmm-fault tests/fault/minivmm-fault-next tools/cpr-inspect/cpr-inspect tests/unit/test-kvm
           tests/unit/test-kvm-ioeventfd tests/unit/test-kvm-irqfd tests/unit/test-kvm-nested
-          tests/unit/test-kvm-preflight tests/unit/test-kvm-session)
+          tests/unit/test-kvm-preflight tests/unit/test-kvm-registers tests/unit/test-kvm-session)
 
 copy() # FILE…: to its own path, as what it is and not as a link
 {

@@ -11,7 +11,7 @@ import sys
 
 build = os.environ["top_builddir"]
 failed = 0
-for name in ("test-kvm", "test-kvm-ioeventfd", "test-kvm-irqfd", "test-kvm-nested", "test-kvm-preflight", "test-kvm-session"):
+for name in ("test-kvm", "test-kvm-ioeventfd", "test-kvm-irqfd", "test-kvm-nested", "test-kvm-preflight", "test-kvm-registers", "test-kvm-session"):
     program = os.path.join(build, "tests", "unit", name)
     if not os.path.exists(program):
         print(f"SKIP: {name}: it wasn't built: there is no Check")
