@@ -84,7 +84,8 @@ open_session (Machine *machine, GError **error)
     .incoming = incoming,
     .open_incoming = update_open_incoming,
     .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | (options->incoming_map ? CPR_INCOMING_MAP_RAM : 0) |
-                      (options->rehearse ? CPR_INCOMING_REHEARSE : 0),
+                      (options->rehearse ? CPR_INCOMING_REHEARSE : 0) |
+                      (options->incoming_protect ? CPR_INCOMING_PROTECT_RAM : 0),
   };
   machine->session = cpr_session_new (&config, error);
   return machine->session != NULL;

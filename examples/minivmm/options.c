@@ -147,6 +147,8 @@ static const Option table[] = {
     "                          take up a saved guest, once: file:PATH, or exec:COMMAND, which prints it", set_text,
     MEMBER (incoming) },
   { "incoming-map", NULL, "map its RAM from that file instead of reading it", set_true, MEMBER (incoming_map) },
+  { "incoming-protect", NULL, "crash if this program writes to the guest's RAM while it isn't its own; for tests", set_true,
+    MEMBER (incoming_protect) },
   { "help", NULL, "show this", set_true, MEMBER (help) },
   { .name = NULL },
 };

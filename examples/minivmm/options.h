@@ -33,7 +33,7 @@ typedef struct
   unsigned deadline_ms;     /* 0: the library's */
   unsigned pause_budget_ms; /* 0: none */
   const char *incoming;     /* where a VM comes from; NULL: a fresh one */
-  bool incoming_map;
+  bool incoming_map, incoming_protect;
 } Options;
 
 /* One option of the command line. Which of the members after `parse` are used depends on that. */

@@ -102,6 +102,12 @@ typedef struct _CprBulk CprBulk;
  * the guest goes back to the old program. A preflight, and a fresh start, load nothing, so they
  * call neither @pre_load nor @post_load.
  *
+ * No callback, and no other code of the new program, may write guest RAM before the commit. The
+ * guest has the same RAM in the old program, which goes on with it if the update fails. A device
+ * that has to write there, such as a ring's index or an interrupt's flag, remembers that in
+ * @post_load. The VMM's `start` callback does it, before the vCPUs run. It is part of the pause
+ * there, and can't fail. %CPR_INCOMING_PROTECT_RAM finds a program that writes too early.
+ *
  * Since: 0.1
  */
 struct _CprDeviceType

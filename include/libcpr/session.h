@@ -123,6 +123,13 @@ typedef enum
  * @CPR_INCOMING_REHEARSE: in a preflight this program runs its start-up as far as
  *     cpr_session_load(), in a session without effects, and what that start-up takes is the answer:
  *     see #SECTION:preflight
+ * @CPR_INCOMING_PROTECT_RAM: for tests of a VMM. RAM blocks that are claimed are mapped read-only
+ *     until the commit. So the program gets SIGSEGV at the instruction that writes guest RAM too
+ *     early, and a system call that would write there fails with EFAULT. The update then fails as
+ *     it does after any crash, and the guest goes back to the old program. The page tables aren't
+ *     filled, and the commit calls mprotect() for each block, so the pause is longer. In reboot
+ *     mode there are no claimed blocks, and the flag changes nothing. Don't use it with DMA
+ *     mappings, for which the kernel wants to write
  *
  * How a state is taken up.
  *
@@ -132,7 +139,8 @@ typedef enum
 {
   CPR_INCOMING_MAP_RAM = 1 << 0,
   CPR_INCOMING_EXIT_GOES_BACK = 1 << 1,
-  CPR_INCOMING_REHEARSE = 1 << 2
+  CPR_INCOMING_REHEARSE = 1 << 2,
+  CPR_INCOMING_PROTECT_RAM = 1 << 3
 } CprIncomingFlags;
 
 /**

@@ -227,6 +227,7 @@ const CprSys cpr_sys_kernel = {
   .ioctl = sys_ioctl,
   .mmap = mmap,
   .munmap = munmap,
+  .mprotect = mprotect,
   .madvise = madvise,
   .mincore = mincore,
   .mlock2 = mlock2,

@@ -69,6 +69,7 @@ typedef struct
   int (*ioctl) (int fd, unsigned long request, void *argument);
   void *(*mmap) (void *address, size_t size, int protection, int flags, int fd, off_t offset);
   int (*munmap) (void *address, size_t size);
+  int (*mprotect) (void *address, size_t size, int protection);
   int (*madvise) (void *address, size_t size, int advice);
   int (*mincore) (void *address, size_t size, unsigned char *pages);
   int (*mlock2) (const void *address, size_t size, unsigned flags);

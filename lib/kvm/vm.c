@@ -238,7 +238,7 @@ cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only)
     {
       CprKvmVcpu *vcpu = vm->vcpus->pdata[i];
 
-      /* One that is added later may be given its CPUID afterwards. */
+      /* A vCPU that is added later may be given its CPUID afterwards. */
       if (only == NULL || only == vcpu)
         vcpu->knows_config = cpr_kvm_vcpu_probe (vcpu, offered) && only == NULL;
     }

@@ -46,6 +46,7 @@ adopt (CprSession *session, CprIncoming *incoming)
   manifest->ram = (CprRamTable){ .blocks = NULL };
   manifest->vfio = (CprVfioTable){ .containers = NULL };
   cpr_reply_adopt (&session->reply, &session->fds);
+  session->ram.read_only = (session->config.incoming_flags & CPR_INCOMING_PROTECT_RAM) != 0;
   session->incoming = incoming;
   session->was_incoming = true;
   session->state = CPR_SESSION_STATE_INCOMING;
@@ -238,7 +239,8 @@ commit (CprSession *session, GError **error)
 {
   GError *reason = NULL;
 
-  if (!cpr_timeline_check_pause (&session->timeline, CPR_STEP_COMMIT, &reason))
+  if (!cpr_timeline_check_pause (&session->timeline, CPR_STEP_COMMIT, &reason) ||
+      !cpr_ram_table_unprotect (&session->ram, &reason))
     return cpr_session_give_back (session, reason, error);
   cpr_start_up_end (session->start_up);
   if (cpr_incoming_commit (session->incoming, error))

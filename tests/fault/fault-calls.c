@@ -265,6 +265,12 @@ faulty_munmap (void *address, size_t size)
 }
 
 static int
+faulty_mprotect (void *address, size_t size, int protection)
+{
+  return fault_fails ("mprotect") ? -1 : cpr_sys_kernel.mprotect (address, size, protection);
+}
+
+static int
 faulty_madvise (void *address, size_t size, int advice)
 {
   return fault_fails ("madvise") ? -1 : cpr_sys_kernel.madvise (address, size, advice);
@@ -479,6 +485,7 @@ CprSys fault_calls = {
   .ioctl = faulty_ioctl,
   .mmap = faulty_mmap,
   .munmap = faulty_munmap,
+  .mprotect = faulty_mprotect,
   .madvise = faulty_madvise,
   .mincore = faulty_mincore,
   .mlock2 = faulty_mlock2,

@@ -22,7 +22,7 @@ ERRNOS = {
     "chdir": [ENOENT, EACCES], "getdents64": [ENOMEM, EIO], "getsockopt": [ENOBUFS, EBADF], "poll": [ENOMEM, EINTR],
     "pipe2": [EMFILE, ENFILE], "posix_spawn": [EAGAIN, ENOMEM, EACCES],
     "fcntl": [EBADF], "F_GETFD": [EBADF], "F_SETFD": [EBADF], "F_GETFL": [EBADF], "F_DUPFD_CLOEXEC": [EMFILE, EBADF],
-    "F_ADD_SEALS": [EBUSY, EPERM], "F_GET_SEALS": [EBADF, EINVAL], "mmap": [ENOMEM, EAGAIN], "madvise": [ENOMEM, EINVAL, EAGAIN],
+    "F_ADD_SEALS": [EBUSY, EPERM], "F_GET_SEALS": [EBADF, EINVAL], "mmap": [ENOMEM, EAGAIN], "mprotect": [ENOMEM], "madvise": [ENOMEM, EINVAL, EAGAIN],
     "mincore": [ENOMEM, EAGAIN], "mlock2": [ENOMEM, EPERM], "eventfd": [EMFILE, ENOMEM], "pidfd_open": [EMFILE, ENOMEM, ENOSYS],
     "pidfd_getfd": [EMFILE, EPERM], "kcmp_file": [EPERM, ENOSYS], "clone": [EAGAIN, ENOMEM, EPERM], "thread": [EAGAIN],
     "execve": [ENOMEM, ENOENT, EACCES, ETXTBSY, E2BIG, ELOOP, EIO], "execveat": [ENOMEM, EACCES, ENOENT, ENOSYS],

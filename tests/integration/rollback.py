@@ -100,6 +100,19 @@ def an_fd_that_nobody_takes(accel):
                                      options=["--serial", "null"])
 
 
+def a_program_that_writes_ram_too_early(accel):
+    """While RAM is protected. A program that writes nothing loses nothing by it."""
+    with MiniVmm(accel, "--ram", "64M", "--guest", "memcheck", "--verify-ram") as vm:
+        for step in ("devices", "load", "start"):
+            reason = expect_rollback(vm, ["signal 11 (SIGSEGV) at address 0x"],
+                                     options=["--incoming-protect", "--fail-at", step, "--fail-by", "write"])
+        vm.update(BUILD_2, options=["--incoming-protect"])
+        ticks = vm.guest().ticks
+        claim(vm.wait_for_ticks(ticks).errors == 0, "memory errors")
+        vm.update(BUILD_1)
+        return reason
+
+
 def without_a_guardian(accel):
     return roll_back_then_update(accel, ["fails at load"], "--no-guardian", options=["--fail-at", "load"])
 
@@ -126,4 +139,5 @@ def many_rollbacks(accel):
 
 main(*[failing_at(step) for step in STEPS], *[exiting_at(step) for step in STEPS],
      *[exiting_at(step, "thread-exit") for step in STEPS], another_name, another_ram_size, another_ram_backend,
-     another_accelerator, fewer_vcpus, more_vcpus, an_fd_that_nobody_takes, without_a_guardian, many_rollbacks)
+     another_accelerator, fewer_vcpus, more_vcpus, an_fd_that_nobody_takes,
+     a_program_that_writes_ram_too_early, without_a_guardian, many_rollbacks)

@@ -18,7 +18,7 @@ NUMBERS = {
     "getegid": 108, "geteuid": 107, "getitimer": 36, "getpgrp": 111, "getpid": 39, "getppid": 110, "getpriority": 140,
     "getrusage": 98, "getsid": 124, "getsockopt": 55, "gettid": 186, "ioctl": 16, "ioprio_get": 252, "ioprio_set": 251, "kcmp": 312,
     "kill": 62, "link": 86, "listen": 50, "lseek": 8, "madvise": 28, "memfd_create": 319, "mincore": 27,
-    "mlock2": 325, "mmap": 9, "munmap": 11, "nanosleep": 35, "newfstatat": 262, "openat": 257, "personality": 135, "pidfd_getfd": 438,
+    "mlock2": 325, "mmap": 9, "mprotect": 10, "munmap": 11, "nanosleep": 35, "newfstatat": 262, "openat": 257, "personality": 135, "pidfd_getfd": 438,
     "pidfd_open": 434, "pidfd_send_signal": 424, "pipe2": 293, "poll": 7, "ppoll": 271, "prctl": 157, "pread64": 17,
     "preadv": 295, "prlimit64": 302, "pwrite64": 18, "read": 0, "readlink": 89, "readlinkat": 267, "recvmsg": 47,
     "renameat2": 316, "rt_sigaction": 13, "rt_sigpending": 127, "rt_sigprocmask": 14, "rt_sigtimedwait": 128,

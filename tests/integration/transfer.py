@@ -292,6 +292,20 @@ def a_crash_leaves_the_guest_where_it_is(accel):
     fail_at_each_step(accel, "segv", ["new program: "])
 
 
+def a_program_that_writes_ram_too_early_loses_the_guest(accel):
+    """While RAM is protected, which costs a program nothing that doesn't."""
+    with MiniVmm(accel, "--guest", "memcheck") as vm:
+        vm.wait_for_ticks()
+        for step in ("ram", "load", "start"):
+            successor = Successor(vm, "--incoming-protect", "--fail-at", step, "--fail-by", "write")
+            expect_failure(vm, successor, "new program: ")
+            claim(successor.wait() != 0, "the new program ended as if all were well")
+        before = vm.wait_for_ticks()
+        transfer(vm, Successor(vm, "--incoming-protect"))
+        guest = vm.wait_for_ticks(before.ticks)
+        claim(guest.errors == 0 and not guest.doubled, f"{guest}")
+
+
 def a_stopped_program_loses_the_guest(accel):
     fail_at_each_step(accel, "stop", ["nothing came in time"], "--deadline", "500")
 
@@ -415,7 +429,8 @@ if __name__ == "__main__":
          the_old_program_never_runs_the_guest_again, its_death_after_the_commit_is_nothing_to_the_guest,
          its_death_before_the_offer_is_the_end, its_death_after_the_offer_leaves_the_guest_to_the_new_program,
          an_error_leaves_the_guest_where_it_is, an_exit_leaves_the_guest_where_it_is, a_kill_leaves_the_guest_where_it_is,
-         a_crash_leaves_the_guest_where_it_is, a_stopped_program_loses_the_guest, a_hanging_program_loses_the_guest,
+         a_crash_leaves_the_guest_where_it_is, a_program_that_writes_ram_too_early_loses_the_guest,
+         a_stopped_program_loses_the_guest, a_hanging_program_loses_the_guest,
          a_slow_program_is_too_slow_for_a_pause_budget, a_transfer_can_be_cancelled, the_death_of_the_new_owner_is_the_end,
          another_vm_is_refused, what_wouldnt_fit_is_refused_before_the_stop, another_users_program_is_refused,
          rubbish_is_refused, nobody_there_is_an_error)

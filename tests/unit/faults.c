@@ -84,6 +84,12 @@ faulty_munmap (void *address, size_t size)
 }
 
 static int
+faulty_mprotect (void *address, size_t size, int protection)
+{
+  return fails ("mprotect", ENOMEM) ? -1 : cpr_sys_kernel.mprotect (address, size, protection);
+}
+
+static int
 faulty_madvise (void *address, size_t size, int advice)
 {
   return fails ("madvise", ENOMEM) ? -1 : cpr_sys_kernel.madvise (address, size, advice);
@@ -175,6 +181,7 @@ faults_begin (unsigned fail_at, int errnum, int exec_errnum)
   faulty.fcntl = faulty_fcntl;
   faulty.mmap = faulty_mmap;
   faulty.munmap = faulty_munmap;
+  faulty.mprotect = faulty_mprotect;
   faulty.madvise = faulty_madvise;
   faulty.mlock2 = faulty_mlock2;
   faulty.eventfd = faulty_eventfd;

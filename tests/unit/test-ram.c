@@ -366,6 +366,41 @@ START_TEST (take_maps_the_same_memory_with_both_sides_flags)
 }
 END_TEST
 
+/* Writes to memory by a system call, which fails where a program's own write would be a SIGSEGV. */
+static bool
+is_writable (void *at)
+{
+  int zero = open ("/dev/zero", O_RDONLY | O_CLOEXEC);
+  bool wrote = read (zero, at, 1) == 1;
+
+  ck_assert (wrote || errno == EFAULT);
+  close (zero);
+  return wrote;
+}
+
+START_TEST (protected_blocks_are_read_only_until_they_are_released)
+{
+  const CprRamOptions options = { .size = sizeof options, .flags = CPR_RAM_DONT_FORK };
+  CprRamBlock *block = add_with ("pc.ram", 4 * PAGE, &options), *taken;
+
+  strcpy (cpr_ram_block_get_vaddr (block), "contents");
+  hand_over ();
+  incoming.read_only = true;
+  taken = cpr_ram_table_take (&incoming, "pc.ram", 4 * PAGE, &options, &error);
+  ck_assert_ptr_nonnull (taken);
+  ck_assert_str_eq (cpr_ram_block_get_vaddr (taken), "contents");
+  ck_assert (!is_writable (cpr_ram_block_get_vaddr (taken)));
+  faults_begin (1, ENOMEM, 0);
+  ck_assert (!cpr_ram_table_unprotect (&incoming, &error));
+  faults_end ();
+  assert_error (&error, CPR_ERROR_SYSTEM, "RAM block 'pc.ram': making 16384 bytes writable: Cannot allocate memory");
+  ck_assert (cpr_ram_table_unprotect (&incoming, &error));
+  ck_assert (is_writable (cpr_ram_block_get_vaddr (taken)));
+  ck_assert_str_eq (cpr_ram_block_get_vaddr (block), "");
+  incoming_clear ();
+}
+END_TEST
+
 START_TEST (take_refuses_another_size_or_backend_and_a_second_time)
 {
   const CprRamOptions memfd = { .size = sizeof memfd },
@@ -520,6 +555,7 @@ main (void)
   tcase_add_test (tests, private_memory_has_no_fd_and_is_an_obstacle);
   tcase_add_test (tests, remove_gives_back_fd_and_mapping_and_knows_its_own);
   tcase_add_test (tests, take_maps_the_same_memory_with_both_sides_flags);
+  tcase_add_test (tests, protected_blocks_are_read_only_until_they_are_released);
   tcase_add_test (tests, take_refuses_another_size_or_backend_and_a_second_time);
   tcase_add_test (tests, untaken_blocks_are_named);
   tcase_add_test (tests, read_refuses_what_cannot_be_right);

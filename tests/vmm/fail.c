@@ -49,6 +49,16 @@ static void __attribute__ ((noinline, no_sanitize ("address", "undefined"))) cra
   *nowhere = 1;
 }
 
+/* Set once there is RAM. */
+static const GuestRam *ram;
+
+/* Changes what the guest has in RAM, which isn't the new program's yet. */
+static void __attribute__ ((noinline, no_sanitize ("address", "undefined"))) write_ram (void)
+{
+  volatile uint8_t *at = (uint8_t *) ram->vaddr + ram->size / 2;
+  *at = (uint8_t) ~*at;
+}
+
 /* True: it isn't this step. */
 static bool
 survives (const char *step, GError **error)
@@ -59,6 +69,8 @@ survives (const char *step, GError **error)
     return true;
   if (!g_strcmp0 (how, "segv"))
     crash ();
+  else if (!g_strcmp0 (how, "write"))
+    write_ram ();
   else if (!g_strcmp0 (how, "abort"))
     abort ();
   else if (!g_strcmp0 (how, "exit"))
@@ -116,6 +128,7 @@ const Part fail_first_part = { .build = fail_at_new, .started = fail_at_running 
 static bool
 fail_at_ram (Machine *machine, GError **error)
 {
+  ram = &machine->ram;
   return lives (machine, "ram", error);
 }
 

@@ -197,7 +197,8 @@ set_attributes (const CprRamBlock *block, GError **error)
 static bool
 map (CprRamBlock *block, int flags, int fd, uint64_t offset, GError **error)
 {
-  void *vaddr = cpr_sys->mmap (NULL, block->size, PROT_READ | PROT_WRITE, flags, fd, (off_t) offset);
+  int protection = block->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+  void *vaddr = cpr_sys->mmap (NULL, block->size, protection, flags, fd, (off_t) offset);
 
   if (vaddr == MAP_FAILED)
     return cpr_throw_errno (error, errno, "RAM block '%s': mapping %zu bytes", block->name, block->size);
@@ -269,11 +270,12 @@ cpr_ram_table_add (
 }
 
 static bool
-claim_block (CprRamBlock *block, unsigned flags, GError **error)
+claim_block (CprRamBlock *block, unsigned flags, bool read_only, GError **error)
 {
   unsigned recorded = block->flags;
 
   block->flags |= flags;
+  block->read_only = read_only;
   if (cpr_ram_block_map (block, error))
     {
       block->owned = true;
@@ -313,9 +315,25 @@ cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const Cpr
   if (block->backend != options->backend)
     cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %s in the state, %s here", name,
                backend_names[block->backend], backend_names[options->backend]);
-  else if (check_size (block, false, error) && claim_block (block, options->flags, error))
+  else if (check_size (block, false, error) && claim_block (block, options->flags, table->read_only, error))
     return block;
   return NULL;
+}
+
+bool
+cpr_ram_table_unprotect (CprRamTable *table, GError **error)
+{
+  for (guint i = 0; i < table->blocks->len; i++)
+    {
+      CprRamBlock *block = table->blocks->pdata[i];
+
+      if (!block->read_only)
+        continue;
+      if (cpr_sys->mprotect (block->vaddr, block->size, PROT_READ | PROT_WRITE) < 0)
+        return cpr_throw_errno (error, errno, "RAM block '%s': making %zu bytes writable", block->name, block->size);
+      block->read_only = false;
+    }
+  return true;
 }
 
 bool

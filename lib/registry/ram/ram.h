@@ -16,17 +16,19 @@ struct _CprRamBlock
   size_t size;
   CprRamBackend backend;
   unsigned flags;
-  int fd;        /* -1: private */
-  bool owned;    /* the block closes fd; of a block that was handed over only once it is claimed */
-  void *vaddr;   /* NULL: handed over and unclaimed */
-  bool filled;   /* its page tables are filled, as far as they ever will be */
-  char *copy_of; /* it is mapped copy-on-write from this file; or NULL */
-  guint n_dma;   /* the number of DMA mappings of parts of the block */
+  int fd;         /* -1: private */
+  bool owned;     /* the block closes fd; of a block that was handed over only once it is claimed */
+  void *vaddr;    /* NULL: handed over and unclaimed */
+  bool read_only; /* its mapping is, until the commit */
+  bool filled;    /* its page tables are filled, as far as they ever will be */
+  char *copy_of;  /* it is mapped copy-on-write from this file; or NULL */
+  guint n_dma;    /* the number of DMA mappings of parts of the block */
 };
 
 typedef struct
 {
   GPtrArray *blocks; /* CprRamBlock */
+  bool read_only;    /* blocks that are claimed are mapped so, until cpr_ram_table_unprotect() */
 } CprRamTable;
 
 void cpr_ram_table_init (CprRamTable *table);
@@ -42,6 +44,9 @@ cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const Cpr
 CprRamBlock *
 cpr_ram_table_find (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error);
 bool cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, GError **error);
+
+/* Makes read-only mappings writable. */
+bool cpr_ram_table_unprotect (CprRamTable *table, GError **error);
 
 /* The steps of making a block. cpr_ram_block_unmake() undoes those that were done. */
 bool cpr_ram_block_open (CprRamBlock *block, const CprRamOptions *options, GError **error);
