@@ -30,9 +30,9 @@ G_BEGIN_DECLS
  * Its cpr_session_new() returns a session in the session state %CPR_SESSION_STATE_INCOMING, and the
  * start-up goes on as in an update. Its cpr_session_load() answers with all that the start-up has
  * claimed and added by then, and ends the process with _exit(). If there is a `declare` callback
- * too, it is called there and adds what a start-up doesn't show, such as fds that only a device's
- * fields hold. Where only the device types are asked for, as by `cpr-inspect schema`, a program
- * that lists them answers without a rehearsal. The objects of a rehearsal have no effect:
+ * too, it is called there, and only adds what a start-up doesn't show, such as fds that only a
+ * device's fields hold. Where only the device types are asked for, as by `cpr-inspect schema`, a
+ * program that lists them answers without a rehearsal. The objects of a rehearsal have no effect:
  *
  * - cpr_fd_open() doesn't call its callback. Each fd of the state has a stand-in of its own. For a
  *   socket that is one of the same family and type, without an address or peer. For a regular file
@@ -55,9 +55,10 @@ G_BEGIN_DECLS
  * cpr_session_free() before the load. After exit(), a crash or the timeout the refusal says how the
  * program ended and what it printed.
  *
- * There is no rehearsal in transfer mode: all of the new program's start-up comes before the stop
- * there, and if it fails, the guest never stood still. cpr_session_load() finds after the stop
- * which objects nobody claimed; `declare` finds them before.
+ * In transfer mode there is no rehearsal, because all of the new program's start-up comes before
+ * the stop. With %CPR_INCOMING_REHEARSE its cpr_session_load() compares what the start-up has
+ * claimed and added, in the same way, before it says that it is ready. A refusal is an error then,
+ * and the guest never stood still.
  *
  * cpr_session_update() makes the preflight by itself, unless %CPR_UPDATE_NO_PREFLIGHT is set. In
  * transfer mode it asks the waiting program and starts none. In reboot mode there is no preflight.

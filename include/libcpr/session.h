@@ -298,7 +298,8 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  * Errors: %CPR_ERROR_MISMATCH (unclaimed or missing objects, or a value that doesn't fit, by name),
  * %CPR_ERROR_VERSION, %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error,
  * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_INVALID (`load_after` has a cycle), %CPR_ERROR_SYSTEM,
- * %CPR_ERROR_STATE.
+ * %CPR_ERROR_STATE. In transfer mode with %CPR_INCOMING_REHEARSE also %CPR_ERROR_REFUSED: what the
+ * start-up took isn't what the state has, which is found before the stop.
  *
  * After failure, in an incoming session: in exec mode the function doesn't return, and the old
  * program is executed again, with this error as its reason. The function returns only if that fails

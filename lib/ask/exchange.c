@@ -175,11 +175,20 @@ write_answer (const CprAnswer *answer, const GPtrArray *types, CprWriter *writer
   cpr_schema_builder_clear (&builder);
 }
 
+/* Whether `declare` is complete, or adds to what there is. */
+static bool
+may_declare (const CprAsked *asked)
+{
+  bool adds = (asked->config->incoming_flags & CPR_INCOMING_REHEARSE) != 0;
+
+  return asked->config->declare != NULL && (asked->built != NULL || !adds);
+}
+
 bool
 cpr_exchange_answer (const CprAsked *asked, CprQuestion *question, CprAnswer *answer, CprWriter *writer, GError **error)
 {
   const CprSessionConfig *config = asked->config;
-  g_autoptr (CprInventory) own = asked->built == NULL && config->declare != NULL ? cpr_inventory_new () : NULL;
+  g_autoptr (CprInventory) own = asked->built == NULL && may_declare (asked) ? cpr_inventory_new () : NULL;
   CprInventory *inventory = own != NULL ? own : asked->built;
   const CprCandidate candidate = { config, inventory, asked->asker };
   g_autoptr (GPtrArray) types = NULL;
@@ -188,7 +197,7 @@ cpr_exchange_answer (const CprAsked *asked, CprQuestion *question, CprAnswer *an
   if (!cpr_executable_get (&answer->executable, &answer->path, error))
     return false;
   answer->findings = cpr_findings_new ();
-  if (config->declare != NULL)
+  if (may_declare (asked))
     config->declare (inventory, config->user_data);
   types = cpr_candidate_collect_types (&candidate, answer->findings);
   if (!question->head.schema_only)

@@ -28,14 +28,15 @@ typedef struct
   const GError *fault; /* the error of the config; NULL: it has none */
   pid_t asker;         /* whose state the question has to be */
   bool is_executed;    /* an execve would put it in the asker's place, and may take away what the asker has */
-  CprInventory *built; /* what its rehearsed start-up took, to which `declare` adds; NULL: there was no rehearsal */
+  CprInventory *built; /* what its start-up took; NULL: that isn't known yet, or isn't said */
 } CprAsked;
 
 /* The question in a sealed memfd of this user. On failure @question holds nothing. */
 bool cpr_exchange_read_question (int fd, CprQuestion *question, GError **error);
 
-/* Has the VMM declare what it would build, compares, and writes the answer: both @answer and the
- * stream in @writer, which begins here. On failure they hold nothing. */
+/* Has the VMM declare what it would build, or, where its start-up says that, the rest of it.
+ * Compares, and writes the answer: both @answer and the stream in @writer, which begins here. On
+ * failure they hold nothing. */
 bool cpr_exchange_answer (
     const CprAsked *asked, CprQuestion *question, CprAnswer *answer, CprWriter *writer, GError **error);
 

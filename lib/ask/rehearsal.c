@@ -100,10 +100,15 @@ list_vfio (const CprVfioTable *vfio, CprInventory *inventory)
     {
       const CprVfioContainer *container = vfio->containers->pdata[i];
 
-      cpr_inventory_add_vfio (inventory, container->name, NULL);
+      if (container->claimed)
+        cpr_inventory_add_vfio (inventory, container->name, NULL);
       for (guint k = 0; k < container->devices->len; k++)
-        cpr_inventory_add_vfio (inventory, container->name,
-                                ((const CprVfioDevice *) container->devices->pdata[k])->name);
+        {
+          const CprVfioDevice *device = container->devices->pdata[k];
+
+          if (device->claimed)
+            cpr_inventory_add_vfio (inventory, container->name, device->name);
+        }
     }
 }
 
@@ -128,7 +133,7 @@ list_fds (const CprFdTable *state, const CprFdTable *fds, CprInventory *inventor
 }
 
 CprInventory *
-cpr_rehearsal_list (const CprRehearsal *rehearsal,
+cpr_rehearsal_list (const CprQuestion *question,
                     const CprFdTable *fds,
                     const CprRamTable *ram,
                     const CprDeviceTable *devices,
@@ -136,12 +141,13 @@ cpr_rehearsal_list (const CprRehearsal *rehearsal,
 {
   CprInventory *inventory = cpr_inventory_new ();
 
-  list_fds (&rehearsal->question.manifest.fds, fds, inventory);
+  list_fds (&question->manifest.fds, fds, inventory);
   for (guint i = 0; i < ram->blocks->len; i++)
     {
       const CprRamBlock *block = ram->blocks->pdata[i];
 
-      cpr_inventory_add_ram (inventory, block->name, block->size);
+      if (block->vaddr != NULL)
+        cpr_inventory_add_ram (inventory, block->name, block->size);
     }
   for (guint i = 0; i < devices->devices->len; i++)
     {

@@ -26,9 +26,9 @@ bool cpr_rehearsal_fill_fds (const CprRehearsal *rehearsal, CprFdTable *fds, GEr
  * blocks; -1 with errno. */
 int cpr_rehearsal_open_fd (void);
 
-/* The objects that these tables have got from the start-up. An fd of the state that is no longer
- * among @fds was taken and dropped. */
-CprInventory *cpr_rehearsal_list (const CprRehearsal *rehearsal,
+/* The objects of these tables that the start-up has claimed or added. An fd of the state that is no
+ * longer among @fds was taken and dropped. */
+CprInventory *cpr_rehearsal_list (const CprQuestion *question,
                                   const CprFdTable *fds,
                                   const CprRamTable *ram,
                                   const CprDeviceTable *devices,

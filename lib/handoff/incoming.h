@@ -2,6 +2,7 @@
 #ifndef CPR_HANDOFF_INCOMING_H
 #define CPR_HANDOFF_INCOMING_H
 
+#include "ask/question.h"
 #include "handoff/baton.h"
 #include "handoff/carrier.h"
 #include "state/manifest.h"
@@ -10,8 +11,9 @@
 struct _CprIncoming
 {
   const CprCarrierType *carrier;
-  void *transport;     /* the carrier's own */
-  const GError *fault; /* what is wrong with this program's config, for an answer; NULL once that is given */
+  void *transport;       /* the carrier's own */
+  const GError *fault;   /* what is wrong with this program's config, for an answer; NULL once that is given */
+  CprQuestion *question; /* the carrier's; NULL: this program wasn't asked on its way here */
   int state_fd;
   void *spare; /* memory for reading the state, allocated before the pause; or NULL */
   CprReader reader;

@@ -87,16 +87,16 @@ cpr_session_begin_rehearsal (CprSession *session, GError **error)
          cpr_session_end_rehearsal (session, reason, error);
 }
 
-/* An answer to why the start-up failed. The VMM may have torn down what `declare` looks at. */
+/* An answer to why the start-up failed. */
 static bool
 answer_failure (CprSession *session, const char *reason, GError **error)
 {
   g_autoptr (GError) fault =
       g_error_new (CPR_ERROR, CPR_ERROR_REFUSED, "start-up: it failed in its rehearsal: %s", reason);
-  CprSessionConfig config = session->config;
-  CprAsked asked = { .config = &config, .fault = fault, .asker = session->rehearsal->asker, .is_executed = true };
+  const CprAsked asked = {
+    .config = &session->config, .fault = fault, .asker = session->rehearsal->asker, .is_executed = true
+  };
 
-  config.declare = NULL;
   return answer (&asked, &session->rehearsal->question, error);
 }
 
@@ -115,20 +115,82 @@ list_other_types (const CprSession *session)
   return others;
 }
 
+/* A program whose start-up has come to its load. */
+typedef struct
+{
+  CprSessionConfig config;
+  GPtrArray *types;
+  CprInventory *built;
+  CprAsked asked;
+} Built;
+
+static void
+built_init (Built *built, const CprSession *session, const CprQuestion *question)
+{
+  built->config = session->config;
+  built->types = list_other_types (session);
+  built->config.device_types = (const CprDeviceType *const *) built->types->pdata;
+  built->built = cpr_rehearsal_list (question, &session->fds, &session->ram, &session->devices, &session->vfio);
+  built->asked = (CprAsked){ .config = &built->config, .built = built->built };
+}
+
+static void
+built_clear (Built *built)
+{
+  g_ptr_array_unref (built->types);
+  cpr_inventory_free (built->built);
+}
+
 bool
 cpr_session_end_rehearsal (CprSession *session, const GError *reason, GError **error)
 {
   CprRehearsal *rehearsal = session->rehearsal;
-  g_autoptr (CprInventory) built = NULL;
-  g_autoptr (GPtrArray) types = NULL;
-  CprSessionConfig config = session->config;
+  Built built;
 
   session->state = CPR_SESSION_STATE_LOST;
   if (reason != NULL)
     return answer_failure (session, reason->message, error);
-  built = cpr_rehearsal_list (rehearsal, &session->fds, &session->ram, &session->devices, &session->vfio);
-  types = list_other_types (session);
-  config.device_types = (const CprDeviceType *const *) types->pdata;
-  return answer (&(CprAsked){ .config = &config, .asker = rehearsal->asker, .is_executed = true, .built = built },
-                 &rehearsal->question, error);
+  built_init (&built, session, &rehearsal->question);
+  built.asked.asker = rehearsal->asker;
+  built.asked.is_executed = true;
+  answer (&built.asked, &rehearsal->question, error);
+  built_clear (&built);
+  return false;
+}
+
+/* ---- The same where the start-up is no rehearsal. */
+
+/* A loss is a warning, a refusal the end. */
+static bool
+judge (const CprSession *session, GPtrArray *findings, GError **error)
+{
+  size_t n = cpr_findings_count_refusals (findings);
+
+  cpr_findings_sort (findings);
+  for (guint i = (guint) n; i < findings->len; i++)
+    cpr_session_log (session, CPR_LOG_WARNING, "start-up: %s", ((const CprFinding *) findings->pdata[i])->message);
+  return n == 0 || cpr_throw (error, CPR_ERROR_REFUSED, "%s", ((const CprFinding *) findings->pdata[0])->message);
+}
+
+bool
+cpr_session_check_start_up (CprSession *session, GError **error)
+{
+  CprQuestion *question = session->incoming->question;
+  CprAnswer answer;
+  CprWriter writer;
+  Built built;
+  bool ok;
+
+  if (question == NULL || (session->config.incoming_flags & CPR_INCOMING_REHEARSE) == 0)
+    return true;
+  built_init (&built, session, question);
+  built.asked.asker = (pid_t) question->manifest.pid; /* as it was compared before */
+  ok = cpr_exchange_answer (&built.asked, question, &answer, &writer, error);
+  built_clear (&built);
+  if (!ok)
+    return false;
+  ok = judge (session, answer.findings, error);
+  cpr_writer_clear (&writer);
+  cpr_answer_clear (&answer);
+  return ok;
 }

@@ -17,4 +17,8 @@ bool cpr_session_begin_rehearsal (CprSession *session, GError **error);
  * Returns only where it can't answer. */
 bool cpr_session_end_rehearsal (CprSession *session, const GError *reason, GError **error);
 
+/* Compares what the start-up took with what the old program said on the way here, while the guest
+ * still runs there: for a program that was asked before its start-up and would have rehearsed. */
+bool cpr_session_check_start_up (CprSession *session, GError **error);
+
 #endif

@@ -207,6 +207,8 @@ load (CprSession *session, GError **error)
     return false;
   if (incoming->carrier->await_state != NULL)
     {
+      if (!cpr_session_check_start_up (session, error))
+        return false;
       cpr_device_load_touch (load);
       cpr_vfio_table_prepare (&session->vfio);
       cpr_session_prepare_kvm (session);

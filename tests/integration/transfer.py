@@ -377,6 +377,23 @@ def what_wouldnt_fit_is_refused_before_the_stop(accel):
         return answer.strip()
 
 
+def what_its_start_up_did_not_take_is_refused_before_the_stop(accel):
+    """Without a declaration: what it took is compared when it is ready."""
+    for words, options in ((("vcpu/1' of type", "is in the state and not here"), ["--vcpus", "1"]),
+                           (("vcpu/2': it isn't in the state",), ["--vcpus", "3"]),
+                           (("fd 'serial' 0: it is in the state, and nobody would take it",), ["--serial", "null"])):
+        with tempfile.TemporaryDirectory(prefix="cpr-") as directory, \
+                MiniVmm(accel, "--rehearse", "--vcpus", "2", "--serial", f"file:{directory}/serial") as vm:
+            vm.wait_for_ticks()
+            stops = vm.monitor.info("status")["stops"]
+            successor = Successor(vm, *options)
+            answer = expect_failure(vm, successor, *words)
+            claim(vm.monitor.info("status")["stops"] == stops, "the guest was stopped")
+            claim(successor.wait() == 1, "the new program goes on")
+            transfer(vm, Successor(vm))
+    return answer.strip()
+
+
 def another_users_program_is_refused(accel):
     if os.geteuid() != 0:
         return "SKIP: not root, can't be two users"
@@ -432,5 +449,6 @@ if __name__ == "__main__":
          a_crash_leaves_the_guest_where_it_is, a_program_that_writes_ram_too_early_loses_the_guest,
          a_stopped_program_loses_the_guest, a_hanging_program_loses_the_guest,
          a_slow_program_is_too_slow_for_a_pause_budget, a_transfer_can_be_cancelled, the_death_of_the_new_owner_is_the_end,
-         another_vm_is_refused, what_wouldnt_fit_is_refused_before_the_stop, another_users_program_is_refused,
+         another_vm_is_refused, what_wouldnt_fit_is_refused_before_the_stop,
+         what_its_start_up_did_not_take_is_refused_before_the_stop, another_users_program_is_refused,
          rubbish_is_refused, nobody_there_is_an_error)

@@ -501,6 +501,49 @@ START_TEST (a_faulty_config_is_the_finding)
 }
 END_TEST
 
+static void
+declare_nothing (CprInventory *inventory, void *user_data)
+{
+  ++*(int *) user_data;
+}
+
+/* One that adds to a start-up is no list of everything, as long as the start-up is to come. */
+START_TEST (a_declaration_is_asked_for_when_it_counts)
+{
+  int calls = 0;
+  CprSessionConfig config = {
+    .size = sizeof config, .name = MACHINE_NAME, .declare = declare_nothing, .user_data = &calls
+  };
+  g_autoptr (CprInventory) built = cpr_inventory_new ();
+  const struct
+  {
+    unsigned flags;
+    CprInventory *built;
+    int calls;
+  } cases[] = { { 0, NULL, 1 }, { CPR_INCOMING_REHEARSE, NULL, 0 }, { CPR_INCOMING_REHEARSE, built, 1 } };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      const CprAsked asked = { .config = &config, .asker = getpid (), .built = cases[i].built };
+      CprQuestion question;
+      CprAnswer answer;
+      CprWriter writer;
+
+      write_question (&writer);
+      ck_assert (cpr_question_read (&question, g_memdup2 (writer.data, writer.len), writer.len, &error));
+      cpr_writer_clear (&writer);
+      config.incoming_flags = cases[i].flags;
+      ck_assert (cpr_exchange_answer (&asked, &question, &answer, &writer, &error));
+      ck_assert_int_eq (calls, cases[i].calls);
+      ck_assert ((cpr_findings_count_refusals (answer.findings) > 0) == (calls > 0)); /* nothing is declared */
+      calls = 0;
+      cpr_writer_clear (&writer);
+      cpr_answer_clear (&answer);
+      cpr_question_clear (&question);
+    }
+}
+END_TEST
+
 int
 main (void)
 {
@@ -518,5 +561,6 @@ main (void)
   tcase_add_test (tests, a_question_is_read_from_a_sealed_memfd_only);
   tcase_add_test (tests, an_answer_is_taken_for_its_own_question_only);
   tcase_add_test (tests, a_faulty_config_is_the_finding);
+  tcase_add_test (tests, a_declaration_is_asked_for_when_it_counts);
   return run_suite (suite);
 }

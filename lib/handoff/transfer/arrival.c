@@ -304,6 +304,7 @@ take_up (CprIncoming *incoming, const CprSessionConfig *config, GError **error)
    * page that isn't filled costs the guest a fault, and no more. */
   arrival->fill_end_ns = cpr_now_ns () + incoming->baton.page->timeout_ns / 4 * 3;
   arrival->channel.deadline_ns = 0;
+  incoming->question = wanted ? question : NULL;
   /* Read again, since the comparison has claimed fds. */
   return cpr_manifest_read (&incoming->manifest, &question->reader, error) &&
          cpr_incoming_check_identity (&incoming->manifest, config->name, CPR_BOOT_SAME_CLOCKS, error) &&
