@@ -50,6 +50,7 @@ static const CprDeviceType counter_type = {
 
 typedef struct
 {
+  CprSession *session;
   CprGate *gate;
   CprRamBlock *ram;
   CprKvmVm *kvm;
@@ -162,13 +163,13 @@ start_thread (Vm *vm, GError **error)
 /* ---- Start-up: the same for a fresh VM and for one that is taken over. */
 
 static bool
-create_vm (Vm *vm, CprSession *session, GError **error)
+create_vm (Vm *vm, GError **error)
 {
   vm->kvm_fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
   vm->vm_fd = ioctl (vm->kvm_fd, KVM_CREATE_VM, 0);
   if (vm->vm_fd < 0 || ioctl (vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
     return throw_errno ("KVM VM", error);
-  vm->kvm = cpr_kvm_vm_new (session, "kvm", vm->kvm_fd, vm->vm_fd, 0, error);
+  vm->kvm = cpr_kvm_vm_new (vm->session, "kvm", vm->kvm_fd, vm->vm_fd, 0, error);
   if (vm->kvm == NULL || !cpr_kvm_slot_add (vm->kvm, 0, 0, vm->ram, 0, RAM_SIZE, 0, error))
     return false;
   return ioctl (vm->vm_fd, KVM_CREATE_IRQCHIP, 0) == 0 || throw_errno ("KVM_CREATE_IRQCHIP", error);
@@ -194,12 +195,12 @@ create_vcpu (Vm *vm, GError **error)
 }
 
 static bool
-build (Vm *vm, CprSession *session, GError **error)
+build (Vm *vm, GError **error)
 {
   vm->gate = cpr_gate_new (error);
-  vm->ram = vm->gate == NULL ? NULL : cpr_ram_new (session, "ram", RAM_SIZE, NULL, error);
-  return vm->ram != NULL && create_vm (vm, session, error) && create_vcpu (vm, error) &&
-         cpr_device_add (session, "counter", &counter_type, &vm->counter, error) && start_thread (vm, error);
+  vm->ram = vm->gate == NULL ? NULL : cpr_ram_new (vm->session, "ram", RAM_SIZE, NULL, error);
+  return vm->ram != NULL && create_vm (vm, error) && create_vcpu (vm, error) &&
+         cpr_device_add (vm->session, "counter", &counter_type, &vm->counter, error) && start_thread (vm, error);
 }
 
 /* As after power-on, in a fresh VM only: real mode. */
@@ -223,19 +224,16 @@ reset (const Vm *vm, GError **error)
          throw_errno ("KVM_SET_REGS", error);
 }
 
-static CprSession *
+static bool
 set_up (Vm *vm, char **argv, GError **error)
 {
   CprSessionConfig config = {
     .size = sizeof config, .name = "example", .stop = stop, .start = start, .user_data = vm, .argv = argv
   };
-  g_autoptr (CprSession) session = cpr_session_new (&config, error);
 
-  if (session == NULL || !build (vm, session, error) || !cpr_session_load (session, error))
-    return NULL;
-  if (!cpr_session_is_incoming (session) && !reset (vm, error))
-    return NULL;
-  return cpr_session_start (session, error) ? g_steal_pointer (&session) : NULL;
+  vm->session = cpr_session_new (&config, error);
+  return vm->session != NULL && build (vm, error) && cpr_session_load (vm->session, error) &&
+         (cpr_session_is_incoming (vm->session) || reset (vm, error)) && cpr_session_start (vm->session, error);
 }
 
 static void
@@ -265,25 +263,26 @@ main (int argc, char **argv)
 {
   CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .program = "/proc/self/exe" };
   CprUpdateInfo info = { .size = sizeof info };
-  g_autoptr (CprSession) session = NULL;
   g_autoptr (GError) error = NULL;
   Vm vm = { 0 };
 
-  session = set_up (&vm, argv, &error);
-  if (session == NULL)
+  if (!set_up (&vm, argv, &error))
     {
       fprintf (stderr, "%s: %s\n", argv[0], error->message);
+      if (vm.session != NULL)
+        cpr_session_abort (vm.session, error, NULL); /* in an update: executes the old program again */
       return EXIT_FAILURE;
     }
 
-  cpr_session_get_update_info (session, &info);
+  cpr_session_get_update_info (vm.session, &info);
   report (&vm, info.generation);
   if (info.generation < N_UPDATES)
     {
-      cpr_session_update (session, &update, &error); /* returns only on failure */
+      cpr_session_update (vm.session, &update, &error); /* returns only on failure */
       fprintf (stderr, "%s: %s\n", argv[0], error->message);
       return EXIT_FAILURE;
     }
   end_thread (&vm);
+  cpr_session_free (vm.session);
   return EXIT_SUCCESS;
 }

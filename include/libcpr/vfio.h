@@ -74,10 +74,10 @@ G_BEGIN_DECLS
  * a mediated device; an iommufd without IOMMU_IOAS_MAP_FILE or IOMMU_IOAS_CHANGE_PROCESS (Linux
  * 6.14); a mapping, in an iommufd, of RAM that isn't a memfd.
  *
- * With KVM the order of calls matters; the guide's chapter "Assigned devices" has the code. In
- * `stop`, take each irqfd off (KVM_IRQFD with DEASSIGN) *before* KVM_GET_LAPIC, and take the groups
- * or devices out of the KVM VFIO device (KVM_DEV_VFIO_FILE_DEL). In `start`, put an irqfd on
- * *after* KVM_SET_LAPIC. An interrupt that comes in between waits in the eventfd and is injected
+ * With KVM the order of calls matters; doc/vfio.md has the code. In `stop`, take each irqfd off
+ * (KVM_IRQFD with DEASSIGN) *before* KVM_GET_LAPIC, and take the groups or devices out of the KVM
+ * VFIO device (KVM_DEV_VFIO_FILE_DEL). In `start`, put an irqfd on *after* KVM_SET_LAPIC. An
+ * interrupt that comes in between waits in the eventfd and is injected
  * when the irqfd is put on. Putting it on before the commit would take the interrupt from the old
  * program. cpr_kvm_irqfd_add() and cpr_kvm_vfio_add() do all of this for the VMM.
  */

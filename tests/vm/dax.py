@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Claim: a guest whose RAM is on a DAX region goes on after the host has booted another kernel: its memory, its devices and its
-clocks are right, and what isn't that RAM is refused. The operator's steps are those of doc/guide.md, "Over a restart of the host".
+clocks are right, and what isn't that RAM is refused. The operator's steps are those of doc/reboot.md.
 
 For the emulated machine of check-vm, with memmap= for three regions and a disk that has what it boots. It boots twice: the kexec
 starts this script again, with CPR_TEST_BOOT=2."""

@@ -8,7 +8,7 @@
 
 /* In place of the example's file of this name: the serial port's state in three releases. All
  * three can read what the others write, as long as nothing is in use that the reader doesn't
- * have. doc/guide.md has a chapter about it. */
+ * have. doc/devices.md is about that. */
 
 #define FIFO_DEPTH      16
 #define FIFO_DEPTH_LONG 64
