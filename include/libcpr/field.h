@@ -370,7 +370,9 @@ struct _CprField
  * @...: modifiers: CPR_ALIASES(), CPR_WRITTEN_AS(), %CPR_OPTIONAL, %CPR_IGNORABLE, or none
  *
  * An array of structs of which only the first are in use. Loading frees what elements that fall out
- * of use point to. Pointers in elements that come into use must be %NULL or valid. Since: 0.1
+ * of use point to. Elements that come into use keep their pointers, so that a device may allocate
+ * them beforehand; such a pointer must be %NULL or from g_malloc(). Zero an array that isn't, where
+ * the device is made or in `pre_load`. Since: 0.1
  */
 #define CPR_FIELD_STRUCT_COUNTED(...) CPR_FIELD_STRUCT_COUNTED_ (__VA_ARGS__, )
 
