@@ -167,29 +167,16 @@ vm_loaded (Vm *vm, GError **error)
   return vm->accel->loaded (vm->accel_data, error);
 }
 
-/* Too late to go back: without its interrupts the guest is paused as if a vCPU couldn't go on. */
-static void
-connect_devices (Vm *vm)
-{
-  g_autoptr (GError) error = NULL;
-  if (!vm->accel->connect (vm->accel_data, &error))
-    report (vm, "devices", error);
-}
-
 void
 vm_start (Vm *vm)
 {
-  connect_devices (vm);
   cpr_gate_open (vm->gate);
 }
 
 bool
 vm_stop (Vm *vm, GError **error)
 {
-  if (!cpr_gate_close (vm->gate, STOP_TIMEOUT_MS, error))
-    return false;
-  vm->accel->disconnect (vm->accel_data);
-  return true;
+  return cpr_gate_close (vm->gate, STOP_TIMEOUT_MS, error);
 }
 
 int

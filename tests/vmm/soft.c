@@ -544,18 +544,6 @@ soft_loaded (void *data, GError **error)
   return true;
 }
 
-/* It has no devices of the host. */
-static bool
-soft_connect (void *data, GError **error)
-{
-  return true;
-}
-
-static void
-soft_disconnect (void *data)
-{
-}
-
 static bool
 soft_run (void *data, unsigned index, GError **error)
 {
@@ -586,8 +574,6 @@ const Accel accel_soft = {
   .new = soft_new,
   .reset = soft_reset,
   .loaded = soft_loaded,
-  .connect = soft_connect,
-  .disconnect = soft_disconnect,
   .run = soft_run,
   .set_stop = soft_set_stop,
   .get_tsc_khz = soft_get_tsc_khz,

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* KVM's part of a function of the host, for kvm.c: memory slots, the irqfd, and KVM's VFIO
- * device. */
+/* KVM's part of a function of the host, for kvm.c: memory slots, and the route and irqfd of its
+ * MSI. */
 #include "accel/kvm-vfio.h"
 
 #include <errno.h>
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "support/error.h"
-#include "support/log.h"
 
 #define N_IRQCHIP_GSIS 24 /* an IOAPIC's; the first 16 are the PIC's too */
 #define N_PIC_GSIS     16
@@ -21,12 +19,10 @@ struct _KvmVfio
   Vfio *vfio;
   CprKvmVm *vm;
   int vm_fd;
-  int device_fd; /* KVM's VFIO device; -1: this kernel has none */
   uint32_t first_slot;
   unsigned n_windows;
   VfioWindow windows[PCI_N_BARS]; /* those with a memory slot */
 
-  bool connected; /* with KVM's VFIO device */
   bool has_irqfd; /* vCPUs change it one at a time: Vfio has a mutex for that */
 };
 
@@ -162,29 +158,6 @@ msi_changed (void *data, GError **error)
 
 static const VfioListener listener = { windows_change, msi_changed };
 
-/* ---- KVM's VFIO device: it learns which functions the VM has, for what differs with them in
- * memory types. */
-
-static void
-create_device (KvmVfio *kvm)
-{
-  struct kvm_create_device create = { .type = KVM_DEV_TYPE_VFIO };
-  kvm->device_fd = ioctl (kvm->vm_fd, KVM_CREATE_DEVICE, &create) == 0 ? (int) create.fd : -1;
-}
-
-static bool
-change_device (const KvmVfio *kvm, bool add, GError **error)
-{
-  int32_t fd = vfio_get_kvm_fd (kvm->vfio);
-  const struct kvm_device_attr attribute = {
-    .group = KVM_DEV_VFIO_GROUP, /* KVM_DEV_VFIO_FILE of newer kernels is the same, and takes functions too */
-    .attr = add ? KVM_DEV_VFIO_GROUP_ADD : KVM_DEV_VFIO_GROUP_DEL,
-    .addr = (uintptr_t) &fd,
-  };
-  return kvm->device_fd < 0 || ioctl (kvm->device_fd, KVM_SET_DEVICE_ATTR, &attribute) == 0 ||
-         throw_errno (error, "KVM's VFIO device: %s", add ? "add" : "remove");
-}
-
 /* ---- Begin and end. */
 
 KvmVfio *
@@ -195,8 +168,7 @@ kvm_vfio_new (Vfio *vfio, CprKvmVm *vm, int vm_fd, uint32_t first_slot, GError *
   kvm->vm = vm;
   kvm->vm_fd = vm_fd;
   kvm->first_slot = first_slot;
-  create_device (kvm);
-  if (!add_slots (kvm, error))
+  if (!cpr_kvm_vfio_add (vm, vfio_get_device (vfio), error) || !add_slots (kvm, error))
     return NULL;
   vfio_set_listener (vfio, &listener, kvm);
   return g_steal_pointer (&kvm);
@@ -207,9 +179,7 @@ kvm_vfio_free (KvmVfio *kvm)
 {
   if (!kvm)
     return;
-  kvm_vfio_disconnect (kvm);
-  if (kvm->device_fd >= 0)
-    close (kvm->device_fd);
+  cpr_kvm_vfio_remove (kvm->vm, vfio_get_device (kvm->vfio), NULL);
   g_free (kvm);
 }
 
@@ -219,26 +189,4 @@ kvm_vfio_loaded (KvmVfio *kvm, GError **error)
   if (!slots_are_right (kvm) && (!remove_slots (kvm, error) || !add_slots (kvm, error)))
     return false;
   return set_irqfd (kvm, error);
-}
-
-bool
-kvm_vfio_connect (KvmVfio *kvm, GError **error)
-{
-  if (!kvm->connected && !change_device (kvm, true, error))
-    return false;
-  kvm->connected = true;
-  return true;
-}
-
-void
-kvm_vfio_disconnect (KvmVfio *kvm)
-{
-  g_autoptr (GError) error = NULL;
-  if (!kvm->connected)
-    return;
-  kvm->connected = false;
-  /* The VM that comes after this one adds the function itself: it must not lose it again when
-   * this one is closed. */
-  if (!change_device (kvm, false, &error))
-    log_line ("%s", error->message);
 }

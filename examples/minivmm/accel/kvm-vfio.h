@@ -4,8 +4,8 @@
 
 #include "devices/vfio.h"
 
-/* KVM's part of a function that belongs to the guest: its BARs as memory slots, its MSI as an
- * irqfd, and KVM's VFIO device. */
+/* KVM's part of a function that belongs to the guest: its BARs as memory slots, and its MSI as
+ * an irqfd. */
 typedef struct _KvmVfio KvmVfio;
 
 /* The VM has no irqchip yet: memory slots cost next to nothing then, and milliseconds
@@ -16,11 +16,6 @@ void kvm_vfio_free (KvmVfio *kvm);
 /* The VM has its irqchip, and where there is a state to take over it is loaded. Changes nothing
  * that another program sees. */
 bool kvm_vfio_loaded (KvmVfio *kvm, GError **error);
-
-/* KVM's VFIO device has the function only while the guest runs here. The VM of the program before
- * is closed when the next one has the function already, and would take it away again. */
-bool kvm_vfio_connect (KvmVfio *kvm, GError **error);
-void kvm_vfio_disconnect (KvmVfio *kvm);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (KvmVfio, kvm_vfio_free)
 

@@ -392,21 +392,6 @@ kvm_loaded (void *data, GError **error)
   return !kvm->vfio || kvm_vfio_loaded (kvm->vfio, error);
 }
 
-static bool
-kvm_connect (void *data, GError **error)
-{
-  Kvm *kvm = data;
-  return !kvm->vfio || kvm_vfio_connect (kvm->vfio, error);
-}
-
-static void
-kvm_disconnect (void *data)
-{
-  Kvm *kvm = data;
-  if (kvm->vfio)
-    kvm_vfio_disconnect (kvm->vfio);
-}
-
 static void
 kvm_declare (CprInventory *inventory, unsigned n_vcpus)
 {
@@ -419,8 +404,6 @@ const Accel accel_kvm = {
   .new = kvm_new,
   .reset = kvm_reset,
   .loaded = kvm_loaded,
-  .connect = kvm_connect,
-  .disconnect = kvm_disconnect,
   .run = kvm_run,
   .set_stop = kvm_set_stop,
   .get_tsc_khz = kvm_get_tsc_khz,

@@ -253,11 +253,10 @@ vfio_get_irq_fd (const Vfio *vfio)
   return vfio->irq_fd;
 }
 
-int
-vfio_get_kvm_fd (const Vfio *vfio)
+CprVfioDevice *
+vfio_get_device (const Vfio *vfio)
 {
-  int group = cpr_vfio_device_get_group_fd (vfio->device);
-  return group >= 0 ? group : vfio->fd;
+  return vfio->device;
 }
 
 static bool

@@ -44,8 +44,7 @@ bool vfio_get_msi (const Vfio *vfio, PciMsi *msi);
 /* The eventfd that counts the function's MSIs. */
 int vfio_get_irq_fd (const Vfio *vfio);
 
-/* The fd that KVM's VFIO device wants: the group's, or the function's where there are no groups. */
-int vfio_get_kvm_fd (const Vfio *vfio);
+CprVfioDevice *vfio_get_device (const Vfio *vfio);
 
 /* The guest reads or writes at @gpa: carried out if it is the function's configuration space or
  * in a BAR; else *@ours is false. */
