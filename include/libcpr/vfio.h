@@ -312,11 +312,11 @@ CPR_API CprVfioDevice *cpr_vfio_device_new (CprVfioContainer *container,
  * @error: where an error goes, or %NULL
  *
  * Closes a device and its eventfds, and closes its group with the group's last device. Before the
- * call, take the device's fd out of the KVM VFIO device and unmap its regions. A device that
- * cpr_vfio_pci_add() added for it is removed.
+ * call, take the device out of the KVM VM with cpr_kvm_vfio_remove(), and unmap its regions. A
+ * device that cpr_vfio_pci_add() added for it is removed.
  *
- * Errors: %CPR_ERROR_EXISTS (it is the last device of a type1 container that has mappings, which
- * would be lost), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_EXISTS (a KVM VM has it, or it is the last device of a type1 container that
+ * has mappings, which would be lost), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, ACTIVE (in reboot mode INCOMING and LOADED, too).
  *

@@ -92,6 +92,19 @@ cpr_kvm_vm_remove_vfio (CprKvmVm *vm, CprVfioDevice *device, GError **error)
   return done;
 }
 
+bool
+cpr_kvm_vm_check_without_vfio (CprKvmVm *vm, const CprVfioDevice *device, GError **error)
+{
+  bool there;
+
+  g_mutex_lock (&vm->lock);
+  there = g_ptr_array_find (vm->vfio, device, NULL);
+  g_mutex_unlock (&vm->lock);
+  return !there || cpr_throw (error, CPR_ERROR_EXISTS,
+                              "VFIO device '%s': KVM VM '%s' has it: take it out first, by cpr_kvm_vfio_remove()",
+                              device->name, vm->name);
+}
+
 /* Each file once. The ones that were taken out before one that can't be are put in again. */
 bool
 cpr_kvm_vm_put_vfio_off (CprKvmVm *vm, GError **error)
@@ -143,6 +156,12 @@ bool
 cpr_kvm_vm_remove_vfio (CprKvmVm *vm, CprVfioDevice *device, GError **error)
 {
   return false;
+}
+
+bool
+cpr_kvm_vm_check_without_vfio (CprKvmVm *vm, const CprVfioDevice *device, GError **error)
+{
+  return true;
 }
 
 bool

@@ -40,6 +40,8 @@ bool cpr_kvm_vm_remove_irqfd (CprKvmVm *vm, int fd, uint32_t gsi, GError **error
 /* The same for assigned devices of which KVM shall know. */
 bool cpr_kvm_vm_add_vfio (CprKvmVm *vm, CprVfioDevice *device, GError **error);
 bool cpr_kvm_vm_remove_vfio (CprKvmVm *vm, CprVfioDevice *device, GError **error);
+/* Whether the device may go: as long as KVM shall know of it, it is needed. */
+bool cpr_kvm_vm_check_without_vfio (CprKvmVm *vm, const CprVfioDevice *device, GError **error);
 /* Off before any state is read or set; on once the guest runs here. How many couldn't be put on,
  * and the first one's reason. */
 bool cpr_kvm_vm_put_irqfds_off (CprKvmVm *vm, GError **error);

@@ -38,3 +38,12 @@ cpr_session_connect_kvm (CprSession *session)
   for (guint i = 0; i < session->kvm_vms->len; i++)
     cpr_session_connect_kvm_vm (session, session->kvm_vms->pdata[i]);
 }
+
+bool
+cpr_session_check_kvm_without (const CprSession *session, const CprVfioDevice *device, GError **error)
+{
+  for (guint i = 0; i < session->kvm_vms->len; i++)
+    if (!cpr_kvm_vm_check_without_vfio (session->kvm_vms->pdata[i], device, error))
+      return false;
+  return true;
+}

@@ -11,7 +11,9 @@ void cpr_session_probe_kvm (CprSession *session);
 void cpr_session_prepare_kvm (CprSession *session);
 /* The guest is this process's and about to run: from now on interrupts may come. */
 void cpr_session_connect_kvm (CprSession *session);
-/* The same for one VM. */
+/* Whether an assigned device may be removed: no VM has it. */
+bool cpr_session_check_kvm_without (const CprSession *session, const CprVfioDevice *device, GError **error);
+/* The same as cpr_session_connect_kvm() for one VM. */
 void cpr_session_connect_kvm_vm (CprSession *session, CprKvmVm *vm);
 
 #endif

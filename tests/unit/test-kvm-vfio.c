@@ -117,6 +117,22 @@ START_TEST (wrong_devices_are_refused)
 }
 END_TEST
 
+START_TEST (a_device_that_a_vm_has_cannot_be_removed)
+{
+  const CprVfioContainerOptions none = { .size = sizeof none, .backend = CPR_VFIO_NONE };
+  CprVfioContainer *container = cpr_vfio_container_new (session, "dma", &none, &error);
+  CprVfioDevice *device = cpr_vfio_device_new (container, "net", "0000:00:04.0", NULL, &error);
+
+  assert_no_error (error);
+  ck_assert (cpr_kvm_vfio_add (vm, device, &error));
+  ck_assert (!cpr_vfio_device_remove (device, &error));
+  assert_error (&error, CPR_ERROR_EXISTS, "VFIO device 'net': KVM VM 'kvm' has it");
+  ck_assert (cpr_kvm_vfio_remove (vm, device, &error));
+  assert_calls (""); /* it has no file */
+  ck_assert (cpr_vfio_device_remove (device, &error));
+}
+END_TEST
+
 /* The update has a kernel of its own. */
 static bool
 hook (CprSession *of G_GNUC_UNUSED,
@@ -203,6 +219,7 @@ main (void)
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, kvm_learns_each_group_and_each_device_without_one_once);
   tcase_add_test (tests, wrong_devices_are_refused);
+  tcase_add_test (tests, a_device_that_a_vm_has_cannot_be_removed);
   tcase_add_test (tests, kvm_forgets_them_before_the_state_is_read_and_knows_them_again_after_a_failure);
   tcase_add_test (tests, a_program_that_loads_says_nothing_before_it_has_the_guest);
   tcase_add_test (tests, where_one_cannot_be_taken_out_all_stay_and_the_save_fails);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/versioned.h"
 #include "session/core.h"
+#include "session/kvm.h"
 #include "session/vfio.h"
 #include "vfio/container.h"
 #include "vfio/device.h"
@@ -135,7 +136,9 @@ cpr_vfio_device_remove (CprVfioDevice *device, GError **error)
   g_return_val_if_fail (device != NULL, false);
 
   container = device->container;
-  if (!check_call (container, CPR_CALL_VFIO_DEVICE_REMOVE, error) || !cpr_vfio_device_can_close (device, error))
+  if (!check_call (container, CPR_CALL_VFIO_DEVICE_REMOVE, error) ||
+      !cpr_session_check_kvm_without (get_session (container), device, error) ||
+      !cpr_vfio_device_can_close (device, error))
     return false;
   for (guint i = 0; device->pcis != NULL && i < device->pcis->len; i++)
     cpr_device_table_remove (&get_session (container)->devices, cpr_pci_state_get_name (device->pcis->pdata[i]), NULL);
