@@ -185,6 +185,45 @@ START_TEST (a_pending_smi_arrives)
 }
 END_TEST
 
+START_TEST (nested_state_that_says_it_is_longer_than_it_is_is_refused)
+{
+  CprKvmVcpu *vcpu = vm->vcpus->pdata[0];
+  struct kvm_nested_state *nested;
+
+  ck_assert (cpr_kvm_vcpu_get (vcpu, &error));
+  g_free (vcpu->nested);
+  vcpu->nested_size = sizeof *nested;
+  vcpu->nested = g_malloc0 (vcpu->nested_size);
+  nested = (struct kvm_nested_state *) (void *) vcpu->nested;
+  nested->size = 8192;
+  ck_assert (!cpr_kvm_vcpu_set (vcpu, 1, &error));
+  assert_error (&error, CPR_ERROR_CORRUPT, "vCPU 0: its nested state has 128 bytes");
+  nested->size = vcpu->nested_size;
+  nested->format = KVM_STATE_NESTED_FORMAT_VMX;
+  nested->hdr.vmx.vmxon_pa = 0x1000;
+  vcpu->vm->can.nested_size = 0;
+  ck_assert (!cpr_kvm_vcpu_set (vcpu, 1, &error));
+  assert_error (&error, CPR_ERROR_MISMATCH, "it has VMs of its own");
+  nested->hdr.vmx.vmxon_pa = UINT64_MAX;
+  ck_assert (cpr_kvm_vcpu_set (vcpu, 1, &error));
+}
+END_TEST
+
+START_TEST (an_xsave_area_is_refused_where_what_is_in_it_has_no_place)
+{
+  CprKvmVcpu *vcpu = vm->vcpus->pdata[0];
+
+  ck_assert (cpr_kvm_vcpu_get (vcpu, &error));
+  vcpu->xsave = g_realloc (vcpu->xsave, 11008);
+  memset (vcpu->xsave + vcpu->xsave_size, 0, 11008 - vcpu->xsave_size);
+  vcpu->xsave_size = 11008;
+  ck_assert_msg (cpr_kvm_vcpu_set (vcpu, 1, &error), "%s", error->message); /* nothing is in it */
+  vcpu->xsave[11007] = 1;
+  ck_assert (!cpr_kvm_vcpu_set (vcpu, 1, &error));
+  assert_error (&error, CPR_ERROR_SYSTEM, "KVM_SET_XSAVE: 11008 bytes with the components 0x");
+}
+END_TEST
+
 int
 main (void)
 {
@@ -198,6 +237,8 @@ main (void)
   tcase_add_test (tests, an_exception_that_is_not_yet_delivered_arrives_with_its_address);
   tcase_add_test (tests, a_triple_fault_arrives);
   tcase_add_test (tests, a_pending_smi_arrives);
+  tcase_add_test (tests, nested_state_that_says_it_is_longer_than_it_is_is_refused);
+  tcase_add_test (tests, an_xsave_area_is_refused_where_what_is_in_it_has_no_place);
   return run_suite (suite);
 }
 

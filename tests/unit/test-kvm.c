@@ -531,51 +531,6 @@ START_TEST (failure_to_ask_beforehand_costs_nothing_but_time)
 }
 END_TEST
 
-START_TEST (nested_state_that_says_it_is_longer_than_it_is_is_refused)
-{
-  CprKvmVcpu *vcpu;
-  struct kvm_nested_state *nested;
-
-  begin (IRQCHIP_FULL, IRQCHIP_FULL, 0);
-  ck_assert (programs_save (&programs, &error));
-  vcpu = saved->vcpus->pdata[0];
-  g_free (vcpu->nested);
-  vcpu->nested_size = sizeof *nested;
-  vcpu->nested = g_malloc0 (vcpu->nested_size);
-  nested = (struct kvm_nested_state *) (void *) vcpu->nested;
-  nested->size = 8192;
-  ck_assert (!cpr_kvm_vcpu_set (vcpu, 1, &error));
-  assert_error (&error, CPR_ERROR_CORRUPT, "vCPU 0: its nested state has 128 bytes");
-  nested->size = vcpu->nested_size;
-  nested->format = KVM_STATE_NESTED_FORMAT_VMX;
-  nested->hdr.vmx.vmxon_pa = 0x1000;
-  vcpu->vm->can.nested_size = 0;
-  ck_assert (!cpr_kvm_vcpu_set (vcpu, 1, &error));
-  assert_error (&error, CPR_ERROR_MISMATCH, "it has VMs of its own");
-  nested->hdr.vmx.vmxon_pa = UINT64_MAX;
-  ck_assert (cpr_kvm_vcpu_set (vcpu, 1, &error));
-  end ();
-}
-END_TEST
-
-START_TEST (an_xsave_area_is_refused_where_what_is_in_it_has_no_place)
-{
-  CprKvmVcpu *vcpu;
-
-  begin (IRQCHIP_FULL, IRQCHIP_FULL, 0);
-  ck_assert (programs_save (&programs, &error));
-  vcpu = saved->vcpus->pdata[0];
-  vcpu->xsave = g_realloc (vcpu->xsave, 11008);
-  memset (vcpu->xsave + vcpu->xsave_size, 0, 11008 - vcpu->xsave_size);
-  vcpu->xsave_size = 11008;
-  ck_assert_msg (cpr_kvm_vcpu_set (vcpu, 1, &error), "%s", error->message); /* nothing is in it */
-  vcpu->xsave[11007] = 1;
-  ck_assert (!cpr_kvm_vcpu_set (vcpu, 1, &error));
-  assert_error (&error, CPR_ERROR_SYSTEM, "KVM_SET_XSAVE: 11008 bytes with the components 0x");
-  end ();
-}
-END_TEST
-
 static void
 add_tests (TCase *tests)
 {
@@ -600,8 +555,6 @@ add_tests (TCase *tests)
   tcase_add_test (tests, what_is_known_is_not_set_again);
   tcase_add_loop_test (tests, what_differs_from_what_is_known_is_set, 0, 2);
   tcase_add_test (tests, failure_to_ask_beforehand_costs_nothing_but_time);
-  tcase_add_test (tests, nested_state_that_says_it_is_longer_than_it_is_is_refused);
-  tcase_add_test (tests, an_xsave_area_is_refused_where_what_is_in_it_has_no_place);
 }
 
 int
