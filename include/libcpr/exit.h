@@ -53,7 +53,8 @@ G_BEGIN_DECLS
  * - behind the library's own words after a fatal signal, _exit(), a kill or the deadline; in
  *   transfer mode also after an exit() in another thread.
  *
- * A call in a fresh session, after the commit, on a way back or in a forked child does nothing.
+ * A call in a fresh session, after the commit, on a way back or in a forked child does nothing. So
+ * does one in a rehearsal, whose refusal has the exit status and what the program printed.
  *
  * Threads: safe, as long as no other thread frees the session. Permitted states: all.
  *

@@ -166,7 +166,8 @@ typedef enum
  * @unclaimed_fds: what happens to unclaimed fds
  * @device_types: (nullable): the device types that this program knows, ended by %NULL; borrowed,
  *     static. A preflight compares them with the types in the state. Without them nothing about
- *     devices is checked before the pause
+ *     devices is checked before the pause. With %CPR_INCOMING_REHEARSE the start-up says which
+ *     types there are, and the list may be incomplete
  * @declare: (nullable): called in a preflight, from inside cpr_session_new(). In transfer mode the
  *     waiting program itself calls it, and then goes on. It says what this program would build from
  *     its arguments, with cpr_inventory_add_fd(), cpr_inventory_add_vfio(), cpr_inventory_add_ram()

@@ -436,6 +436,8 @@ cpr_compare (CprQuestion *question, const CprCandidate *candidate, const GPtrArr
       by_name = index_declared (question, inventory->devices, findings);
       declared = (DeclaredDevices){ inventory->devices, by_name };
     }
+  if (inventory == NULL && (candidate->config->incoming_flags & CPR_INCOMING_REHEARSE) != 0)
+    return; /* its start-up is yet to come and will say */
   if (inventory != NULL || candidate->config->device_types != NULL)
     compare_devices (question, &declared, types, findings);
   else if (question->devices->len > 0)

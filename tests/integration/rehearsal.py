@@ -50,11 +50,11 @@ def another_ram_size(accel):
 
 
 def fewer_vcpus(accel):
-    return refused(accel, ["vcpu/1' of type", "is in the state and not here"], "--vcpus", "2", options=["--vcpus", "1"])
+    return refused(accel, ["1' of type", "is in the state and not here"], "--vcpus", "2", options=["--vcpus", "1"])
 
 
 def more_vcpus(accel):
-    return refused(accel, ["vcpu/1': it isn't in the state"], options=["--vcpus", "2"])
+    return refused(accel, ["1': it isn't in the state"], options=["--vcpus", "2"])
 
 
 def a_missing_device(accel):

@@ -379,8 +379,8 @@ def what_wouldnt_fit_is_refused_before_the_stop(accel):
 
 def what_its_start_up_did_not_take_is_refused_before_the_stop(accel):
     """Without a declaration: what it took is compared when it is ready."""
-    for words, options in ((("vcpu/1' of type", "is in the state and not here"), ["--vcpus", "1"]),
-                           (("vcpu/2': it isn't in the state",), ["--vcpus", "3"]),
+    for words, options in ((("1' of type", "is in the state and not here"), ["--vcpus", "1"]),
+                           (("2': it isn't in the state",), ["--vcpus", "3"]),
                            (("fd 'serial' 0: it is in the state, and nobody would take it",), ["--serial", "null"])):
         with tempfile.TemporaryDirectory(prefix="cpr-") as directory, \
                 MiniVmm(accel, "--rehearse", "--vcpus", "2", "--serial", f"file:{directory}/serial") as vm:

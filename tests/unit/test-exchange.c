@@ -507,13 +507,16 @@ declare_nothing (CprInventory *inventory, void *user_data)
   ++*(int *) user_data;
 }
 
-/* One that adds to a start-up is no list of everything, as long as the start-up is to come. */
+/* As long as the start-up is to come, neither what adds to it nor a list of types is all. */
 START_TEST (a_declaration_is_asked_for_when_it_counts)
 {
+  static const CprDeviceType *const one_of_two[] = { &serial_type, NULL };
   int calls = 0;
-  CprSessionConfig config = {
-    .size = sizeof config, .name = MACHINE_NAME, .declare = declare_nothing, .user_data = &calls
-  };
+  CprSessionConfig config = { .size = sizeof config,
+                              .name = MACHINE_NAME,
+                              .declare = declare_nothing,
+                              .user_data = &calls,
+                              .device_types = one_of_two };
   g_autoptr (CprInventory) built = cpr_inventory_new ();
   const struct
   {
