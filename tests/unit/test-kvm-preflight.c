@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a program finds in a preflight that its KVM lacks. */
+/* What a program finds in a preflight that its KVM lacks, and what is found out for that once. */
+#include "kvm-kernel.h"
 #include "kvm-machine.h"
 #include "machine.h"
 
@@ -152,6 +153,28 @@ assert_finds (const char *name, const char *text)
   ck_assert_int_eq (finding->severity, CPR_SEVERITY_REFUSAL);
   ck_assert_int_eq (finding->subject, CPR_SUBJECT_DEVICE);
 }
+
+/* Some calls fail where there is nothing to read. They must not where there was something. */
+START_TEST (what_was_there_at_the_start_has_to_be_there)
+{
+  kvm_kernel_begin (kvm.vcpus[1], -1);
+  kvm_kernel.missing = KVM_GET_LAPIC;
+  ck_assert (!cpr_kvm_vcpu_get (vm->vcpus->pdata[0], &error));
+  assert_error (&error, CPR_ERROR_SYSTEM, "vCPU 0: KVM_GET_LAPIC: Invalid argument");
+  kvm_kernel.missing = 0;
+  ck_assert (cpr_kvm_vcpu_get (vm->vcpus->pdata[0], &error));
+}
+END_TEST
+
+START_TEST (what_stays_as_it_is_is_read_once)
+{
+  const unsigned long requests[] = { KVM_GET_CPUID2, KVM_GET_TSC_KHZ };
+
+  kvm_kernel_begin (kvm.vcpus[1], -1);
+  kvm_kernel.missing = requests[_i];
+  ck_assert (cpr_kvm_vcpu_get (vm->vcpus->pdata[0], &error));
+}
+END_TEST
 
 START_TEST (the_same_kvm_lacks_nothing)
 {
@@ -376,6 +399,8 @@ main (void)
   BEGIN_SUITE ("kvm-preflight");
 
   tcase_add_checked_fixture (tests, setup, teardown);
+  tcase_add_test (tests, what_was_there_at_the_start_has_to_be_there);
+  tcase_add_loop_test (tests, what_stays_as_it_is_is_read_once, 0, 2);
   tcase_add_test (tests, the_same_kvm_lacks_nothing);
   tcase_add_test (tests, cpuid_bits_are_named_with_their_leaf_and_register);
   tcase_add_test (tests, only_what_kvm_offered_and_the_guest_has_is_missed);

@@ -189,34 +189,6 @@ forget_abilities (void)
   g_clear_pointer (&loaded->can.msrs, g_array_unref);
 }
 
-/* Some calls fail where there is nothing to read. They must not where there was something. */
-START_TEST (what_was_there_at_the_start_has_to_be_there)
-{
-  begin (IRQCHIP_FULL, IRQCHIP_FULL, 0);
-  cpr_kvm_vm_probe (saved, NULL);
-  kvm_kernel_begin (from.vcpus[1], to.vcpus[1]);
-  kvm_kernel.missing = KVM_GET_LAPIC;
-  ck_assert (!programs_save (&programs, &error));
-  assert_error (&error, CPR_ERROR_SYSTEM, "vCPU 0: KVM_GET_LAPIC: Invalid argument");
-  kvm_kernel.missing = 0;
-  carry_all ();
-  end ();
-}
-END_TEST
-
-START_TEST (what_stays_as_it_is_is_read_once)
-{
-  begin (IRQCHIP_FULL, IRQCHIP_FULL, 0);
-  kvm_kernel_begin (from.vcpus[1], to.vcpus[1]);
-  cpr_kvm_vm_probe (saved, NULL);
-  kvm_kernel.missing = KVM_GET_CPUID2;
-  ck_assert (programs_save (&programs, &error));
-  kvm_kernel.missing = KVM_GET_TSC_KHZ;
-  ck_assert (programs_save (&programs, &error));
-  end ();
-}
-END_TEST
-
 START_TEST (older_kernels_carry_what_they_have)
 {
   struct kvm_fpu fpus[2];
@@ -539,8 +511,6 @@ add_tests (TCase *tests)
   tcase_add_test (tests, each_call_that_fails_in_a_save_is_named_and_the_next_save_works);
   tcase_add_test (tests, each_call_that_fails_in_a_load_is_named);
   tcase_add_test (tests, each_call_that_fails_while_a_vm_is_added_is_named);
-  tcase_add_test (tests, what_was_there_at_the_start_has_to_be_there);
-  tcase_add_test (tests, what_stays_as_it_is_is_read_once);
   tcase_add_test (tests, older_kernels_carry_what_they_have);
   tcase_add_loop_test (tests, another_irqchip_is_a_mismatch, 0, 9);
   tcase_add_test (tests, an_msr_that_is_refused_is_named_with_its_bits);
