@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* 09-vmm: the result of the guide's day: KVM, a vCPU, a queue with a worker, a control socket.
+ *
+ * `09-vmm SOCKET` runs a guest. `09-vmm SOCKET unix:PATH` and `09-vmm SOCKET file:PATH` take one
+ * over. The commands at SOCKET are "wait" (until the guest has got 1000 more answers), "update
+ * PROGRAM", "update unix:PATH", "update file:PATH", "quit". The guest puts a request into a ring,
+ * rings a doorbell, sleeps until the interrupt, and writes the answer to a port. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <libcpr/libcpr.h>
+
+#define N_ANSWERS       1000
+#define STOP_TIMEOUT_MS 1000
+#define RAM_SIZE        (1 << 20)
+#define CODE            0x1000
+#define RING            0x2000
+#define PORT            0x10 /* where the guest writes an answer */
+#define DOORBELL        0xc0 /* the port of the queue's doorbell */
+#define IRQ             5
+#define TSS_ADDRESS     0xfffbd000
+#define CPUID_MAX       256
+
+/* In guest RAM. */
+typedef struct
+{
+  atomic_uint avail, request; /* requests so far, and the last one */
+  atomic_uint used, answer;
+} Ring;
+
+typedef struct
+{
+  uint32_t n_served;
+} Queue;
+
+static const CprField queue_fields[] = { CPR_FIELD (Queue, n_served), CPR_FIELD_END };
+
+static const CprDeviceType queue_type = { .size = sizeof (CprDeviceType),
+                                          .name = "queue",
+                                          .version = 1,
+                                          .minimum_version = 1,
+                                          .state = { "Queue", sizeof (Queue), queue_fields } };
+
+typedef struct
+{
+  uint32_t n_answers, n_wrong;
+} Console;
+
+static const CprField console_fields[] = {
+  CPR_FIELD (Console, n_answers),
+  CPR_FIELD (Console, n_wrong),
+  CPR_FIELD_END,
+};
+
+static const CprDeviceType console_type = { .size = sizeof (CprDeviceType),
+                                            .name = "console",
+                                            .version = 1,
+                                            .minimum_version = 1,
+                                            .state = { "Console", sizeof (Console), console_fields } };
+
+typedef struct
+{
+  CprSession *session;
+  CprGate *gate;
+  CprRamBlock *ram;
+  CprKvmVm *kvm;
+  int kvm_fd, vm_fd, vcpu_fd;
+  struct kvm_run *run;
+  pthread_t vcpu, worker;
+  Ring *ring;
+  int doorbell, interrupt, control;
+  Queue queue;
+  Console console;
+  sem_t answered; /* tells main() */
+} Vm;
+
+static void
+die (const Vm *vm, const char *what, const char *why)
+{
+  g_autofree char *reason = g_strdup_printf ("%s: %s", what, why);
+
+  cpr_session_set_reason (vm->session, reason);
+  fprintf (stderr, "09-vmm: %s\n", reason);
+  exit (EXIT_FAILURE);
+}
+
+static void
+check (const Vm *vm, bool ok, const char *what)
+{
+  if (!ok)
+    die (vm, what, strerror (errno));
+}
+
+/* ---- The threads, and the session's callbacks that stop and start them. */
+
+static bool
+stop (void *user_data, GError **error)
+{
+  const Vm *vm = user_data;
+
+  return cpr_gate_close (vm->gate, STOP_TIMEOUT_MS, error);
+}
+
+static void
+start (void *user_data)
+{
+  const Vm *vm = user_data;
+
+  cpr_gate_open (vm->gate);
+}
+
+static void
+serve_ring (Vm *vm)
+{
+  const uint64_t one = 1;
+
+  while (vm->ring->used != vm->ring->avail)
+    {
+      vm->ring->answer = 2 * vm->ring->request;
+      vm->ring->used++;
+      vm->queue.n_served++;
+      check (vm, write (vm->interrupt, &one, sizeof one) > 0, "interrupt");
+    }
+}
+
+/* It looks into the ring whether or not the doorbell has rung: in reboot mode the doorbell is a new
+ * one, and what the old one had counted is lost. */
+static void *
+worker_main (void *data)
+{
+  Vm *vm = data;
+  struct pollfd doorbell = { .fd = vm->doorbell, .events = POLLIN };
+  uint64_t count;
+
+  cpr_gate_join (vm->gate, "queue", NULL, NULL, NULL);
+  while (cpr_gate_enter (vm->gate))
+    {
+      check (vm, read (vm->doorbell, &count, sizeof count) > 0 || errno == EAGAIN, "doorbell");
+      serve_ring (vm);
+      cpr_gate_leave (vm->gate);
+      poll (&doorbell, 1, -1);
+    }
+  return NULL;
+}
+
+static void
+handle_exit (Vm *vm)
+{
+  const struct kvm_run *run = vm->run;
+  uint32_t answer;
+
+  if (run->exit_reason != KVM_EXIT_IO || run->io.port != PORT)
+    die (vm, "the guest", "unexpected exit");
+  memcpy (&answer, (const uint8_t *) run + run->io.data_offset, sizeof answer);
+  vm->console.n_answers++;
+  vm->console.n_wrong += answer != 2 * vm->console.n_answers;
+  sem_post (&vm->answered);
+}
+
+static void
+run_vcpu (Vm *vm)
+{
+  for (;;)
+    if (ioctl (vm->vcpu_fd, KVM_RUN, 0) == 0)
+      handle_exit (vm);
+    else if (errno == EINTR)
+      return;
+}
+
+static void
+kick_vcpu (void *user_data)
+{
+  const Vm *vm = user_data;
+
+  __atomic_store_n (&vm->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+  pthread_kill (vm->vcpu, SIGUSR1);
+}
+
+static void *
+vcpu_main (void *data)
+{
+  Vm *vm = data;
+
+  cpr_gate_join (vm->gate, "vCPU 0", kick_vcpu, vm, NULL);
+  for (;;)
+    {
+      vm->run->immediate_exit = 0;
+      if (!cpr_gate_enter (vm->gate))
+        return NULL;
+      run_vcpu (vm);
+      cpr_gate_leave (vm->gate);
+    }
+}
+
+static void
+ignore_signal (int number)
+{
+}
+
+static void
+start_threads (Vm *vm)
+{
+  const struct sigaction action = { .sa_handler = ignore_signal };
+
+  sigaction (SIGUSR1, &action, NULL);
+  sem_init (&vm->answered, 0, 0);
+  errno = pthread_create (&vm->vcpu, NULL, vcpu_main, vm);
+  check (vm, errno == 0, "vCPU 0");
+  errno = pthread_create (&vm->worker, NULL, worker_main, vm);
+  check (vm, errno == 0, "queue");
+}
+
+/* ---- The machine. */
+
+static int
+make_event (const char *name, int index, void *user_data, GError **error)
+{
+  int fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+  if (fd < 0)
+    cpr_error_set_errno (error, CPR_ERROR_SYSTEM, errno, "%s", name);
+  return fd;
+}
+
+/* A path that is there is a dead VM's: this one has the socket already, unless it is fresh or comes
+ * from a file. */
+static int
+listen_at (const char *name, int index, void *path, GError **error)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  g_strlcpy (address.sun_path, path, sizeof address.sun_path);
+  unlink (address.sun_path);
+  if (bind (fd, (const struct sockaddr *) &address, sizeof address) < 0 || listen (fd, 1) < 0)
+    {
+      cpr_error_set_errno (error, CPR_ERROR_SYSTEM, errno, "socket %s", address.sun_path);
+      return -1;
+    }
+  return fd;
+}
+
+static void
+create_vcpu (Vm *vm)
+{
+  g_autofree struct kvm_cpuid2 *cpuid = g_malloc0 (sizeof *cpuid + CPUID_MAX * sizeof cpuid->entries[0]);
+  int size = ioctl (vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+  vm->vcpu_fd = ioctl (vm->vm_fd, KVM_CREATE_VCPU, 0);
+  vm->run = mmap (NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu_fd, 0);
+  check (vm, vm->run != MAP_FAILED, "vCPU 0");
+  cpuid->nent = CPUID_MAX;
+  check (vm, ioctl (vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) == 0, "KVM_GET_SUPPORTED_CPUID");
+  check (vm, ioctl (vm->vcpu_fd, KVM_SET_CPUID2, cpuid) == 0, "KVM_SET_CPUID2");
+}
+
+static bool
+create_vm (Vm *vm, GError **error)
+{
+  vm->kvm_fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
+  vm->vm_fd = ioctl (vm->kvm_fd, KVM_CREATE_VM, 0);
+  check (vm, ioctl (vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) == 0, "KVM VM");
+  vm->kvm = cpr_kvm_vm_new (vm->session, "kvm", vm->kvm_fd, vm->vm_fd, 0, error);
+  if (vm->kvm == NULL || !cpr_kvm_slot_add (vm->kvm, 0, 0, vm->ram, 0, RAM_SIZE, 0, error))
+    return false;
+  check (vm, ioctl (vm->vm_fd, KVM_CREATE_IRQCHIP, 0) == 0, "KVM_CREATE_IRQCHIP");
+  create_vcpu (vm);
+  return cpr_kvm_vcpu_add (vm->kvm, 0, vm->vcpu_fd, error);
+}
+
+static bool
+create_queue (Vm *vm, GError **error)
+{
+  vm->doorbell = cpr_fd_open (vm->session, "doorbell", 0, make_event, NULL, error);
+  vm->interrupt = vm->doorbell < 0 ? -1 : cpr_fd_open (vm->session, "interrupt", 0, make_event, NULL, error);
+  return vm->interrupt >= 0 && cpr_device_add (vm->session, "queue", &queue_type, &vm->queue, error) &&
+         cpr_kvm_ioeventfd_add (vm->kvm, vm->doorbell, DOORBELL, 2, 0, KVM_IOEVENTFD_FLAG_PIO, error) &&
+         cpr_kvm_irqfd_add (vm->kvm, vm->interrupt, IRQ, -1, error);
+}
+
+static bool
+build (Vm *vm, char *path, GError **error)
+{
+  vm->control = cpr_fd_open (vm->session, "control", 0, listen_at, path, error);
+  vm->ram = vm->control < 0 ? NULL : cpr_ram_new (vm->session, "ram", RAM_SIZE, NULL, error);
+  if (vm->ram == NULL)
+    return false;
+  vm->ring = (Ring *) ((uint8_t *) cpr_ram_block_get_vaddr (vm->ram) + RING);
+  vm->gate = cpr_gate_new (error);
+  return vm->gate != NULL && create_vm (vm, error) && create_queue (vm, error) &&
+         cpr_device_add (vm->session, "console", &console_type, &vm->console, error);
+}
+
+/* As after power-on, in a fresh VM only: real mode. */
+static bool
+reset (const Vm *vm)
+{
+  static const uint8_t code[] = {
+    0xfa, 0xb8, 0x11, 0x00, 0xe6, 0x20,             /* cli; the PIC: */
+    0xb0, 0x20, 0xe6, 0x21, 0xb0, 0x04, 0xe6, 0x21, /* vectors from 0x20 on */
+    0xb0, 0x01, 0xe6, 0x21, 0xb0, 0xdf, 0xe6, 0x21, /* only IRQ */
+    0xc7, 0x06, 0x94, 0x00, 0x46, 0x10,             /* movw $CODE + handler, 0x94 */
+    0x66, 0xff, 0x06, 0x04, 0x20,                   /* again: incl request */
+    0x66, 0xff, 0x06, 0x00, 0x20,                   /* incl avail */
+    0xba, 0xc0, 0x00, 0xef,                         /* outw %ax, $DOORBELL */
+    0xfa, 0x66, 0xa1, 0x00, 0x20,                   /* wait: cli; movl avail, %eax */
+    0x66, 0x3b, 0x06, 0x08, 0x20,                   /* cmpl used, %eax */
+    0x74, 0x04, 0xfb, 0xf4, 0xeb, 0xf0,             /* je done; sti; hlt; jmp wait */
+    0xfb, 0x66, 0xa1, 0x0c, 0x20,                   /* done: sti; movl answer, %eax */
+    0xba, 0x10, 0x00, 0x66, 0xef, 0xeb, 0xd6,       /* outl %eax, $PORT; jmp again */
+    0x50, 0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf,       /* handler: the end of the interrupt; iret */
+  };
+  const struct kvm_regs regs = { .rip = CODE, .rsp = 0x8000, .rflags = 2 };
+  struct kvm_sregs sregs;
+
+  memcpy ((uint8_t *) cpr_ram_block_get_vaddr (vm->ram) + CODE, code, sizeof code);
+  check (vm, ioctl (vm->vcpu_fd, KVM_GET_SREGS, &sregs) == 0, "KVM_GET_SREGS");
+  sregs.cs.base = sregs.cs.selector = 0;
+  check (vm, ioctl (vm->vcpu_fd, KVM_SET_SREGS, &sregs) == 0, "KVM_SET_SREGS");
+  check (vm, ioctl (vm->vcpu_fd, KVM_SET_REGS, &regs) == 0, "KVM_SET_REGS");
+  return true;
+}
+
+/* ---- The control socket. */
+
+/* Says how the update ended that brought the guest here, or that came back. */
+static void
+answer (const Vm *vm)
+{
+  CprUpdateStatus status;
+  const char *reason;
+  int fd = cpr_session_take_reply_fd (vm->session, &status, &reason);
+
+  if (fd < 0)
+    return;
+  dprintf (fd, "%s %s\n", cpr_update_status_get_name (status), reason != NULL ? reason : "");
+  close (fd);
+}
+
+static void
+update_to (const Vm *vm, const char *where, int client)
+{
+  CprMode mode = g_str_has_prefix (where, "unix:")   ? CPR_MODE_TRANSFER
+                 : g_str_has_prefix (where, "file:") ? CPR_MODE_REBOOT
+                                                     : CPR_MODE_EXEC;
+  CprUpdate update = { .size = sizeof update, .mode = mode, .program = where, .uri = where, .reply_fd = client };
+  bool left = cpr_session_update (vm->session, &update, NULL);
+
+  answer (vm);
+  if (left) /* the guest is another program's, or in the file, and so is the socket's path */
+    _exit (EXIT_SUCCESS);
+}
+
+static void
+wait_for_answers (Vm *vm, int client)
+{
+  while (sem_trywait (&vm->answered) == 0)
+    ;
+  for (unsigned i = 0; i < N_ANSWERS; i++)
+    while (sem_wait (&vm->answered) < 0)
+      ;
+  if (!cpr_gate_enter (vm->gate)) /* the console is device state */
+    return;
+  dprintf (client, "%u wrong\n", vm->console.n_wrong);
+  cpr_gate_leave (vm->gate);
+}
+
+/* False: the end. */
+static bool
+serve_client (Vm *vm, int client)
+{
+  char line[256] = "";
+
+  if (read (client, line, sizeof line - 1) > 0 && g_str_has_prefix (g_strchomp (line), "update "))
+    update_to (vm, line + strlen ("update "), client);
+  else if (strcmp (line, "wait") == 0)
+    wait_for_answers (vm, client);
+  close (client);
+  return strcmp (line, "quit") != 0;
+}
+
+int
+main (int argc, char **argv)
+{
+  Vm vm = { 0 };
+  CprSessionConfig config = {
+    .size = sizeof config,
+    .name = "example",
+    .stop = stop,
+    .start = start,
+    .user_data = &vm,
+    .argv = argv,
+    .incoming = argc > 2 ? argv[2] : NULL,
+    .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | CPR_INCOMING_REHEARSE,
+  };
+  g_autoptr (GError) error = NULL;
+  int client;
+
+  if (argc < 2)
+    die (&vm, "options", "the path of a socket is missing");
+  vm.session = cpr_session_new (&config, &error);
+  if (vm.session == NULL || !build (&vm, argv[1], &error))
+    die (&vm, "start-up", error->message);
+  start_threads (&vm);
+  if (!cpr_session_load (vm.session, &error) || (!cpr_session_is_incoming (vm.session) && !reset (&vm)) ||
+      !cpr_session_start (vm.session, &error))
+    die (&vm, "start-up", error->message);
+
+  printf ("process %d has the guest\n", getpid ());
+  fflush (stdout);
+  answer (&vm);
+  while ((client = accept4 (vm.control, NULL, NULL, SOCK_CLOEXEC)) >= 0 && serve_client (&vm, client))
+    ;
+  unlink (argv[1]);
+  _exit (EXIT_SUCCESS); /* with the guest */
+}

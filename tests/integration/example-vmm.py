@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Claim: examples/09-vmm, which has no more than the guide says, is updated in every mode. Its guest, which has one request under way
+at a time, and waits for an interrupt each time, gets all answers."""
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+
+from minivmm import PATIENCE, claim, main, poll, top, why_no_kvm
+
+VMM = os.path.join(top, "examples", "09-vmm")
+N_EXECS = 20
+
+
+class Vm:
+    def __init__(self, folder, incoming=None):
+        self.socket = os.path.join(folder, "control")
+        self.command = [VMM, self.socket] + ([incoming] if incoming else [])
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+
+    def wait_for_guest(self):
+        line = self.process.stdout.readline()
+        claim(line.endswith("has the guest\n"), f"it printed {line!r}")
+
+    def tell(self, command):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(self.socket)
+            connection.sendall(command.encode())
+            return b"".join(iter(lambda: connection.recv(4096), b"")).decode().strip()
+
+    def check_guest(self):
+        answer = self.tell("wait")
+        claim(answer == "0 wrong", f"wait: {answer!r}")
+
+    def end(self, command="quit"):
+        answer = self.tell(command)
+        claim(self.process.wait(PATIENCE) == 0, f"{command!r} ended with {self.process.returncode}")
+        return answer
+
+
+@contextlib.contextmanager
+def running():
+    with tempfile.TemporaryDirectory() as folder:
+        vm = Vm(folder)
+        vm.wait_for_guest()
+        try:
+            yield vm, folder
+        finally:
+            vm.process.kill()
+            vm.process.wait()
+
+
+def exec_mode(accel):
+    with running() as (vm, _):
+        for _ in range(N_EXECS):
+            answer = vm.tell("update /proc/self/exe")
+            claim(answer == "completed", answer)
+            vm.check_guest()
+        vm.end()
+        return f"{N_EXECS} updates"
+
+
+def a_refused_update_and_a_failed_one(accel):
+    with running() as (vm, _):
+        refused = vm.tell("update /bin/true")
+        claim(refused.startswith("failed "), refused)
+        vm.check_guest()
+        failed = vm.tell(f"update {os.path.join(top, 'examples', '01-fd')}")
+        claim(failed.startswith("rolled-back "), failed)
+        vm.check_guest()
+        vm.end()
+        return failed
+
+
+def transfer_mode(accel):
+    with running() as (vm, folder):
+        uri = f"unix:{folder}/transfer"
+        other = Vm(folder, uri)
+        try:
+            poll(lambda: other.process.poll() is not None or os.path.exists(f"{folder}/transfer"), "for the new program to listen")
+            answer = vm.end(f"update {uri}")
+            claim(answer == "completed", answer)
+            other.wait_for_guest()
+            other.check_guest()
+            other.end()
+        finally:
+            other.process.kill()
+            other.process.wait()
+        return answer
+
+
+def reboot_mode(accel):
+    with running() as (vm, folder):
+        uri = f"file:{folder}/state"
+        answer = vm.end(f"update {uri}")
+        claim(answer == "completed", answer)
+        other = Vm(folder, uri)
+        try:
+            other.wait_for_guest()
+            other.check_guest()
+            other.end()
+        finally:
+            other.process.kill()
+            other.process.wait()
+        return answer
+
+
+if why_no_kvm():
+    print(f"SKIP: {why_no_kvm()}")
+    sys.exit(77)
+os.environ["CPR_TEST_ACCEL"] = "kvm"  # it has no other
+main(exec_mode, a_refused_update_and_a_failed_one, transfer_mode, reboot_mode)
