@@ -193,17 +193,6 @@ cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, in
   func (vm->session, vm->fd);
 }
 
-/* A command that only asks: it works in a VM with SEV, is unknown in one with TDX, and every other
- * VM has no such commands (ENOTTY). */
-static bool
-is_encrypted (const CprKvmVm *vm)
-{
-  uint32_t status[3] = { 0 };
-  struct kvm_sev_cmd command = { .id = KVM_SEV_GUEST_STATUS, .data = (uintptr_t) status };
-
-  return cpr_sys->ioctl (vm->fd, KVM_MEMORY_ENCRYPT_OP, &command) >= 0 || errno == EINVAL;
-}
-
 /* Whether it is of a type whose memory can be private to the guest. A VM of the default type has no
  * such attribute, and kernels before Linux 6.8 don't know the question. */
 static bool
@@ -212,6 +201,17 @@ has_private_memory (const CprKvmVm *vm)
   int attributes = cpr_sys->ioctl (vm->fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (CPR_UAPI_KVM_CAP_MEMORY_ATTRIBUTES));
 
   return attributes > 0 && (attributes & CPR_UAPI_KVM_MEMORY_ATTRIBUTE_PRIVATE) != 0;
+}
+
+/* A command that only asks: it works in a VM with SEV, and is unknown (EINVAL) in one with TDX,
+ * whose memory is private. Every other VM has no such commands (ENOTTY). */
+static bool
+is_encrypted (const CprKvmVm *vm)
+{
+  uint32_t status[3] = { 0 };
+  struct kvm_sev_cmd command = { .id = KVM_SEV_GUEST_STATUS, .data = (uintptr_t) status };
+
+  return cpr_sys->ioctl (vm->fd, KVM_MEMORY_ENCRYPT_OP, &command) >= 0 || (errno == EINVAL && has_private_memory (vm));
 }
 
 char *

@@ -50,18 +50,25 @@ answer_as_sev (int fd, unsigned long request, void *argument)
 }
 
 static int
-answer_as_tdx (int fd, unsigned long request, void *argument)
+answer_as_protected (int fd, unsigned long request, void *argument)
+{
+  return request == KVM_CHECK_EXTENSION && (uintptr_t) argument == CPR_UAPI_KVM_CAP_MEMORY_ATTRIBUTES
+             ? CPR_UAPI_KVM_MEMORY_ATTRIBUTE_PRIVATE
+             : ioctl (fd, request, argument);
+}
+
+static int
+answer_einval (int fd, unsigned long request, void *argument)
 {
   errno = EINVAL;
   return request == KVM_MEMORY_ENCRYPT_OP ? -1 : ioctl (fd, request, argument);
 }
 
 static int
-answer_as_protected (int fd, unsigned long request, void *argument)
+answer_as_tdx (int fd, unsigned long request, void *argument)
 {
-  return request == KVM_CHECK_EXTENSION && (uintptr_t) argument == CPR_UAPI_KVM_CAP_MEMORY_ATTRIBUTES
-             ? CPR_UAPI_KVM_MEMORY_ATTRIBUTE_PRIVATE
-             : ioctl (fd, request, argument);
+  errno = EINVAL;
+  return request == KVM_MEMORY_ENCRYPT_OP ? -1 : answer_as_protected (fd, request, argument);
 }
 
 static const struct
@@ -95,6 +102,21 @@ END_TEST
 START_TEST (an_ordinary_vm_blocks_nothing)
 {
   ck_assert (cpr_kvm_vm_new (session, "kvm", machine.kvm, machine.vm, 0, &error) != NULL);
+  assert_blockers (session, CPR_MODES_ALL, "");
+}
+END_TEST
+
+/* Where the answer is that of TDX, and its memory isn't. */
+START_TEST (a_call_that_fails_makes_no_encrypted_vm)
+{
+  CprSys sys = cpr_sys_kernel;
+  CprKvmVm *vm;
+
+  sys.ioctl = answer_einval;
+  cpr_sys = &sys;
+  vm = cpr_kvm_vm_new (session, "kvm", machine.kvm, machine.vm, 0, &error);
+  cpr_sys = &cpr_sys_kernel;
+  ck_assert_ptr_nonnull (vm);
   assert_blockers (session, CPR_MODES_ALL, "");
 }
 END_TEST
@@ -143,6 +165,7 @@ main (void)
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_loop_test (tests, vms_that_no_other_can_be_block_every_mode, 0, G_N_ELEMENTS (obstacles));
   tcase_add_test (tests, an_ordinary_vm_blocks_nothing);
+  tcase_add_test (tests, a_call_that_fails_makes_no_encrypted_vm);
   tcase_add_test (tests, a_slot_is_never_a_guest_memfd);
   tcase_add_test (tests, a_ram_block_of_a_guest_memfd_blocks_the_modes_that_hand_memory_over);
   return run_suite (suite);
