@@ -166,6 +166,8 @@ static bool
 create_vm (Vm *vm, GError **error)
 {
   vm->kvm_fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
+  if (vm->kvm_fd < 0)
+    return throw_errno ("/dev/kvm", error);
   vm->vm_fd = ioctl (vm->kvm_fd, KVM_CREATE_VM, 0);
   if (vm->vm_fd < 0 || ioctl (vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
     return throw_errno ("KVM VM", error);
@@ -187,8 +189,10 @@ set_cpuid (const Vm *vm)
 static bool
 create_vcpu (Vm *vm, GError **error)
 {
+  const int size = ioctl (vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+
   vm->vcpu_fd = ioctl (vm->vm_fd, KVM_CREATE_VCPU, 0);
-  vm->run = mmap (NULL, sizeof *vm->run + 4096, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu_fd, 0);
+  vm->run = mmap (NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu_fd, 0);
   if (vm->run == MAP_FAILED || !set_cpuid (vm))
     return throw_errno ("vCPU 0", error);
   return cpr_kvm_vcpu_add (vm->kvm, 0, vm->vcpu_fd, error);

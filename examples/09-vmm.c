@@ -273,6 +273,7 @@ static bool
 create_vm (Vm *vm, GError **error)
 {
   vm->kvm_fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
+  check (vm, vm->kvm_fd >= 0, "/dev/kvm");
   vm->vm_fd = ioctl (vm->kvm_fd, KVM_CREATE_VM, 0);
   check (vm, ioctl (vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) == 0, "KVM VM");
   vm->kvm = cpr_kvm_vm_new (vm->session, "kvm", vm->kvm_fd, vm->vm_fd, 0, error);
