@@ -4,6 +4,7 @@
 at a time, and waits for an interrupt each time, gets all answers."""
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -22,6 +23,7 @@ class Vm:
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
 
     def wait_for_guest(self):
+        poll(lambda: select.select([self.process.stdout], [], [], 0)[0], "for the guest to run")
         line = self.process.stdout.readline()
         claim(line.endswith("has the guest\n"), f"it printed {line!r}")
 
