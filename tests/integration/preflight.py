@@ -154,7 +154,9 @@ def another_accelerator(accel):
     other = "kvm" if accel == "soft" else "soft"
     if why_no_kvm():
         return refused(accel, ["/dev/kvm: it can't be opened"], options=["--accel", other])
-    return refused(accel, [f"device '{other}-", "it isn't in the state", f"device '{accel}-"], options=["--accel", other])
+    first = {"soft": "soft-vcpu/0", "kvm": "kvm"}
+    return refused(accel, [f"device '{first[other]}': it isn't in the state", f"device '{first[accel]}' of type"],
+                   options=["--accel", other])
 
 
 def an_fd_that_nobody_would_take(accel):
