@@ -14,12 +14,13 @@ cpr_kvm_clock_is_same (uint64_t taken_ns, uint64_t at_ns)
   return taken_ns == at_ns;
 }
 
+/* An instant from before this boot is below 0, which `at_ns` wraps. */
 uint64_t
 cpr_kvm_get_elapsed_ns (const CprKvmVm *vm, uint64_t at_ns)
 {
-  uint64_t now_ns = cpr_now_ns ();
+  int64_t elapsed_ns = (int64_t) (cpr_now_ns () - at_ns);
 
-  return (vm->flags & CPR_KVM_TIME_STOPS) != 0 || now_ns < at_ns ? 0 : now_ns - at_ns;
+  return (vm->flags & CPR_KVM_TIME_STOPS) != 0 || elapsed_ns < 0 ? 0 : (uint64_t) elapsed_ns;
 }
 
 static struct kvm_device_attr

@@ -120,6 +120,19 @@ START_TEST (otherwise_the_clock_goes_on_by_what_has_passed)
 }
 END_TEST
 
+/* Its instant is below 0 on CLOCK_MONOTONIC, which began with this boot. */
+START_TEST (a_save_from_before_this_boot_counts_all_of_the_time_since)
+{
+  uint64_t now_ns = cpr_now_ns ();
+
+  save_clock ();
+  vm->clock_flags = 0;
+  vm->at_ns = -(uint64_t) 5000000000;
+  ck_assert (cpr_kvm_vm_set (vm, 1, &error));
+  ck_assert_uint_ge (host.clock.clock, now_ns + 5000001000);
+}
+END_TEST
+
 /* ---- The TSC. */
 
 static void
@@ -176,6 +189,7 @@ main (void)
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, after_a_restart_of_the_host_kvm_is_told_the_time_of_day_of_the_save);
   tcase_add_loop_test (tests, otherwise_the_clock_goes_on_by_what_has_passed, 0, 3);
+  tcase_add_test (tests, a_save_from_before_this_boot_counts_all_of_the_time_since);
   tcase_add_test (tests, a_tsc_of_another_frequency_is_scaled);
   tcase_add_loop_test (tests, two_measurements_of_one_frequency_are_the_same, 0, 2);
   tcase_add_test (tests, a_cpu_that_cannot_scale_refuses_another_frequency);
