@@ -11,11 +11,10 @@
 #  include <sys/ioctl.h>
 #  include <unistd.h>
 
-#  define INNER     0x2000 /* where things are in the guest's memory */
-#  define VMCB      0x5000
-#  define EXIT_CODE (VMCB + 0x70)
-#  define HSAVE     0x6000
-#  define PAGES     0x7000
+#  define INNER 0x2000 /* where things are in the guest's memory */
+#  define VMCB  0x5000
+#  define HSAVE 0x6000
+#  define PAGES 0x7000
 
 #  define INNER_PORT 0x30
 #  define OUTER_PORT 0x20
@@ -28,19 +27,13 @@
 #  define MSR_HSAVE    0xc0010117
 #  define EXIT_VMMCALL 0x81
 
-/* The outer guest, in protected mode and with paging, as KVM demands: runs the inner one, says why that ended, and ends. */
+/* The outer guest, in protected mode and with paging, as KVM demands. It runs the inner one, says
+ * why that ended, and ends. */
 static const uint8_t outer_code[] = {
-  0x0f,
-  0x01,
-  0xd8, /* vmrun eax */
-  0xa1,
-  EXIT_CODE & 255,
-  EXIT_CODE >> 8,
-  0,
-  0, /* mov eax, [EXIT_CODE] */
-  0xe7,
-  OUTER_PORT, /* out OUTER_PORT, eax */
-  0xf4,       /* hlt */
+  0x0f, 0x01,       0xd8,            /* vmrun eax */
+  0xa1, 0x70,       VMCB >> 8, 0, 0, /* mov eax, [VMCB + 0x70]: the exit code */
+  0xe7, OUTER_PORT,                  /* out OUTER_PORT, eax */
+  0xf4,                              /* hlt */
 };
 
 /* The inner one, in real mode: counts to 6, says so each time, and calls the outer one. */
@@ -132,7 +125,8 @@ assert_says (const KvmMachine *on, uint16_t port, uint32_t value)
   ck_assert_uint_eq (said, value);
 }
 
-/* What main() can ask before there are tests. On Intel's processors there are VMs of another kind. */
+/* Asked by main(), where no check can be made yet. On Intel's processors there are VMs of another
+ * kind. */
 static bool
 can_nest (void)
 {
