@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Claim: each block of C in the guide is what a source has that is built and run, and each link in a document leads to a file, and
-to a heading, that is there. The line before a block says where it is from, and --write copies it from there once more:
+"""Claim: each block of C in the guide, and in threads.md, is what a source has that is built and run. And each link in a document
+leads to a file, and to a heading, that is there. The line before a block says where it is from, and --write copies it from there:
 
     <!-- from examples/07-kvm.c: vcpu_main; set_up "CprSessionConfig" to "};" -->
 
@@ -14,7 +14,7 @@ import sys
 import textwrap
 
 top = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
-ALL_FROM_SOURCES = ("doc/guide.md",)
+ALL_FROM_SOURCES = ("doc/guide.md", "doc/threads.md")
 BLOCK = re.compile(r"(?m)^(?:<!-- from (?P<file>\S+): (?P<pieces>.*) -->\n)?```c\n(?P<code>(?s:.*?))^```$")
 PIECE = re.compile(r'(?P<name>\w+)(?: "(?P<first>[^"]+)" to "(?P<last>[^"]+)")?')
 LIST = re.compile(re.sub(r"\(\?P<\w+>", "(", rf"{PIECE.pattern}(?:; {PIECE.pattern})*"))
