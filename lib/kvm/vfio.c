@@ -19,7 +19,8 @@ get_fd (const CprVfioDevice *device)
 }
 
 /* KVM_DEV_VFIO_FILE of newer kernels has the same numbers, and takes devices too. A device without
- * any fd is none of the kernel's. */
+ * any fd is none of the kernel's. ENOENT says that KVM doesn't know the device: adding it failed,
+ * and an update mustn't be impossible for that. */
 static bool
 set (const CprKvmVm *vm, const CprVfioDevice *device, bool on, GError **error)
 {
@@ -29,6 +30,7 @@ set (const CprKvmVm *vm, const CprVfioDevice *device, bool on, GError **error)
                                        .addr = (uintptr_t) &fd };
 
   return vm->vfio_fd < 0 || fd < 0 || cpr_sys->ioctl (vm->vfio_fd, KVM_SET_DEVICE_ATTR, &attribute) >= 0 ||
+         (!on && errno == ENOENT) ||
          cpr_throw_errno (error, errno, "KVM VM '%s': KVM_SET_DEVICE_ATTR: %s VFIO device '%s'", vm->name,
                           on ? "adding" : "removing", device->name);
 }

@@ -18,6 +18,7 @@ static CprKvmVm *vm;
 static CprVfioDevice devices[3]; /* the first two are of one group */
 static GString *calls;           /* "+100 " for an fd that is added */
 static unsigned n_calls, fail_at;
+static int fail_with; /* the errno */
 static int no_device; /* the errno of KVM_CREATE_DEVICE; 0: it works */
 static GError *error;
 
@@ -37,7 +38,7 @@ answer (int fd, unsigned long request, void *argument)
   ck_assert_uint_eq (attribute->group, KVM_DEV_VFIO_GROUP);
   if (++n_calls == fail_at)
     {
-      errno = ENOMEM;
+      errno = fail_with;
       return -1;
     }
   g_string_append_printf (calls, "%c%d ", attribute->attr == KVM_DEV_VFIO_GROUP_ADD ? '+' : '-',
@@ -52,6 +53,7 @@ setup (void)
 
   error = NULL;
   n_calls = fail_at = 0;
+  fail_with = ENOMEM;
   no_device = 0;
   calls = g_string_new (NULL);
   kvm_machine_init (&machine, IRQCHIP_FULL);
@@ -197,6 +199,16 @@ START_TEST (where_one_cannot_be_put_in_again_the_others_are)
 }
 END_TEST
 
+START_TEST (a_device_that_kvm_does_not_know_is_out_already)
+{
+  add_all ();
+  fail_at = n_calls + 1;
+  fail_with = ENOENT;
+  ck_assert (cpr_kvm_vm_put_vfio_off (vm, &error));
+  assert_calls ("-202 ");
+}
+END_TEST
+
 START_TEST (a_kernel_without_the_device_need_not_be_told)
 {
   no_device = ENODEV;
@@ -224,6 +236,7 @@ main (void)
   tcase_add_test (tests, a_program_that_loads_says_nothing_before_it_has_the_guest);
   tcase_add_test (tests, where_one_cannot_be_taken_out_all_stay_and_the_save_fails);
   tcase_add_test (tests, where_one_cannot_be_put_in_again_the_others_are);
+  tcase_add_test (tests, a_device_that_kvm_does_not_know_is_out_already);
   tcase_add_test (tests, a_kernel_without_the_device_need_not_be_told);
   return run_suite (suite);
 }
