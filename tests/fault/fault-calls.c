@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <linux/kvm.h>
 #include <linux/vfio.h>
 #include <sys/mman.h>
 
@@ -232,7 +233,7 @@ faulty_ioctl (int fd, unsigned long request, void *argument)
                 { VFIO_DEVICE_GET_REGION_INFO, "VFIO_REGION_INFO" },
                 { VFIO_DEVICE_SET_IRQS, "VFIO_SET_IRQS" },
                 { CPR_UAPI_IOAS_CHANGE_PROCESS, "IOAS_CHANGE_PROCESS" } };
-  const char *name = "ioctl";
+  const char *name = _IOC_TYPE (request) == KVMIO ? "KVM" : "ioctl";
 
   for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
     if (names[i].request == request)

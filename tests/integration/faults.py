@@ -32,7 +32,7 @@ ERRNOS = {
     "socket": [EMFILE, ENOMEM], "bind": [EADDRINUSE, EACCES], "listen": [EADDRINUSE], "setsockopt": [ENOMEM],
     "accept4": [EMFILE, ECONNABORTED, EINTR], "connect": [ECONNREFUSED, EAGAIN], "sendmsg": [EPIPE, ENOBUFS, EINTR, ETOOMANYREFS],
     "recvmsg": [ECONNRESET, EINTR, ENOMEM], "pidfd_send_signal": [EPERM, ESRCH],
-    "getrlimit": [EPERM], "setrlimit": [EPERM], "setitimer": [EINVAL], "ioctl": [ENOMEM, EINVAL, EIO],
+    "getrlimit": [EPERM], "setrlimit": [EPERM], "setitimer": [EINVAL], "KVM": [ENOMEM, EINVAL, EIO],
     # These can't fail: the program may do to itself and its children what it likes.
     "kill": [], "munmap": [], "getitimer": [],
 }
