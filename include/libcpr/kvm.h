@@ -180,7 +180,8 @@ typedef enum
  * @error: where an error goes, or %NULL
  *
  * Adds a VM to the session: a device of the type cpr_kvm_vm_get_type() and the name @name. It is
- * loaded after its vCPUs.
+ * loaded after its vCPUs. A VM needs at least one, see cpr_kvm_vcpu_add(), before
+ * cpr_session_load() and before an update: both fail with %CPR_ERROR_INVALID where a VM has none.
  *
  * Errors: %CPR_ERROR_INVALID (name, flags), %CPR_ERROR_EXISTS (a device of that name, or the fd is
  * held or in the fd table), %CPR_ERROR_BLOCKED (SEV, TDX or private memory, and `required_modes`
@@ -225,6 +226,9 @@ CPR_API bool cpr_kvm_vm_remove (CprKvmVm *vm, GError **error);
  * NAME is the VM's. The first one is added after permission for AMX was asked for. In
  * cpr_session_load() nobody may be in KVM_RUN. From cpr_session_start() on, the vCPU's CPUID and
  * TSC frequency must not change: they are read only once.
+ *
+ * Add every vCPU that KVM has. KVM can't be asked how many there are. So a program that forgets
+ * some of them saves a guest in which these start from power-on.
  *
  * Errors: %CPR_ERROR_INVALID (the name is too long with the index), %CPR_ERROR_EXISTS (a device of
  * that name, or the fd is held or in the fd table), %CPR_ERROR_SYSTEM, %CPR_ERROR_VERSION (a vCPU's

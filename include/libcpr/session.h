@@ -298,16 +298,18 @@ CPR_API CprSession *cpr_session_new (const CprSessionConfig *config, GError **er
  *
  * Errors: %CPR_ERROR_MISMATCH (unclaimed or missing objects, or a value that doesn't fit, by name),
  * %CPR_ERROR_VERSION, %CPR_ERROR_CORRUPT, %CPR_ERROR_CALLBACK or the device's own error,
- * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_INVALID (`load_after` has a cycle), %CPR_ERROR_SYSTEM,
- * %CPR_ERROR_STATE. In transfer mode with %CPR_INCOMING_REHEARSE also %CPR_ERROR_REFUSED: what the
- * start-up took isn't what the state has, which is found before the stop.
+ * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_INVALID (`load_after` has a cycle; a KVM VM has no vCPU, in a
+ * fresh session too), %CPR_ERROR_SYSTEM, %CPR_ERROR_STATE. In transfer mode with
+ * %CPR_INCOMING_REHEARSE also %CPR_ERROR_REFUSED: what the start-up took isn't what the state has,
+ * which is found before the stop.
  *
  * After failure, in an incoming session: in exec mode the function doesn't return, and the old
  * program is executed again, with this error as its reason. The function returns only if that fails
  * too; then @error says both. In transfer mode it returns, the guest goes on in the old program,
  * and this program has to end. %CPR_ERROR_ROLLED_BACK then says that the old program ended or gave
  * up. In reboot mode it returns, and the file can be taken up again. Where the function returns,
- * the session is LOST, unless the call wasn't permitted.
+ * the session is LOST, unless the call wasn't permitted. In a fresh session nothing has changed,
+ * and the call can be made again.
  *
  * Permitted states: FRESH, INCOMING. Then LOADED.
  *

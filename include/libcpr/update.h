@@ -344,7 +344,8 @@ typedef struct
  * No thread may fork while the call is under way: the child would get the fds.
  *
  * Errors in every mode: %CPR_ERROR_INVALID (an unknown mode or flag; @reply_fd of 1 or 2; a field
- * that can't be saved, such as an fd outside the fd table; a cycle of `load_after`),
+ * that can't be saved, such as an fd outside the fd table; a cycle of `load_after`; a KVM VM
+ * without a vCPU),
  * %CPR_ERROR_STATE (also in a notifier's callback), %CPR_ERROR_BLOCKED (the reasons of all
  * blockers, in one line), the error of a notifier's veto, %CPR_ERROR_MISMATCH (an fd of the table
  * is closed or isn't what it was), %CPR_ERROR_SYSTEM (no memory or no space for the state;

@@ -185,6 +185,16 @@ cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu)
   cpr_kvm_vcpu_free (vcpu);
 }
 
+bool
+cpr_kvm_vm_check_has_vcpus (const CprKvmVm *vm, GError **error)
+{
+  return vm->vcpus->len > 0 ||
+         cpr_throw (error, CPR_ERROR_INVALID,
+                    "KVM VM '%s': it has no vCPU, and the next program wouldn't have their state: call "
+                    "cpr_kvm_vcpu_add() after each KVM_CREATE_VCPU",
+                    vm->name);
+}
+
 void
 cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, int fd))
 {
@@ -298,6 +308,12 @@ cpr_kvm_vcpu_get_fd (const CprKvmVcpu *vcpu)
 void
 cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu)
 {
+}
+
+bool
+cpr_kvm_vm_check_has_vcpus (const CprKvmVm *vm, GError **error)
+{
+  return true;
 }
 
 void

@@ -31,6 +31,10 @@ void cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu);
 /* Frees a vCPU that is in no VM. */
 void cpr_kvm_vcpu_free (CprKvmVcpu *vcpu);
 
+/* A program that forgot its vCPUs would save a guest without them, and in the next one they would
+ * start from power-on. KVM can't be asked how many there are. */
+bool cpr_kvm_vm_check_has_vcpus (const CprKvmVm *vm, GError **error);
+
 /* Calls @func for the fd of each vCPU, then for that of the VM. */
 void cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, int fd));
 

@@ -3,6 +3,15 @@
  * by the public functions of KVM VMs. */
 #include "session/kvm.h"
 
+bool
+cpr_session_check_kvm (const CprSession *session, GError **error)
+{
+  for (guint i = 0; i < session->kvm_vms->len; i++)
+    if (!cpr_kvm_vm_check_has_vcpus (session->kvm_vms->pdata[i], error))
+      return false;
+  return true;
+}
+
 void
 cpr_session_probe_kvm (CprSession *session)
 {

@@ -5,6 +5,8 @@
 #include "kvm/vm.h"
 #include "session/core.h"
 
+/* Whether each VM has a vCPU: asked before a load, and before the guest stops. */
+bool cpr_session_check_kvm (const CprSession *session, GError **error);
 /* A fresh session, before the guest runs: the first update finds done what takes long. */
 void cpr_session_probe_kvm (CprSession *session);
 /* A state was taken up, and the guest still runs elsewhere. */

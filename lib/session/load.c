@@ -219,11 +219,27 @@ load (CprSession *session, GError **error)
          cpr_timeline_check_pause (&session->timeline, CPR_STEP_LOAD, error);
 }
 
+/* The start-up has built all that it builds. In a fresh session it may go on after the error. */
+static bool
+check_built (CprSession *session, GError **error)
+{
+  GError *reason = NULL;
+
+  if (cpr_session_check_kvm (session, &reason))
+    return true;
+  if (session->was_incoming)
+    return cpr_session_give_back (session, reason, error);
+  g_propagate_error (error, reason);
+  return false;
+}
+
 bool
 cpr_session_load_state (CprSession *session, GError **error)
 {
   GError *reason = NULL;
 
+  if (!check_built (session, error))
+    return false;
   if (session->rehearsal != NULL)
     return cpr_session_end_rehearsal (session, NULL, error);
   if (session->incoming != NULL && !load (session, &reason))

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "session/ask.h"
+#include "session/kvm.h"
 #include "session/parts/request.h"
 
 static bool
@@ -21,5 +22,6 @@ cpr_session_run_preflight (CprSession *session, const CprUpdate *update, GPtrArr
   *findings = NULL;
   return cpr_request_check (update, error) &&
          cpr_blockers_check (session->blockers, update->mode, session->run_state, error) &&
-         check_can_start (update, error) && cpr_session_ask_programs (session, update, CPR_ASK_ALWAYS, findings, error);
+         check_can_start (update, error) && cpr_session_check_kvm (session, error) &&
+         cpr_session_ask_programs (session, update, CPR_ASK_ALWAYS, findings, error);
 }

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "session/ask.h"
+#include "session/kvm.h"
 #include "session/parts/mode.h"
 #include "session/parts/request.h"
 #include "session/parts/run-state.h"
@@ -217,6 +218,7 @@ run (CprSession *session, const CprUpdate *update, uint64_t wait_ns, GError **er
   /* Nothing has been made yet that a veto would have to undo, and fds and devices that notifiers
    * add are still collected. */
   if (cpr_notifiers_set_up (session->notifiers, session, update->mode, error) &&
+      cpr_session_check_kvm (session, error) &&
       cpr_blockers_close (session->blockers, update->mode, session->run_state, error))
     {
       if (make_cancellable (session, update, error) && ask_first (session, update, error))

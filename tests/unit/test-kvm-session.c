@@ -165,6 +165,39 @@ START_TEST (a_new_vcpu_of_a_running_guest_is_known_at_once)
 }
 END_TEST
 
+/* ---- A VM of which nobody registered the vCPUs: its next program would run an empty one. */
+
+#  define NO_VCPU "KVM VM 'kvm': it has no vCPU, and the next program wouldn't have their state"
+
+START_TEST (a_vm_without_a_vcpu_is_not_loaded)
+{
+  CprKvmVm *vm = cpr_kvm_vm_new (session, "kvm", machine.kvm, machine.vm, 0, &error);
+
+  ck_assert (!cpr_session_load (session, &error));
+  assert_error (&error, CPR_ERROR_INVALID, NO_VCPU);
+  ck_assert_int_eq (cpr_session_get_state (session), CPR_SESSION_STATE_FRESH);
+  ck_assert (cpr_kvm_vcpu_add (vm, 0, machine.vcpus[0], &error));
+  ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
+}
+END_TEST
+
+START_TEST (a_vm_without_a_vcpu_is_not_updated)
+{
+  const CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .program = "/proc/self/exe" };
+  CprKvmVm *vm = add (session, &machine);
+
+  ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
+  for (unsigned i = 0; i < KVM_VCPUS; i++)
+    ck_assert (cpr_kvm_vcpu_remove (vm, i, &error));
+  ck_assert (!cpr_session_update (session, &update, &error));
+  assert_error (&error, CPR_ERROR_INVALID, NO_VCPU);
+  ck_assert (!cpr_session_preflight (session, &update, NULL, &error));
+  assert_error (&error, CPR_ERROR_INVALID, NO_VCPU);
+  ck_assert_int_eq (guest.stops, 0);
+  ck_assert_int_eq (cpr_session_get_state (session), CPR_SESSION_STATE_ACTIVE);
+}
+END_TEST
+
 /* ---- Declaring. */
 
 START_TEST (the_inventory_has_the_vm_and_its_vcpus)
@@ -444,6 +477,8 @@ add_tests (TCase *tests)
   tcase_add_test (tests, no_fd_of_kvm_is_refused_with_its_ioctl);
   tcase_add_test (tests, a_fresh_session_knows_what_the_vm_needs_when_it_starts);
   tcase_add_test (tests, a_new_vcpu_of_a_running_guest_is_known_at_once);
+  tcase_add_test (tests, a_vm_without_a_vcpu_is_not_loaded);
+  tcase_add_test (tests, a_vm_without_a_vcpu_is_not_updated);
   tcase_add_test (tests, the_inventory_has_the_vm_and_its_vcpus);
   tcase_add_test (tests, more_vcpus_than_kvm_takes_are_a_refusal);
   tcase_add_test (tests, no_kvm_is_a_refusal);
