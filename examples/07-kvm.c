@@ -101,21 +101,28 @@ handle_exit (Vm *vm)
   return sem_post (&vm->counted) == 0;
 }
 
+static void
+die (const char *reason, unsigned number)
+{
+  fprintf (stderr, "the guest can't go on: %s %u\n", reason, number);
+  exit (EXIT_FAILURE);
+}
+
 /* Ends when it was kicked. KVM_RUN fails with EINTR then, and has completed the access of the exit
- * before: the registers are right. */
+ * before: the registers are right. No other failure goes away by itself. */
 static void
 run_vcpu (Vm *vm)
 {
   for (;;)
     if (ioctl (vm->vcpu_fd, KVM_RUN, 0) == 0)
       {
-        if (handle_exit (vm))
-          continue;
-        fprintf (stderr, "the guest can't go on: exit %u\n", vm->run->exit_reason);
-        exit (EXIT_FAILURE);
+        if (!handle_exit (vm))
+          die ("exit", vm->run->exit_reason);
       }
     else if (errno == EINTR)
       return;
+    else if (errno != EAGAIN)
+      die ("KVM_RUN: errno", (unsigned) errno);
 }
 
 /* Should the signal come just before KVM_RUN, immediate_exit ends it. */
@@ -189,9 +196,13 @@ set_cpuid (const Vm *vm)
 static bool
 create_vcpu (Vm *vm, GError **error)
 {
-  const int size = ioctl (vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+  const int size = ioctl (vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0); /* not sizeof (struct kvm_run) */
 
+  if (size < 0)
+    return throw_errno ("KVM_GET_VCPU_MMAP_SIZE", error);
   vm->vcpu_fd = ioctl (vm->vm_fd, KVM_CREATE_VCPU, 0);
+  if (vm->vcpu_fd < 0)
+    return throw_errno ("KVM_CREATE_VCPU", error);
   vm->run = mmap (NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu_fd, 0);
   if (vm->run == MAP_FAILED || !set_cpuid (vm))
     return throw_errno ("vCPU 0", error);
@@ -268,7 +279,7 @@ main (int argc, char **argv)
   CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .program = "/proc/self/exe" };
   CprUpdateInfo info = { .size = sizeof info };
   g_autoptr (GError) error = NULL;
-  Vm vm = { 0 };
+  static Vm vm; /* the vCPU's thread has it until the process ends */
 
   if (!set_up (&vm, argv, &error))
     {

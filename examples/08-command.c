@@ -52,7 +52,7 @@ listen_at (const char *name, int index, void *path, GError **error)
 }
 
 /* After a start, and after an update that came back: nothing to answer, or the end of an update. */
-static void
+static bool
 answer (CprSession *session)
 {
   CprUpdateStatus status;
@@ -60,19 +60,22 @@ answer (CprSession *session)
   int fd = cpr_session_take_reply_fd (session, &status, &reason);
 
   if (fd < 0)
-    return;
+    return false;
   dprintf (fd, "%s%s%s\n", cpr_update_status_get_name (status), reason != NULL ? ": " : "",
            reason != NULL ? reason : "");
   close (fd);
+  return true;
 }
 
 static void
 update_to (CprSession *session, const char *program, int client)
 {
   CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .program = program, .reply_fd = client };
+  g_autoptr (GError) error = NULL;
 
-  cpr_session_update (session, &update, NULL); /* returns only on failure; answer() says why */
-  answer (session);
+  cpr_session_update (session, &update, &error); /* returns only on failure */
+  if (!answer (session))                         /* nothing had begun yet: the call isn't permitted now */
+    dprintf (client, "failed: %s\n", error->message);
 }
 
 /* False: the end. */

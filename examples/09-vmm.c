@@ -180,6 +180,8 @@ run_vcpu (Vm *vm)
       handle_exit (vm);
     else if (errno == EINTR)
       return;
+    else
+      check (vm, errno == EAGAIN, "KVM_RUN");
 }
 
 static void
@@ -261,7 +263,9 @@ create_vcpu (Vm *vm)
   g_autofree struct kvm_cpuid2 *cpuid = g_malloc0 (sizeof *cpuid + CPUID_MAX * sizeof cpuid->entries[0]);
   int size = ioctl (vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 
+  check (vm, size > 0, "KVM_GET_VCPU_MMAP_SIZE");
   vm->vcpu_fd = ioctl (vm->vm_fd, KVM_CREATE_VCPU, 0);
+  check (vm, vm->vcpu_fd >= 0, "KVM_CREATE_VCPU");
   vm->run = mmap (NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu_fd, 0);
   check (vm, vm->run != MAP_FAILED, "vCPU 0");
   cpuid->nent = CPUID_MAX;
@@ -275,6 +279,7 @@ create_vm (Vm *vm, GError **error)
   vm->kvm_fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
   check (vm, vm->kvm_fd >= 0, "/dev/kvm");
   vm->vm_fd = ioctl (vm->kvm_fd, KVM_CREATE_VM, 0);
+  check (vm, vm->vm_fd >= 0, "KVM_CREATE_VM");
   check (vm, ioctl (vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) == 0, "KVM VM");
   vm->kvm = cpr_kvm_vm_new (vm->session, "kvm", vm->kvm_fd, vm->vm_fd, 0, error);
   if (vm->kvm == NULL || !cpr_kvm_slot_add (vm->kvm, 0, 0, vm->ram, 0, RAM_SIZE, 0, error))
@@ -340,7 +345,7 @@ reset (const Vm *vm)
 /* ---- The control socket. */
 
 /* Says how the update ended that brought the guest here, or that came back. */
-static void
+static bool
 answer (const Vm *vm)
 {
   CprUpdateStatus status;
@@ -348,9 +353,10 @@ answer (const Vm *vm)
   int fd = cpr_session_take_reply_fd (vm->session, &status, &reason);
 
   if (fd < 0)
-    return;
+    return false;
   dprintf (fd, "%s %s\n", cpr_update_status_get_name (status), reason != NULL ? reason : "");
   close (fd);
+  return true;
 }
 
 static void
@@ -360,9 +366,11 @@ update_to (const Vm *vm, const char *where, int client)
                  : g_str_has_prefix (where, "file:") ? CPR_MODE_REBOOT
                                                      : CPR_MODE_EXEC;
   CprUpdate update = { .size = sizeof update, .mode = mode, .program = where, .uri = where, .reply_fd = client };
-  bool left = cpr_session_update (vm->session, &update, NULL);
+  g_autoptr (GError) error = NULL;
+  bool left = cpr_session_update (vm->session, &update, &error);
 
-  answer (vm);
+  if (!answer (vm) && !left) /* nothing had begun yet: the call isn't permitted now */
+    dprintf (client, "failed %s\n", error->message);
   if (left) /* the guest is another program's, or in the file, and so is the socket's path */
     _exit (EXIT_SUCCESS);
 }
