@@ -79,15 +79,17 @@ cpr_session_check_process (const CprSession *session, const char *function, GErr
 bool
 cpr_session_check_call (const CprSession *session, CprCall call, GError **error)
 {
-  const char *name = cpr_call_get_name (call);
+  const char *name = cpr_call_get_name (call), *missing = cpr_call_get_missing (call, session->state);
 
   if (!cpr_session_check_process (session, name, error))
     return false;
   if (call == CPR_CALL_UPDATE && cpr_notifiers_are_told (session->notifiers))
     return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a notifier's callback", name);
-  return cpr_call_is_permitted (call, session->state, cpr_session_get_store (session) != NULL) ||
-         cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a session that is %s", name,
-                    cpr_session_state_get_name (session->state));
+  if (cpr_call_is_permitted (call, session->state, cpr_session_get_store (session) != NULL))
+    return true;
+  return cpr_throw (error, CPR_ERROR_STATE, "%s: not permitted in a session that is %s%s%s%s", name,
+                    cpr_session_state_get_name (session->state), missing != NULL ? ": call " : "",
+                    missing != NULL ? missing : "", missing != NULL ? "() first" : "");
 }
 
 bool

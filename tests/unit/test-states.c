@@ -184,6 +184,37 @@ START_TEST (a_refused_call_names_itself_and_the_state)
 }
 END_TEST
 
+START_TEST (a_call_that_comes_too_early_names_the_missing_one)
+{
+  static const struct
+  {
+    CprCall call;
+    CprSessionState state;
+    const char *end;
+  } refused[] = {
+    { CPR_CALL_START, CPR_SESSION_STATE_FRESH,
+      "start: not permitted in a session that is fresh: call cpr_session_load() first" },
+    { CPR_CALL_START, CPR_SESSION_STATE_INCOMING, "that is incoming: call cpr_session_load() first" },
+    { CPR_CALL_START, CPR_SESSION_STATE_ACTIVE, "that is active" },
+    { CPR_CALL_UPDATE, CPR_SESSION_STATE_FRESH, "that is fresh: call cpr_session_start() first" },
+    { CPR_CALL_PAUSE, CPR_SESSION_STATE_LOADED, "that is loaded: call cpr_session_start() first" },
+    { CPR_CALL_UPDATE, CPR_SESSION_STATE_LOST, "that is lost" },
+    { CPR_CALL_ABORT, CPR_SESSION_STATE_FRESH, "that is fresh" },
+    { CPR_CALL_FD_TAKE, CPR_SESSION_STATE_LOADED, "that is loaded" },
+  };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (refused); i++)
+    {
+      CprSession session = { .pid = getpid (), .state = refused[i].state, .notifiers = cpr_notifiers_new () };
+      g_autoptr (GError) error = NULL;
+
+      ck_assert (!cpr_session_check_call (&session, refused[i].call, &error));
+      ck_assert_msg (g_str_has_suffix (error->message, refused[i].end), "%s", error->message);
+      cpr_notifiers_free (session.notifiers);
+    }
+}
+END_TEST
+
 START_TEST (states_have_the_names_of_their_constants)
 {
   for (unsigned i = 0; i < N_STATES; i++)
@@ -509,6 +540,7 @@ main (void)
   tcase_add_test (tests, a_function_that_is_not_in_the_table_is_permitted_always_or_in_a_callback);
   tcase_add_test (tests, the_headers_print_what_reboot_mode_adds);
   tcase_add_test (tests, a_refused_call_names_itself_and_the_state);
+  tcase_add_test (tests, a_call_that_comes_too_early_names_the_missing_one);
   tcase_add_test (tests, states_have_the_names_of_their_constants);
   tcase_add_test (tests, who_lost_the_guest_may_only_clean_up);
   tcase_add_test (tests, a_forked_child_may_only_free_the_session);

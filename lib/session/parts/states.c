@@ -75,6 +75,19 @@ cpr_session_state_get_name (CprSessionState state)
   return state_names[state];
 }
 
+/* A call that belongs to the start-up is never missing a later one. */
+const char *
+cpr_call_get_missing (CprCall call, CprSessionState state)
+{
+  unsigned states = calls[call].states;
+
+  if ((states & (FRESH | INCOMING)) != 0)
+    return NULL;
+  if (state < CPR_SESSION_STATE_LOADED && (states & LOADED) != 0)
+    return calls[CPR_CALL_LOAD].name;
+  return state < CPR_SESSION_STATE_ACTIVE && (states & ACTIVE) != 0 ? calls[CPR_CALL_START].name : NULL;
+}
+
 bool
 cpr_call_is_permitted (CprCall call, CprSessionState state, bool in_reboot)
 {

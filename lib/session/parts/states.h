@@ -52,6 +52,9 @@ typedef enum
 
 const char *cpr_call_get_name (CprCall call);
 const char *cpr_session_state_get_name (CprSessionState state);
+/* The function that comes first, where such a call is permitted only later in a session's life;
+ * NULL: there is none. */
+const char *cpr_call_get_missing (CprCall call, CprSessionState state);
 /* @in_reboot: whether a state of reboot mode is being taken up. */
 bool cpr_call_is_permitted (CprCall call, CprSessionState state, bool in_reboot);
 
