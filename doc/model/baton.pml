@@ -3,7 +3,9 @@
  * process, and the guardians. Any of them may be killed between any two steps. Programs may also
  * hang, fail, or crash with a handler that goes back.
  *
- *   spin -a baton.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -m100000
+ *   spin -a baton.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -E -m100000
+ *
+ * -E, since a program that hangs has no end where no guardian is left.
  *
  * Claims:
  *   1. Two processes never run the guest at once (assert in run_guest).
@@ -145,16 +147,18 @@ end:
 proctype Guardian (byte me; byte watched)
 {
   bool ok;
+  bool follows = false; /* another guardian takes the guest back */
   byte k, heir;
 
 watch:
   if
   :: released -> goto end
   :: dying[me] -> goto gone
-  :: !alive[watched] && state == OWNED -> goto end /* a VMM that died */
-  :: !alive[watched] && state == OFFERED && owner != watched -> released || dying[me] || state == PARKED -> goto end
+  :: atomic { !alive[watched] && owner != watched -> watched = owner; follows = true; goto watch }
+  /* A VMM that died, or the guardian that had fenced or parked the baton. */
+  :: !alive[watched] && owner == watched && state != OFFERED -> goto end
   /* It died, or the deadline passed, which may be at any time. */
-  :: state == OFFERED && owner == watched ->
+  :: !follows && state == OFFERED && owner == watched ->
      k = attempt;
      cas (OFFERED, k, watched, FENCED, k, me, ok);
      if

@@ -203,8 +203,24 @@ def a_guest_that_no_program_can_take_is_parked(accel):
                     go_on(vm, ticks)
 
 
+def nothing_is_left_of_a_parked_guest(accel):
+    """The new program goes back and so leaves a second guardian behind. It ends with the one that holds the guest."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with tempfile.TemporaryDirectory(prefix="cpr-") as directory:
+            binary = shutil.copy(BUILD_1, directory)
+            with machine(accel, "--deadline", "20000", "--no-preflight", binary=binary) as vm:
+                vm.wait_for_ticks()
+                os.chmod(binary, 0)
+                vm.send_update(BUILD_2, options=["--fail-at", "load", "--fail-by", "segv"])
+                holder = int(poll(lambda: re.search(r"held by process (\d+)\n", vm.messages()), "for the guest to be parked")[1])
+                claim(len(orphans()) == 2, f"expected two guardians, there is {orphans()}")
+                os.kill(holder, number)
+                vm.wait_for_end()
+                claim(not vm.is_listening(), "somebody still listens")
+
+
 main(a_segmentation_fault_leads_back, an_abort_leads_back, an_exit_is_rescued, a_kill_is_rescued, a_stopped_program_is_rescued,
      a_hanging_program_is_rescued, a_child_that_crashes_concerns_nobody, programs_without_libcpr_are_rescued,
      what_names_the_process_in_the_environment_follows_it,
      a_kill_between_execve_and_main_is_rescued, a_wrapper_that_forks_is_too_slow, the_death_of_the_owner_is_the_end,
-     a_paused_guest_is_rescued_paused, a_guest_that_no_program_can_take_is_parked)
+     a_paused_guest_is_rescued_paused, a_guest_that_no_program_can_take_is_parked, nothing_is_left_of_a_parked_guest)

@@ -38,6 +38,8 @@ struct _CprGuardian
   CprBatonPage *page;
   CprRescue *rescue; /* NULL: the guardian only holds the address space */
   pid_t watched;     /* the process that owns the guest, and then is the candidate */
+  bool follows;      /* another guardian takes the guest back: this one only ends when that is over */
+  uint64_t end_ns;   /* if it follows: when it stops to wait for the other guardian */
   int pidfd;         /* of that process, also after its execve; in the guardian -1 once that process is dead */
   int release;
   char message[32]; /* room for a message to the supervisor */
@@ -66,6 +68,9 @@ struct _CprGuardian
 /* How often to look at the baton while it isn't offered yet, since only the offer sets a
  * deadline. The offer wakes nobody: it is the owner's last act before its execve. */
 #define LOOK_AGAIN_NS (20 * 1000 * 1000)
+
+/* How long the guardian of a dead candidate may take to see the death, on a busy machine. */
+#define FENCE_NS (10 * UINT64_C (1000000000))
 
 /* Tells the supervisor which process is the VM's. A supervisor accepts this only from the
  * process that has that role, which so passes it on. */
@@ -107,9 +112,9 @@ get_patience (const CprGuardian *guardian, CprBatonWord word)
 
   if (guardian->rescue == NULL)
     return 0;
-  if (word.state == CPR_BATON_OWNED && word.attempt == 0)
+  if (guardian->pidfd < 0 || (word.state == CPR_BATON_OWNED && word.attempt == 0))
     return LOOK_AGAIN_NS;
-  if (word.state != CPR_BATON_OFFERED || word.pid != guardian->watched || deadline == 0)
+  if (guardian->follows || word.state != CPR_BATON_OFFERED || word.pid != guardian->watched || deadline == 0)
     return 0;
   now = cpr_raw_now_ns ();
   return now < deadline ? deadline - now : 1;
@@ -210,12 +215,61 @@ end_successor (CprGuardian *guardian)
   cpr_baton_remove_guardian (guardian->page, guardian->successor);
 }
 
+/* The baton names another process than the one that this guardian watched: another guardian has
+ * it, or executed a program. Watches that process, only to end after it. No kill ever uses this
+ * pidfd: the process may have ended before it was opened. */
+CPR_RAW_CODE static void
+follow (CprGuardian *guardian, CprBatonWord word)
+{
+  long pidfd;
+
+  if (guardian->pidfd >= 0)
+    cpr_raw (SYS_close, guardian->pidfd, 0, 0, 0);
+  pidfd = open_pidfd (word.pid);
+  guardian->pidfd = pidfd >= 0 ? (int) pidfd : -1;
+  guardian->watched = word.pid;
+  guardian->follows = true;
+  guardian->end_ns = cpr_raw_now_ns () + FENCE_NS;
+}
+
+/* The watched process is dead, and this guardian isn't to take the guest back. The owner's death
+ * is the end: a supervisor that restarts it shall find disks and devices free. So is the death of
+ * the guardian that had fenced or parked the baton, since only that process could go on. But a
+ * dead candidate has a guardian that acts at once, if it is alive. */
+CPR_RAW_CODE static void
+outlive (CprGuardian *guardian, CprBatonWord word)
+{
+  if (guardian->rescue != NULL && word.pid != guardian->watched)
+    follow (guardian, word);
+  else if (guardian->rescue == NULL || word.state != CPR_BATON_OFFERED ||
+           (guardian->pidfd < 0 && cpr_raw_now_ns () >= guardian->end_ns))
+    let_go (guardian);
+  else if (guardian->pidfd >= 0)
+    {
+      cpr_raw (SYS_close, guardian->pidfd, 0, 0, 0);
+      guardian->pidfd = -1;
+      guardian->end_ns = cpr_raw_now_ns () + FENCE_NS;
+    }
+}
+
+/* A signal told it to give the parked guest up. The other guardians shall end with this one, before
+ * it gives its memory back, which takes longer. */
+CPR_RAW_CODE static void
+give_up (CprGuardian *guardian)
+{
+  const uint64_t one = 1;
+
+  cpr_raw (SYS_write, guardian->release, (long) &one, sizeof one, 0);
+  let_go (guardian);
+}
+
 /* The candidate died while the baton was offered to it, or was too slow: takes the guest back.
  * Returns if the baton has moved on. A failed execve doesn't end the loop, since the guest would
  * be lost with this process. */
 CPR_RAW_CODE static void
 rescue (CprGuardian *guardian, CprBatonWord word, bool died)
 {
+  const pid_t me = (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0);
   bool offered;
 
   if (!cpr_rescue_fence (guardian->page, word, guardian->pidfd, died))
@@ -223,8 +277,14 @@ rescue (CprGuardian *guardian, CprBatonWord word, bool died)
   for (offered = cpr_rescue_offer (guardian->rescue, guardian->page);;
        offered = cpr_rescue_park (guardian->rescue, guardian->page))
     {
-      if (!offered && cpr_baton_get (guardian->page).state == CPR_BATON_PARKED)
-        let_go (guardian); /* a signal told it to give the guest up */
+      word = cpr_baton_get (guardian->page);
+      if (word.pid != me) /* the successor fenced it in the instant before it was ended */
+        {
+          follow (guardian, word);
+          return;
+        }
+      if (!offered && word.state == CPR_BATON_PARKED)
+        give_up (guardian);
       if (!offered)
         continue;
       leave_successor (guardian);
@@ -236,11 +296,13 @@ rescue (CprGuardian *guardian, CprBatonWord word, bool died)
 CPR_RAW_CODE static bool
 watches_candidate (const CprGuardian *guardian, CprBatonWord word)
 {
-  return guardian->rescue != NULL && word.state == CPR_BATON_OFFERED && word.pid == guardian->watched;
+  return guardian->rescue != NULL && !guardian->follows && word.state == CPR_BATON_OFFERED &&
+         word.pid == guardian->watched;
 }
 
-/* Waits until it is told to end, and takes the guest back if the candidate dies or is too slow.
- * The word is read again after each wait, since it may have changed meanwhile. */
+/* Waits until it is told to end, or until nobody is left who could tell it. Takes the guest back if
+ * the candidate dies or is too slow. The word is read again after each wait, since it may have
+ * changed meanwhile. */
 CPR_RAW_CODE static void
 watch (CprGuardian *guardian)
 {
@@ -259,10 +321,8 @@ watch (CprGuardian *guardian)
       if (watches_candidate (guardian, word) &&
           (event == EVENT_DIED || (deadline != 0 && cpr_raw_now_ns () >= deadline)))
         rescue (guardian, word, event == EVENT_DIED);
-      else if (event == EVENT_DIED && (guardian->rescue == NULL || word.state == CPR_BATON_OWNED))
-        let_go (guardian); /* the owner died: a supervisor that restarts it shall find disks and devices free */
-      else if (event == EVENT_DIED)
-        guardian->pidfd = -1; /* another guardian takes care of it */
+      else if (event == EVENT_DIED || guardian->pidfd < 0)
+        outlive (guardian, word);
     }
 }
 
