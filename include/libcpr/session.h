@@ -127,9 +127,10 @@ typedef enum
  *     until the commit. So the program gets SIGSEGV at the instruction that writes guest RAM too
  *     early, and a system call that would write there fails with EFAULT. The update then fails as
  *     it does after any crash, and the guest goes back to the old program. The page tables aren't
- *     filled, and the commit calls mprotect() for each block, so the pause is longer. In reboot
- *     mode there are no claimed blocks, and the flag changes nothing. Don't use it with DMA
- *     mappings, for which the kernel wants to write
+ *     filled, and the commit calls mprotect() for each block, so the pause is longer. The old
+ *     program on its way back ignores the flag: one that writes too early as well shall get the
+ *     guest, and show the reason. In reboot mode there are no claimed blocks, and the flag changes
+ *     nothing. Don't use it with DMA mappings, for which the kernel wants to write
  *
  * How a state is taken up.
  *

@@ -46,7 +46,9 @@ adopt (CprSession *session, CprIncoming *incoming)
   manifest->ram = (CprRamTable){ .blocks = NULL };
   manifest->vfio = (CprVfioTable){ .containers = NULL };
   cpr_reply_adopt (&session->reply, &session->fds);
-  session->ram.read_only = (session->config.incoming_flags & CPR_INCOMING_PROTECT_RAM) != 0;
+  /* An old program with the fault that the flag finds would lose the guest by it. */
+  session->ram.read_only =
+      (session->config.incoming_flags & CPR_INCOMING_PROTECT_RAM) != 0 && incoming->attempt <= CPR_BATON_WAY_THERE;
   session->incoming = incoming;
   session->was_incoming = true;
   session->state = CPR_SESSION_STATE_INCOMING;

@@ -113,6 +113,15 @@ def a_program_that_writes_ram_too_early(accel):
         return reason
 
 
+def an_old_program_that_writes_ram_too_early(accel):
+    """It has the same fault as the new one, and takes the guest back all the same: its RAM isn't protected on a way back."""
+    early = ["--incoming-protect", "--fail-at", "load", "--fail-by", "rewrite"]
+    with MiniVmm(accel, "--ram", "64M", "--guest", "memcheck", *early) as vm:
+        reason = expect_rollback(vm, ["signal 11 (SIGSEGV) at address 0x"], options=early)
+        claim(vm.wait_for_ticks(vm.guest().ticks).errors == 0, "memory errors")
+        return reason
+
+
 def without_a_guardian(accel):
     return roll_back_then_update(accel, ["fails at load"], "--no-guardian", options=["--fail-at", "load"])
 
@@ -140,4 +149,5 @@ def many_rollbacks(accel):
 main(*[failing_at(step) for step in STEPS], *[exiting_at(step) for step in STEPS],
      *[exiting_at(step, "thread-exit") for step in STEPS], another_name, another_ram_size, another_ram_backend,
      another_accelerator, fewer_vcpus, more_vcpus, an_fd_that_nobody_takes,
-     a_program_that_writes_ram_too_early, without_a_guardian, many_rollbacks)
+     a_program_that_writes_ram_too_early, an_old_program_that_writes_ram_too_early,
+     without_a_guardian, many_rollbacks)

@@ -52,11 +52,11 @@ static void __attribute__ ((noinline, no_sanitize ("address", "undefined"))) cra
 /* Set once there is RAM. */
 static const GuestRam *ram;
 
-/* Changes what the guest has in RAM, which isn't the new program's yet. */
-static void __attribute__ ((noinline, no_sanitize ("address", "undefined"))) write_ram (void)
+/* Writes to the guest's RAM, which isn't the new program's yet; with a @mask, other contents. */
+static void __attribute__ ((noinline, no_sanitize ("address", "undefined"))) write_ram (uint8_t mask)
 {
   volatile uint8_t *at = (uint8_t *) ram->vaddr + ram->size / 2;
-  *at = (uint8_t) ~*at;
+  *at = (uint8_t) (*at ^ mask);
 }
 
 /* True: it isn't this step. */
@@ -70,7 +70,12 @@ survives (const char *step, GError **error)
   if (!g_strcmp0 (how, "segv"))
     crash ();
   else if (!g_strcmp0 (how, "write"))
-    write_ram ();
+    write_ram (0xff);
+  else if (!g_strcmp0 (how, "rewrite"))
+    {
+      write_ram (0);
+      return true;
+    }
   else if (!g_strcmp0 (how, "abort"))
     abort ();
   else if (!g_strcmp0 (how, "exit"))

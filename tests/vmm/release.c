@@ -49,8 +49,8 @@ parse_fail_by (const Option *option, const char *value, Options *options, GError
 
 static const char *const accels[] = { "auto", "kvm", "soft", NULL };
 static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
-static const char *const ways[] = { "error", "segv", "abort", "exit",  "call-exit", "thread-exit", "kill",
-                                    "stop",  "halt", "hang",  "child", "slow",      "write",       NULL };
+static const char *const ways[] = { "error", "segv", "abort", "exit", "call-exit", "thread-exit", "kill", "stop",
+                                    "halt",  "hang", "child", "slow", "write",     "rewrite",     NULL };
 
 static const Option test_options[] = {
   { "accel", "ACCEL", "auto (default), kvm or soft", parse_accel, .choices = accels },
@@ -60,7 +60,7 @@ static const Option test_options[] = {
     parse_fail_at, .choices = steps },
   { "fail-by", "HOW",
     "in which way: error (default), segv, abort, exit (at once), call-exit, thread-exit, kill, stop, halt, hang, "
-    "child, slow, write",
+    "child, slow, write, rewrite",
     parse_fail_by, .choices = ways },
   { .name = NULL },
 };
