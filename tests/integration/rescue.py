@@ -213,6 +213,8 @@ def nothing_is_left_of_a_parked_guest(accel):
                 os.chmod(binary, 0)
                 vm.send_update(BUILD_2, options=["--fail-at", "load", "--fail-by", "segv"])
                 holder = int(poll(lambda: re.search(r"held by process (\d+)\n", vm.messages()), "for the guest to be parked")[1])
+                claim("; before that: the new program got signal 11 (SIGSEGV) at address 0x0 in step load; " in vm.messages(),
+                      "the cause isn't said")
                 claim(len(orphans()) == 2, f"expected two guardians, there is {orphans()}")
                 os.kill(holder, number)
                 vm.wait_for_end()

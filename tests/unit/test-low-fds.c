@@ -94,13 +94,51 @@ park_with_a_file_of_the_table (int file)
   return park (file, true);
 }
 
-START_TEST (a_parked_guest_is_said_on_the_standard_error)
+/* The line, but for the pid at its end. */
+static void
+assert_note (const char *cause)
 {
+  g_autofree char *wanted = g_strdup_printf (
+      "libcpr: VM 'vm': no program could take the guest%s; SIGUSR1 tries again, SIGTERM gives it up; held by process ",
+      cause);
+  uint64_t word = baton.page->word;
   int file = file_new (0);
+  char note[2 * CPR_BATON_REASON_SIZE] = "";
 
   ck_assert_int_eq (run_in_child (park_with_a_stream, file), 0);
-  ck_assert_int_gt (lseek (file, 0, SEEK_END), 50);
+  ck_assert_int_gt (pread (file, note, sizeof note - 1, 0), 0);
+  ck_assert_msg (g_str_has_prefix (note, wanted), "expected '%s', not '%s'", wanted, note);
+  ck_assert (g_str_has_suffix (note, "\n") && strchr (note, '\n') == note + strlen (note) - 1);
+  baton.page->word = word;
   close (file);
+}
+
+START_TEST (a_parked_guest_is_said_on_the_standard_error)
+{
+  assert_note ("");
+}
+END_TEST
+
+START_TEST (the_line_of_a_parked_guest_has_the_cause)
+{
+  g_autofree char *long_reason = g_strnfill (CPR_BATON_REASON_SIZE, 'x');
+  g_autofree char *longest = NULL;
+
+  baton.page->cause = CPR_BATON_CAUSE_DIED;
+  baton.page->failed_step = CPR_STEP_CLAIM;
+  baton.page->status = SIGSEGV;
+  assert_note (": the last one was killed by signal 11 in step claim");
+  strcpy (baton.page->reason, "device 'com1':\ntoo new");
+  baton.page->status = 3 << 8;
+  assert_note (": the last one exited with status 3 in step claim; before that: device 'com1': too new");
+  baton.page->status = -1;
+  assert_note (": the last one died in step claim; before that: device 'com1': too new");
+  baton.page->cause = CPR_BATON_CAUSE_TIMEOUT;
+  baton.page->timeout_ns = 5000000000;
+  memcpy (baton.page->reason, long_reason, CPR_BATON_REASON_SIZE);
+  longest = g_strdup_printf (": the last one gave no answer in 5000 ms in step claim; before that: %.*s",
+                             CPR_BATON_REASON_SIZE - 1, long_reason);
+  assert_note (longest);
 }
 END_TEST
 
@@ -194,6 +232,7 @@ main (void)
 
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, a_parked_guest_is_said_on_the_standard_error);
+  tcase_add_test (tests, the_line_of_a_parked_guest_has_the_cause);
   tcase_add_test (tests, a_parked_guest_is_not_said_in_a_file_of_the_fd_table);
   if (!under_valgrind ()) /* it doesn't know such a clone */
     tcase_add_test (tests, a_guardian_holds_streams_and_what_it_is_told_to);

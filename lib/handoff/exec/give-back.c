@@ -157,6 +157,20 @@ forget_streams (const CprIncoming *incoming)
       cpr_fd_set_cloexec (fd, true);
 }
 
+/* Both programs often have the same fault. Others write the page, so its text may lack its end. */
+static bool
+throw_back_already (const CprBatonPage *page, const char *reason, GError **error)
+{
+  if (page->reason[0] == '\0')
+    return cpr_throw (error, CPR_ERROR_STATE, "way back: this is the way back already");
+  if (strncmp (page->reason, reason, CPR_BATON_REASON_SIZE - 1) == 0)
+    return cpr_throw (error, CPR_ERROR_STATE,
+                      "way back: this is the way back already, and the new program failed in the same way");
+  return cpr_throw (error, CPR_ERROR_STATE,
+                    "way back: this is the way back already, after the new program failed (%.*s)",
+                    CPR_BATON_REASON_SIZE - 1, page->reason);
+}
+
 static bool
 return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError **error)
 {
@@ -168,8 +182,7 @@ return_to_old (CprIncoming *incoming, GArray *held, const char *reason, GError *
   if (!cpr_incoming_check_owner (incoming, error))
     return false;
   if (incoming->attempt >= CPR_BATON_LAST_ROLLBACK)
-    return cpr_throw (error, CPR_ERROR_STATE, "way back: this is the way back already (%s)",
-                      incoming->baton.page->reason);
+    return throw_back_already (incoming->baton.page, reason, error);
   g_strlcpy (incoming->baton.page->reason, reason, CPR_BATON_REASON_SIZE);
   lift_fd_limit ();
   if (!restore_surroundings (incoming, error))
@@ -199,7 +212,7 @@ cpr_execve_give_back (CprIncoming *incoming, GArray *held, GError *reason, GErro
   GError *failure = NULL;
 
   return_to_old (incoming, held, reason->message, &failure);
-  g_propagate_prefixed_error (error, reason, "%s; because of: ", failure->message);
+  g_propagate_prefixed_error (error, reason, "%s; the failure: ", failure->message);
   g_error_free (failure);
   return false;
 }

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "process/raw.h"
 
@@ -18,7 +19,7 @@
 #define RETRY_MS 20
 
 #define PID_ROOM         16
-#define PARKED_NOTE_ROOM 24 /* for a pid, a line end and a zero byte */
+#define PARKED_NOTE_ROOM (CPR_BATON_REASON_SIZE + 256) /* for all but the head of the line */
 
 /* ---- In the program that makes the guardian. */
 
@@ -52,7 +53,7 @@ CprRescue *
 cpr_rescue_new (const CprProgram *program, const char *vm_name, int state_fd, GArray *carried)
 {
   CprRescue *rescue = g_new0 (CprRescue, 1);
-  g_autofree char *note = NULL;
+  g_autofree char *head = NULL;
 
   rescue->program = program;
   rescue->state_fd = state_fd;
@@ -61,11 +62,9 @@ cpr_rescue_new (const CprProgram *program, const char *vm_name, int state_fd, GA
   rescue->exe_path = cpr_program_make_exe_path (program->exe_fd);
   rescue->envp = cpr_program_make_envp (program->envp, state_fd);
   find_pids (rescue);
-  note = g_strdup_printf (
-      "libcpr: VM '%s': no program could take the guest; SIGUSR1 tries again, SIGTERM gives it up; held by process ",
-      vm_name);
-  rescue->parked_note = g_malloc0 (strlen (note) + PARKED_NOTE_ROOM);
-  strcpy (rescue->parked_note, note);
+  head = g_strdup_printf ("libcpr: VM '%s': no program could take the guest", vm_name);
+  rescue->parked_note = g_malloc0 (strlen (head) + PARKED_NOTE_ROOM);
+  strcpy (rescue->parked_note, head);
   return rescue;
 }
 
@@ -343,6 +342,36 @@ print_note (const char *note, long len)
     cpr_raw (SYS_write, STDERR_FILENO, (long) note, len, 0);
 }
 
+/* cpr_baton_describe_failure() without malloc(). The last candidate was the old program, which may
+ * have been executed. Other programs write the page, so the reason may lack its end. */
+CPR_RAW_CODE static char *
+put_cause (char *to, const CprBatonPage *page)
+{
+  uint32_t cause = atomic_load (&page->cause);
+  int status = page->status;
+  const char *reason = page->reason;
+
+  if (cause == CPR_BATON_CAUSE_NONE)
+    return to;
+  to = cpr_raw_put_text (to, ": the last one ");
+  if (cause == CPR_BATON_CAUSE_TIMEOUT)
+    to = cpr_raw_put_text (cpr_raw_put_number (cpr_raw_put_text (to, "gave no answer in "), page->timeout_ns / 1000000),
+                           " ms");
+  else if (status < 0)
+    to = cpr_raw_put_text (to, "died");
+  else if (WIFSIGNALED (status))
+    to = cpr_raw_put_number (cpr_raw_put_text (to, "was killed by signal "), (unsigned) WTERMSIG (status));
+  else
+    to = cpr_raw_put_number (cpr_raw_put_text (to, "exited with status "), (unsigned) WEXITSTATUS (status));
+  to = cpr_raw_put_text (cpr_raw_put_text (to, " in step "), cpr_baton_get_step_name ((CprStep) page->failed_step));
+  if (*reason != '\0')
+    to = cpr_raw_put_text (to, "; before that: ");
+  for (int i = 0; i < CPR_BATON_REASON_SIZE - 1 && reason[i] != '\0'; i++)
+    *to++ = reason[i] != '\n' ? reason[i] : ' ';
+  *to = '\0';
+  return to;
+}
+
 CPR_RAW_CODE bool
 cpr_rescue_park (const CprRescue *rescue, CprBatonPage *page)
 {
@@ -356,7 +385,8 @@ cpr_rescue_park (const CprRescue *rescue, CprBatonPage *page)
   other.pid = self ();
   if (!cpr_baton_move (page, word, other))
     return false;
-  text_end = cpr_raw_put_number (end, (unsigned) other.pid);
+  text_end = cpr_raw_put_text (put_cause (end, page), "; SIGUSR1 tries again, SIGTERM gives it up; held by process ");
+  text_end = cpr_raw_put_number (text_end, (unsigned) other.pid);
   *text_end++ = '\n';
   if (has_stderr (rescue))
     print_note (rescue->parked_note, text_end - rescue->parked_note);

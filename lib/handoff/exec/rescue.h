@@ -21,7 +21,7 @@ typedef struct
   char **envp;    /* the old program's environment, with the variable that names the state */
   /* Places in `envp` that name the process, with room for another PID; NULL ends the list. */
   char *pids[CPR_RESCUE_PIDS];
-  char *parked_note; /* the line for stderr, with room for the pid at its end */
+  char *parked_note; /* the head of the line for stderr, with room for the rest */
 } CprRescue;
 
 CprRescue *cpr_rescue_new (const CprProgram *program, const char *vm_name, int state_fd, GArray *carried);
