@@ -269,10 +269,11 @@ find_declared_device (const DeclaredDevices *devices, const char *name, const ch
 
 /* Whether the candidate has the device, and of the same type; if not, that is a finding. */
 static bool
-compare_declared (const CprAskedDevice *device, const char *type, const DeclaredDevices *devices, GPtrArray *findings)
+compare_declared (const CprAskedDevice *device,
+                  const char *type,
+                  const CprDeclaredDevice *declared,
+                  GPtrArray *findings)
 {
-  const CprDeclaredDevice *declared = find_declared_device (devices, device->name, type);
-
   if (declared == NULL)
     REFUSE (DEVICE, device->name, "device '%s' of type '%s' is in the state and not here", device->name, type);
   else if (declared->type != NULL && strcmp (declared->type->name, type) != 0)
@@ -382,9 +383,11 @@ compare_devices (CprQuestion *question, const DeclaredDevices *declared, const G
       const CprSchemaType *from = &g_array_index (schema->types, CprSchemaType, device->type);
       const CprDeviceType *to = find_type (types, from->name);
       g_autoptr (GError) error = NULL;
+      const CprDeclaredDevice *own =
+          declared->all != NULL ? find_declared_device (declared, device->name, from->name) : NULL;
       const CprPlan *plan;
 
-      if (declared->all != NULL && !compare_declared (device, from->name, declared, findings))
+      if (declared->all != NULL && !compare_declared (device, from->name, own, findings))
         continue;
       if (to == NULL)
         REFUSE (DEVICE, device->name, "device '%s': its type '%s' is unknown here", device->name, from->name);
@@ -395,7 +398,8 @@ compare_devices (CprQuestion *question, const DeclaredDevices *declared, const G
         {
           note_dropped (dropped, plan, from->name, device->name);
           if (device->has_section)
-            cpr_kvm_lacks_check (lacks, to, device->name, plan, &device->fields, &codec);
+            cpr_kvm_lacks_check (lacks, to, device->name, own != NULL ? own->here : NULL, plan, &device->fields,
+                                 &codec);
         }
     }
   for (guint i = 0; i < dropped->len; i++)

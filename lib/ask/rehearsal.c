@@ -155,6 +155,7 @@ cpr_rehearsal_list (const CprQuestion *question,
       const CprRegisteredType *registered = g_hash_table_lookup (devices->types, device->type->name);
 
       cpr_inventory_add_device (inventory, device->name, registered->given); /* as in the config's list */
+      g_array_index (inventory->devices, CprDeclaredDevice, inventory->devices->len - 1).here = device->state;
     }
   list_vfio (vfio, inventory);
   return inventory;

@@ -118,6 +118,24 @@ get_irqchip (CprKvmVm *vm, GError **error)
   return true;
 }
 
+bool
+cpr_kvm_vm_lacks_irqchip (const CprKvmVm *vm)
+{
+  struct kvm_irqchip irqchip = { .chip_id = 0 };
+  bool there = false;
+
+  return get_part (vm, KVM_GET_IRQCHIP, "KVM_GET_IRQCHIP", &irqchip, &there, NULL) && !there;
+}
+
+bool
+cpr_kvm_vm_lacks_pit (const CprKvmVm *vm)
+{
+  struct kvm_pit_state2 pit;
+  bool there = false;
+
+  return get_part (vm, KVM_GET_PIT2, "KVM_GET_PIT2", &pit, &there, NULL) && !there;
+}
+
 static bool
 get_pit (CprKvmVm *vm, GError **error)
 {

@@ -157,6 +157,13 @@ bool cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
 /* The same for a VM. */
 void cpr_kvm_machine_probe (CprKvmVm *vm);
 
+/* Whether the VMM made the VM, or the vCPU, without such a part. */
+bool cpr_kvm_vcpu_lacks_lapic (const CprKvmVcpu *vcpu);
+bool cpr_kvm_vm_lacks_irqchip (const CprKvmVm *vm);
+bool cpr_kvm_vm_lacks_pit (const CprKvmVm *vm);
+
+#define CPR_KVM_LAPIC_HINT "KVM_CREATE_IRQCHIP or KVM_CAP_SPLIT_IRQCHIP comes before KVM_CREATE_VCPU"
+
 /* Asks the kernel for all of a vCPU's state, for vcpu->known; and frees that. */
 bool cpr_kvm_vcpu_learn (CprKvmVcpu *vcpu, GError **error);
 void cpr_kvm_vcpu_forget (CprKvmVcpu *known);

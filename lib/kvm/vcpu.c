@@ -69,11 +69,20 @@ get_fpu (CprKvmVcpu *vcpu, GError **error)
 
 /* EINVAL says that the interrupt controller isn't in the kernel. */
 static bool
-read_lapic (CprKvmVcpu *vcpu, bool *there, GError **error)
+read_lapic (const CprKvmVcpu *vcpu, struct kvm_lapic_state *lapic, bool *there, GError **error)
 {
-  memset (&vcpu->lapic, 0, sizeof vcpu->lapic);
-  *there = cpr_sys->ioctl (vcpu->fd, KVM_GET_LAPIC, &vcpu->lapic) >= 0;
+  memset (lapic, 0, sizeof *lapic);
+  *there = cpr_sys->ioctl (vcpu->fd, KVM_GET_LAPIC, lapic) >= 0;
   return *there || errno == EINVAL || errno == ENXIO || cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_LAPIC", error);
+}
+
+bool
+cpr_kvm_vcpu_lacks_lapic (const CprKvmVcpu *vcpu)
+{
+  struct kvm_lapic_state lapic;
+  bool there = false;
+
+  return read_lapic (vcpu, &lapic, &there, NULL) && !there;
 }
 
 static bool
@@ -83,7 +92,7 @@ get_lapic (CprKvmVcpu *vcpu, GError **error)
 
   if (vcpu->knows_config && !vcpu->has_lapic)
     return true;
-  if (!read_lapic (vcpu, &there, error))
+  if (!read_lapic (vcpu, &vcpu->lapic, &there, error))
     return false;
   if (vcpu->knows_config && !there)
     return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_LAPIC", error);
@@ -259,21 +268,36 @@ set_fpu (CprKvmVcpu *vcpu, GError **error)
   return vcpu->xsave_size > 0 ? set_xsave (vcpu, error) : SET (vcpu, KVM_SET_FPU, fpu, error);
 }
 
-/* Its base, which came with the special registers, may have reset it. Where the state has none, KVM
- * must have none either: the guest's interrupts would go nowhere. */
+static bool
+throw_lapic (const CprKvmVcpu *vcpu, const char *what, GError **error)
+{
+  return cpr_throw (error, CPR_ERROR_MISMATCH, "KVM VM '%s': vCPU %u: it has %s", vcpu->vm->name, vcpu->index, what);
+}
+
+/* Its base, which came with the special registers, may have reset it. */
 static bool
 set_lapic (CprKvmVcpu *vcpu, GError **error)
 {
+  int errnum;
+
+  if ((IS_KNOWN (vcpu, lapic) && IS_KNOWN (vcpu, sregs.apic_base)) ||
+      cpr_sys->ioctl (vcpu->fd, KVM_SET_LAPIC, &vcpu->lapic) >= 0)
+    return true;
+  errnum = errno;
+  if (errnum == EINVAL && cpr_kvm_vcpu_lacks_lapic (vcpu))
+    return throw_lapic (vcpu, "a LAPIC in the kernel in the state, and none here: " CPR_KVM_LAPIC_HINT, error);
+  return cpr_kvm_vcpu_throw (vcpu, errnum, "KVM_SET_LAPIC", error);
+}
+
+/* Where the state has none, KVM must have none either: the guest's interrupts would go nowhere. */
+static bool
+check_no_lapic (const CprKvmVcpu *vcpu, GError **error)
+{
+  struct kvm_lapic_state lapic;
   bool is_here = false;
 
-  if (vcpu->has_lapic)
-    return (IS_KNOWN (vcpu, lapic) && IS_KNOWN (vcpu, sregs.apic_base)) ||
-           cpr_kvm_vcpu_call (vcpu, KVM_SET_LAPIC, &vcpu->lapic, error);
-  return read_lapic (vcpu, &is_here, error) &&
-         (!is_here ||
-          cpr_throw (error, CPR_ERROR_MISMATCH,
-                     "KVM VM '%s': vCPU %u: it has no LAPIC in the kernel in the state, and has one here (irqchip)",
-                     vcpu->vm->name, vcpu->index));
+  return read_lapic (vcpu, &lapic, &is_here, error) &&
+         (!is_here || throw_lapic (vcpu, "no LAPIC in the kernel in the state, and has one here (irqchip)", error));
 }
 
 static bool
@@ -311,8 +335,8 @@ set_cpu (CprKvmVcpu *vcpu, GError **error)
 static bool
 set_rest (CprKvmVcpu *vcpu, GError **error)
 {
-  return cpr_kvm_tsc_set (vcpu, error) && set_lapic (vcpu, error) && cpr_kvm_msrs_set (vcpu, error) &&
-         set_ssp (vcpu, error) && SET (vcpu, KVM_SET_VCPU_EVENTS, events, error) &&
+  return cpr_kvm_tsc_set (vcpu, error) && (vcpu->has_lapic ? set_lapic (vcpu, error) : check_no_lapic (vcpu, error)) &&
+         cpr_kvm_msrs_set (vcpu, error) && set_ssp (vcpu, error) && SET (vcpu, KVM_SET_VCPU_EVENTS, events, error) &&
          SET (vcpu, KVM_SET_DEBUGREGS, debugregs, error) &&
          (!vcpu->has_lapic || SET (vcpu, KVM_SET_MP_STATE, mp_state, error)) && tell_guest (vcpu, error);
 }

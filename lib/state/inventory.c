@@ -72,7 +72,7 @@ add_ram (CprInventory *inventory, const char *name, size_t size, bool is_prefix)
 static void
 add_device (CprInventory *inventory, const char *name, const CprDeviceType *type, bool is_prefix)
 {
-  const CprDeclaredDevice declared = { g_strdup (name), type, is_prefix };
+  const CprDeclaredDevice declared = { .name = g_strdup (name), .type = type, .is_prefix = is_prefix };
 
   g_array_append_val (inventory->devices, declared);
 }

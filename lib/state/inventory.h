@@ -25,6 +25,7 @@ typedef struct
   char *name;
   const CprDeviceType *type; /* of a prefix: NULL: any that the program knows */
   bool is_prefix;
+  const void *here; /* the device that a start-up has made; NULL: there is none yet */
 } CprDeclaredDevice;
 
 typedef struct

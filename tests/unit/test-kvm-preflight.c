@@ -17,6 +17,7 @@ static Machine machine;
 static Guest guest;
 static CprKvmVm *vm;
 static GError *error;
+static CprInventory *made; /* by the program that is asked; NULL: it doesn't say */
 
 /* KVM in the program that is asked. */
 static struct
@@ -116,7 +117,7 @@ ask (void)
   const CprDeviceType *const types[] = { &serial_type, &disk_type, cpr_kvm_vm_get_type (), cpr_kvm_vcpu_get_type (),
                                          NULL };
   CprSessionConfig config = guest_config (&guest, MACHINE_NAME);
-  const CprCandidate candidate = { &config, NULL, getppid () };
+  const CprCandidate candidate = { &config, made, getppid () };
   GPtrArray *findings = cpr_findings_new ();
   g_autoptr (GPtrArray) known = NULL;
   CprSys sys = cpr_sys_kernel;
@@ -153,6 +154,60 @@ assert_finds (const char *name, const char *text)
   ck_assert_int_eq (finding->severity, CPR_SEVERITY_REFUSAL);
   ck_assert_int_eq (finding->subject, CPR_SUBJECT_DEVICE);
 }
+
+/* ---- The VM that a rehearsed start-up has made. */
+
+static void
+declare_made (const CprDeviceTable *devices)
+{
+  for (guint i = 0; i < devices->devices->len; i++)
+    {
+      const CprDevice *device = devices->devices->pdata[i];
+
+      cpr_inventory_add_device (made, device->name, device->type);
+      g_array_index (made->devices, CprDeclaredDevice, i).here = device->state;
+    }
+}
+
+/* The findings about KVM, of a start-up that made a VM with such an irqchip. */
+static char *
+rehearse (Irqchip irqchip)
+{
+  GString *all = g_string_new (NULL);
+  g_autoptr (GPtrArray) findings = NULL;
+  CprDeviceTable devices;
+  KvmMachine next;
+  CprKvmVm *next_vm;
+
+  made = cpr_inventory_new ();
+  kvm.irqchip = irqchip;
+  next_vm = kvm_make_next (&kvm, &next, &devices);
+  declare_made (&devices);
+  findings = ask ();
+  for (guint i = 0; i < findings->len; i++)
+    if (strstr (((CprFinding *) findings->pdata[i])->message, "KVM") != NULL)
+      g_string_append_printf (all, "%s\n", ((CprFinding *) findings->pdata[i])->message);
+  cpr_kvm_vm_destroy (next_vm);
+  cpr_device_table_clear (&devices);
+  kvm_machine_clear (&next);
+  g_clear_pointer (&made, cpr_inventory_free);
+  return g_string_free (all, FALSE);
+}
+
+START_TEST (a_rehearsed_vm_lacks_the_irqchip_that_it_forgot)
+{
+  g_autofree char *full = rehearse (IRQCHIP_FULL), *split = rehearse (IRQCHIP_SPLIT), *none = rehearse (IRQCHIP_NONE);
+
+  ck_assert_str_eq (full, "");
+  ck_assert_str_eq (split, "device 'kvm': it has an irqchip with PIC and IOAPIC, and this program made none "
+                           "(KVM_CREATE_IRQCHIP)\n"
+                           "device 'kvm': it has a PIT, and this program made none (KVM_CREATE_PIT2)\n");
+  ck_assert_ptr_nonnull (strstr (none,
+                                 "devices 'kvm/vcpu0', 'kvm/vcpu1': it has a LAPIC in the kernel, and this program "
+                                 "made none: KVM_CREATE_IRQCHIP or KVM_CAP_SPLIT_IRQCHIP comes before "
+                                 "KVM_CREATE_VCPU\n"));
+}
+END_TEST
 
 /* Some calls fail where there is nothing to read. They must not where there was something. */
 START_TEST (what_was_there_at_the_start_has_to_be_there)
@@ -400,6 +455,7 @@ main (void)
 
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, what_was_there_at_the_start_has_to_be_there);
+  tcase_add_test (tests, a_rehearsed_vm_lacks_the_irqchip_that_it_forgot);
   tcase_add_loop_test (tests, what_stays_as_it_is_is_read_once, 0, 2);
   tcase_add_test (tests, the_same_kvm_lacks_nothing);
   tcase_add_test (tests, cpuid_bits_are_named_with_their_leaf_and_register);

@@ -117,7 +117,7 @@ check_index (CprKvmLacks *lacks)
 
 /* Fields that can't be read are a finding already. */
 static void
-check_vcpu (CprKvmLacks *lacks, const CprPlan *plan, CprCursor fields, const CprCodec *codec)
+check_vcpu (CprKvmLacks *lacks, const CprKvmVcpu *here, const CprPlan *plan, CprCursor fields, const CprCodec *codec)
 {
   CprKvmVcpu *vcpu = g_new0 (CprKvmVcpu, 1);
 
@@ -125,17 +125,25 @@ check_vcpu (CprKvmLacks *lacks, const CprPlan *plan, CprCursor fields, const Cpr
     {
       check_index (lacks);
       cpr_kvm_host_find_lacks_of_vcpu (&lacks->host, vcpu, note, lacks);
+      if (here != NULL && vcpu->has_lapic && cpr_kvm_vcpu_lacks_lapic (here))
+        note ("it has a LAPIC in the kernel, and this program made none: " CPR_KVM_LAPIC_HINT, lacks);
     }
   cpr_kvm_vcpu_free (vcpu);
 }
 
 static void
-check_vm (CprKvmLacks *lacks, const CprPlan *plan, CprCursor fields, const CprCodec *codec)
+check_vm (CprKvmLacks *lacks, const CprKvmVm *here, const CprPlan *plan, CprCursor fields, const CprCodec *codec)
 {
   g_autofree CprKvmVm *vm = g_new0 (CprKvmVm, 1);
 
   if (cpr_plan_apply (plan, &fields, vm, codec, NULL))
-    cpr_kvm_host_find_lacks_of_vm (&lacks->host, vm, note, lacks);
+    {
+      cpr_kvm_host_find_lacks_of_vm (&lacks->host, vm, note, lacks);
+      if (here != NULL && vm->has_irqchip && cpr_kvm_vm_lacks_irqchip (here))
+        note ("it has an irqchip with PIC and IOAPIC, and this program made none (KVM_CREATE_IRQCHIP)", lacks);
+      if (here != NULL && vm->has_pit && cpr_kvm_vm_lacks_pit (here))
+        note ("it has a PIT, and this program made none (KVM_CREATE_PIT2)", lacks);
+    }
   g_free (vm->routes);
 }
 
@@ -143,6 +151,7 @@ void
 cpr_kvm_lacks_check (CprKvmLacks *lacks,
                      const CprDeviceType *type,
                      const char *device,
+                     const void *here,
                      const CprPlan *plan,
                      const CprCursor *fields,
                      const CprCodec *codec)
@@ -153,9 +162,9 @@ cpr_kvm_lacks_check (CprKvmLacks *lacks,
   if ((!is_vcpu && type != cpr_kvm_vm_get_type ()) || !ask_once (lacks))
     return;
   if (is_vcpu)
-    check_vcpu (lacks, plan, *fields, codec);
+    check_vcpu (lacks, here, plan, *fields, codec);
   else
-    check_vm (lacks, plan, *fields, codec);
+    check_vm (lacks, here, plan, *fields, codec);
 }
 
 #else
@@ -186,6 +195,7 @@ void
 cpr_kvm_lacks_check (CprKvmLacks *lacks,
                      const CprDeviceType *type,
                      const char *device,
+                     const void *here,
                      const CprPlan *plan,
                      const CprCursor *fields,
                      const CprCodec *codec)

@@ -13,10 +13,11 @@ void cpr_kvm_lacks_free (CprKvmLacks *lacks);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CprKvmLacks, cpr_kvm_lacks_free)
 
 /* Checks one device of a question, whose name has to last. Those of other types have no such
- * needs. */
+ * needs. @here: the VM or vCPU of that name that this program has made; NULL: none yet. */
 void cpr_kvm_lacks_check (CprKvmLacks *lacks,
                           const CprDeviceType *type,
                           const char *device,
+                          const void *here,
                           const CprPlan *plan,
                           const CprCursor *fields,
                           const CprCodec *codec);
