@@ -106,7 +106,8 @@ typedef struct _CprBulk CprBulk;
  * guest has the same RAM in the old program, which goes on with it if the update fails. A device
  * that has to write there, such as a ring's index or an interrupt's flag, remembers that in
  * @post_load. The VMM's `start` callback does it, before the vCPUs run. It is part of the pause
- * there, and can't fail. %CPR_INCOMING_PROTECT_RAM finds a program that writes too early.
+ * there, and can't fail. %CPR_INCOMING_PROTECT_RAM finds a program that writes too early. Reading
+ * guest RAM is permitted: it is the guest's, which stands still since before its state was saved.
  *
  * Since: 0.1
  */

@@ -163,7 +163,8 @@ typedef enum
  * @argv: (nullable): the command line as main() got it, for the way back of a later update; copied.
  *     %NULL: the library reads it from /proc/self/cmdline. That takes longer, but is also correct
  *     where main()'s argv isn't: after g_option_context_parse() removed options from it, or where
- *     the program was started by naming the dynamic linker. See also cpr_session_set_argv()
+ *     the program was started by naming the dynamic linker. That getopt_long() puts options first
+ *     does no harm. See also cpr_session_set_argv()
  * @unclaimed_fds: what happens to unclaimed fds
  * @device_types: (nullable): the device types that this program knows, ended by %NULL; borrowed,
  *     static. A preflight compares them with the types in the state. Without them nothing about

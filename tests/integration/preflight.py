@@ -153,7 +153,7 @@ def more_vcpus(accel):
 def another_accelerator(accel):
     other = "kvm" if accel == "soft" else "soft"
     if why_no_kvm():
-        return refused(accel, ["/dev/kvm: it can't be opened"], options=["--accel", other])
+        return refused(accel, ["KVM VM 'kvm': /dev/kvm: "], options=["--accel", other])
     first = {"soft": "soft-vcpu/0", "kvm": "kvm"}
     return refused(accel, [f"device '{first[other]}': it isn't in the state", f"device '{first[accel]}' of type"],
                    options=["--accel", other])
