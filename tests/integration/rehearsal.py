@@ -93,8 +93,7 @@ def a_start_up_that_exits(accel):
 
 
 def a_start_up_that_crashes(accel):
-    return refused(accel, ["it was killed by signal 11 (Segmentation fault)"],
-                   options=["--fail-at", "new", "--fail-by", "segv"])
+    return refused(accel, ["it was killed by signal 6 (Aborted)"], options=["--fail-at", "new", "--fail-by", "abort"])
 
 
 def a_start_up_that_hangs(accel):
