@@ -27,7 +27,7 @@ typedef struct
                           CPR_VERSIONED_END (type, last_of_first) })
 
 #define CPR_VERSIONED_CONFIG            CPR_VERSIONED (CprSessionConfig, user_data, incoming_flags)
-#define CPR_VERSIONED_UPDATE            CPR_VERSIONED (CprUpdate, mode, callback_data)
+#define CPR_VERSIONED_UPDATE            CPR_VERSIONED (CprUpdate, mode, reply_fd)
 #define CPR_VERSIONED_UPDATE_INFO       CPR_VERSIONED (CprUpdateInfo, size, ram_total)
 #define CPR_VERSIONED_RAM_OPTIONS       CPR_VERSIONED (CprRamOptions, backend, fd)
 #define CPR_VERSIONED_DEVICE_TYPE       CPR_VERSIONED (CprDeviceType, state, pre_load)

@@ -75,8 +75,7 @@ refuse (CprSession *session, CprIncoming *incoming, GError *reason, GError **err
 {
   if (session->rehearsal != NULL)
     {
-      cpr_session_end_rehearsal (session, reason, error);
-      g_error_free (reason);
+      cpr_session_give_back (session, reason, error);
       return;
     }
   if (incoming == NULL)
