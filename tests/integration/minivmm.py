@@ -511,6 +511,25 @@ class Hold:
         os.close(fd)
 
 
+def trace_being_asked(vm, directory, forbidden):
+    """Asks the next program under strace: it makes no call that `forbidden` matches, and writes nothing but its answer."""
+    if not shutil.which("strace"):
+        return "SKIP: there is no strace"
+    trace = os.path.join(directory, "trace")
+    vm.set_command("strace", "-f", "-o", trace, BUILD_2, *vm.options)
+    answer = vm.monitor.ask("migrate_check")  # as a child of strace it can't take over, which it says
+    if not os.path.exists(trace) or "without an answer" in answer:
+        return f"SKIP: strace doesn't work here: {answer.strip()}"
+    claim(answer.count("\n") == 1 and "must exec, not fork" in answer, f"{answer!r}")
+    with open(trace, encoding="utf-8", errors="replace") as file:
+        calls = [line.split(None, 1)[1] for line in file]
+    bad = [call for call in calls if forbidden.search(call)]
+    claim(not bad, f"it calls {bad}")
+    writes = [call for call in calls if re.match(r"(write|writev)\(", call)]
+    claim(len(writes) == 1 and writes[0].startswith("write(4, "), f"it writes {writes}")
+    return f"{len(calls)} system calls, one write"
+
+
 def write_script(path, text, interpreter="/bin/sh"):
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"#!{interpreter}\n{text}\n")

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 
-from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main, orphans, poll, top, why_no_kvm, write_script
+from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main, orphans, poll, top, trace_being_asked, why_no_kvm, write_script
 
 ASKED = "case $(readlink /proc/self/fd/3) in *libcpr-question*) asked=yes;; *) asked=no;; esac"
 
@@ -342,24 +342,11 @@ FORBIDDEN = re.compile(r"\b(bind|listen|connect|unlink|unlinkat|rename|renameat2
 
 
 def being_asked_has_no_effect(accel):
-    if not shutil.which("strace"):
-        return "SKIP: there is no strace"
     with tempfile.TemporaryDirectory(prefix="cpr-") as directory, \
             MiniVmm(accel, "--ram", "64M", "--serial", f"file:{directory}/serial") as vm:
-        trace = os.path.join(directory, "trace")
-        vm.set_command("strace", "-f", "-o", trace, BUILD_2, *vm.options)
-        answer = vm.monitor.ask("migrate_check")  # as a child of strace it can't take over, which it says
-        if not os.path.exists(trace) or "without an answer" in answer:
-            return f"SKIP: strace doesn't work here: {answer.strip()}"
-        claim(answer.count("\n") == 1 and "must exec, not fork" in answer, f"{answer!r}")
-        with open(trace, encoding="utf-8", errors="replace") as file:
-            calls = [line.split(None, 1)[1] for line in file]
-        bad = [call for call in calls if FORBIDDEN.search(call)]
-        claim(not bad, f"it calls {bad}")
-        writes = [call for call in calls if re.match(r"(write|writev)\(", call)]
-        claim(len(writes) == 1 and writes[0].startswith("write(4, "), f"it writes {writes}")
+        saw = trace_being_asked(vm, directory, FORBIDDEN)
         expect_working_updates(vm)
-        return f"{len(calls)} system calls, one write"
+        return saw
 
 
 main(a_program_without_libcpr, a_program_that_fails, a_program_that_prints_rubbish, a_program_that_answers_rubbish,

@@ -4,10 +4,9 @@
 else its start-up fails at, before the guest is stopped. Nothing but its answer comes out of a rehearsal."""
 import os
 import re
-import shutil
 import tempfile
 
-from minivmm import BUILD_1, BUILD_2, BUILD_3, MiniVmm, claim, main, orphans, poll
+from minivmm import BUILD_1, BUILD_2, BUILD_3, MiniVmm, claim, main, orphans, poll, trace_being_asked
 
 REHEARSE = ["--ram", "64M", "--rehearse"]
 
@@ -143,24 +142,11 @@ FORBIDDEN = re.compile(r"\b(bind|listen|connect|unlink|unlinkat|rename|renameat2
 
 
 def a_rehearsal_has_no_effect(accel):
-    if not shutil.which("strace"):
-        return "SKIP: there is no strace"
     with tempfile.TemporaryDirectory(prefix="cpr-") as directory, \
             MiniVmm(accel, *REHEARSE, "--serial", f"file:{directory}/serial") as vm:
-        trace = os.path.join(directory, "trace")
-        vm.set_command("strace", "-f", "-o", trace, BUILD_2, *vm.options)
-        answer = vm.monitor.ask("migrate_check")  # as a child of strace it can't take over, which it says
-        if not os.path.exists(trace) or "without an answer" in answer:
-            return f"SKIP: strace doesn't work here: {answer.strip()}"
-        claim(answer.count("\n") == 1 and "must exec, not fork" in answer, f"{answer!r}")
-        with open(trace, encoding="utf-8", errors="replace") as file:
-            calls = [line.split(None, 1)[1] for line in file]
-        bad = [call for call in calls if FORBIDDEN.search(call)]
-        claim(not bad, f"it calls {bad}")
-        writes = [call for call in calls if re.match(r"(write|writev)\(", call)]
-        claim(len(writes) == 1 and writes[0].startswith("write(4, "), f"it writes {writes}")
+        saw = trace_being_asked(vm, directory, FORBIDDEN)
         expect_working_updates(vm)
-        return f"{len(calls)} system calls, one write"
+        return saw
 
 
 main(another_ram_size, fewer_vcpus, more_vcpus, a_missing_device, an_fd_that_nobody_would_take,
