@@ -47,12 +47,21 @@ list_is_complete (const CprList *list)
   return list != NULL && list->get_next != NULL && list->append != NULL && list->clear != NULL;
 }
 
+/* Whether a callback may say that @field is written. Who walks fields takes the callback for a group's. */
+static bool
+is_a_struct_inline (const CprField *field)
+{
+  return field->kind == CPR_KIND_STRUCT && field->layout == CPR_LAYOUT_INLINE && field->shape == CPR_SHAPE_ONE;
+}
+
 /* Rules for what a schema can't say. */
 static const char *
 find_fault_of_layout (const CprField *field)
 {
   if (field->list != NULL && field->layout <= CPR_LAYOUT_HEAP)
     return "it has functions for a list and isn't one";
+  if (field->needed != NULL && !is_a_struct_inline (field))
+    return "it has a group's callback and isn't one struct inside its struct";
   if (field->variable != NULL && (field->layout != CPR_LAYOUT_INLINE || field->kind == CPR_KIND_STRUCT ||
                                   field->kind == CPR_KIND_STRING || field->shape == CPR_SHAPE_COUNTED))
     return "it is a variable, which only numbers, fds, times, bytes and fixed arrays of them can be";
@@ -63,8 +72,6 @@ find_fault_of_layout (const CprField *field)
                  ? NULL
                  : "it is a struct inside its struct, and optional without a group, or the reverse";
     case CPR_LAYOUT_HEAP:
-      if (field->needed != NULL)
-        return "it is on the heap, and in a group";
       return kind_is_sane_on_heap (field)
                  ? NULL
                  : "it is on the heap, where only counted numbers or bytes, or an optional string or struct, can be";

@@ -180,6 +180,29 @@ START_TEST (a_variable_on_the_heap_and_a_counted_one_are_refused)
 }
 END_TEST
 
+START_TEST (a_callback_of_a_group_on_anything_else_is_refused)
+{
+  typedef struct
+  {
+    Clock inner;
+  } Owner;
+  CprField wrong[] = { CPR_FIELD (Clock, after), CPR_FIELD (Clock, after, CPR_OPTIONAL),
+                       CPR_FIELD_STRUCT (Owner, inner, Clock, clock_struct), CPR_FIELD_END };
+  const CprStruct inside = { "Inside", sizeof (Clock), wrong };
+  const CprField group = CPR_FIELD_GROUP (Clock, "group", inside, is_needed);
+  const CprField nested = CPR_FIELD_STRUCT (Owner, inner, Clock, inside);
+
+  wrong[2].shape = CPR_SHAPE_ARRAY;
+  for (CprField *field = wrong; field->name != NULL; field++)
+    {
+      field->needed = is_needed;
+      assert_refused (field, "it has a group's callback and isn't one struct inside its struct");
+    }
+  assert_refused (&group, "it has a group's callback and isn't one struct inside its struct");
+  assert_refused (&nested, "it has a group's callback and isn't one struct inside its struct");
+}
+END_TEST
+
 START_TEST (a_member_of_a_member_demands_a_name_in_the_state)
 {
   typedef struct
@@ -219,6 +242,7 @@ main (void)
   tcase_add_test (tests, a_device_can_consist_of_variables);
   tcase_add_test (tests, a_variable_belongs_to_a_device_or_its_group_and_to_no_struct_inside);
   tcase_add_test (tests, a_variable_on_the_heap_and_a_counted_one_are_refused);
+  tcase_add_test (tests, a_callback_of_a_group_on_anything_else_is_refused);
   tcase_add_test (tests, a_member_of_a_member_demands_a_name_in_the_state);
   return run_suite (suite);
 }
