@@ -5,8 +5,6 @@
 
 #include "kvm/ioctl.h"
 
-#ifdef __x86_64__
-
 static bool
 set (const CprKvmVm *vm, const CprKvmIrqfd *irqfd, bool on, GError **error)
 {
@@ -126,32 +124,3 @@ cpr_kvm_vm_put_irqfds_on (CprKvmVm *vm, GError **error)
   g_mutex_unlock (&vm->lock);
   return n_failed;
 }
-
-#else
-
-/* There is never a VM. */
-bool
-cpr_kvm_vm_add_irqfd (CprKvmVm *vm, int fd, uint32_t gsi, int resample_fd, GError **error)
-{
-  return false;
-}
-
-bool
-cpr_kvm_vm_remove_irqfd (CprKvmVm *vm, int fd, uint32_t gsi, GError **error)
-{
-  return false;
-}
-
-bool
-cpr_kvm_vm_put_irqfds_off (CprKvmVm *vm, GError **error)
-{
-  return false;
-}
-
-guint
-cpr_kvm_vm_put_irqfds_on (CprKvmVm *vm, GError **error)
-{
-  return 0;
-}
-
-#endif

@@ -6,18 +6,20 @@
 
 #include "registry/device/device.h"
 
-/* The state that the kernel keeps for a VM and for a vCPU. */
+/* The state that the kernel keeps for a VM and for a vCPU, and what the room of this architecture
+ * (x86/ or arm64/) does with it. */
 
 typedef struct _CprKvmVcpu CprKvmVcpu;
 
-#ifdef __x86_64__
+#define CPR_KVM_ROUTES_MAX 4096
+
+#if defined(__x86_64__)
 
 #  define CPR_KVM_MSRS_MAX   1024
 #  define CPR_KVM_CPUID_MAX  256
 #  define CPR_KVM_XSAVE_MIN  sizeof (struct kvm_xsave)
 #  define CPR_KVM_XSAVE_MAX  (1024 * 1024)
 #  define CPR_KVM_NESTED_MAX (1024 * 1024)
-#  define CPR_KVM_ROUTES_MAX 4096
 #  define CPR_KVM_N_IRQCHIPS 3
 
 /* These two are laid out as struct kvm_msrs and struct kvm_cpuid2, but with room. */
@@ -45,6 +47,18 @@ typedef struct
   GArray *msrs;         /* uint32_t: those that there may be, in the order in which they are set */
 } CprKvmAbilities;
 
+#elif defined(__aarch64__)
+
+/* The abilities of KVM here, asked once. */
+typedef struct
+{
+  bool is_known;
+} CprKvmAbilities;
+
+#else
+#  error "libcpr knows what KVM keeps on x86-64 and on AArch64"
+#endif
+
 typedef struct
 {
   int fd;
@@ -62,9 +76,6 @@ struct _CprKvmVm
   unsigned flags;
   GPtrArray *vcpus; /* CprKvmVcpu */
   CprKvmAbilities can;
-  bool has_tsc_shift; /* what the first vCPU's TSC offset was changed by in a load */
-  uint64_t tsc_shift;
-  CprKvmMsrs batch; /* room for one call, of one vCPU after the other */
 
   GMutex lock;    /* of the next seven */
   GArray *irqfds; /* CprKvmIrqfd */
@@ -76,6 +87,12 @@ struct _CprKvmVm
   uint32_t current_routes_size;
 
   /* The fields. */
+  uint8_t *routes; /* the current ones when they were last saved: a preflight may read these at any time */
+  uint32_t routes_size;
+#ifdef __x86_64__
+  bool has_tsc_shift; /* what the first vCPU's TSC offset was changed by in a load; no field */
+  uint64_t tsc_shift;
+  CprKvmMsrs batch; /* room for one call, of one vCPU after the other; no field */
   uint64_t clock_ns;
   uint32_t clock_flags;
   uint64_t clock_realtime_ns;
@@ -84,8 +101,7 @@ struct _CprKvmVm
   struct kvm_irqchip irqchips[CPR_KVM_N_IRQCHIPS];
   bool has_pit;
   struct kvm_pit_state2 pit;
-  uint8_t *routes; /* the current ones when they were last saved: a preflight may read these at any time */
-  uint32_t routes_size;
+#endif
 };
 
 struct _CprKvmVcpu
@@ -94,11 +110,14 @@ struct _CprKvmVcpu
   unsigned index;
   int fd;
   char *name;        /* of the device */
-  bool knows_msrs;   /* which can be read */
-  bool knows_config; /* what doesn't change while the guest runs: cpuid, tsc_khz, has_lapic, has_ssp */
   CprKvmVcpu *known; /* what the kernel has already; NULL: that isn't known */
 
   /* The fields. */
+  struct kvm_vcpu_events events;
+  struct kvm_mp_state mp_state;
+#ifdef __x86_64__
+  bool knows_msrs;   /* which can be read; no field */
+  bool knows_config; /* what doesn't change while the guest runs: cpuid, tsc_khz, has_lapic, has_ssp; no field */
   CprKvmCpuid cpuid;
   CprKvmCpuid backed; /* of the features in there: those that KVM offered */
   CprKvmMsrs msrs;
@@ -112,8 +131,6 @@ struct _CprKvmVcpu
   struct kvm_fpu fpu;
   struct kvm_xcrs xcrs;
   struct kvm_debugregs debugregs;
-  struct kvm_vcpu_events events;
-  struct kvm_mp_state mp_state;
   bool has_lapic;
   struct kvm_lapic_state lapic;
   uint8_t *nested; /* struct kvm_nested_state and what follows it */
@@ -125,24 +142,12 @@ struct _CprKvmVcpu
   uint64_t tsc_offset;
   uint64_t tsc;
   uint64_t tsc_taken_ns, tsc_at_ns; /* when, as that of the VM's clock */
-};
-
-#else
-
-struct _CprKvmVm
-{
-  CprSession *session;
-  uint64_t notifier;
-};
-
-struct _CprKvmVcpu
-{
-  unsigned index;
-};
-
 #endif
+};
 
 extern const CprField cpr_kvm_vm_fields[], cpr_kvm_vcpu_fields[];
+
+/* ---- The architecture's room has these. */
 
 /* The callbacks of the two types. */
 bool cpr_kvm_vm_get (void *vm, GError **error);
@@ -150,59 +155,31 @@ bool cpr_kvm_vm_set (void *vm, uint32_t version, GError **error);
 bool cpr_kvm_vcpu_get (void *vcpu, GError **error);
 bool cpr_kvm_vcpu_set (void *vcpu, uint32_t version, GError **error);
 
-/* Asks the kernel for what doesn't change in a running vCPU, for a preflight and, where that is
- * kept, for cpr_kvm_vcpu_get(). @offered: see cpr_kvm_cpuid_get_offered(). Failure leaves out the
- * rest. */
-bool cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
-/* The same for a VM. */
-void cpr_kvm_machine_probe (CprKvmVm *vm);
+/* Asks what KVM can do, unless that is known. */
+bool cpr_kvm_vm_learn (CprKvmVm *vm, GError **error);
 
-/* Whether the VMM made the VM, or the vCPU, without such a part. */
-bool cpr_kvm_vcpu_lacks_lapic (const CprKvmVcpu *vcpu);
-bool cpr_kvm_vm_lacks_irqchip (const CprKvmVm *vm);
-bool cpr_kvm_vm_lacks_pit (const CprKvmVm *vm);
+/* Why no program but this one could ever run the VM; NULL: nothing is in the way. */
+char *cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm);
 
-#define CPR_KVM_LAPIC_HINT "KVM_CREATE_IRQCHIP or KVM_CAP_SPLIT_IRQCHIP comes before KVM_CREATE_VCPU"
+/* Finds out, for a preflight, what doesn't change any more in vCPUs that don't run yet and load no
+ * state; and which parts of their state can be read, so that no update needs to. The update finds
+ * again whatever fails here. @only: NULL: all vCPUs. */
+void cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only);
 
 /* Asks the kernel for all of a vCPU's state, for vcpu->known; and frees that. */
 bool cpr_kvm_vcpu_learn (CprKvmVcpu *vcpu, GError **error);
 void cpr_kvm_vcpu_forget (CprKvmVcpu *known);
 
-/* Sets the routing, and keeps it for the state. */
-bool cpr_kvm_vm_route (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error);
+/* Frees what the architecture's members point to. */
+void cpr_kvm_vm_clear (CprKvmVm *vm);
+void cpr_kvm_vcpu_clear (CprKvmVcpu *vcpu);
 
-/* Asks what KVM can do, unless that is known. */
-bool cpr_kvm_vm_learn (CprKvmVm *vm, GError **error);
+/* ---- For the architecture's room. */
 
-/* The features of a CPU that KVM can back, as a CPUID. */
-bool cpr_kvm_cpuid_get_offered (int kvm_fd, CprKvmCpuid *offered, GError **error);
-/* Notes those that are in @offered and that the vCPU has. A VMM may give it more than KVM offers:
- * that is its own business, wherever the guest runs. */
-void cpr_kvm_cpuid_note_backed (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
-/* Calls @func with each register of a leaf that has bits in @backed and not in @offered. */
-typedef void (*CprKvmLackFunc) (const char *lack, void *user_data);
-void
-cpr_kvm_cpuid_find_lacks (const CprKvmCpuid *backed, const CprKvmCpuid *offered, CprKvmLackFunc func, void *user_data);
-/* Whether KVM here backs all that backed the vCPU's features before. */
-bool cpr_kvm_cpuid_check (const CprKvmVcpu *vcpu, GError **error);
+/* The routing: noted for the state, when that is saved; and set again. */
+void cpr_kvm_vm_get_routes (CprKvmVm *vm);
+bool cpr_kvm_vm_set_routes (CprKvmVm *vm, GError **error);
 
-/* The MSRs: all but the TSC, where that has an offset. A list of uint32_t, in the order in which
- * they are set. */
-GArray *cpr_kvm_msrs_list (int kvm_fd, bool has_tsc_offset, GError **error);
-/* Whether it is of a machine check bank. Those aren't listed. */
-bool cpr_kvm_msr_is_of_bank (const CprKvmVcpu *vcpu, uint32_t index);
-/* Also reads the TSC. */
-bool cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error);
-/* Those that say what the CPU is, which have to be set before all else, and the others. */
-bool cpr_kvm_msrs_set_early (CprKvmVcpu *vcpu, GError **error);
-bool cpr_kvm_msrs_set (CprKvmVcpu *vcpu, GError **error);
-/* Whether the guest has a kvmclock that KVM keeps right. */
-bool cpr_kvm_msrs_have_clock (const CprKvmVcpu *vcpu);
-/* One MSR; *there: whether it can be read. */
-bool cpr_kvm_msr_read (const CprKvmVcpu *vcpu, uint32_t index, uint64_t *data, bool *there, GError **error);
-
-bool cpr_kvm_tsc_get (CprKvmVcpu *vcpu, GError **error);
-bool cpr_kvm_tsc_set (CprKvmVcpu *vcpu, GError **error);
 /* Whether an instant was taken with the clock that this program has, and what has passed since. */
 bool cpr_kvm_clock_is_same (uint64_t taken_ns, uint64_t at_ns);
 uint64_t cpr_kvm_get_elapsed_ns (const CprKvmVm *vm, uint64_t at_ns);

@@ -9,8 +9,6 @@
 #include "kvm/ioctl.h"
 #include "registry/vfio/table.h"
 
-#ifdef __x86_64__
-
 /* The fd that KVM knows a device by: that of its group, which may have several. */
 static int
 get_fd (const CprVfioDevice *device)
@@ -144,38 +142,3 @@ cpr_kvm_vm_put_vfio_on (CprKvmVm *vm, GError **error)
   g_mutex_unlock (&vm->lock);
   return n_failed;
 }
-
-#else
-
-/* There is never a VM. */
-bool
-cpr_kvm_vm_add_vfio (CprKvmVm *vm, CprVfioDevice *device, GError **error)
-{
-  return false;
-}
-
-bool
-cpr_kvm_vm_remove_vfio (CprKvmVm *vm, CprVfioDevice *device, GError **error)
-{
-  return false;
-}
-
-bool
-cpr_kvm_vm_check_without_vfio (CprKvmVm *vm, const CprVfioDevice *device, GError **error)
-{
-  return true;
-}
-
-bool
-cpr_kvm_vm_put_vfio_off (CprKvmVm *vm, GError **error)
-{
-  return false;
-}
-
-guint
-cpr_kvm_vm_put_vfio_on (CprKvmVm *vm, GError **error)
-{
-  return 0;
-}
-
-#endif

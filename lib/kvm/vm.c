@@ -2,7 +2,6 @@
 /* The objects: a VM and its vCPUs, each a device in the devices' table. Called by lib/session. */
 #include "kvm/vm.h"
 
-#include "base/uapi.h"
 #include "kvm/ioctl.h"
 
 /* Interrupts that wait in the IOAPIC go to the LAPICs. */
@@ -14,10 +13,8 @@ static const CprDeviceType vm_type = {
   .version = 1,
   .minimum_version = 1,
   .state = { "KvmVm", sizeof (CprKvmVm), cpr_kvm_vm_fields },
-#ifdef __x86_64__
   .pre_save = cpr_kvm_vm_get,
   .post_load = cpr_kvm_vm_set,
-#endif
   .load_after = vcpus_first,
   .trial_save = true,
 };
@@ -28,10 +25,8 @@ static const CprDeviceType vcpu_type = {
   .version = 1,
   .minimum_version = 1,
   .state = { "KvmVcpu", sizeof (CprKvmVcpu), cpr_kvm_vcpu_fields },
-#ifdef __x86_64__
   .pre_save = cpr_kvm_vcpu_get,
   .post_load = cpr_kvm_vcpu_set,
-#endif
   .trial_save = true,
 };
 
@@ -52,8 +47,6 @@ cpr_kvm_vm_get_session (const CprKvmVm *vm)
 {
   return vm->session;
 }
-
-#ifdef __x86_64__
 
 static bool
 check_version (const char *name, int kvm_fd, GError **error)
@@ -108,8 +101,7 @@ cpr_kvm_vcpu_free (CprKvmVcpu *vcpu)
 {
   g_clear_pointer (&vcpu->known, cpr_kvm_vcpu_forget);
   g_free (vcpu->name);
-  g_free (vcpu->xsave);
-  g_free (vcpu->nested);
+  cpr_kvm_vcpu_clear (vcpu);
   g_free (vcpu);
 }
 
@@ -124,7 +116,7 @@ cpr_kvm_vm_free (CprKvmVm *vm)
   if (vm->vfio_fd >= 0)
     cpr_sys->close (vm->vfio_fd);
   g_mutex_clear (&vm->lock);
-  g_clear_pointer (&vm->can.msrs, g_array_unref);
+  cpr_kvm_vm_clear (vm);
   g_free (vm->current_routes);
   g_free (vm->routes);
   g_free (vm->name);
@@ -203,138 +195,9 @@ cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, in
   func (vm->session, vm->fd);
 }
 
-/* Whether it is of a type whose memory can be private to the guest. A VM of the default type has no
- * such attribute, and kernels before Linux 6.8 don't know the question. */
-static bool
-has_private_memory (const CprKvmVm *vm)
-{
-  int attributes = cpr_sys->ioctl (vm->fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (CPR_UAPI_KVM_CAP_MEMORY_ATTRIBUTES));
-
-  return attributes > 0 && (attributes & CPR_UAPI_KVM_MEMORY_ATTRIBUTE_PRIVATE) != 0;
-}
-
-/* A command that only asks: it works in a VM with SEV, and is unknown (EINVAL) in one with TDX,
- * whose memory is private. Every other VM has no such commands (ENOTTY). */
-static bool
-is_encrypted (const CprKvmVm *vm)
-{
-  uint32_t status[3] = { 0 };
-  struct kvm_sev_cmd command = { .id = KVM_SEV_GUEST_STATUS, .data = (uintptr_t) status };
-
-  return cpr_sys->ioctl (vm->fd, KVM_MEMORY_ENCRYPT_OP, &command) >= 0 || (errno == EINVAL && has_private_memory (vm));
-}
-
-char *
-cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
-{
-  if (is_encrypted (vm))
-    return g_strdup_printf (
-        "KVM VM '%s': its memory and vCPUs are encrypted (SEV or TDX), and no other VM can have them", vm->name);
-  if (has_private_memory (vm))
-    return g_strdup_printf ("KVM VM '%s': its type has memory of its own (guest_memfd), and no other VM can have that",
-                            vm->name);
-  return NULL;
-}
-
-void
-cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only)
-{
-  g_autofree CprKvmCpuid *offered = g_new0 (CprKvmCpuid, 1);
-
-  cpr_kvm_machine_probe (vm);
-  if (!cpr_kvm_cpuid_get_offered (vm->kvm_fd, offered, NULL))
-    offered->count = 0;
-  for (guint i = 0; i < vm->vcpus->len; i++)
-    {
-      CprKvmVcpu *vcpu = vm->vcpus->pdata[i];
-
-      /* A vCPU that is added later may be given its CPUID afterwards. */
-      if (only == NULL || only == vcpu)
-        vcpu->knows_config = cpr_kvm_vcpu_probe (vcpu, offered) && only == NULL;
-    }
-}
-
 void
 cpr_kvm_vm_prepare (CprKvmVm *vm)
 {
   for (guint i = 0; i < vm->vcpus->len; i++)
     cpr_kvm_vcpu_learn (vm->vcpus->pdata[i], NULL);
 }
-
-#else
-
-CprKvmVm *
-cpr_kvm_vm_create (CprSession *session,
-                   CprDeviceTable *devices,
-                   const char *name,
-                   int kvm_fd,
-                   int vm_fd,
-                   unsigned flags,
-                   GError **error)
-{
-  cpr_throw_errno (error, ENOTSUP, "KVM VM '%s': libcpr saves KVM's state on x86-64 only", name);
-  return NULL;
-}
-
-/* There is never one. */
-void
-cpr_kvm_vm_destroy (CprKvmVm *vm)
-{
-}
-
-void
-cpr_kvm_vm_free (CprKvmVm *vm)
-{
-}
-
-CprKvmVcpu *
-cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
-{
-  return NULL;
-}
-
-CprKvmVcpu *
-cpr_kvm_vm_find_vcpu (const CprKvmVm *vm, unsigned index, GError **error)
-{
-  return NULL;
-}
-
-int
-cpr_kvm_vcpu_get_fd (const CprKvmVcpu *vcpu)
-{
-  return -1;
-}
-
-void
-cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu)
-{
-}
-
-bool
-cpr_kvm_vm_check_has_vcpus (const CprKvmVm *vm, GError **error)
-{
-  return true;
-}
-
-void
-cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, int fd))
-{
-}
-
-char *
-cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
-{
-  return NULL;
-}
-
-void
-cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only)
-{
-}
-
-void
-cpr_kvm_vm_prepare (CprKvmVm *vm)
-{
-}
-
-#endif

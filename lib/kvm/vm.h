@@ -35,6 +35,9 @@ void cpr_kvm_vcpu_free (CprKvmVcpu *vcpu);
  * start from power-on. KVM can't be asked how many there are. */
 bool cpr_kvm_vm_check_has_vcpus (const CprKvmVm *vm, GError **error);
 
+/* Sets the routing, and keeps it for the state. */
+bool cpr_kvm_vm_route (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error);
+
 /* Calls @func for the fd of each vCPU, then for that of the VM. */
 void cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, int fd));
 
@@ -53,13 +56,6 @@ guint cpr_kvm_vm_put_irqfds_on (CprKvmVm *vm, GError **error);
 bool cpr_kvm_vm_put_vfio_off (CprKvmVm *vm, GError **error);
 guint cpr_kvm_vm_put_vfio_on (CprKvmVm *vm, GError **error);
 
-/* Why no program but this one could ever run the VM; NULL: nothing is in the way. */
-char *cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm);
-
-/* Finds out, for a preflight, what doesn't change any more in vCPUs that don't run yet and load no
- * state; and which MSRs can be read, so that no update needs to. The update finds again
- * whatever fails here. @only: NULL: all vCPUs. */
-void cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only);
 /* In a session that took up a state, while the guest still runs elsewhere: asks the kernel for what
  * it has, so that less needs to be set when the guest stands. Failure only costs time. */
 void cpr_kvm_vm_prepare (CprKvmVm *vm);

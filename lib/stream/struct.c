@@ -47,7 +47,8 @@ list_is_complete (const CprList *list)
   return list != NULL && list->get_next != NULL && list->append != NULL && list->clear != NULL;
 }
 
-/* Whether a callback may say that @field is written. Who walks fields takes the callback for a group's. */
+/* Only such a field may have a callback that says whether it is written: whoever walks fields takes
+ * one that has it for a group. */
 static bool
 is_a_struct_inline (const CprField *field)
 {

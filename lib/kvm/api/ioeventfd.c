@@ -2,8 +2,6 @@
 /* Eventfds that the guest signals by a write. Called by the VMM. */
 #include "kvm/ioctl.h"
 
-#ifdef __x86_64__
-
 static bool
 refuse (const CprKvmVm *vm, const struct kvm_ioeventfd *request, int errnum, GError **error)
 {
@@ -52,22 +50,3 @@ cpr_kvm_ioeventfd_remove (
 
   return set (vm, &request, false, error);
 }
-
-#else
-
-/* There is never a VM. */
-bool
-cpr_kvm_ioeventfd_add (
-    CprKvmVm *vm, int fd, uint64_t address, uint32_t size, uint64_t datamatch, uint32_t flags, GError **error)
-{
-  return false;
-}
-
-bool
-cpr_kvm_ioeventfd_remove (
-    CprKvmVm *vm, int fd, uint64_t address, uint32_t size, uint64_t datamatch, uint32_t flags, GError **error)
-{
-  return false;
-}
-
-#endif

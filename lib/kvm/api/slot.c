@@ -4,8 +4,6 @@
 #include "kvm/ioctl.h"
 #include "registry/ram/ram.h"
 
-#ifdef __x86_64__
-
 static bool
 set_slot (const CprKvmVm *vm, const struct kvm_userspace_memory_region *region, const char *what, GError **error)
 {
@@ -54,27 +52,3 @@ cpr_kvm_slot_remove (CprKvmVm *vm, uint32_t slot, GError **error)
 
   return set_slot (vm, &region, "to be removed", error);
 }
-
-#else
-
-/* There is never a VM. */
-bool
-cpr_kvm_slot_add (CprKvmVm *vm,
-                  uint32_t slot,
-                  uint64_t gpa,
-                  const CprRamBlock *block,
-                  uint64_t offset,
-                  uint64_t size,
-                  uint32_t flags,
-                  GError **error)
-{
-  return false;
-}
-
-bool
-cpr_kvm_slot_remove (CprKvmVm *vm, uint32_t slot, GError **error)
-{
-  return false;
-}
-
-#endif

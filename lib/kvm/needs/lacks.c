@@ -7,7 +7,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
-#include "kvm/needs/host.h"
+#include "kvm/host.h"
+#include "kvm/vm.h"
 
 typedef struct
 {
@@ -15,14 +16,11 @@ typedef struct
   GPtrArray *devices; /* borrowed */
 } Lack;
 
-#ifdef __x86_64__
-
 struct _CprKvmLacks
 {
-  GPtrArray *all; /* Lack */
-  bool was_asked;
-  CprKvmHost host;
-  char *failure;      /* why there is no host; NULL: there is */
+  GPtrArray *all;     /* Lack */
+  CprKvmHost *host;   /* NULL: not asked yet, or that failed */
+  char *failure;      /* why; NULL: it didn't */
   const char *device; /* that is checked */
 };
 
@@ -48,7 +46,7 @@ cpr_kvm_lacks_new (void)
 void
 cpr_kvm_lacks_free (CprKvmLacks *lacks)
 {
-  cpr_kvm_host_clear (&lacks->host);
+  g_clear_pointer (&lacks->host, cpr_kvm_host_free);
   g_ptr_array_unref (lacks->all);
   g_free (lacks->failure);
   g_free (lacks);
@@ -73,17 +71,20 @@ note (const char *text, void *user_data)
   g_ptr_array_add (lack->devices, (void *) lacks->device);
 }
 
-static bool
-ask (CprKvmHost *host, GError **error)
+static CprKvmHost *
+ask (GError **error)
 {
   int fd = cpr_fd_above_std (cpr_sys->open ("/dev/kvm", O_RDWR | O_CLOEXEC, 0));
-  bool ok;
+  CprKvmHost *host;
 
   if (fd < 0)
-    return cpr_throw_errno (error, errno, "/dev/kvm");
-  ok = cpr_kvm_host_ask (host, fd, error);
+    {
+      cpr_throw_errno (error, errno, "/dev/kvm");
+      return NULL;
+    }
+  host = cpr_kvm_host_new (fd, error);
   cpr_sys->close (fd);
-  return ok;
+  return host;
 }
 
 /* Asks once, and only where there is a device that needs KVM. */
@@ -92,27 +93,23 @@ ask_once (CprKvmLacks *lacks)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!lacks->was_asked && !ask (&lacks->host, &error))
-    lacks->failure = g_strdup (error->message);
-  lacks->was_asked = true;
+  if (lacks->host == NULL && lacks->failure == NULL)
+    {
+      lacks->host = ask (&error);
+      lacks->failure = error != NULL ? g_strdup (error->message) : NULL;
+    }
   if (lacks->failure != NULL)
     note (lacks->failure, lacks);
   return lacks->failure == NULL;
 }
 
 /* A device is called "kvm/vcpu3"; the index is in no field. */
-static void
-check_index (CprKvmLacks *lacks)
+static unsigned
+get_index (const char *device)
 {
-  const char *digits = g_strrstr (lacks->device, "/vcpu");
-  uint64_t index = digits != NULL ? g_ascii_strtoull (digits + strlen ("/vcpu"), NULL, 10) : 0;
-  g_autofree char *text = NULL;
+  const char *digits = g_strrstr (device, "/vcpu");
 
-  if (index < lacks->host.vcpu_ids_max)
-    return;
-  text = g_strdup_printf ("its index is %" G_GUINT64_FORMAT ", and KVM takes indices below %u here", index,
-                          lacks->host.vcpu_ids_max);
-  note (text, lacks);
+  return digits != NULL ? (unsigned) MIN (g_ascii_strtoull (digits + strlen ("/vcpu"), NULL, 10), UINT_MAX) : 0;
 }
 
 /* Fields that can't be read are a finding already. */
@@ -122,12 +119,7 @@ check_vcpu (CprKvmLacks *lacks, const CprKvmVcpu *here, const CprPlan *plan, Cpr
   CprKvmVcpu *vcpu = g_new0 (CprKvmVcpu, 1);
 
   if (cpr_plan_apply (plan, &fields, vcpu, codec, NULL))
-    {
-      check_index (lacks);
-      cpr_kvm_host_find_lacks_of_vcpu (&lacks->host, vcpu, note, lacks);
-      if (here != NULL && vcpu->has_lapic && cpr_kvm_vcpu_lacks_lapic (here))
-        note ("it has a LAPIC in the kernel, and this program made none: " CPR_KVM_LAPIC_HINT, lacks);
-    }
+    cpr_kvm_host_find_lacks_of_vcpu (lacks->host, vcpu, get_index (lacks->device), here, note, lacks);
   cpr_kvm_vcpu_free (vcpu);
 }
 
@@ -137,13 +129,8 @@ check_vm (CprKvmLacks *lacks, const CprKvmVm *here, const CprPlan *plan, CprCurs
   g_autofree CprKvmVm *vm = g_new0 (CprKvmVm, 1);
 
   if (cpr_plan_apply (plan, &fields, vm, codec, NULL))
-    {
-      cpr_kvm_host_find_lacks_of_vm (&lacks->host, vm, note, lacks);
-      if (here != NULL && vm->has_irqchip && cpr_kvm_vm_lacks_irqchip (here))
-        note ("it has an irqchip with PIC and IOAPIC, and this program made none (KVM_CREATE_IRQCHIP)", lacks);
-      if (here != NULL && vm->has_pit && cpr_kvm_vm_lacks_pit (here))
-        note ("it has a PIT, and this program made none (KVM_CREATE_PIT2)", lacks);
-    }
+    cpr_kvm_host_find_lacks_of_vm (lacks->host, vm, here, note, lacks);
+  cpr_kvm_vm_clear (vm);
   g_free (vm->routes);
 }
 
@@ -166,43 +153,6 @@ cpr_kvm_lacks_check (CprKvmLacks *lacks,
   else
     check_vm (lacks, here, plan, *fields, codec);
 }
-
-#else
-
-/* The library has no state of KVM of this architecture. */
-struct _CprKvmLacks
-{
-  GPtrArray *all;
-};
-
-CprKvmLacks *
-cpr_kvm_lacks_new (void)
-{
-  CprKvmLacks *lacks = g_new0 (CprKvmLacks, 1);
-
-  lacks->all = g_ptr_array_new ();
-  return lacks;
-}
-
-void
-cpr_kvm_lacks_free (CprKvmLacks *lacks)
-{
-  g_ptr_array_unref (lacks->all);
-  g_free (lacks);
-}
-
-void
-cpr_kvm_lacks_check (CprKvmLacks *lacks,
-                     const CprDeviceType *type,
-                     const char *device,
-                     const void *here,
-                     const CprPlan *plan,
-                     const CprCursor *fields,
-                     const CprCodec *codec)
-{
-}
-
-#endif
 
 void
 cpr_kvm_lacks_foreach (const CprKvmLacks *lacks,

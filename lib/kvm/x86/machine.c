@@ -2,13 +2,10 @@
 /* The state that KVM keeps for the VM and not for a vCPU: its clock, the irqchip, the PIT and the
  * routing. Also finds out what KVM can do. Called as pre_save and post_load of the VM's device
  * type. */
+#include <string.h>
+
 #include "kvm/vm.h"
-
-#include "kvm/ioctl.h"
-
-#ifdef __x86_64__
-
-#  include <string.h>
+#include "kvm/x86/x86.h"
 
 /* ---- The abilities of KVM. */
 
@@ -23,7 +20,7 @@ ask (const CprKvmVm *vm, int capability, const char *name, uint32_t *answer, GEr
   return true;
 }
 
-#  define ASK(capability, answer) ask (vm, capability, #  capability, answer, error)
+#define ASK(capability, answer) ask (vm, capability, #capability, answer, error)
 
 static bool
 learn_sizes (CprKvmVm *vm, GError **error)
@@ -143,28 +140,12 @@ get_pit (CprKvmVm *vm, GError **error)
   return get_part (vm, KVM_GET_PIT2, "KVM_GET_PIT2", &vm->pit, &vm->has_pit, error);
 }
 
-static void
-keep (uint8_t **routes, uint32_t *size, const void *entries, uint32_t entries_size)
-{
-  g_free (*routes);
-  *routes = g_memdup2 (entries, entries_size);
-  *size = entries_size;
-}
-
-static void
-get_routes (CprKvmVm *vm)
-{
-  g_mutex_lock (&vm->lock);
-  keep (&vm->routes, &vm->routes_size, vm->current_routes, vm->current_routes_size);
-  g_mutex_unlock (&vm->lock);
-}
-
 bool
 cpr_kvm_vm_get (void *data, GError **error)
 {
   CprKvmVm *vm = data;
 
-  get_routes (vm);
+  cpr_kvm_vm_get_routes (vm);
   return cpr_kvm_vm_put_irqfds_off (vm, error) && cpr_kvm_vm_put_vfio_off (vm, error) && get_clock (vm, error) &&
          get_irqchip (vm, error) && get_pit (vm, error);
 }
@@ -177,43 +158,6 @@ cpr_kvm_machine_probe (CprKvmVm *vm)
 }
 
 /* ---- Setting. */
-
-static void
-keep_current (CprKvmVm *vm, const void *entries, uint32_t entries_size)
-{
-  g_mutex_lock (&vm->lock);
-  keep (&vm->current_routes, &vm->current_routes_size, entries, entries_size);
-  g_mutex_unlock (&vm->lock);
-}
-
-static bool
-set_routing (CprKvmVm *vm, GError **error)
-{
-  g_autofree struct kvm_irq_routing *routing = g_malloc0 (sizeof *routing + vm->routes_size);
-
-  if (vm->routes_size == 0)
-    return true;
-  if (vm->routes_size % sizeof routing->entries[0] != 0)
-    return cpr_throw (error, CPR_ERROR_CORRUPT, "KVM VM '%s': its routing has %u bytes", vm->name, vm->routes_size);
-  routing->nr = vm->routes_size / (uint32_t) sizeof routing->entries[0];
-  memcpy (routing->entries, vm->routes, vm->routes_size);
-  if (!cpr_kvm_vm_call (vm, KVM_SET_GSI_ROUTING, routing, error))
-    return false;
-  keep_current (vm, vm->routes, vm->routes_size);
-  return true;
-}
-
-bool
-cpr_kvm_vm_route (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error)
-{
-  if (routing->nr > CPR_KVM_ROUTES_MAX || routing->flags != 0)
-    return cpr_throw (error, CPR_ERROR_INVALID, "KVM VM '%s': its routing has %u entries and flags 0x%x", vm->name,
-                      routing->nr, routing->flags);
-  if (!cpr_kvm_vm_call (vm, KVM_SET_GSI_ROUTING, routing, error))
-    return false;
-  keep_current (vm, routing->entries, routing->nr * (uint32_t) sizeof routing->entries[0]);
-  return true;
-}
 
 static bool
 check_part (const CprKvmVm *vm, bool was, bool is, const char *what, GError **error)
@@ -272,17 +216,12 @@ cpr_kvm_vm_set (void *data, uint32_t version G_GNUC_UNUSED, GError **error)
   CprKvmVm *vm = data;
 
   vm->has_tsc_shift = false; /* of this load */
-  return cpr_kvm_vm_learn (vm, error) && set_routing (vm, error) && set_irqchip (vm, error) && set_pit (vm, error) &&
-         set_clock (vm, error);
+  return cpr_kvm_vm_learn (vm, error) && cpr_kvm_vm_set_routes (vm, error) && set_irqchip (vm, error) &&
+         set_pit (vm, error) && set_clock (vm, error);
 }
 
-#else
-
-/* There is never a VM. */
-bool
-cpr_kvm_vm_route (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error)
+void
+cpr_kvm_vm_clear (CprKvmVm *vm)
 {
-  return false;
+  g_clear_pointer (&vm->can.msrs, g_array_unref);
 }
-
-#endif

@@ -1,27 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A vCPU's TSC, and how time goes on for the guest: on the same host, and on a host that was
  * restarted. Called by vcpu.c and machine.c. */
-#include "kvm/ioctl.h"
+#include "kvm/x86/x86.h"
 
-#ifdef __x86_64__
-
-#  define MSR_TSC       0x10
-#  define TOLERANCE_PPM 250 /* two measurements of the same clock differ by that at most */
-
-bool
-cpr_kvm_clock_is_same (uint64_t taken_ns, uint64_t at_ns)
-{
-  return taken_ns == at_ns;
-}
-
-/* An instant from before this boot is below 0, which `at_ns` wraps. */
-uint64_t
-cpr_kvm_get_elapsed_ns (const CprKvmVm *vm, uint64_t at_ns)
-{
-  int64_t elapsed_ns = (int64_t) (cpr_now_ns () - at_ns);
-
-  return (vm->flags & CPR_KVM_TIME_STOPS) != 0 || elapsed_ns < 0 ? 0 : (uint64_t) elapsed_ns;
-}
+#define MSR_TSC       0x10
+#define TOLERANCE_PPM 250 /* two measurements of the same clock differ by that at most */
 
 static struct kvm_device_attr
 attribute_for (uint64_t *offset)
@@ -155,5 +138,3 @@ cpr_kvm_tsc_set (CprKvmVcpu *vcpu, GError **error)
   set_value (vcpu);
   return true;
 }
-
-#endif

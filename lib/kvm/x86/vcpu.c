@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The order in which a vCPU's state is read from KVM and given back to it. Called as pre_save and
  * post_load of its device type, and beforehand by vm.c. */
+#include <string.h>
+
 #include "kvm/vm.h"
+#include "kvm/x86/x86.h"
 
-#include "kvm/ioctl.h"
-
-#ifdef __x86_64__
-
-#  include <string.h>
-
-#  define XSTATE_BV_AT 512 /* in the area of XSAVE: which components there are */
+#define XSTATE_BV_AT 512 /* in the area of XSAVE: which components there are */
 
 /* Linux 6.18, asm/kvm.h: a register that is no MSR. */
-#  define REG_SSP (KVM_REG_X86 | KVM_REG_SIZE_U64 | 3ULL << 32)
+#define REG_SSP (KVM_REG_X86 | KVM_REG_SIZE_U64 | 3ULL << 32)
 
 /* ---- Reading. */
 
@@ -163,11 +160,11 @@ cpr_kvm_vcpu_get (void *data, GError **error)
 /* ---- Setting. A value that the kernel has already isn't set: on some machines a call on a vCPU
  * takes as long as everything else. */
 
-#  define IS_KNOWN(vcpu, member) \
-    ((vcpu)->known != NULL && memcmp (&(vcpu)->known->member, &(vcpu)->member, sizeof (vcpu)->member) == 0)
-#  define SET(vcpu, request, member, error)                                                   \
-    (IS_KNOWN (vcpu, member) || cpr_sys->ioctl ((vcpu)->fd, request, &(vcpu)->member) >= 0 || \
-     cpr_kvm_vcpu_throw (vcpu, errno, #request, error))
+#define IS_KNOWN(vcpu, member) \
+  ((vcpu)->known != NULL && memcmp (&(vcpu)->known->member, &(vcpu)->member, sizeof (vcpu)->member) == 0)
+#define SET(vcpu, request, member, error)                                                   \
+  (IS_KNOWN (vcpu, member) || cpr_sys->ioctl ((vcpu)->fd, request, &(vcpu)->member) >= 0 || \
+   cpr_kvm_vcpu_throw (vcpu, errno, #request, error))
 
 static bool
 same_cpuid (const CprKvmCpuid *a, const CprKvmCpuid *b)
@@ -362,8 +359,7 @@ cpr_kvm_vcpu_set (void *data, uint32_t version G_GNUC_UNUSED, GError **error)
 void
 cpr_kvm_vcpu_forget (CprKvmVcpu *known)
 {
-  g_free (known->xsave);
-  g_free (known->nested);
+  cpr_kvm_vcpu_clear (known);
   g_free (known);
 }
 
@@ -388,4 +384,9 @@ cpr_kvm_vcpu_learn (CprKvmVcpu *vcpu, GError **error)
   return true;
 }
 
-#endif
+void
+cpr_kvm_vcpu_clear (CprKvmVcpu *vcpu)
+{
+  g_free (vcpu->xsave);
+  g_free (vcpu->nested);
+}

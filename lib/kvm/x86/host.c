@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Asks what KVM offers on this host, and finds those needs of a state that it can't meet. There is
- * no VM here yet: a preflight asks while the guest runs elsewhere. Called by lacks.c. */
-#include "kvm/needs/host.h"
+ * no VM here yet: a preflight asks while the guest runs elsewhere. Called by needs/. */
+#include "kvm/x86/x86.h"
 
-#include "kvm/ioctl.h"
+#define VMX (1u << 5) /* of leaf 1, ecx */
+#define SVM (1u << 2) /* of leaf 0x80000001, ecx */
 
-#ifdef __x86_64__
+#define MCG_BANKS 0xffu
 
-#  define VMX (1u << 5) /* of leaf 1, ecx */
-#  define SVM (1u << 2) /* of leaf 0x80000001, ecx */
-
-#  define MCG_BANKS 0xffu
+struct _CprKvmHost
+{
+  CprKvmCpuid offered;
+  GArray *msrs; /* uint32_t */
+  uint32_t xsave_size;
+  uint32_t n_banks; /* of machine checks */
+  uint64_t mcg_cap;
+  uint32_t vcpu_ids_max;
+  bool has_irqchip, has_pit, has_routing, has_nested;
+};
 
 /* ---- What KVM offers. */
 
@@ -25,7 +32,7 @@ ask (int kvm_fd, int capability, const char *name, uint32_t *answer, GError **er
   return true;
 }
 
-#  define ASK(capability, answer) ask (kvm_fd, capability, #  capability, answer, error)
+#define ASK(capability, answer) ask (kvm_fd, capability, #capability, answer, error)
 
 static bool
 ask_sizes (CprKvmHost *host, int kvm_fd, GError **error)
@@ -55,18 +62,24 @@ ask_parts (CprKvmHost *host, int kvm_fd, GError **error)
   return true;
 }
 
-bool
-cpr_kvm_host_ask (CprKvmHost *host, int kvm_fd, GError **error)
+CprKvmHost *
+cpr_kvm_host_new (int kvm_fd, GError **error)
 {
+  CprKvmHost *host = g_new0 (CprKvmHost, 1);
+
   host->msrs = cpr_kvm_msrs_list (kvm_fd, false, error);
-  return host->msrs != NULL && cpr_kvm_cpuid_get_offered (kvm_fd, &host->offered, error) &&
-         ask_sizes (host, kvm_fd, error) && ask_parts (host, kvm_fd, error);
+  if (host->msrs != NULL && cpr_kvm_cpuid_get_offered (kvm_fd, &host->offered, error) &&
+      ask_sizes (host, kvm_fd, error) && ask_parts (host, kvm_fd, error))
+    return host;
+  cpr_kvm_host_free (host);
+  return NULL;
 }
 
 void
-cpr_kvm_host_clear (CprKvmHost *host)
+cpr_kvm_host_free (CprKvmHost *host)
 {
   g_clear_pointer (&host->msrs, g_array_unref);
+  g_free (host);
 }
 
 /* ---- What a vCPU needs. */
@@ -149,10 +162,17 @@ has_bits (const CprKvmCpuid *cpuid, uint32_t function, uint32_t ecx)
 }
 
 void
-cpr_kvm_host_find_lacks_of_vcpu (const CprKvmHost *host, const CprKvmVcpu *vcpu, CprKvmLackFunc func, void *user_data)
+cpr_kvm_host_find_lacks_of_vcpu (const CprKvmHost *host,
+                                 const CprKvmVcpu *vcpu,
+                                 unsigned index,
+                                 const CprKvmVcpu *here,
+                                 CprKvmLackFunc func,
+                                 void *user_data)
 {
   uint32_t xsave_size = MIN (get_xsave_size (&vcpu->cpuid), vcpu->xsave_size);
 
+  if (index >= host->vcpu_ids_max)
+    tell (func, user_data, "its index is %u, and KVM takes indices below %u here", index, host->vcpu_ids_max);
   cpr_kvm_cpuid_find_lacks (&vcpu->backed, &host->offered, func, user_data);
   find_msrs (host, vcpu, func, user_data);
   find_machine_checks (host, vcpu, func, user_data);
@@ -163,12 +183,15 @@ cpr_kvm_host_find_lacks_of_vcpu (const CprKvmHost *host, const CprKvmVcpu *vcpu,
       (has_bits (&vcpu->cpuid, 1, VMX) || has_bits (&vcpu->cpuid, 0x80000001, SVM)))
     tell (func, user_data,
           "nested state: the guest can have VMs of its own, and KVM can't take them here (KVM_CAP_NESTED_STATE)");
+  if (here != NULL && vcpu->has_lapic && cpr_kvm_vcpu_lacks_lapic (here))
+    tell (func, user_data, "it has a LAPIC in the kernel, and this program made none: " CPR_KVM_LAPIC_HINT);
 }
 
 /* ---- What a VM needs. */
 
 void
-cpr_kvm_host_find_lacks_of_vm (const CprKvmHost *host, const CprKvmVm *vm, CprKvmLackFunc func, void *user_data)
+cpr_kvm_host_find_lacks_of_vm (
+    const CprKvmHost *host, const CprKvmVm *vm, const CprKvmVm *here, CprKvmLackFunc func, void *user_data)
 {
   if (vm->has_irqchip && !host->has_irqchip)
     tell (func, user_data, "it has an irqchip with PIC and IOAPIC, and KVM has none here (KVM_CAP_IRQCHIP)");
@@ -176,6 +199,8 @@ cpr_kvm_host_find_lacks_of_vm (const CprKvmHost *host, const CprKvmVm *vm, CprKv
     tell (func, user_data, "it has a PIT, and KVM has none here (KVM_CAP_PIT_STATE2)");
   if (vm->routes_size > 0 && !host->has_routing)
     tell (func, user_data, "it has routes of interrupts, and KVM takes none here (KVM_CAP_IRQ_ROUTING)");
+  if (here != NULL && vm->has_irqchip && cpr_kvm_vm_lacks_irqchip (here))
+    tell (func, user_data, "it has an irqchip with PIC and IOAPIC, and this program made none (KVM_CREATE_IRQCHIP)");
+  if (here != NULL && vm->has_pit && cpr_kvm_vm_lacks_pit (here))
+    tell (func, user_data, "it has a PIT, and this program made none (KVM_CREATE_PIT2)");
 }
-
-#endif

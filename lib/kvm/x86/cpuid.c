@@ -2,13 +2,11 @@
 /* The features of a guest's CPU that KVM has to back. KVM takes any CPUID, also one with features
  * that it hasn't got, so nothing but this notices a lack of them. Called by vcpu.c and vm.c, and by
  * kvm/needs for a preflight. */
-#include "kvm/ioctl.h"
+#include <string.h>
 
-#ifdef __x86_64__
+#include "kvm/x86/x86.h"
 
-#  include <string.h>
-
-#  define N_REGISTERS 4
+#define N_REGISTERS 4
 
 static const char *const names[N_REGISTERS] = { "eax", "ebx", "ecx", "edx" };
 
@@ -45,7 +43,7 @@ static const struct
   { 0xc0000001, 0, EDX },
 };
 
-#  define XTILE (3u << 17) /* of leaf 0xd, eax */
+#define XTILE (3u << 17) /* of leaf 0xd, eax */
 
 bool
 cpr_kvm_cpuid_get_offered (int kvm_fd, CprKvmCpuid *offered, GError **error)
@@ -174,5 +172,3 @@ cpr_kvm_cpuid_check (const CprKvmVcpu *vcpu, GError **error)
   return lack == NULL ||
          cpr_throw (error, CPR_ERROR_MISMATCH, "KVM VM '%s': vCPU %u: %s", vcpu->vm->name, vcpu->index, lack);
 }
-
-#endif

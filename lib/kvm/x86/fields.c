@@ -3,8 +3,6 @@
  * types in vm.c. */
 #include "kvm/state.h"
 
-#ifdef __x86_64__
-
 G_STATIC_ASSERT (offsetof (CprKvmMsrs, entries) == offsetof (struct kvm_msrs, entries));
 G_STATIC_ASSERT (offsetof (CprKvmCpuid, entries) == offsetof (struct kvm_cpuid2, entries));
 
@@ -55,8 +53,8 @@ static const CprField dtable_fields[] = {
 };
 static const CprStruct dtable_struct = { "kvm_dtable", sizeof (struct kvm_dtable), dtable_fields };
 
-#  define SEGMENT(member) CPR_FIELD_STRUCT (struct kvm_sregs2, member, struct kvm_segment, segment_struct)
-#  define DTABLE(member)  CPR_FIELD_STRUCT (struct kvm_sregs2, member, struct kvm_dtable, dtable_struct)
+#define SEGMENT(member) CPR_FIELD_STRUCT (struct kvm_sregs2, member, struct kvm_segment, segment_struct)
+#define DTABLE(member)  CPR_FIELD_STRUCT (struct kvm_sregs2, member, struct kvm_dtable, dtable_struct)
 static const CprField sregs_fields[] = {
   SEGMENT (cs),
   SEGMENT (ds),
@@ -161,11 +159,3 @@ const CprField cpr_kvm_vm_fields[] = {
       CprKvmVm, routes, routes_size, CPR_KVM_ROUTES_MAX * sizeof (struct kvm_irq_routing_entry), CPR_OPTIONAL),
   CPR_FIELD_END,
 };
-
-#else
-
-/* The library has no fields for KVM of this architecture. */
-const CprField cpr_kvm_vcpu_fields[] = { CPR_FIELD (CprKvmVcpu, index), CPR_FIELD_END };
-const CprField cpr_kvm_vm_fields[] = { CPR_FIELD_RETIRED (nothing, bool, false), CPR_FIELD_END };
-
-#endif

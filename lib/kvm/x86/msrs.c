@@ -1,36 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A vCPU's MSRs: which there are, reading them, and setting them in the order that KVM wants.
  * Called by vcpu.c. */
-#include "kvm/ioctl.h"
+#include <string.h>
 
-#ifdef __x86_64__
+#include "kvm/x86/x86.h"
 
-#  include <string.h>
+#define MSR_TSC             0x10
+#define MSR_WALL_CLOCK      0x11
+#define MSR_SYSTEM_TIME     0x12
+#define MSR_FEATURE_CONTROL 0x3a
+#define MSR_UCODE_REV       0x8b
+#define MSR_ARCH_CAPS       0x10a
+#define MSR_MCG_CAP         0x179
+#define MSR_MC0_CTL2        0x280
+#define MSR_PERF_CAPS       0x345
+#define MSR_MC0_CTL         0x400
+#define MSR_VMX_FIRST       0x480
+#define MSR_VMX_LAST        0x493
+#define MSR_TSC_DEADLINE    0x6e0
+#define MSR_HV_TIME         0x40000020
+#define MSR_HV_SCONTROL     0x40000080
+#define MSR_HV_STIMER0      0x400000b0
+#define MSR_WALL_CLOCK_NEW  0x4b564d00
+#define MSR_SYSTEM_TIME_NEW 0x4b564d01
 
-#  define MSR_TSC             0x10
-#  define MSR_WALL_CLOCK      0x11
-#  define MSR_SYSTEM_TIME     0x12
-#  define MSR_FEATURE_CONTROL 0x3a
-#  define MSR_UCODE_REV       0x8b
-#  define MSR_ARCH_CAPS       0x10a
-#  define MSR_MCG_CAP         0x179
-#  define MSR_MC0_CTL2        0x280
-#  define MSR_PERF_CAPS       0x345
-#  define MSR_MC0_CTL         0x400
-#  define MSR_VMX_FIRST       0x480
-#  define MSR_VMX_LAST        0x493
-#  define MSR_TSC_DEADLINE    0x6e0
-#  define MSR_HV_TIME         0x40000020
-#  define MSR_HV_SCONTROL     0x40000080
-#  define MSR_HV_STIMER0      0x400000b0
-#  define MSR_WALL_CLOCK_NEW  0x4b564d00
-#  define MSR_SYSTEM_TIME_NEW 0x4b564d01
-
-#  define MCG_CMCI_P          (1u << 10)
-#  define MCG_BANKS           0xffu
-#  define SYSTEM_TIME_ENABLED 1u
-#  define N_VAR_MTRRS         8
-#  define BATCH               255u /* the most that KVM takes at once */
+#define MCG_CMCI_P          (1u << 10)
+#define MCG_BANKS           0xffu
+#define SYSTEM_TIME_ENABLED 1u
+#define N_VAR_MTRRS         8
+#define BATCH               255u /* the most that KVM takes at once */
 
 bool
 cpr_kvm_msr_read (const CprKvmVcpu *vcpu, uint32_t index, uint64_t *data, bool *there, GError **error)
@@ -336,5 +334,3 @@ cpr_kvm_msrs_have_clock (const CprKvmVcpu *vcpu)
     }
   return false;
 }
-
-#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef CPR_KVM_X86_H
+#define CPR_KVM_X86_H
+
+#include "kvm/host.h"
+#include "kvm/ioctl.h"
+
+/* Shared by the files of this room. */
+
+/* Asks the kernel for what doesn't change in a running vCPU, for a preflight and, where that is
+ * kept, for cpr_kvm_vcpu_get(). @offered: see cpr_kvm_cpuid_get_offered(). Failure leaves out the
+ * rest. */
+bool cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
+/* The same for a VM. */
+void cpr_kvm_machine_probe (CprKvmVm *vm);
+
+/* Whether the VMM made the VM, or the vCPU, without such a part. */
+bool cpr_kvm_vcpu_lacks_lapic (const CprKvmVcpu *vcpu);
+bool cpr_kvm_vm_lacks_irqchip (const CprKvmVm *vm);
+bool cpr_kvm_vm_lacks_pit (const CprKvmVm *vm);
+
+#define CPR_KVM_LAPIC_HINT "KVM_CREATE_IRQCHIP or KVM_CAP_SPLIT_IRQCHIP comes before KVM_CREATE_VCPU"
+
+/* The features of a CPU that KVM can back, as a CPUID. */
+bool cpr_kvm_cpuid_get_offered (int kvm_fd, CprKvmCpuid *offered, GError **error);
+/* Notes those that are in @offered and that the vCPU has. A VMM may give it more than KVM offers:
+ * that is its own business, wherever the guest runs. */
+void cpr_kvm_cpuid_note_backed (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
+/* Calls @func with each register of a leaf that has bits in @backed and not in @offered. */
+void
+cpr_kvm_cpuid_find_lacks (const CprKvmCpuid *backed, const CprKvmCpuid *offered, CprKvmLackFunc func, void *user_data);
+/* Whether KVM here backs all that backed the vCPU's features before. */
+bool cpr_kvm_cpuid_check (const CprKvmVcpu *vcpu, GError **error);
+
+/* The MSRs: all but the TSC, where that has an offset. A list of uint32_t, in the order in which
+ * they are set. */
+GArray *cpr_kvm_msrs_list (int kvm_fd, bool has_tsc_offset, GError **error);
+/* Whether it is of a machine check bank. Those aren't listed. */
+bool cpr_kvm_msr_is_of_bank (const CprKvmVcpu *vcpu, uint32_t index);
+/* Also reads the TSC. */
+bool cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error);
+/* Those that say what the CPU is, which have to be set before all else, and the others. */
+bool cpr_kvm_msrs_set_early (CprKvmVcpu *vcpu, GError **error);
+bool cpr_kvm_msrs_set (CprKvmVcpu *vcpu, GError **error);
+/* Whether the guest has a kvmclock that KVM keeps right. */
+bool cpr_kvm_msrs_have_clock (const CprKvmVcpu *vcpu);
+/* One MSR; *there: whether it can be read. */
+bool cpr_kvm_msr_read (const CprKvmVcpu *vcpu, uint32_t index, uint64_t *data, bool *there, GError **error);
+
+bool cpr_kvm_tsc_get (CprKvmVcpu *vcpu, GError **error);
+bool cpr_kvm_tsc_set (CprKvmVcpu *vcpu, GError **error);
+
+#endif
