@@ -4,7 +4,9 @@
  * Either may be killed between any two steps. N may also fail and say so, or hang, for ever or until
  * O has given it up. O may find that N took too long, or be told to cancel, at any time.
  *
- *   spin -a transfer.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -m100000
+ *   spin -a transfer.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -E -m100000
+ *
+ * -E, since a program that hangs has no end where nobody is left to kill it.
  *
  * Claims:
  *   1. The two never run the guest at once (assert in run_guest).
