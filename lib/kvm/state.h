@@ -10,6 +10,7 @@
  * (x86/ or arm64/) does with it. */
 
 typedef struct _CprKvmVcpu CprKvmVcpu;
+typedef struct _CprKvmCpuid CprKvmCpuid;
 
 #define CPR_KVM_ROUTES_MAX 4096
 
@@ -30,12 +31,12 @@ typedef struct
   struct kvm_msr_entry entries[CPR_KVM_MSRS_MAX];
 } CprKvmMsrs;
 
-typedef struct
+struct _CprKvmCpuid
 {
   uint32_t count;
   uint32_t pad;
   struct kvm_cpuid_entry2 entries[CPR_KVM_CPUID_MAX];
-} CprKvmCpuid;
+};
 
 /* The abilities of KVM here, asked once. */
 typedef struct
