@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* KVM VMs, and memory of theirs, that no other VM can have. */
+#include <stdio.h>
+
 #include "guest.h"
 #include "kvm-machine.h"
 

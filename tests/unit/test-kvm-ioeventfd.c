@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Eventfds that a KVM guest signals: no kick is lost, and none comes twice. */
+#include <stdio.h>
+
 #include "guest.h"
 #include "kvm-machine.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Eventfds that raise interrupts of a KVM VM: which of them are on when, and that none is lost. */
+#include <stdio.h>
+
 #include "guest.h"
 #include "kvm-machine.h"
 

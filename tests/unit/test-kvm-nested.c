@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A guest that runs a VM of its own (SVM) is carried while that VM runs, and goes on in it. */
+#include <stdio.h>
+
 #include "kvm-machine.h"
 
 #ifdef __x86_64__
 
 #  include <cpuid.h>
 #  include <fcntl.h>
-#  include <stdio.h>
 #  include <string.h>
 #  include <sys/ioctl.h>
 #  include <unistd.h>

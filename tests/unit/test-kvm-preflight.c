@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a program finds in a preflight that its KVM lacks, and what is found out for that once. */
+#include <stdio.h>
+
 #include "kvm-kernel.h"
 #include "kvm-machine.h"
 #include "machine.h"
@@ -7,7 +9,6 @@
 #ifdef __x86_64__
 
 #  include <errno.h>
-#  include <stdio.h>
 #  include <sys/ioctl.h>
 
 #  include "ask/compare.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Parts of a vCPU's state that only some guests have, each carried from one VM to the next. */
+#include <stdio.h>
+
 #include "kvm-machine.h"
 
 #ifdef __x86_64__

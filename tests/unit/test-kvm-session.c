@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* KVM VMs in a session, and guests that go on in another VM. */
+#include <stdio.h>
+
 #include "guest.h"
 #include "kvm-kernel.h"
 #include "kvm-machine.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A guest's time on another host: the clock by the time of day, and a TSC of another frequency. */
+#include <stdio.h>
+
 #include "kvm-machine.h"
 
 #ifdef __x86_64__

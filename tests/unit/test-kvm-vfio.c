@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* KVM's knowledge of the assigned devices of a VM: when it has which. */
+#include <stdio.h>
+
 #include "guest.h"
 #include "kvm-machine.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What KVM keeps for a VM, carried from one VM of the real KVM to another. */
+#include <stdio.h>
+
 #include "kvm-kernel.h"
 #include "kvm-machine.h"
 
