@@ -480,8 +480,15 @@ tell_fd (const char *name, int index, void *text)
   g_string_append_printf (text, "%s/%d ", name, index);
 }
 
+#if CHAR_MIN < 0
+#  define LETTER "-1"
+#else
+#  define LETTER "255"
+#endif
+
 static const char walked[] =
-    "{ flag=1 letter=-1 i8=-128 i16=-32768 i32=-2147483648 i64=-9223372036854775808 u8=255 u16=65535 u32=4294967295 "
+    "{ flag=1 letter=" LETTER
+    " i8=-128 i16=-32768 i32=-2147483648 i64=-9223372036854775808 u8=255 u16=65535 u32=4294967295 "
     "u64=-1 f32=1036831949 f64=-9223372036854775808 colour=2147483647 optional=501 ignorable=nothing "
     "array=4[ -1 2 -3 4 ] counted=2[ 4609434218613702656 -4610560118520545280 ] "
     "numbers=3[ 4294967295 4294967294 4294967293 ] bytes='abcdefg' buffer='a\nb\tc' text='eleven char' name='a name' "

@@ -373,6 +373,7 @@ int
 main (void)
 {
   BEGIN_SUITE ("load-order");
+  TCase *times = tcase_create ("times");
 
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, load_after_comes_before_the_order_of_adding);
@@ -381,6 +382,10 @@ main (void)
   tcase_add_test (tests, a_failure_while_saving_ends_it_there);
   tcase_add_test (tests, a_failure_while_loading_ends_it_there);
   tcase_add_test (tests, nothing_is_applied_when_a_later_section_does_not_fit);
-  tcase_add_test (tests, many_devices_of_many_types_cost_no_more_each_than_few);
+  tcase_add_checked_fixture (times, setup, teardown);
+  tcase_add_test (times, many_devices_of_many_types_cost_no_more_each_than_few);
+  tcase_set_timeout (times, 60);
+  tcase_set_tags (times, "times");
+  suite_add_tcase (suite, times);
   return run_suite (suite);
 }

@@ -6,43 +6,31 @@
 #   make check-vm                   on the distribution's kernel; on the one with IOMMUFD, too, if that has been built once
 #   make check-vm KERNEL=build      builds that one first, from Debian's linux-source
 #   make check-vm RUNS=vfio         only those runs whose name has this in it
+#   make check-vm ARCH=aarch64      on the kernel of another architecture, with programs that are built for it first: see arch/
+#   make check-vm SCRIPT='integration/rescue.py CPR_TEST_ONLY=a_kill'    one script with such an environment, instead of the runs
 #
 # Packages and kernels are kept in CPR_VM_CACHE, ~/.cache/libcpr-vm if that isn't set; logs in check-vm.log.d of the build folder.
 # Exit code 77 and a line that begins with SKIP: the machine lacks what that line names.
 set -u -o pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${CPR_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libcpr-vm}
-log=$top_builddir/check-vm.log.d
-root=$cache/root
-export PATH=$root/links:$root/usr/bin:$root/usr/sbin:$root/bin:$root/sbin:$PATH:/usr/sbin:/sbin
+arch=${ARCH:-x86_64}
 
+[ -e "$here/arch/$arch.sh" ] || { echo "check-vm: ARCH is '$arch', not one of:" $(cd "$here/arch" && ls | sed 's/\.sh$//'); exit 1; }
 . "$here/packages.sh"
 . "$here/initramfs.sh"
+. "$here/arch/$arch.sh"
 
-# name | kernel | what else the machine has: a disk, a single thread of QEMU's for both CPUs | script | seconds | its environment
-runs='
-kvm-many-updates | stock | single | integration/many-updates.py | 300 | CPR_TEST_UPDATES=6 CPR_TEST_RAM=64M CPR_TEST_ONLY=memory_stays
-kvm-rollback     | stock | single | integration/rollback.py     | 300 | CPR_TEST_ONLY=failing_at
-kvm-rescue       | stock | single | integration/rescue.py       | 300 | CPR_TEST_ONLY=a_kill CPR_TEST_DEADLINE=20000
-kvm-state        | stock |        | vm/kvm-state.py             | 600 |
-dax-kexec        | stock | disk   | vm/dax.py                   | 600 |
-vfio-type1       | stock |        | vm/vfio.py                  | 900 | CPR_TEST_VFIO=type1
-vfio-iommufd     | own   |        | vm/vfio.py                  | 900 | CPR_TEST_VFIO=iommufd
-'
+log=$top_builddir/check-vm.log.d
+export PATH=$tools/links:$tools/usr/bin:$tools/usr/sbin:$tools/bin:$tools/sbin:$PATH:/usr/sbin:/sbin
 
 boot() # KERNEL INITRAMFS SECONDS SERIAL-OUTPUT WORDS
 {
-  # -cx16: QEMU 7.2 emulates cmpxchg16b wrongly, and kernels since 6.12 fall over it. intremap: VFIO insists on it.
-  # threads: QEMU 7.2 emulates KVM on AMD wrongly now and then, in either way. With a thread for each CPU about one of five memcheck guests
-  # got a page fault that no page table of theirs explains, on a busy machine; with one thread some edu guests get an interrupt too many.
-  # Both without any update.
   # no_timer_check: whether a timer ticks in a given time says nothing on a busy machine.
   timeout --kill-after=10 "$3" nice -n 5 "${qemu[@]}" -nodefaults -no-user-config -display none -no-reboot \
-    -accel "tcg,thread=$threads" -machine q35,kernel-irqchip=split -cpu max,-cx16 -smp 2 -m 2048 \
-    -device intel-iommu,intremap=on,caching-mode=on -device edu,addr=4,dma_mask=0xffffffffff "${more_devices[@]}" \
-    -kernel "$1" -initrd "$2" -serial "file:$4.console" -serial "file:$4" \
-    -append "console=ttyS0 loglevel=5 panic=-1 no_timer_check intel_iommu=on iommu=nopt $more_words PYTHON=$python cpr.run=$5" \
-    </dev/null >"$4.qemu" 2>&1
+    -accel "tcg,thread=$threads" "${machine[@]}" -smp 2 -m 2048 -device edu,addr=4,dma_mask=0xffffffffff "${more_devices[@]}" \
+    -kernel "$1" -initrd "$2" -serial "file:$4.console" -chardev "file,id=output,path=$4" "${second_serial[@]}" \
+    -append "$kernel_words loglevel=5 panic=-1 no_timer_check $more_words PYTHON=$python cpr.run=$5" </dev/null >"$4.qemu" 2>&1
 }
 
 # For a machine that boots anew by itself: a disk with what it boots, and pieces of its memory that its kernels leave alone.
@@ -102,10 +90,12 @@ main()
   mkdir -p "$cache" "$log"
   [ -n "${PYTHON3-}" ] || lack 'python3 is missing'
   get_packages
+  build || { echo "FAIL: the build for $arch"; exit 1; }
   if ! find_own_kernel && [ "${KERNEL-}" = build ]; then
     build_kernel && find_own_kernel || { echo 'FAIL: the kernel'; exit 1; }
   fi
 
+  [ -z "${SCRIPT-}" ] || runs="by-hand | stock | | ${SCRIPT%% *} | 900 | ${SCRIPT#"${SCRIPT%% *}"}"
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   prepare "$stock_kernel"

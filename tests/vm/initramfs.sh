@@ -3,28 +3,15 @@
 # this machine, so that nothing in there knows that it is elsewhere.
 # shellcheck shell=bash disable=SC2154
 
-# What VFIO, KVM and DAX regions need, with what they depend on, as modules in the order of loading.
-kernel_modules='vfio-pci vfio_iommu_type1 kvm_amd nd_pmem dax_pmem device_dax nd_e820'
-
-programs=(tests/vmm/minivmm tests/vmm/minivmm-next tests/vmm/minivmm-later tests/vmm/minivmm-wrong
-          tests/fault/minivmm-fault tests/fault/minivmm-fault-next tools/cpr-inspect/cpr-inspect tests/unit/test-kvm
-          tests/unit/test-kvm-ioeventfd tests/unit/test-kvm-irqfd tests/unit/test-kvm-nested
-          tests/unit/test-kvm-preflight tests/unit/test-kvm-registers tests/unit/test-kvm-session)
-
 copy() # FILE…: to its own path, as what it is and not as a link
 {
-  local file
+  local file target
   for file in "$@"; do
-    [ -e "$tree/$file" ] && continue
-    mkdir -p "$tree/${file%/*}"
-    cp -pL "$file" "$tree/$file"
+    target=$tree/${file#"$sysroot"}
+    [ -e "$target" ] && continue
+    mkdir -p "${target%/*}"
+    cp -pL "$file" "$target"
   done
-}
-
-# Paths of the libraries of programs and libraries, the dynamic linker too.
-libraries_of() # FILE…
-{
-  ldd "$@" 2>/dev/null | sed -n 's/^[^/]*\(\/[^ :]*\) (0x.*/\1/p' | sort -u
 }
 
 # The interpreter, and of its modules those that the tests import; compiled ones, too, or each test would compile them anew.
@@ -32,7 +19,7 @@ copy_python()
 {
   local modules files
   modules=$(sed -nE 's/^(import|from) ([a-z_]+).*/\2/p' "$top_srcdir"/tests/*/*.py | sort -u)
-  files=$("$PYTHON3" -IB - $modules <<'END'
+  files=$(python - $modules <<'END'
 import encodings.ascii, encodings.idna, encodings.latin_1, encodings.utf_8, importlib, os, sys
 for name in sys.argv[1:]:
     try:
@@ -48,8 +35,9 @@ print(os.path.realpath(sys.executable))
 END
   )
   copy $files
-  python=$("$PYTHON3" -c 'import os, sys; print(os.path.realpath(sys.executable))')
+  python=$(tail -n 1 <<<"$files")
   copy $(libraries_of "$python" $(grep '\.so$' <<<"$files"))
+  python=${python#"$sysroot"}
 }
 
 # Unpacked, and in the order of loading.
@@ -76,14 +64,16 @@ make_initramfs() # OUT MODULES-OF-VERSION-OR-NOTHING
   local tree=$work/tree program
   rm -rf "$tree"
   mkdir -p "$tree"/{bin,dev,proc,sys,tmp,run,modules}
-  cp -L "$(command -v busybox)" "$tree/bin/busybox"
+  cp -L "$(find_busybox)" "$tree/bin/busybox"
   cp "$here/init" "$tree/init"
   for program in "${programs[@]}"; do
     [ -e "$top_builddir/$program" ] || continue
     copy "$top_builddir/$program"
     copy $(libraries_of "$top_builddir/$program")
   done
-  copy "$top_srcdir"/tests/{integration,vm}/*.py
+  cp -L "$shell" "$tree/bin/sh"
+  copy $(libraries_of "$shell") "${more_files[@]}"
+  copy "$top_srcdir"/{tests/{integration,vm}/*.py,include/libcpr/*.h,tests/golden/v1/*}
   copy_python
   [ -z "$2" ] || copy_modules "$2"
   (cd "$tree" && find . | cpio -o -H newc -R 0:0 --quiet) >"$1"

@@ -20,13 +20,31 @@ private_apt() # COMMAND ARGUMENT…
     -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 -o Acquire::http::Timeout=30 "$@" </dev/null
 }
 
-unpack_archives() # FOLDER
+# The same for the emulated machine, where that is of another architecture.
+guest_apt() # COMMAND ARGUMENT…
+{
+  local command=$1
+  shift
+  mkdir -p "$guest_cache/apt/lists/partial" "$guest_cache/apt/archives/partial"
+  private_apt "$command" -o Dir::State::lists="$guest_cache/apt/lists" -o Dir::Cache="$guest_cache/apt" "${guest_apt_options[@]}" "$@"
+}
+
+unpack_archives() # ARCHIVES FOLDER
 {
   local package
-  mkdir -p "$1"
-  for package in "$cache"/apt/archives/*.deb; do
-    dpkg -x "$package" "$1"
+  mkdir -p "$2"
+  for package in "$1"/*.deb; do
+    dpkg -x "$package" "$2"
     rm "$package"
+  done
+}
+
+# Absolute links lead nowhere here.
+mend_links() # FOLDER
+{
+  local link
+  find "$1" -type l -lname '/*' | while read -r link; do
+    ln -sfnr "$1$(readlink "$link")" "$link"
   done
 }
 
@@ -39,53 +57,85 @@ find_stock_kernel()
 have_programs()
 {
   local program
-  for program in qemu-system-x86_64 busybox cpio kmod; do
+  for program in "${host_programs[@]}"; do
     command -v "$program" >/dev/null || { missing=$program; return 1; }
   done
 }
 
-# The emulator and its libraries, as far as the system hasn't got them, and the distribution's own kernel.
+have_guest() { [ "$(cat "$root/packages" 2>/dev/null)" = "${guest_packages[*]}" ] && find_stock_kernel; }
+
+# The emulator, what else this machine hasn't got, and their libraries.
+get_programs()
+{
+  private_apt apt-get update >"$log/apt" 2>&1 || true # one of the system's sources may be out of order
+  private_apt apt-get install --download-only --no-install-recommends -y "${host_packages[@]}" >>"$log/apt" 2>&1 ||
+    { tail -n 5 "$log/apt"; lack "the packages ${host_packages[*]} can't be had"; }
+  unpack_archives "$cache/apt/archives" "$tools"
+  [ ${#unneeded[@]} -eq 0 ] || find "$tools/usr/bin" "${unneeded[@]}" -delete
+  have_programs || lack "no package has $missing"
+}
+
+# What the emulated machine has from packages: the distribution's own kernel, at last, as that says that all is there.
+get_guest()
+{
+  local image archives=$guest_cache/apt/archives
+  guest_apt apt-get update >"$log/apt-guest" 2>&1 || true
+  image=$(guest_apt apt-cache depends "$kernel_package" 2>>"$log/apt-guest" | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p')
+  [ -n "$image" ] || lack "no package $kernel_package can be had"
+  if [ ${#guest_packages[@]} -gt 0 ]; then
+    guest_apt apt-get install --download-only --no-install-recommends -y "${guest_packages[@]}" >>"$log/apt-guest" 2>&1 ||
+      { tail -n 5 "$log/apt-guest"; lack "the packages ${guest_packages[*]} can't be had"; }
+  fi
+  (cd "$archives" && guest_apt apt-get download "$image") >>"$log/apt-guest" 2>&1 || lack "the package $image can't be had"
+  unpack_archives "$archives" "$root"
+  [ "$root" = "$tools" ] || mend_links "$root"
+  echo "${guest_packages[*]}" >"$root/packages"
+  find_stock_kernel || lack "$image has no kernel in boot/"
+}
+
 get_packages()
 {
-  local image packages=(qemu-system-x86 busybox-static cpio kmod)
-
   [ "$(uname -m)" = x86_64 ] || lack "the tests are for x86-64, this is $(uname -m)"
-  if ! have_programs || ! find_stock_kernel; then
-    command -v apt-get >/dev/null && command -v dpkg >/dev/null || lack "there is no apt to get ${missing:-a kernel} with"
-    echo "getting ${packages[*]} and a kernel"
-    private_apt apt-get update >"$log/apt" 2>&1 || true # one of the system's sources may be out of order
-    image=$(private_apt apt-cache depends linux-image-cloud-amd64 2>>"$log/apt" | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p')
-    [ -n "$image" ] || lack 'no package linux-image-cloud-amd64 can be had'
-    private_apt apt-get install --download-only --no-install-recommends -y "${packages[@]}" >>"$log/apt" 2>&1 &&
-      (cd "$cache/apt/archives" && private_apt apt-get download "$image") >>"$log/apt" 2>&1 ||
-      { tail -n 5 "$log/apt"; lack "the packages ${packages[*]} $image can't be had"; }
-    unpack_archives "$root"
-    have_programs || lack "no package has $missing"
-    find_stock_kernel || lack "$image has no kernel in boot/"
+  have_programs || need_apt "$missing"
+  have_guest || need_apt 'a kernel'
+  if ! have_programs; then
+    echo "getting ${host_packages[*]}"
+    get_programs
+  fi
+  if ! have_guest; then
+    echo "getting a kernel${guest_packages[*]:+, ${guest_packages[*]}}"
+    get_guest
   fi
 
   # In the packages these are absolute links, which lead nowhere here.
-  mkdir -p "$root/links"
-  ln -sfn "$(command -v kmod)" "$root/links/modprobe"
-  ln -sfn "$(command -v kmod)" "$root/links/depmod"
+  mkdir -p "$tools/links"
+  ln -sfn "$(command -v kmod)" "$tools/links/modprobe"
+  ln -sfn "$(command -v kmod)" "$tools/links/depmod"
 
-  qemu=(qemu-system-x86_64)
-  if [ "$(command -v qemu-system-x86_64)" = "$root/usr/bin/qemu-system-x86_64" ]; then
-    qemu=(env "LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" qemu-system-x86_64
-          -L "$root/usr/share/qemu" -L "$root/usr/share/seabios")
+  tools_libraries=$tools/usr/lib/x86_64-linux-gnu:$tools/lib/x86_64-linux-gnu
+  qemu=("$emulator")
+  if [ "$(command -v "$emulator")" = "$tools/usr/bin/$emulator" ]; then
+    qemu=(env "LD_LIBRARY_PATH=$tools_libraries" "$emulator" -L "$tools/usr/share/qemu" -L "$tools/usr/share/seabios")
   fi
+}
+
+need_apt() # FOR-WHAT
+{
+  command -v apt-get >/dev/null && command -v dpkg >/dev/null || lack "there is no apt to get $1 with"
 }
 
 # ---- The kernel that no package has: with IOMMUFD.
 
 find_own_kernel()
 {
+  own_kernel=
+  [ -n "$kernel_config" ] || return
   own_kernel=$(find "$cache/kernel" -name "vmlinuz-*-$(config_id)" 2>/dev/null | sort -V | tail -n 1)
   [ -n "$own_kernel" ]
 }
 
 # Another configuration is another kernel.
-config_id() { sha256sum "$here/kernel.config" | cut -c 1-12; }
+config_id() { sha256sum "$kernel_config" | cut -c 1-12; }
 
 check_build_tools()
 {
@@ -115,7 +165,7 @@ get_kernel_source()
     lack "$name can't be had"
   source=$cache/source/$name
   rm -rf "$cache/source"
-  unpack_archives "$cache/source/package"
+  unpack_archives "$cache/apt/archives" "$cache/source/package"
   tar -C "$cache/source" -xf "$cache/source/package/usr/src/$name.tar.xz"
   rm -rf "$cache/source/package"
 }
@@ -123,8 +173,8 @@ get_kernel_source()
 configure_kernel()
 {
   local line
-  make -s -C "$source" O="$source-build" allnoconfig KCONFIG_ALLCONFIG="$here/kernel.config"
-  for line in $(grep '^CONFIG_' "$here/kernel.config"); do
+  make -s -C "$source" O="$source-build" allnoconfig KCONFIG_ALLCONFIG="$kernel_config"
+  for line in $(grep '^CONFIG_' "$kernel_config"); do
     grep -qx "$line" "$source-build/.config" || { echo "kernel.config: $line doesn't take"; return 1; }
   done
 }
@@ -133,6 +183,7 @@ configure_kernel()
 build_kernel()
 {
   local source release
+  [ -n "$kernel_config" ] || lack "there is no configuration of a kernel for $arch"
   check_build_tools
   get_kernel_source
   echo "building a kernel from ${source##*/}, see $log/kernel"
