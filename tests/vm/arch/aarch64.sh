@@ -5,6 +5,7 @@
 
 # See x86_64.sh.
 runs='
+arm-kvm  | stock | | vm/arm-kvm.py | 100 |
 arm-unit | stock | | vm/unit.py | 900 |
 '
 
