@@ -90,7 +90,7 @@ struct kvm_run;
  *
  * An interrupt that comes between KVM_GET_LAPIC and the end of the old VM is lost. So register
  * irqfds with cpr_kvm_irqfd_add(): the library takes them off before it reads anything. It puts
- * them on right before `start` in the new program, or when an update has failed in the old one.
+ * them on right before `start`, in the new program or, where the update has failed, in the old one.
  * Interrupts that come in between wait in their eventfds. While the guest stands still nobody may
  * use KVM_IRQ_LINE or KVM_SIGNAL_MSI. A device that raises an interrupt in its `post_load` must
  * have `libcpr.kvm-vm`, which is loaded after all vCPUs, in the `load_after` of its type. An

@@ -70,7 +70,6 @@ typedef struct
 struct _CprKvmVm
 {
   CprSession *session;
-  uint64_t notifier; /* the session's */
   CprDeviceTable *devices;
   char *name;
   int kvm_fd, fd;

@@ -69,12 +69,14 @@ save_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **er
   return cpr_timeline_check_pause (&session->timeline, CPR_STEP_SAVE, error) && type->go (carrier, error);
 }
 
-/* The guest is this process's again. */
+/* The guest is this process's again, and gets its interrupts at once: the carrier may have to wait
+ * for the other program's end before the update is over. */
 static void
 take_back (CprSession *session, const CprCarrier *carrier)
 {
   if (carrier->offered)
     cpr_session_take_back_vfio (session);
+  cpr_session_connect_kvm (session);
   if (session->timeline.was_running)
     session->config.start (session->config.user_data);
 }

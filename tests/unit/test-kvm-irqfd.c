@@ -170,6 +170,56 @@ START_TEST (an_interrupt_in_an_update_that_fails_comes_when_the_guest_runs_again
 }
 END_TEST
 
+static void (*start_guest) (void *user_data);
+static bool were_on_at_start;
+
+static void
+look_and_start (void *user_data)
+{
+  were_on_at_start = vm->irqfds_are_on;
+  start_guest (user_data);
+}
+
+/* The end of the update may come much later. */
+START_TEST (an_update_that_fails_gives_the_interrupts_back_with_the_guest)
+{
+  ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
+  ck_assert (cpr_kvm_irqfd_add (vm, fds[0], GSI, -1, &error));
+  start_guest = session->config.start;
+  session->config.start = look_and_start;
+  ck_assert (!update_up_to_execve (session, 0, &error));
+  g_clear_error (&error);
+  ck_assert (were_on_at_start);
+}
+END_TEST
+
+/* It is as much part of the update as those that were there. */
+static bool
+add_vm (CprSession *to,
+        CprEvent event,
+        CprMode mode G_GNUC_UNUSED,
+        void *user_data G_GNUC_UNUSED,
+        GError **reason G_GNUC_UNUSED)
+{
+  if (event == CPR_EVENT_SETUP)
+    {
+      vm = add (to);
+      ck_assert (cpr_kvm_irqfd_add (vm, fds[0], GSI, -1, &error));
+    }
+  return true;
+}
+
+START_TEST (a_vm_that_a_notifier_adds_has_its_interrupts_after_a_failure)
+{
+  ck_assert (cpr_kvm_vm_remove (vm, &error));
+  ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
+  ck_assert (cpr_notifier_add (session, CPR_MODES_ALL, 0, add_vm, NULL, &error) != 0);
+  ck_assert (!update_up_to_execve (session, 0, &error));
+  assert_error (&error, CPR_ERROR_SYSTEM, "execve");
+  ck_assert (vm->irqfds_are_on);
+}
+END_TEST
+
 /* The new program's are added before it loads, and are its own when the guest is. */
 START_TEST (an_irqfd_of_a_program_that_loads_takes_nothing_before_the_commit)
 {
@@ -288,6 +338,8 @@ main (void)
   tcase_add_test (tests, an_irqfd_of_a_fresh_session_works_at_once_until_it_is_removed);
   tcase_add_test (tests, wrong_irqfds_are_refused);
   tcase_add_test (tests, an_interrupt_in_an_update_that_fails_comes_when_the_guest_runs_again);
+  tcase_add_test (tests, an_update_that_fails_gives_the_interrupts_back_with_the_guest);
+  tcase_add_test (tests, a_vm_that_a_notifier_adds_has_its_interrupts_after_a_failure);
   tcase_add_test (tests, an_irqfd_of_a_program_that_loads_takes_nothing_before_the_commit);
   tcase_add_test (tests, a_program_that_starts_the_guest_takes_its_interrupts);
   tcase_add_test (tests, a_level_is_asked_for_again);

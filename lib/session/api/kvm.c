@@ -20,15 +20,6 @@ set_obstacle (CprSession *session, const CprKvmVm *vm, GError **error)
   return obstacle == NULL || cpr_blockers_add (session->blockers, vm, CPR_MODES_ALL, obstacle, error) != 0;
 }
 
-/* An update has failed before it left this process. */
-static bool
-tell (CprSession *session, CprEvent event, CprMode mode, void *user_data, GError **error)
-{
-  if (event == CPR_EVENT_FAILED)
-    cpr_session_connect_kvm_vm (session, user_data);
-  return true;
-}
-
 CprKvmVm *
 cpr_kvm_vm_new (CprSession *session, const char *name, int kvm_fd, int vm_fd, unsigned flags, GError **error)
 {
@@ -46,7 +37,6 @@ cpr_kvm_vm_new (CprSession *session, const char *name, int kvm_fd, int vm_fd, un
       if (set_obstacle (session, vm, error))
         {
           g_ptr_array_add (session->kvm_vms, vm);
-          vm->notifier = cpr_notifiers_add (session->notifiers, CPR_MODES_ALL, 0, tell, vm);
           if (session->state != CPR_SESSION_STATE_INCOMING)
             cpr_session_connect_kvm_vm (session, vm);
           return vm;
@@ -77,7 +67,6 @@ cpr_kvm_vm_remove (CprKvmVm *vm, GError **error)
   if (!cpr_session_check_call (session, CPR_CALL_KVM_VM_REMOVE, error))
     return false;
   cpr_kvm_vm_foreach_fd (vm, release);
-  cpr_notifiers_remove (session->notifiers, vm->notifier, NULL);
   cpr_blockers_remove_owned (session->blockers, vm);
   g_ptr_array_steal_index_fast (session->kvm_vms, find (session, vm));
   cpr_kvm_vm_destroy (vm);
