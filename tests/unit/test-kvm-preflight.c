@@ -342,6 +342,19 @@ START_TEST (machine_checks_are_counted)
 }
 END_TEST
 
+/* KVM takes any number of them. */
+START_TEST (the_number_of_registers_for_machine_checks_is_no_lack)
+{
+  CprKvmVcpu *vcpu = vm->vcpus->pdata[0];
+  g_autoptr (GPtrArray) findings = NULL;
+
+  vcpu->mcg_cap |= 0x50000;
+  ck_assert_int_ge (ioctl (vcpu->fd, KVM_X86_SETUP_MCE, &vcpu->mcg_cap), 0);
+  findings = ask ();
+  ck_assert_uint_eq (findings->len, 0);
+}
+END_TEST
+
 /* A guest with AMX: 8 KiB of tiles from 2816 on. */
 START_TEST (an_xsave_area_that_is_too_large_is_found_before_the_stop)
 {
@@ -464,6 +477,7 @@ main (void)
   tcase_add_test (tests, msrs_are_named);
   tcase_add_loop_test (tests, capabilities_are_named, 0, 2);
   tcase_add_test (tests, machine_checks_are_counted);
+  tcase_add_test (tests, the_number_of_registers_for_machine_checks_is_no_lack);
   tcase_add_test (tests, an_xsave_area_that_is_too_large_is_found_before_the_stop);
   tcase_add_test (tests, nested_state_needs_a_kvm_that_takes_it);
   tcase_add_test (tests, indices_have_to_be_below_what_kvm_takes);

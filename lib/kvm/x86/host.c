@@ -6,7 +6,10 @@
 #define VMX (1u << 5) /* of leaf 1, ecx */
 #define SVM (1u << 2) /* of leaf 0x80000001, ecx */
 
-#define MCG_BANKS 0xffu
+/* Numbers in MCG_CAP: how many banks there are, and how many registers more, which KVM doesn't look
+ * at. */
+#define MCG_BANKS     0xffu
+#define MCG_REGISTERS 0xff0000u
 
 struct _CprKvmHost
 {
@@ -122,7 +125,7 @@ find_msrs (const CprKvmHost *host, const CprKvmVcpu *vcpu, CprKvmLackFunc func, 
 static void
 find_machine_checks (const CprKvmHost *host, const CprKvmVcpu *vcpu, CprKvmLackFunc func, void *user_data)
 {
-  uint64_t more = vcpu->mcg_cap & ~(host->mcg_cap | MCG_BANKS);
+  uint64_t more = vcpu->mcg_cap & ~(host->mcg_cap | MCG_BANKS | MCG_REGISTERS);
 
   if ((vcpu->mcg_cap & MCG_BANKS) > host->n_banks)
     tell (func, user_data, "machine checks: the guest has %u banks, and KVM takes %u here",
