@@ -12,6 +12,7 @@
 #  include <sys/ioctl.h>
 
 #  include "ask/compare.h"
+#  include "kvm/x86/x86.h"
 
 static KvmMachine kvm;
 static Machine machine;
