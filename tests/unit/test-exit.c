@@ -4,10 +4,14 @@
 #include "helpers.h"
 #include "small-vmm.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +54,21 @@ close_all (void)
     close (fd);
 }
 
+/* By a system call that a seccomp filter catches: the instruction isn't run again. */
+static void
+be_caught (void)
+{
+  struct sock_filter code[] = { BPF_STMT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr)),
+                                BPF_JUMP (BPF_JMP | BPF_JEQ | BPF_K, SYS_times, 0, 1),
+                                BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+                                BPF_STMT (BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+  const struct sock_fprog filter = { G_N_ELEMENTS (code), code };
+
+  prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
+  syscall (SYS_times, NULL);
+}
+
 static void
 end_by (const char *how)
 {
@@ -59,6 +78,8 @@ end_by (const char *how)
     _exit (3);
   if (strcmp (how, "crash") == 0)
     abort ();
+  if (strcmp (how, "caught") == 0)
+    be_caught ();
   if (strcmp (how, "thread") == 0)
     exit_in_thread ();
   if (strcmp (how, "child") == 0)
@@ -141,6 +162,7 @@ static const struct
   { TOLD "closing", "rolled-back: no licence" },
   { TOLD "child", "completed" },
   { TOLD "crash", "rolled-back: the new program got signal 6 (SIGABRT) in step claim; before that: no licence" },
+  { "caught", "rescued: the new program was killed by signal 31 (Bad system call) in step claim" },
   { TOLD "_exit", "rescued: the new program exited with status 3 in step claim; before that: no licence" },
   { UNFLAGGED "exit", "rescued: the new program exited with status 9 in step claim" },
 };

@@ -190,9 +190,17 @@ go_back (CprFatal *fatal)
   cpr_rescue_execute (fatal->rescue);
 }
 
+/* Whether the handler's return would end the process: it runs the faulting instruction again, or
+ * lets abort() go on. After a breakpoint, or a system call that a seccomp filter caught, the program
+ * would go on instead. */
+CPR_RAW_CODE static bool
+comes_again (int signal, const siginfo_t *info)
+{
+  return info->si_code > 0 && signal != SIGTRAP && signal != SIGSYS;
+}
+
 /* If there is no way back, the process has to die of the signal, so that the guardian sees its
- * end. Returning runs the faulting instruction again, or lets abort() go on; a signal that was
- * sent has to be raised again. */
+ * end. */
 CPR_RAW_CODE static void
 handle (int signal, siginfo_t *info, void *context)
 {
@@ -205,7 +213,7 @@ handle (int signal, siginfo_t *info, void *context)
       go_back (fatal);
     }
   sigaction (signal, &dies, NULL);
-  if (info->si_code <= 0) /* a process sent it */
+  if (!comes_again (signal, info))
     raise (signal);
 }
 
