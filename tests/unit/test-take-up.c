@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -318,6 +320,42 @@ START_TEST (a_forked_child_that_frees_the_session_only_frees_memory)
 }
 END_TEST
 
+static void *
+load_and_start (void *session)
+{
+  ck_assert (cpr_session_load (session, &error) && cpr_session_start (session, &error));
+  return NULL;
+}
+
+static void
+do_nothing (int number G_GNUC_UNUSED)
+{
+}
+
+/* The thread that took the state up got a stack for the handlers of fatal signals, and another
+ * thread can't take it away. */
+START_TEST (a_commit_in_another_thread_leaves_this_one_a_stack_for_signals)
+{
+  const struct sigaction on_stack = { .sa_handler = do_nothing, .sa_flags = SA_ONSTACK };
+  Serial serial = { .ier = 0 };
+  Disk disk = { .sector = 0 };
+  unsigned char is_there;
+  CprSession *session;
+  pthread_t thread;
+  stack_t stack;
+
+  session = take_up ();
+  claim_all (session, &serial, &disk);
+  ck_assert_int_eq (pthread_create (&thread, NULL, load_and_start, session), 0);
+  ck_assert_int_eq (pthread_join (thread, NULL), 0);
+  ck_assert_int_eq (sigaltstack (NULL, &stack), 0);
+  ck_assert ((stack.ss_flags & SS_DISABLE) != 0 || mincore (stack.ss_sp, PAGE, &is_there) == 0);
+  ck_assert_int_eq (sigaction (SIGUSR1, &on_stack, NULL), 0);
+  ck_assert_int_eq (raise (SIGUSR1), 0);
+  end (session);
+}
+END_TEST
+
 START_TEST (who_lost_the_baton_does_not_start)
 {
   const CprBatonWord offered = { CPR_BATON_OFFERED, 1, getpid () }, fenced = { CPR_BATON_FENCED, 1, 1 };
@@ -354,6 +392,7 @@ main (void)
   tcase_add_test (tests, abort_tells_its_reason_to_the_old_program);
   tcase_add_test (tests, the_old_program_on_its_way_back_knows_why);
   tcase_add_test (tests, a_forked_child_that_frees_the_session_only_frees_memory);
+  tcase_add_test (tests, a_commit_in_another_thread_leaves_this_one_a_stack_for_signals);
   tcase_add_test (tests, who_lost_the_baton_does_not_start);
   return run_suite (suite);
 }

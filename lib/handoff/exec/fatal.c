@@ -6,6 +6,7 @@
 #include "handoff/exec/fatal.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -45,6 +46,7 @@ struct _CprFatal
   CprGuardian *guardian;
   Carried *carried;
   guint n_carried;
+  pthread_t thread; /* which has that stack for its handlers */
   void *stack;
   stack_t old_stack;
   timer_t timer;
@@ -285,10 +287,12 @@ record_carried (CprFatal *fatal, const CprFdTable *fds)
     }
 }
 
+/* The stack stays where another thread has it for its handlers, which only that thread can
+ * change. */
 static void
 fatal_free (CprFatal *fatal)
 {
-  if (fatal->stack != NULL)
+  if (fatal->stack != NULL && pthread_equal (fatal->thread, pthread_self ()))
     cpr_sys->munmap (fatal->stack, STACK_SIZE);
   cpr_guardian_free (fatal->guardian);
   cpr_rescue_free (fatal->rescue);
@@ -302,6 +306,7 @@ cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprR
   CprFatal *fatal = g_new0 (CprFatal, 1), *none = NULL;
 
   fatal->pid = getpid ();
+  fatal->thread = pthread_self ();
   fatal->attempt = attempt;
   fatal->page = page;
   fatal->rescue = rescue;
