@@ -72,20 +72,31 @@ struct _CprGuardian
 /* How long the guardian of a dead candidate may take to see the death, on a busy machine. */
 #define FENCE_NS (10 * UINT64_C (1000000000))
 
+/* How long to wait at most until the supervisor has room for a message, and how often to look. */
+#define ROOM_NS       (10 * UINT64_C (1000000000))
+#define ROOM_AGAIN_MS 20
+
 /* Tells the supervisor which process is the VM's. A supervisor accepts this only from the
  * process that has that role, which so passes it on. */
 CPR_RAW_CODE static void
-announce (CprGuardian *guardian, pid_t pid)
+announce (CprGuardian *guardian, pid_t pid, uint64_t patience_ns)
 {
+  uint64_t end;
   char *at;
   long result;
 
   if (guardian->notify < 0)
     return;
+  end = cpr_raw_now_ns () + patience_ns;
   at = cpr_raw_put_number (cpr_raw_put_text (guardian->message, "MAINPID="), (unsigned long) pid);
-  do
-    result = cpr_raw (SYS_write, guardian->notify, (long) guardian->message, at - guardian->message, 0);
-  while (result == -EINTR);
+  for (;;)
+    {
+      result = cpr_raw (SYS_write, guardian->notify, (long) guardian->message, at - guardian->message, 0);
+      if (result == -EAGAIN && cpr_raw_now_ns () < end)
+        cpr_raw_await (guardian->notify, POLLOUT, ROOM_AGAIN_MS);
+      else if (result != -EINTR)
+        return;
+    }
 }
 
 /* Closes first, since the next update waits for that only, and a device held here stays busy
@@ -193,7 +204,7 @@ leave_successor (CprGuardian *guardian)
   if (guardian->successor > 0)
     {
       cpr_baton_add_guardian (guardian->page, guardian->successor);
-      announce (guardian, guardian->successor);
+      announce (guardian, guardian->successor, 0); /* the guest stands: it can't wait */
     }
 }
 
@@ -206,7 +217,7 @@ end_successor (CprGuardian *guardian)
 
   if (guardian->successor <= 0)
     return;
-  announce (guardian, (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0));
+  announce (guardian, (pid_t) cpr_raw (SYS_getpid, 0, 0, 0, 0), 0);
   pidfd = cpr_raw (SYS_pidfd_open, guardian->successor, 0, 0, 0);
   cpr_raw_send_signal ((int) pidfd, guardian->successor, SIGKILL);
   cpr_raw_await_death ((int) pidfd, SUCCESSOR_MS);
@@ -315,7 +326,8 @@ watch (CprGuardian *guardian)
       word = cpr_baton_get (guardian->page);
       if (event == EVENT_RELEASED)
         {
-          announce (guardian, word.pid);
+          /* Without this message the supervisor would take the guardian's end for that of the VM. */
+          announce (guardian, word.pid, ROOM_NS);
           let_go (guardian);
         }
       if (watches_candidate (guardian, word) &&
@@ -559,9 +571,12 @@ cpr_guardian_free (CprGuardian *guardian)
     {
       atomic_store (&guardian->undone, 1);
       /* The supervisor accepts messages from the guardian only, now. So the guardian has to end
-       * by itself: it then says that this process is the VM's again. */
+       * by itself: it then says that this process is the VM's again. One that somebody stopped
+       * has to go on for that. */
       if (guardian->notify < 0 || cpr_sys->write (guardian->release, &one, sizeof one) < 0)
         cpr_signals_send (guardian->pid, -1, SIGKILL);
+      else
+        cpr_signals_send (guardian->pid, -1, SIGCONT);
       await (guardian->pid, 0);
     }
   cpr_fd_clear (&guardian->pidfd);

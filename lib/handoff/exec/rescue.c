@@ -99,15 +99,21 @@ cpr_raw_now_ns (void)
 }
 
 CPR_RAW_CODE bool
-cpr_raw_await_death (int pidfd, long timeout_ms)
+cpr_raw_await (int fd, short events, long timeout_ms)
 {
   struct __kernel_timespec limit = { timeout_ms / 1000, timeout_ms % 1000 * 1000000 };
-  struct pollfd fd;
+  struct pollfd poll;
 
-  fd.fd = pidfd;
-  fd.events = POLLIN;
-  fd.revents = 0;
-  return cpr_raw (SYS_ppoll, (long) &fd, 1, (long) &limit, 0) == 1 && (fd.revents & POLLIN) != 0;
+  poll.fd = fd;
+  poll.events = events;
+  poll.revents = 0;
+  return cpr_raw (SYS_ppoll, (long) &poll, 1, (long) &limit, 0) == 1 && (poll.revents & events) != 0;
+}
+
+CPR_RAW_CODE bool
+cpr_raw_await_death (int pidfd, long timeout_ms)
+{
+  return cpr_raw_await (pidfd, POLLIN, timeout_ms);
 }
 
 CPR_RAW_CODE long

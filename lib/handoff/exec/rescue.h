@@ -37,7 +37,9 @@ uint64_t cpr_raw_now_ns (void);
  * seccomp filter denies that. Zero or -errno. */
 long cpr_raw_send_signal (int pidfd, pid_t pid, int signal);
 
-/* Waits until the process behind @pidfd has ended, at most @timeout_ms. */
+/* Waits until @fd has one of @events, at most @timeout_ms. */
+bool cpr_raw_await (int fd, short events, long timeout_ms);
+/* The same until the process behind @pidfd has ended. */
 bool cpr_raw_await_death (int pidfd, long timeout_ms);
 
 /* Makes sure that the candidate of @from is dead: fences the baton, kills by @pidfd and waits.
