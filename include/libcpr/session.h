@@ -337,7 +337,7 @@ CPR_API bool cpr_session_load (CprSession *session, GError **error);
  *
  * Errors: %CPR_ERROR_NOT_OWNER (another process took the guest; end without touching it),
  * %CPR_ERROR_PAUSE_BUDGET, %CPR_ERROR_SYSTEM (reboot mode: the file couldn't be renamed, and can be
- * taken up again), %CPR_ERROR_STATE.
+ * taken up again; the error says where it is if it didn't get its name back), %CPR_ERROR_STATE.
  *
  * After failure: the guest doesn't run in this process and must not. The session is LOST, unless
  * the call wasn't permitted.

@@ -25,6 +25,7 @@ static struct
   uid_t uid;   /* whom all files belong to; 0: as they do */
   mode_t mode; /* bits that all have */
   int flock_errnum, rename_errnum, sync_folder_errnum, futimens_errnum;
+  unsigned n_renames;  /* that work before they fail */
   bool changes_inodes; /* by name */
   bool is_special;
   int64_t granularity_ns; /* of times */
@@ -73,7 +74,9 @@ odd_flock (int fd, int operation)
 static int
 odd_rename_new (const char *from, const char *to)
 {
-  return fs.rename_errnum != 0 ? answer (fs.rename_errnum) : cpr_sys_kernel.rename_new (from, to);
+  if (fs.rename_errnum != 0 && (fs.n_renames == 0 || fs.n_renames-- == 0))
+    return answer (fs.rename_errnum);
+  return cpr_sys_kernel.rename_new (from, to);
 }
 
 static int
@@ -283,6 +286,36 @@ START_TEST (what_is_saved_is_taken_up)
 }
 END_TEST
 
+/* The operator has to know where the guest is. */
+START_TEST (a_commit_that_fails_says_where_the_state_is)
+{
+  static const char *const ends[] = { "taken", "spent" };
+  g_autofree char *left = g_strconcat (path, ".", ends[_i], NULL),
+                  *text = g_strdup_printf ("it stays '%s', Input/output error; because of: %s", left,
+                                           _i == 0 ? "renaming it" : "fsync of its folder: No space");
+  CprSessionConfig config = guest_config (&guest, "unit");
+  const CprRamOptions options = ram_options (false);
+
+  start_vm (false);
+  ck_assert (save (false));
+  g_clear_pointer (&session, cpr_session_free);
+  config.incoming = uri;
+  session = cpr_session_new (&config, &error);
+  assert_no_error (error);
+  ck_assert_ptr_nonnull (cpr_ram_new (session, "ram", RAM_SIZE, &options, &error));
+  ck_assert (cpr_session_load (session, NULL));
+  fs.sync_folder_errnum = ENOSPC;
+  fs.rename_errnum = EIO;
+  fs.n_renames = (unsigned) _i;
+  cpr_sys = &odd;
+  ck_assert (!cpr_session_start (session, &error));
+  cpr_sys = &cpr_sys_kernel;
+  assert_error (&error, CPR_ERROR_SYSTEM, text);
+  ck_assert_int_eq (guest.starts, 1);
+  ck_assert_int_eq (unlink (left), 0);
+}
+END_TEST
+
 /* ---- RAM in place. */
 
 START_TEST (ram_whose_file_was_deleted_is_not_left_in_place)
@@ -340,6 +373,7 @@ main (void)
   tcase_add_test (tests, a_state_in_a_folder_that_can_not_be_synced_is_not_saved);
   tcase_add_test (tests, a_name_that_is_a_link_to_nowhere_is_in_use);
   tcase_add_test (tests, what_is_saved_is_taken_up);
+  tcase_add_loop_test (tests, a_commit_that_fails_says_where_the_state_is, 0, 2);
   tcase_add_test (tests, ram_whose_file_was_deleted_is_not_left_in_place);
   tcase_add_loop_test (tests, ram_on_a_file_system_with_coarse_times_is_not_left_in_place, 0, 3);
   tcase_add_test (tests, ram_whose_file_can_not_be_stamped_is_not_left_in_place);

@@ -196,29 +196,35 @@ cpr_reboot_take_up (CprIncoming *incoming, const CprSessionConfig *config, const
 
 /* ---- The end. */
 
+/* Gives the file its name back for the next take-up. Where that fails, the error says where the guest
+ * is. */
+static bool
+throw_uncommitted (const Taking *taking, const char *name, const char *what, GError **error)
+{
+  int errnum = errno;
+
+  if (cpr_reboot_rename (name, taking->path))
+    return cpr_throw_errno (error, errnum, "state '%s': %s", taking->path, what);
+  return cpr_throw_errno (error, errnum, "state '%s': it stays '%s', %s; because of: %s", taking->path, name,
+                          g_strerror (errno), what);
+}
+
 /* Renames the file, after which no process finds the state any more, not even after a crash of
  * the host. Only then may the guest run. */
 bool
 cpr_reboot_commit (CprIncoming *incoming, GError **error)
 {
   Taking *taking = incoming->transport;
-  int errnum;
+  g_autofree char *renaming = NULL;
 
   if (taking->path != NULL)
     {
+      renaming = g_strdup_printf ("renaming it to '%s'", taking->spent);
       cpr_sys->unlink (taking->spent); /* left by a program that ended between its commit and its finish */
       if (!cpr_reboot_rename (taking->taken, taking->spent))
-        {
-          errnum = errno;
-          cpr_reboot_rename (taking->taken, taking->path); /* for the next take-up */
-          return cpr_throw_errno (error, errnum, "state '%s': renaming it to '%s'", taking->path, taking->spent);
-        }
+        return throw_uncommitted (taking, taking->taken, renaming, error);
       if (!cpr_reboot_sync_folder (taking->path))
-        {
-          errnum = errno;
-          cpr_reboot_rename (taking->spent, taking->path);
-          return cpr_throw_errno (error, errnum, "state '%s': fsync of its folder", taking->path);
-        }
+        return throw_uncommitted (taking, taking->spent, "fsync of its folder", error);
     }
   /* The RAM files that stay in place mustn't fit a copy of the state any more. A failure doesn't
    * matter: the state itself is gone. */
