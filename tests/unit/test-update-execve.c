@@ -2,12 +2,19 @@
 /* An update that really executes a program: a shell, which says what it was given. */
 #include "guest.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/sys.h"
+#include "handoff/exec/guardian.h"
+#include "session/core.h"
 
 static int event, inherited, pipes[2];
 
@@ -153,6 +160,50 @@ START_TEST (the_recorded_arguments_are_those_of_the_config_or_of_the_process)
 }
 END_TEST
 
+/* ---- An execve that fails too late. */
+
+static CprSession *late;
+static CprBatonPage *page;
+
+/* The deadline passed meanwhile, and the guardian has fenced this process. */
+static int
+fail_late (const char *path G_GNUC_UNUSED, char *const *argv G_GNUC_UNUSED, char *const *envp G_GNUC_UNUSED)
+{
+  const CprBatonWord offered = { CPR_BATON_OFFERED, 1, getpid () }, fenced = { CPR_BATON_FENCED, 1, 1 };
+
+  page = late->timeline.page;
+  if (!cpr_baton_move (page, offered, fenced))
+    abort ();
+  errno = ENOEXEC;
+  return -1;
+}
+
+START_TEST (a_guardian_that_was_quicker_keeps_its_page)
+{
+  static char *argv[] = { (char *) "/bin/true", NULL };
+  const CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .flags = update_flags (), .argv = argv };
+  CprSys sys = cpr_sys_kernel;
+  unsigned char is_there;
+  GError *error = NULL;
+  Guest guest;
+
+  guest_init (&guest);
+  late = session_new_active (&guest, "vm");
+  sys.execve = fail_late;
+  cpr_sys = &sys;
+  ck_assert (!cpr_session_update (late, &update, &error));
+  cpr_sys = &cpr_sys_kernel;
+  assert_error (&error, CPR_ERROR_NOT_OWNER, "another process took it while this one failed");
+  ck_assert_int_eq (cpr_session_get_state (late), CPR_SESSION_STATE_LOST);
+  ck_assert (!guest.running);
+  ck_assert_int_eq (mincore (page, PAGE, &is_there), 0);
+  for (pid_t guardian; (guardian = cpr_guardians_find (page)) != 0; waitpid (guardian, NULL, __WALL))
+    ck_assert_int_eq (kill (guardian, SIGKILL), 0);
+  cpr_session_free (late);
+  guest_clear (&guest);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -163,5 +214,6 @@ main (void)
   tcase_add_test (tests, the_recorded_arguments_are_those_of_the_config_or_of_the_process);
   tcase_add_test (tests, another_program_gets_the_recorded_arguments_and_its_own_name);
   tcase_add_test (tests, another_program_gets_the_given_arguments_as_they_are);
+  tcase_add_test (tests, a_guardian_that_was_quicker_keeps_its_page);
   return run_suite (suite);
 }

@@ -151,6 +151,8 @@ exec_close (CprCarrier *carrier)
 
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
   remove_own (exec);
+  if (carrier->lost)
+    exec->baton.page = NULL; /* stays mapped: the guardian lives in this address space and works with it */
   cpr_baton_clear (&exec->baton);
   cpr_fd_clear (&exec->release_fd);
   cpr_fd_clear (&exec->state_fd);
