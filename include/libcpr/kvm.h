@@ -29,7 +29,7 @@ struct kvm_run;
  *
  * |[<!-- language="C" -->
  * kvm    = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
- * vm_fd  = ioctl (kvm, KVM_CREATE_VM, 0);
+ * vm_fd  = cpr_kvm_create_vm (session, kvm, 0, &error);
  * vm     = cpr_kvm_vm_new (session, "kvm", kvm, vm_fd, 0, &error);
  *          cpr_kvm_slot_add (vm, 0, 0, ram, 0, cpr_ram_block_get_size (ram), 0, &error);
  *          … KVM_CREATE_IRQCHIP, KVM_CREATE_PIT2 …
@@ -170,12 +170,42 @@ typedef enum
 } CprKvmFlags;
 
 /**
+ * cpr_kvm_create_vm:
+ * @session: a session
+ * @kvm_fd: /dev/kvm
+ * @type: what KVM_CREATE_VM takes: the type of the VM, 0: the default one. On AArch64 the size of
+ *     its physical addresses is a part of it
+ * @error: where an error goes, or %NULL
+ *
+ * Makes a VM, like the ioctl KVM_CREATE_VM, where an update would go wrong with the plain ioctl:
+ *
+ * - The kernel names a VM's statistics in debugfs after the PID and the fd's number. In an update
+ *   the PID stays, and the VMs of earlier programs may still be there. So each update gets another
+ *   number, as far as that number is free. With the same number the VM would work, but it would
+ *   have no statistics, and the kernel's log would say "duplicate directory".
+ * - A signal interrupts the ioctl. So all signals are blocked meanwhile.
+ *
+ * The VM isn't the session's yet: see cpr_kvm_vm_new().
+ *
+ * Errors: %CPR_ERROR_SYSTEM (as of the ioctl), %CPR_ERROR_STATE (in a forked child). After failure
+ * nothing has changed.
+ *
+ * Threads: safe, but only where no other thread opens an fd meanwhile is the number sure to be
+ * another one. Permitted states: all.
+ *
+ * Returns: the VM's fd, the caller's, close-on-exec; or -1
+ *
+ * Since: 0.1
+ */
+CPR_API int cpr_kvm_create_vm (CprSession *session, int kvm_fd, unsigned long type, GError **error);
+
+/**
  * cpr_kvm_vm_new:
  * @session: a session
  * @name: a name of 1 to 255 bytes, unique among the session's devices, see cpr_device_add(); the
  *     same in every program; copied
  * @kvm_fd: /dev/kvm; the VMM's, open as long as the VM
- * @vm_fd: what KVM_CREATE_VM returned; the VMM's, open as long as the VM
+ * @vm_fd: what cpr_kvm_create_vm() or KVM_CREATE_VM returned; the VMM's, open as long as the VM
  * @flags: or-ed #CprKvmFlags; 0: none
  * @error: where an error goes, or %NULL
  *

@@ -7,6 +7,11 @@
 /* The VM and its vCPUs as the VMM registers them; the devices' table has each of them as a device
  * of its own. Called by lib/session. */
 
+/* An fd of a new VM, or -1. Its number is @class modulo CPR_KVM_N_CLASSES where such a number is
+ * free. */
+#define CPR_KVM_N_CLASSES 12u
+int cpr_kvm_create_fd (int kvm_fd, unsigned long type, unsigned class, GError **error);
+
 /* Adds the VM to @devices; @session owns both. */
 CprKvmVm *cpr_kvm_vm_create (CprSession *session,
                              CprDeviceTable *devices,

@@ -20,6 +20,27 @@ set_obstacle (CprSession *session, const CprKvmVm *vm, GError **error)
   return obstacle == NULL || cpr_blockers_add (session->blockers, vm, CPR_MODES_ALL, obstacle, error) != 0;
 }
 
+/* Which numbers its fd may have, modulo CPR_KVM_N_CLASSES: each update has others than those before
+ * it, and the way back has its own. An update right after one that failed has the same ones as that
+ * one: harmless, the second VM is without statistics. */
+static unsigned
+choose_class (const CprTimeline *timeline)
+{
+  const unsigned way_back = CPR_KVM_N_CLASSES - 1;
+
+  return timeline->is_way_back ? way_back : (unsigned) (timeline->generation % way_back);
+}
+
+int
+cpr_kvm_create_vm (CprSession *session, int kvm_fd, unsigned long type, GError **error)
+{
+  g_return_val_if_fail (session != NULL, -1);
+
+  if (!cpr_session_check_process (session, "cpr_kvm_create_vm", error))
+    return -1;
+  return cpr_kvm_create_fd (kvm_fd, type, choose_class (&session->timeline), error);
+}
+
 CprKvmVm *
 cpr_kvm_vm_new (CprSession *session, const char *name, int kvm_fd, int vm_fd, unsigned flags, GError **error)
 {
