@@ -175,9 +175,11 @@ create_vm (Vm *vm, GError **error)
   vm->kvm_fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (vm->kvm_fd < 0)
     return throw_errno ("/dev/kvm", error);
-  vm->vm_fd = ioctl (vm->kvm_fd, KVM_CREATE_VM, 0);
-  if (vm->vm_fd < 0 || ioctl (vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
-    return throw_errno ("KVM VM", error);
+  vm->vm_fd = cpr_kvm_create_vm (vm->session, vm->kvm_fd, 0, error);
+  if (vm->vm_fd < 0)
+    return false;
+  if (ioctl (vm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
+    return throw_errno ("KVM_SET_TSS_ADDR", error);
   vm->kvm = cpr_kvm_vm_new (vm->session, "kvm", vm->kvm_fd, vm->vm_fd, 0, error);
   if (vm->kvm == NULL || !cpr_kvm_slot_add (vm->kvm, 0, 0, vm->ram, 0, RAM_SIZE, 0, error))
     return false;

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -57,43 +56,6 @@ accel_kvm_is_there (void)
   return true;
 }
 
-/* The kernel names a VM's statistics after PID and fd: PID-FD in debugfs. After an update the
- * PID is the same, and the VM before this one may still be there, held by the guardian, and some
- * before that, whose address spaces aren't torn down yet. So the number says, modulo N_CLASSES,
- * which update this is, or that it is the way back. An update right after one that failed has
- * the same number as that: harmless, the second VM is without statistics. */
-#define N_CLASSES 12
-
-static unsigned
-choose_class (CprSession *session)
-{
-  CprUpdateInfo info = { .size = sizeof info };
-  cpr_session_get_update_info (session, &info);
-  bool back = info.status == CPR_UPDATE_ROLLED_BACK || info.status == CPR_UPDATE_RESCUED;
-  return back ? N_CLASSES - 1 : (unsigned) (info.generation % (N_CLASSES - 1));
-}
-
-/* A new fd has the least number that is free: those before the one that is wanted are taken
- * meanwhile. */
-static int
-make_vm (const Kvm *kvm)
-{
-  int spare[64]; /* among lower numbers there are gaps of all sizes */
-  unsigned n = 0, class = choose_class (kvm->config.session);
-  do
-    spare[n] = fcntl (kvm->fd, F_DUPFD_CLOEXEC, 0);
-  while (spare[n] >= 0 && (unsigned) spare[n] % N_CLASSES != class && ++n < G_N_ELEMENTS (spare));
-
-  if (n < G_N_ELEMENTS (spare) && spare[n] >= 0)
-    close (spare[n]);
-  int vm = ioctl (kvm->fd, KVM_CREATE_VM, 0);
-  int errnum = errno;
-  while (n-- > 0)
-    close (spare[n]);
-  errno = errnum;
-  return vm;
-}
-
 /* Memory comes before the irqchip: with an irqchip the kernel waits for a grace period, which
  * takes milliseconds, at each change of memory. */
 static bool
@@ -114,9 +76,9 @@ create_vm (Kvm *kvm, GError **error)
   kvm->fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (kvm->fd < 0)
     return throw_errno (error, "/dev/kvm");
-  kvm->vm_fd = make_vm (kvm);
+  kvm->vm_fd = cpr_kvm_create_vm (kvm->config.session, kvm->fd, 0, error);
   if (kvm->vm_fd < 0)
-    return throw_errno (error, "KVM_CREATE_VM");
+    return false;
   kvm->vm = cpr_kvm_vm_new (kvm->config.session, VM, kvm->fd, kvm->vm_fd, 0, error);
   if (!kvm->vm)
     return false;
@@ -131,19 +93,6 @@ create_vm (Kvm *kvm, GError **error)
   if (kvm->has_irqchip)
     ioctl (kvm->vm_fd, KVM_CREATE_PIT2, &pit); /* no guest needs it */
   return true;
-}
-
-/* A signal ends KVM_CREATE_VM with EINTR, and where one comes every millisecond trying again is
- * of little help. */
-static bool
-create_vm_undisturbed (Kvm *kvm, GError **error)
-{
-  sigset_t all, old;
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &old);
-  bool ok = create_vm (kvm, error);
-  pthread_sigmask (SIG_SETMASK, &old, NULL);
-  return ok;
 }
 
 /* The guest gets all that the kernel can do, except nested virtualization. The CPUID also holds the
@@ -219,7 +168,7 @@ kvm_new (const AccelConfig *config, GError **error)
   for (unsigned i = 0; i < config->n_vcpus; i++)
     kvm->vcpus[i] = (KvmVcpu){ -1, MAP_FAILED };
 
-  bool ok = create_vm_undisturbed (kvm, error);
+  bool ok = create_vm (kvm, error);
   if (ok)
     {
       int size = ioctl (kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
