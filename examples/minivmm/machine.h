@@ -12,13 +12,10 @@
 #include "update.h"
 #include "vm.h"
 
-#define MACHINE_TYPES_MAX 16
-
 /* Everything, in the order in which main() builds it. */
 struct _Machine
 {
   Options options;
-  const CprDeviceType *types[MACHINE_TYPES_MAX]; /* which devices' state this program can load */
   CprSession *session;
   unsigned n_stops; /* how often libcpr had this program stop the guest */
   GuestRam ram;

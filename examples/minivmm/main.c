@@ -41,52 +41,27 @@ log_message (CprLogLevel level, const char *message, void *user_data)
     log_line ("%s", message);
 }
 
-/* In a preflight: what build_parts() would take over. */
-static void
-declare_parts (CprInventory *inventory, void *user_data)
-{
-  const Machine *machine = user_data;
-  for (const Part *const *part = release.parts; *part; part++)
-    if ((*part)->declare)
-      (*part)->declare (inventory, &machine->options);
-}
-
 /* ---- The start-up, in its order. */
-
-static void
-collect_types (Machine *machine)
-{
-  unsigned n = 0;
-  machine->types[n++] = cpr_vfio_pci_get_type (); /* the library's own */
-  for (const Part *const *part = release.parts; *part; part++)
-    for (unsigned i = 0; i < PART_TYPES_MAX && (*part)->types[i]; i++)
-      {
-        g_assert (n + 1 < MACHINE_TYPES_MAX);
-        machine->types[n++] = (*part)->types[i];
-      }
-}
 
 static bool
 open_session (Machine *machine, GError **error)
 {
-  collect_types (machine);
   const Options *options = &machine->options;
   g_autofree char *incoming = update_name_incoming (options->incoming);
-  const CprSessionConfig config = {
+  CprSessionConfig config = {
     .size = sizeof config,
     .name = options->name,
     .stop = stop_guest,
     .start = start_guest,
     .log = log_message,
     .user_data = machine,
-    .device_types = machine->types,
-    .declare = options->rehearse ? NULL : declare_parts,
     .incoming = incoming,
     .open_incoming = update_open_incoming,
-    .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | (options->incoming_map ? CPR_INCOMING_MAP_RAM : 0) |
-                      (options->rehearse ? CPR_INCOMING_REHEARSE : 0) |
-                      (options->incoming_protect ? CPR_INCOMING_PROTECT_RAM : 0),
+    .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | CPR_INCOMING_REHEARSE |
+                      (options->incoming_map ? CPR_INCOMING_MAP_RAM : 0),
   };
+  if (release.configure)
+    release.configure (&config);
   machine->session = cpr_session_new (&config, error);
   return machine->session != NULL;
 }
@@ -101,28 +76,10 @@ build_parts (Machine *machine, GError **error)
 }
 
 static bool
-tell_loaded (Machine *machine, GError **error)
-{
-  for (const Part *const *part = release.parts; *part; part++)
-    if ((*part)->loaded && !(*part)->loaded (machine, error))
-      return false;
-  return true;
-}
-
-static bool
-tell_started (Machine *machine, GError **error)
-{
-  for (const Part *const *part = release.parts; *part; part++)
-    if ((*part)->started && !(*part)->started (machine, error))
-      return false;
-  return true;
-}
-
-static bool
 run (Machine *machine, GError **error)
 {
   return open_session (machine, error) && build_parts (machine, error) && cpr_session_load (machine->session, error) &&
-         tell_loaded (machine, error) && cpr_session_start (machine->session, error) && tell_started (machine, error) &&
+         vm_loaded (machine->vm, error) && cpr_session_start (machine->session, error) &&
          monitor_run (machine->monitor, error);
 }
 

@@ -135,7 +135,6 @@ static const Option table[] = {
   { "name", "NAME", "the VM's name (minivmm)", set_text, MEMBER (name) },
   { "no-guardian", NULL, "update without a guardian", set_true, MEMBER (no_guardian) },
   { "no-preflight", NULL, "update without asking the new program first", set_true, MEMBER (no_preflight) },
-  { "rehearse", NULL, "when asked before an update, run the start-up without effects", set_true, MEMBER (rehearse) },
   { "no-way-back", NULL, "update also where there would be no way back", set_true, MEMBER (no_way_back) },
   { "preflight-timeout", "MS", "how long a program may take to answer (10000)", set_number,
     MEMBER (preflight_timeout_ms), RANGE (1, G_MAXINT) },
@@ -147,8 +146,6 @@ static const Option table[] = {
     "                          take up a saved guest, once: file:PATH, or exec:COMMAND, which prints it", set_text,
     MEMBER (incoming) },
   { "incoming-map", NULL, "map its RAM from that file instead of reading it", set_true, MEMBER (incoming_map) },
-  { "incoming-protect", NULL, "crash if this program writes to the guest's RAM while it isn't its own; for tests", set_true,
-    MEMBER (incoming_protect) },
   { "help", NULL, "show this", set_true, MEMBER (help) },
   { .name = NULL },
 };

@@ -27,13 +27,12 @@ typedef struct
   const char *stay; /* after a transfer: another monitor's path; NULL: end */
   bool no_guardian;
   bool no_preflight;
-  bool rehearse;    /* instead of declaring the parts */
   bool no_way_back; /* there needn't be one */
   unsigned preflight_timeout_ms;
   unsigned deadline_ms;     /* 0: the library's */
   unsigned pause_budget_ms; /* 0: none */
   const char *incoming;     /* where a VM comes from; NULL: a fresh one */
-  bool incoming_map, incoming_protect;
+  bool incoming_map;
 } Options;
 
 /* One option of the command line. Which of the members after `parse` are used depends on that. */

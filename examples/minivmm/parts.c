@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The parts of the machine: how main() declares, builds and clears each of them. */
+/* The parts of the machine: how main() builds and clears each of them. */
 #include "parts.h"
 
 #include "support/log.h"
@@ -12,7 +12,7 @@ build_ram (Machine *machine, GError **error)
   return guest_ram_new (&machine->ram, machine->session, &machine->options, error);
 }
 
-const Part ram_part = { .declare = guest_ram_declare, .build = build_ram };
+const Part ram_part = { .build = build_ram };
 
 /* ---- The bus. It has no state: devices are put on it again. */
 
@@ -33,12 +33,6 @@ const Part bus_part = { .build = build_bus, .clear = clear_bus };
 
 /* ---- The serial port. */
 
-static void
-declare_serial (CprInventory *inventory, const Options *options)
-{
-  serial_declare (inventory, options->serial);
-}
-
 static bool
 build_serial (Machine *machine, GError **error)
 {
@@ -52,21 +46,9 @@ clear_serial (Machine *machine)
   serial_free (machine->serial);
 }
 
-const Part serial_part = {
-  .types = { &serial_type },
-  .declare = declare_serial,
-  .build = build_serial,
-  .clear = clear_serial,
-};
+const Part serial_part = { .build = build_serial, .clear = clear_serial };
 
 /* ---- The disk. */
-
-static void
-declare_disk (CprInventory *inventory, const Options *options)
-{
-  if (options->disk)
-    disk_declare (inventory);
-}
 
 static bool
 build_disk (Machine *machine, GError **error)
@@ -83,15 +65,9 @@ clear_disk (Machine *machine)
   disk_free (machine->disk);
 }
 
-const Part disk_part = { .declare = declare_disk, .build = build_disk, .clear = clear_disk };
+const Part disk_part = { .build = build_disk, .clear = clear_disk };
 
 /* ---- The monitor. */
-
-static void
-declare_monitor (CprInventory *inventory, const Options *options)
-{
-  monitor_declare (inventory, options->monitor);
-}
 
 static bool
 build_monitor (Machine *machine, GError **error)
@@ -100,28 +76,15 @@ build_monitor (Machine *machine, GError **error)
   return machine->monitor != NULL;
 }
 
-static bool
-serve_pending (Machine *machine, GError **error)
-{
-  monitor_begin (machine->monitor);
-  return true;
-}
-
 static void
 clear_monitor (Machine *machine)
 {
   monitor_free (machine->monitor);
 }
 
-const Part monitor_part = {
-  .types = { &monitor_type },
-  .declare = declare_monitor,
-  .build = build_monitor,
-  .started = serve_pending,
-  .clear = clear_monitor,
-};
+const Part monitor_part = { .build = build_monitor, .clear = clear_monitor };
 
-/* ---- A function of the host. Its type is the library's. */
+/* ---- A function of the host. */
 
 static bool
 build_vfio (Machine *machine, GError **error)
@@ -138,7 +101,7 @@ clear_vfio (Machine *machine)
   vfio_free (machine->vfio);
 }
 
-const Part vfio_part = { .declare = vfio_declare, .build = build_vfio, .clear = clear_vfio };
+const Part vfio_part = { .build = build_vfio, .clear = clear_vfio };
 
 /* ---- The vCPUs and what executes them. */
 
@@ -172,32 +135,15 @@ build_vm (Machine *machine, GError **error)
   return incoming || vm_reset (machine->vm, machine->options.guest, error);
 }
 
-static bool
-complete_vm (Machine *machine, GError **error)
-{
-  return vm_loaded (machine->vm, error);
-}
-
 static void
 clear_vm (Machine *machine)
 {
   vm_free (machine->vm);
 }
 
-const Part vm_part = {
-  .declare = vm_declare,
-  .build = build_vm,
-  .loaded = complete_vm,
-  .clear = clear_vm,
-};
+const Part vm_part = { .build = build_vm, .clear = clear_vm };
 
 /* ---- The next update. */
-
-static void
-declare_update (CprInventory *inventory, const Options *options)
-{
-  update_declare (inventory);
-}
 
 static bool
 build_update (Machine *machine, GError **error)
@@ -215,9 +161,4 @@ clear_update (Machine *machine)
   update_free (machine->update);
 }
 
-const Part update_part = {
-  .types = { &update_type },
-  .declare = declare_update,
-  .build = build_update,
-  .clear = clear_update,
-};
+const Part update_part = { .build = build_update, .clear = clear_update };

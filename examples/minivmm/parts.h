@@ -4,22 +4,11 @@
 
 #include "machine.h"
 
-#define PART_TYPES_MAX 4
-
 /* A part of the machine, as main() sees it. Each function may be NULL. */
 typedef struct
 {
-  const CprDeviceType *types[PART_TYPES_MAX]; /* which devices' state it can load, whatever the options are */
-
-  /* In a preflight: what build() would take over, and nothing else. Without effect outside the
-   * process. */
-  void (*declare) (CprInventory *inventory, const Options *options);
-  /* Creates the part, or takes it over. */
+  /* Creates the part, or takes it over; in a rehearsal without effect outside the process. */
   bool (*build) (Machine *machine, GError **error);
-  /* All state is there: what is left to do before the start, and can fail. */
-  bool (*loaded) (Machine *machine, GError **error);
-  /* The guest runs here now, and there is no way back. */
-  bool (*started) (Machine *machine, GError **error);
   /* Also for a part that wasn't built. */
   void (*clear) (Machine *machine);
 } Part;

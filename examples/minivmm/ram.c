@@ -2,12 +2,6 @@
 /* Guest RAM as one RAM block, for parts.c. */
 #include "ram.h"
 
-void
-guest_ram_declare (CprInventory *inventory, const Options *options)
-{
-  cpr_inventory_add_ram (inventory, "ram", options->ram_size);
-}
-
 bool
 guest_ram_new (GuestRam *ram, CprSession *session, const Options *options, GError **error)
 {

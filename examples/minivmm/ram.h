@@ -17,9 +17,6 @@ typedef struct
 #define GUEST_RAM_LOW_MAX (3ULL << 30)
 #define GUEST_RAM_HIGH    (4ULL << 30)
 
-/* In a preflight: what guest_ram_new() would take over. */
-void guest_ram_declare (CprInventory *inventory, const Options *options);
-
 /* Creates or takes over the block "ram"; it belongs to the session. */
 bool guest_ram_new (GuestRam *ram, CprSession *session, const Options *options, GError **error);
 

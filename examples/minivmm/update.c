@@ -67,12 +67,6 @@ update_new (CprSession *session, const Options *options, GError **error)
 }
 
 void
-update_declare (CprInventory *inventory)
-{
-  cpr_inventory_add_device (inventory, "update", &update_type);
-}
-
-void
 update_free (Update *update)
 {
   if (!update)

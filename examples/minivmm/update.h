@@ -10,9 +10,6 @@ typedef struct _Update Update;
 
 extern const CprDeviceType update_type;
 
-/* In a preflight: what update_new() would add. */
-void update_declare (CprInventory *inventory);
-
 /* @options must outlive it. */
 Update *update_new (CprSession *session, const Options *options, GError **error);
 void update_free (Update *update);

@@ -141,12 +141,6 @@ vm_new (const AccelConfig *config, GError **error)
   return g_steal_pointer (&vm);
 }
 
-void
-vm_declare (CprInventory *inventory, const Options *options)
-{
-  release.get_accel ()->declare (inventory, options->n_vcpus);
-}
-
 bool
 vm_reset (Vm *vm, const char *guest, GError **error)
 {

@@ -7,9 +7,6 @@
 /* The vCPUs and what executes them, one thread for each vCPU. */
 typedef struct _Vm Vm;
 
-/* In a preflight: what vm_new() would add. */
-void vm_declare (CprInventory *inventory, const Options *options);
-
 /* @ram and @bus must outlive it. The threads are there afterwards, parked until vm_start(). */
 Vm *vm_new (const AccelConfig *config, GError **error);
 

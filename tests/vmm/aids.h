@@ -15,6 +15,8 @@ typedef struct
   bool verify_ram;
   const char *fail_at;
   const char *fail_by;
+  bool rehearse; /* instead of declaring the parts */
+  bool protect;  /* the guest's RAM */
 } Aids;
 
 extern Aids aids;

@@ -107,7 +107,7 @@ cards_set (const char *name, const char *field, const char *value, GError **erro
 /* ---- The part. */
 
 void
-cards_declare (CprInventory *inventory, const Options *options)
+cards_declare (CprInventory *inventory)
 {
   for (unsigned i = 0, at; i < aids.n_cards; i++)
     {

@@ -30,8 +30,10 @@ extern const CprDeviceType crashlog_type;
 /* The cards that this release knows; release.c has the list. NULL ends it. */
 extern const Card *const known_cards[];
 
+/* In a preflight: what --device names. */
+void cards_declare (CprInventory *inventory);
+
 /* For a part of the machine: plugs in what --device names. */
-void cards_declare (CprInventory *inventory, const Options *options);
 bool cards_build (Machine *machine, GError **error);
 void cards_clear (Machine *machine);
 

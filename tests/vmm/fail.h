@@ -5,9 +5,9 @@
 #include "parts.h"
 
 /* Parts that do nothing but fail. Each is built where the step that it is named after ends, and
- * fails if --fail-at says that step, in the way that --fail-by says. The last part stands for the
- * steps `devices` and `start`, the first one for `new` and `running`. In the step `load` the
- * device `update` fails, which is loaded last. */
+ * fails if --fail-at says that step, in the way that --fail-by says. The first part stands for the
+ * step `new`, the last one for `devices`. In the step `load` the device `update` fails, which is
+ * loaded last; in the steps `start` and `running` functions fail that main() calls then. */
 extern const Part fail_first_part;
 extern const Part fail_ram_part;
 extern const Part fail_fds_part;

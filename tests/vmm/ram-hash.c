@@ -76,7 +76,7 @@ static const CprField ram_hash_fields[] = {
   CPR_FIELD_END,
 };
 
-static const CprDeviceType ram_hash_type = {
+const CprDeviceType ram_hash_type = {
   .size = sizeof (CprDeviceType),
   .name = "ram-hash",
   .version = 1,
@@ -85,13 +85,6 @@ static const CprDeviceType ram_hash_type = {
   .pre_save = ram_hash_pre_save,
   .post_load = ram_hash_post_load,
 };
-
-static void
-declare (CprInventory *inventory, const Options *options)
-{
-  if (aids.verify_ram)
-    cpr_inventory_add_device (inventory, "ram-hash", &ram_hash_type);
-}
 
 static bool
 build (Machine *machine, GError **error)
@@ -109,9 +102,4 @@ clear (Machine *machine)
     cpr_device_remove (machine->session, "ram-hash", NULL);
 }
 
-const Part ram_hash_part = {
-  .types = { &ram_hash_type },
-  .declare = declare,
-  .build = build,
-  .clear = clear,
-};
+const Part ram_hash_part = { .build = build, .clear = clear };

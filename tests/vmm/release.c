@@ -5,6 +5,7 @@
 
 #include "aids.h"
 #include "cards.h"
+#include "declare.h"
 #include "fail.h"
 #include "ram-hash.h"
 #include "soft.h"
@@ -47,6 +48,20 @@ parse_fail_by (const Option *option, const char *value, Options *options, GError
   return option_choose (option, value, &aids.fail_by, error);
 }
 
+static bool
+parse_rehearse (const Option *option, const char *value, Options *options, GError **error)
+{
+  aids.rehearse = true;
+  return true;
+}
+
+static bool
+parse_protect (const Option *option, const char *value, Options *options, GError **error)
+{
+  aids.protect = true;
+  return true;
+}
+
 static const char *const accels[] = { "auto", "kvm", "soft", NULL };
 static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
 static const char *const ways[] = { "error", "segv", "abort", "exit", "call-exit", "thread-exit", "kill", "stop",
@@ -62,6 +77,10 @@ static const Option test_options[] = {
     "in which way: error (default), segv, abort, exit (at once), call-exit, thread-exit, kill, stop, halt, hang, "
     "child, slow, write, rewrite",
     parse_fail_by, .choices = ways },
+  { "rehearse", NULL, "when asked before an update, run the start-up without effects, as the example does",
+    .parse = parse_rehearse },
+  { "incoming-protect", NULL, "crash if this program writes to the guest's RAM while it isn't its own",
+    .parse = parse_protect },
   { .name = NULL },
 };
 
@@ -75,27 +94,14 @@ const Card *const known_cards[] = {
   NULL,
 };
 
-static const Part cards_part = {
-  .types = {
-#if RELEASE >= 2
-    &watchdog_type,
-#endif
-#if RELEASE >= 3
-    &crashlog_type,
-#endif
-    NULL,
-  },
-  .declare = cards_declare,
-  .build = cards_build,
-  .clear = cards_clear,
-};
+static const Part cards_part = { .build = cards_build, .clear = cards_clear };
 
 /* clang-format off */
 static const Part *const parts[] = {
   &fail_first_part,
   &ram_part, &fail_ram_part,
   &bus_part, &slots_part, &serial_part, &disk_part, &monitor_part, &fail_fds_part,
-  &cards_part, &vfio_part, &vm_part, &soft_part, &update_part, &ram_hash_part, &fail_last_part,
+  &cards_part, &vfio_part, &vm_part, &update_part, &ram_hash_part, &fail_last_part,
   NULL,
 };
 /* clang-format on */
@@ -108,10 +114,20 @@ get_accel (void)
   return !g_strcmp0 (aids.accel, "kvm") || accel_kvm_is_there () ? &accel_kvm : &accel_soft;
 }
 
+static void
+configure (CprSessionConfig *config)
+{
+  if (aids.protect)
+    config->incoming_flags |= CPR_INCOMING_PROTECT_RAM;
+  if (!aids.rehearse)
+    declare_instead (config);
+}
+
 const Release release = {
   .number = RELEASE,
   .parts = parts,
   .get_accel = get_accel,
+  .configure = configure,
   .options = test_options,
   .commands = test_commands,
 };

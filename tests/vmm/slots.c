@@ -36,7 +36,7 @@ static const CprField slots_fields[] = {
   CPR_FIELD_END,
 };
 
-static const CprDeviceType slots_type = {
+const CprDeviceType slots_type = {
   .size = sizeof (CprDeviceType),
   .name = "bus",
   .version = 1,
@@ -111,12 +111,6 @@ slots_describe (const Slots *slots, GString *text)
 
 /* ---- The part. */
 
-static void
-declare (CprInventory *inventory, const Options *options)
-{
-  cpr_inventory_add_device (inventory, "bus", &slots_type);
-}
-
 static bool
 build (Machine *machine, GError **error)
 {
@@ -131,9 +125,4 @@ clear (Machine *machine)
     cpr_device_remove (machine->session, "bus", NULL);
 }
 
-const Part slots_part = {
-  .types = { &slots_type },
-  .declare = declare,
-  .build = build,
-  .clear = clear,
-};
+const Part slots_part = { .build = build, .clear = clear };

@@ -9,6 +9,7 @@
 typedef struct _Slots Slots;
 
 extern const Part slots_part;
+extern const CprDeviceType slots_type; /* of the device `bus` */
 
 Slots *slots_get (void);
 

@@ -79,7 +79,7 @@ static const CprField soft_fields[] = {
   CPR_FIELD_END,
 };
 
-static const CprDeviceType soft_vcpu_type = {
+const CprDeviceType soft_vcpu_type = {
   .size = sizeof (CprDeviceType),
   .name = "soft-vcpu",
   .version = 1,
@@ -512,17 +512,6 @@ soft_new (const AccelConfig *config, GError **error)
   return soft;
 }
 
-static void
-soft_declare (CprInventory *inventory, unsigned n_vcpus)
-{
-  for (unsigned i = 0; i < n_vcpus; i++)
-    {
-      char name[32];
-      g_snprintf (name, sizeof name, "soft-vcpu/%u", i);
-      cpr_inventory_add_device (inventory, name, &soft_vcpu_type);
-    }
-}
-
 static bool
 soft_reset (void *data, unsigned index, const GuestEntry *entry, GError **error)
 {
@@ -570,7 +559,6 @@ soft_get_tsc_khz (void *data)
 
 const Accel accel_soft = {
   .name = "soft",
-  .declare = soft_declare,
   .new = soft_new,
   .reset = soft_reset,
   .loaded = soft_loaded,
@@ -579,6 +567,3 @@ const Accel accel_soft = {
   .get_tsc_khz = soft_get_tsc_khz,
   .free = soft_free,
 };
-
-/* Building it is vm.c's part. */
-const Part soft_part = { .types = { &soft_vcpu_type } };

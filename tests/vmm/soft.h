@@ -8,7 +8,7 @@
 /* An accelerator for machines without /dev/kvm. */
 extern const Accel accel_soft;
 
-/* Its device type. */
-extern const Part soft_part;
+/* The type of its vCPUs, which are the devices soft-vcpu/0 and so on. */
+extern const CprDeviceType soft_vcpu_type;
 
 #endif

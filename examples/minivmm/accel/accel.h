@@ -22,7 +22,6 @@ typedef struct
 typedef struct
 {
   const char *name;
-  void (*declare) (CprInventory *inventory, unsigned n_vcpus); /* in a preflight: what `new` would add */
   void *(*new) (const AccelConfig *config, GError **error);    /* adds its state to the session as devices */
   bool (*reset) (void *accel, unsigned vcpu, const GuestEntry *entry, GError **error); /* in a fresh VM only */
   bool (*loaded) (void *accel, GError **error);             /* nothing but the start is left to do */

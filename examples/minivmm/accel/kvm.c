@@ -341,15 +341,8 @@ kvm_loaded (void *data, GError **error)
   return !kvm->vfio || kvm_vfio_loaded (kvm->vfio, error);
 }
 
-static void
-kvm_declare (CprInventory *inventory, unsigned n_vcpus)
-{
-  cpr_inventory_add_kvm (inventory, VM, n_vcpus);
-}
-
 const Accel accel_kvm = {
   .name = "kvm",
-  .declare = kvm_declare,
   .new = kvm_new,
   .reset = kvm_reset,
   .loaded = kvm_loaded,

@@ -94,12 +94,6 @@ disk_new (CprSession *session, const char *path, GError **error)
 }
 
 void
-disk_declare (CprInventory *inventory)
-{
-  cpr_inventory_add_fd (inventory, FD_DISK, 0);
-}
-
-void
 disk_free (Disk *disk)
 {
   if (!disk)

@@ -11,9 +11,6 @@ typedef struct _Disk Disk;
 /* Opens or takes over the image @path, and locks it. */
 Disk *disk_new (CprSession *session, const char *path, GError **error);
 
-/* In a preflight: the fd that disk_new() would take over. */
-void disk_declare (CprInventory *inventory);
-
 /* The guest is about to run here: what was given up for a transfer is taken. */
 void disk_hold (Disk *disk);
 

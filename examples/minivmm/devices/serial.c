@@ -251,14 +251,6 @@ serial_new (CprSession *session, Bus *bus, const char *where, GError **error)
 }
 
 void
-serial_declare (CprInventory *inventory, const char *where)
-{
-  if (g_str_has_prefix (where, "file:"))
-    cpr_inventory_add_fd (inventory, "serial", 0);
-  cpr_inventory_add_device (inventory, "serial", &serial_type);
-}
-
-void
 serial_free (Serial *serial)
 {
   if (!serial)

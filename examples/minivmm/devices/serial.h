@@ -11,9 +11,6 @@ typedef struct _Serial Serial;
 
 extern const CprDeviceType serial_type;
 
-/* In a preflight: what serial_new() would take over. */
-void serial_declare (CprInventory *inventory, const char *where);
-
 /* @where is stdio, file:PATH or null. */
 Serial *serial_new (CprSession *session, Bus *bus, const char *where, GError **error);
 void serial_free (Serial *serial);

@@ -26,9 +26,6 @@ typedef struct
   bool (*msi_changed) (void *data, GError **error);
 } VfioListener;
 
-/* In a preflight: what vfio_new() would add. */
-void vfio_declare (CprInventory *inventory, const Options *options);
-
 /* Opens or takes over the function, and maps @ram for its DMA: IOVA = guest-physical address. */
 Vfio *vfio_new (CprSession *session, const GuestRam *ram, const Options *options, GError **error);
 void vfio_free (Vfio *vfio);

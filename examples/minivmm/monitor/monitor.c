@@ -243,17 +243,6 @@ monitor_new (Machine *machine, const char *path, GError **error)
   return g_steal_pointer (&monitor);
 }
 
-void
-monitor_declare (CprInventory *inventory, const char *path)
-{
-  if (path)
-    {
-      cpr_inventory_add_fd (inventory, FD_LISTEN, 0);
-      cpr_inventory_add_fd (inventory, FD_CLIENT, -1);
-    }
-  cpr_inventory_add_device (inventory, "monitor", &monitor_type);
-}
-
 static bool
 serve_line (Monitor *monitor, Client *client, const char *line)
 {
@@ -284,20 +273,6 @@ monitor_serve (void *user_data)
         go_on = serve_line (monitor, client, g_strstrip (line)) && go_on;
     }
   return go_on;
-}
-
-void
-monitor_begin (Monitor *monitor)
-{
-  if (monitor->asker != NOBODY && monitor->clients[monitor->asker].fd >= 0)
-    {
-      g_autoptr (GString) text = g_string_new (NULL);
-      update_describe_end (monitor->machine->update, text);
-      client_answer (&monitor->clients[monitor->asker], text->str);
-    }
-  monitor->asker = NOBODY;
-  for (int i = 0; i < CLIENTS_MAX; i++)
-    execute_lines (monitor, &monitor->clients[i]);
 }
 
 static Watch *
@@ -374,12 +349,29 @@ handle_fds (Monitor *monitor, const struct pollfd *fds)
     accept_client (monitor);
 }
 
+/* The guest runs here now. Tells whoever asked for an update how it ended, and executes the
+ * commands that have come since. */
+static void
+begin (Monitor *monitor)
+{
+  if (monitor->asker != NOBODY && monitor->clients[monitor->asker].fd >= 0)
+    {
+      g_autoptr (GString) text = g_string_new (NULL);
+      update_describe_end (monitor->machine->update, text);
+      client_answer (&monitor->clients[monitor->asker], text->str);
+    }
+  monitor->asker = NOBODY;
+  for (int i = 0; i < CLIENTS_MAX; i++)
+    execute_lines (monitor, &monitor->clients[i]);
+}
+
 bool
 monitor_run (Monitor *monitor, GError **error)
 {
   struct pollfd fds[N_FDS];
   int64_t next_ns = 0;
 
+  begin (monitor);
   while (!monitor->machine->quit)
     {
       drop_clients (monitor);

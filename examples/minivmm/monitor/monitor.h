@@ -12,9 +12,6 @@ typedef struct _Monitor Monitor;
 
 extern const CprDeviceType monitor_type;
 
-/* In a preflight: what monitor_new() would take over. */
-void monitor_declare (CprInventory *inventory, const char *path);
-
 /* @path may be NULL: then it only waits for signals. SIGINT and SIGTERM are blocked afterwards,
  * for the main loop to read; so call it before threads are started. */
 Monitor *monitor_new (Machine *machine, const char *path, GError **error);
@@ -24,15 +21,12 @@ void monitor_free (Monitor *monitor);
  * wants it cancelled. */
 bool monitor_serve (void *user_data);
 
-/* Once the guest runs: tells whoever asked for an update how it ended, and executes the commands
- * that have come since. */
-void monitor_begin (Monitor *monitor);
-
 /* Calls @ready in the main loop when @fd is readable. There is room for 4 of them. */
 void monitor_watch (Monitor *monitor, int fd, void (*ready) (void *user_data), void *user_data);
 void monitor_unwatch (Monitor *monitor, int fd);
 
-/* The main loop, until the machine's `quit` is set. */
+/* The main loop, once the guest runs, until the machine's `quit` is set. It first tells whoever
+ * asked for an update how that ended. */
 bool monitor_run (Monitor *monitor, GError **error);
 
 /* After an update: where another process has the guest now, and with it the clients, this one
