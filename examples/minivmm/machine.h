@@ -25,7 +25,7 @@ struct _Machine
   Monitor *monitor;
   Vfio *vfio; /* NULL: none */
   Vm *vm;
-  Update *update;
+  Update update;
   bool quit;
 };
 

@@ -57,8 +57,8 @@ open_session (Machine *machine, GError **error)
     .user_data = machine,
     .incoming = incoming,
     .open_incoming = update_open_incoming,
-    .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | CPR_INCOMING_REHEARSE |
-                      (options->incoming_map ? CPR_INCOMING_MAP_RAM : 0),
+    .incoming_flags =
+        CPR_INCOMING_EXIT_GOES_BACK | CPR_INCOMING_REHEARSE | (options->incoming_map ? CPR_INCOMING_MAP_RAM : 0),
   };
   if (release.configure)
     release.configure (&config);

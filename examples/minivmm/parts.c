@@ -145,20 +145,4 @@ const Part vm_part = { .build = build_vm, .clear = clear_vm };
 
 /* ---- The next update. */
 
-static bool
-build_update (Machine *machine, GError **error)
-{
-  machine->update = update_new (machine->session, &machine->options, error);
-  if (!machine->update)
-    return false;
-  update_set_serve (machine->update, monitor_serve, machine->monitor);
-  return true;
-}
-
-static void
-clear_update (Machine *machine)
-{
-  update_free (machine->update);
-}
-
-const Part update_part = { .build = build_update, .clear = clear_update };
+const Part update_part = { .build = update_add };

@@ -13,8 +13,8 @@ typedef struct
   const Part *const *parts; /* in the order in which they are built; NULL ends the list */
   const Accel *(*get_accel) (void);
   void (*configure) (CprSessionConfig *config); /* changes how the session is set up; or NULL */
-  const Option *options;   /* beside those of options.c; or NULL */
-  const Command *commands; /* before those of commands.c; or NULL */
+  const Option *options;                        /* beside those of options.c; or NULL */
+  const Command *commands;                      /* before those of commands.c; or NULL */
 } Release;
 
 extern const Release release;

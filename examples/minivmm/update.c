@@ -5,28 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "machine.h"
 #include "support/error.h"
-#include "support/pipe.h"
-
-#define COMMAND_MAX 4096
-
-struct _Update
-{
-  CprSession *session;
-  const Options *options;
-
-  CprMode mode;
-  bool in_place;
-  Pipe pipe; /* while an update goes through one */
-  bool (*serve) (void *user_data);
-  void *serve_data;
-
-  uint64_t notifier;
-  unsigned events; /* of the last update, as far as this process was told: a bit each */
-
-  uint32_t command_len; /* 0: this program again, with its own arguments */
-  uint8_t command[COMMAND_MAX];
-};
 
 static const CprField update_fields[] = {
   CPR_FIELD_COUNTED (Update, command, command_len),
@@ -53,27 +33,12 @@ notice_event (CprSession *session, CprEvent event, CprMode mode, void *user_data
   return true;
 }
 
-Update *
-update_new (CprSession *session, const Options *options, GError **error)
+bool
+update_add (Machine *machine, GError **error)
 {
-  g_autoptr (Update) update = g_new0 (Update, 1);
-  update->session = session;
-  update->options = options;
-  update->mode = CPR_MODE_EXEC;
-  update->notifier = cpr_notifier_add (session, CPR_MODES_ALL, 0, notice_event, update, error);
-  if (!update->notifier || !cpr_device_add (session, "update", &update_type, update, error))
-    return NULL;
-  return g_steal_pointer (&update);
-}
-
-void
-update_free (Update *update)
-{
-  if (!update)
-    return;
-  cpr_device_remove (update->session, "update", NULL);
-  cpr_notifier_remove (update->session, update->notifier, NULL);
-  g_free (update);
+  machine->update.mode = CPR_MODE_EXEC;
+  return cpr_notifier_add (machine->session, CPR_MODES_ALL, 0, notice_event, &machine->update, error) &&
+         cpr_device_add (machine->session, "update", &update_type, &machine->update, error);
 }
 
 static const char *const mode_names[] = {
@@ -92,25 +57,12 @@ update_set_mode (Update *update, const char *mode, GError **error)
   return throw_error (error, "mode '%s': there are cpr-exec, cpr-transfer and cpr-reboot", mode);
 }
 
-void
-update_set_in_place (Update *update, bool in_place)
-{
-  update->in_place = in_place;
-}
-
-void
-update_set_serve (Update *update, bool (*serve) (void *user_data), void *user_data)
-{
-  update->serve = serve;
-  update->serve_data = user_data;
-}
-
 bool
 update_set_command (Update *update, const char *command, GError **error)
 {
   size_t len = strlen (command);
-  if (len > COMMAND_MAX)
-    return throw_error (error, "the command has %zu bytes, at most %d fit", len, COMMAND_MAX);
+  if (len > UPDATE_COMMAND_MAX)
+    return throw_error (error, "the command has %zu bytes, at most %d fit", len, UPDATE_COMMAND_MAX);
   if (!g_shell_parse_argv (command, NULL, NULL, error))
     return false;
   memcpy (update->command, command, len);
@@ -128,12 +80,12 @@ get_argv (const Update *update, char ***argv, GError **error)
 }
 
 static CprUpdate
-make_update (const Update *update, char **argv, const char *uri)
+make_update (const Machine *machine, char **argv, const char *uri)
 {
-  const Options *options = update->options;
+  const Options *options = &machine->options;
   return (CprUpdate){
     .size = sizeof (CprUpdate),
-    .mode = update->mode,
+    .mode = machine->update.mode,
     .flags = (options->no_guardian ? CPR_UPDATE_NO_GUARDIAN : 0) |
              (options->no_preflight ? CPR_UPDATE_NO_PREFLIGHT : 0) |
              (options->no_way_back ? CPR_UPDATE_NO_WAY_BACK : 0),
@@ -146,48 +98,51 @@ make_update (const Update *update, char **argv, const char *uri)
   };
 }
 
+/* ---- Reboot mode. */
+
 static bool
 report_progress (uint64_t done, uint64_t total, void *user_data, GError **error)
 {
-  const Update *update = user_data;
-  return !update->serve || update->serve (update->serve_data) || throw_error (error, "it was cancelled");
+  const Machine *machine = user_data;
+  return monitor_serve (machine->monitor) || throw_error (error, "it was cancelled");
 }
 
 /* True: the command at the other end has read all that it was sent. */
 static bool
 confirm_pipe (void *user_data, GError **error)
 {
-  Update *update = user_data;
-  return pipe_close (&update->pipe, error);
+  Machine *machine = user_data;
+  return pipe_close (&machine->update.pipe, error);
 }
 
 static bool
-save_to (Update *update, const char *uri, GError **error)
+save_to (Machine *machine, const char *uri, GError **error)
 {
   const CprUpdate cpr_update = {
     .size = sizeof cpr_update,
     .mode = CPR_MODE_REBOOT,
-    .flags = update->in_place ? CPR_UPDATE_RAM_IN_PLACE : 0,
+    .flags = machine->update.in_place ? CPR_UPDATE_RAM_IN_PLACE : 0,
     .uri = uri,
-    .pause_budget_ms = update->options->pause_budget_ms,
+    .pause_budget_ms = machine->options.pause_budget_ms,
     .progress = report_progress,
     .confirm = confirm_pipe,
-    .callback_data = update,
+    .callback_data = machine,
   };
-  return cpr_session_update (update->session, &cpr_update, error);
+  return cpr_session_update (machine->session, &cpr_update, error);
 }
 
 static bool
-save (Update *update, const char *uri, GError **error)
+save (Machine *machine, const char *uri, GError **error)
 {
   static const char exec[] = "exec:";
+  Pipe *pipe = &machine->update.pipe;
   if (!g_str_has_prefix (uri, exec))
-    return save_to (update, uri, error);
-  if (!pipe_open (&update->pipe, uri + strlen (exec), true, error))
+    return save_to (machine, uri, error);
+  if (!pipe_open (pipe, uri + strlen (exec), true, error))
     return false;
-  g_autofree char *fd_uri = g_strdup_printf ("fd:%d", update->pipe.fd);
-  bool ok = save_to (update, fd_uri, error);
-  pipe_close (&update->pipe, NULL);
+  g_autofree char *fd_uri = g_strdup_printf ("fd:%d", pipe->fd);
+  bool ok = save_to (machine, fd_uri, error);
+  pipe_close (pipe, NULL);
   return ok;
 }
 
@@ -207,30 +162,32 @@ update_open_incoming (const char *address, void *user_data, GError **error)
   return pipe_open (&pipe, address, false, error) ? pipe.fd : -1;
 }
 
+/* ---- The update. */
+
 bool
-update_run (Update *update, const char *uri, GError **error)
+update_run (Machine *machine, const char *uri, GError **error)
 {
-  if (update->mode == CPR_MODE_REBOOT)
-    return save (update, uri, error);
+  if (machine->update.mode == CPR_MODE_REBOOT)
+    return save (machine, uri, error);
   g_auto (GStrv) argv = NULL;
-  if (!get_argv (update, &argv, error))
+  if (!get_argv (&machine->update, &argv, error))
     return false;
 
-  const CprUpdate cpr_update = make_update (update, argv, *uri ? uri : NULL);
-  return cpr_session_update (update->session, &cpr_update, error);
+  const CprUpdate cpr_update = make_update (machine, argv, *uri ? uri : NULL);
+  return cpr_session_update (machine->session, &cpr_update, error);
 }
 
 bool
-update_check (Update *update, GString *text, GError **error)
+update_check (Machine *machine, GString *text, GError **error)
 {
   g_auto (GStrv) argv = NULL;
-  if (!get_argv (update, &argv, error))
+  if (!get_argv (&machine->update, &argv, error))
     return false;
 
-  const CprUpdate cpr_update = make_update (update, argv, NULL);
+  const CprUpdate cpr_update = make_update (machine, argv, NULL);
   g_autoptr (CprPreflight) preflight = NULL;
   g_autoptr (GError) refusal = NULL;
-  if (cpr_session_preflight (update->session, &cpr_update, &preflight, &refusal))
+  if (cpr_session_preflight (machine->session, &cpr_update, &preflight, &refusal))
     g_string_append (text, "would go through\n");
   else if (!preflight)
     {
@@ -247,9 +204,10 @@ update_check (Update *update, GString *text, GError **error)
 }
 
 bool
-update_has_left (const Update *update)
+update_has_left (const Machine *machine)
 {
-  return update->mode == CPR_MODE_TRANSFER && cpr_session_get_state (update->session) == CPR_SESSION_STATE_HANDED_OVER;
+  return machine->update.mode == CPR_MODE_TRANSFER &&
+         cpr_session_get_state (machine->session) == CPR_SESSION_STATE_HANDED_OVER;
 }
 
 bool
@@ -279,10 +237,11 @@ describe_events (const Update *update, GString *text)
 }
 
 void
-update_describe (const Update *update, GString *text)
+update_describe (const Machine *machine, GString *text)
 {
+  const Update *update = &machine->update;
   CprUpdateInfo info = { .size = sizeof info };
-  cpr_session_get_update_info (update->session, &info);
+  cpr_session_get_update_info (machine->session, &info);
 
   g_string_append_printf (text, "status: %s\n", cpr_update_status_get_name (info.status));
   if (info.error)
@@ -308,16 +267,16 @@ describe_blocker (uint64_t blocker, unsigned modes, const char *reason, void *us
 }
 
 void
-update_describe_blockers (const Update *update, GString *text)
+update_describe_blockers (const Machine *machine, GString *text)
 {
-  cpr_blocker_foreach (update->session, 1u << update->mode, describe_blocker, text);
+  cpr_blocker_foreach (machine->session, 1u << machine->update.mode, describe_blocker, text);
 }
 
 void
-update_describe_end (const Update *update, GString *text)
+update_describe_end (const Machine *machine, GString *text)
 {
   CprUpdateInfo info = { .size = sizeof info };
-  cpr_session_get_update_info (update->session, &info);
+  cpr_session_get_update_info (machine->session, &info);
 
   g_string_append_printf (text, "Migration status: %s\n", cpr_update_status_get_name (info.status));
   if (info.status == CPR_UPDATE_COMPLETED)

@@ -21,20 +21,19 @@ LIMITS = [
 # The functions that are there for the update only; `*`: all of the file.
 PURPOSE = {
     "main.c": {"session": "stop_guest start_guest log_message open_session", "transfer mode": "cancel_update"},
-    "parts.c": {"update": "build_update clear_update"},
     "vm.c": {"KVM": "vm_loaded"},
     "guests/guests.c": {"what it shows": "guest_claim guest_release"},
     "accel/kvm.c": {"KVM": "kvm_loaded"},
     "accel/kvm-vfio.c": {"assigned devices": "slots_are_right kvm_vfio_loaded"},
     "devices/disk.c": {"transfer mode": "disk_hold pass_on"},
     "devices/vfio.c": {"assigned devices": "add_state describe_mapping"},
-    "monitor/monitor.c": {"devices": "monitor_post_load", "fds": "take_client",
+    "monitor/monitor.c": {"devices": "monitor_post_load",
                           "update": "begin", "transfer mode": "monitor_leave owns_guest", "reboot mode": "serve_line monitor_serve"},
     "monitor/commands.c": {"update": "migrate", "what it shows": "has_guest describe_fd info_fds info_migrate info_blockers set_parameter "
                                                                  "set_capability migrate_check"},
-    "update.c": {"update": "update_new update_free update_set_mode update_set_command get_argv make_update update_run",
+    "update.c": {"update": "update_add update_set_mode update_set_command get_argv make_update update_run",
                  "transfer mode": "update_has_left update_is_transferred",
-                 "reboot mode": "update_set_in_place update_set_serve report_progress confirm_pipe save_to save update_name_incoming "
+                 "reboot mode": "report_progress confirm_pipe save_to save update_name_incoming "
                                 "update_open_incoming",
                  "what it shows": "notice_event update_check to_us describe_events update_describe "
                                   "describe_blocker update_describe_blockers update_describe_end"},

@@ -16,7 +16,7 @@ guest_runs (const Machine *machine)
 {
   if (cpr_session_get_state (machine->session) == CPR_SESSION_STATE_ACTIVE)
     return cpr_session_get_run_state (machine->session) == CPR_RUN_STATE_RUNNING;
-  return cpr_session_get_state (machine->session) == CPR_SESSION_STATE_LOST || update_has_left (machine->update);
+  return cpr_session_get_state (machine->session) == CPR_SESSION_STATE_LOST || update_has_left (machine);
 }
 
 static bool

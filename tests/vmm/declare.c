@@ -69,8 +69,9 @@ declare (CprInventory *inventory, void *user_data)
 void
 declare_instead (CprSessionConfig *config)
 {
-  static const CprDeviceType *types[N_TYPES + N_CARDS + 1] = { NULL, &slots_type, &serial_type, &monitor_type,
-                                                               &soft_vcpu_type, &update_type, &ram_hash_type };
+  static const CprDeviceType *types[N_TYPES + N_CARDS + 1] = { NULL,          &slots_type,     &serial_type,
+                                                               &monitor_type, &soft_vcpu_type, &update_type,
+                                                               &ram_hash_type };
   types[0] = cpr_vfio_pci_get_type ();
   for (unsigned i = 0; known_cards[i]; i++)
     {

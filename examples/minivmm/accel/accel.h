@@ -22,7 +22,7 @@ typedef struct
 typedef struct
 {
   const char *name;
-  void *(*new) (const AccelConfig *config, GError **error);    /* adds its state to the session as devices */
+  void *(*new) (const AccelConfig *config, GError **error); /* adds its state to the session as devices */
   bool (*reset) (void *accel, unsigned vcpu, const GuestEntry *entry, GError **error); /* in a fresh VM only */
   bool (*loaded) (void *accel, GError **error);             /* nothing but the start is left to do */
   bool (*run) (void *accel, unsigned vcpu, GError **error); /* until it is told to stop, or can't go on */

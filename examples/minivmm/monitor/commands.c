@@ -57,14 +57,14 @@ info_guest (const Call *call)
 static bool
 info_migrate (const Call *call)
 {
-  update_describe (call->machine->update, call->answer);
+  update_describe (call->machine, call->answer);
   return true;
 }
 
 static bool
 info_blockers (const Call *call)
 {
-  update_describe_blockers (call->machine->update, call->answer);
+  update_describe_blockers (call->machine, call->answer);
   return true;
 }
 
@@ -127,9 +127,9 @@ set_parameter (const Call *call)
 {
   static const char mode[] = "mode ", command[] = "cpr-exec-command ";
   if (g_str_has_prefix (call->arguments, mode))
-    return update_set_mode (call->machine->update, call->arguments + strlen (mode), call->error);
+    return update_set_mode (&call->machine->update, call->arguments + strlen (mode), call->error);
   if (g_str_has_prefix (call->arguments, command))
-    return update_set_command (call->machine->update, call->arguments + strlen (command), call->error);
+    return update_set_command (&call->machine->update, call->arguments + strlen (command), call->error);
   return throw_error (call->error, "unknown parameter '%s'", call->arguments);
 }
 
@@ -137,9 +137,9 @@ static bool
 set_capability (const Call *call)
 {
   if (!strcmp (call->arguments, "x-ignore-shared on"))
-    update_set_in_place (call->machine->update, true);
+    call->machine->update.in_place = true;
   else if (!strcmp (call->arguments, "x-ignore-shared off"))
-    update_set_in_place (call->machine->update, false);
+    call->machine->update.in_place = false;
   else
     return throw_error (call->error, "unknown capability '%s'", call->arguments);
   return true;
@@ -150,7 +150,7 @@ static bool
 migrate (const Call *call)
 {
   const char *uri = call->arguments + (g_str_has_prefix (call->arguments, "-d") ? 2 : 0);
-  if (!update_run (call->machine->update, uri + strspn (uri, " "), call->error))
+  if (!update_run (call->machine, uri + strspn (uri, " "), call->error))
     return false;
   return monitor_leave (call->machine->monitor, call->error);
 }
@@ -158,7 +158,7 @@ migrate (const Call *call)
 static bool
 migrate_check (const Call *call)
 {
-  return update_check (call->machine->update, call->answer, call->error);
+  return update_check (call->machine, call->answer, call->error);
 }
 
 static bool

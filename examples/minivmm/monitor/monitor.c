@@ -141,8 +141,8 @@ accept_client (Monitor *monitor)
   int place = 0;
   while (place < CLIENTS_MAX && monitor->clients[place].fd >= 0)
     place++;
-  if (place == CLIENTS_MAX || (!update_has_left (monitor->machine->update) &&
-                               !cpr_fd_add (monitor->machine->session, FD_CLIENT, place, fd, &error)))
+  if (place == CLIENTS_MAX ||
+      (!update_has_left (monitor->machine) && !cpr_fd_add (monitor->machine->session, FD_CLIENT, place, fd, &error)))
     {
       log_line ("monitor: %s", error ? error->message : "too many clients");
       close (fd);
@@ -195,16 +195,6 @@ open_listen_fd (const char *name, int index, void *user_data, GError **error)
   return fd;
 }
 
-static bool
-take_client (const char *name, int index, int fd, void *user_data, GError **error)
-{
-  Monitor *monitor = user_data;
-  if (index >= CLIENTS_MAX)
-    return throw_error (error, "monitor: the state has a %s %d, there is room for %d", name, index, CLIENTS_MAX);
-  monitor->clients[index].fd = fd;
-  return true;
-}
-
 /* The signals are blocked, so a signal that comes in the middle of an update waits for the new
  * program's main loop. */
 static bool
@@ -234,8 +224,10 @@ monitor_new (Machine *machine, const char *path, GError **error)
   if (path)
     {
       monitor->listen_fd = cpr_fd_open (machine->session, FD_LISTEN, 0, open_listen_fd, (void *) path, error);
-      if (monitor->listen_fd < 0 || !cpr_fd_take_all (machine->session, FD_CLIENT, take_client, monitor, error))
+      if (monitor->listen_fd < 0)
         return NULL;
+      for (int i = 0; i < CLIENTS_MAX; i++) /* -1 where there is none */
+        monitor->clients[i].fd = cpr_fd_take (machine->session, FD_CLIENT, i, NULL);
       monitor->path = g_strdup (path);
     }
   if (!open_signal_fd (monitor, error) || !cpr_device_add (machine->session, "monitor", &monitor_type, monitor, error))
@@ -249,7 +241,7 @@ serve_line (Monitor *monitor, Client *client, const char *line)
   g_autoptr (GString) text = g_string_new (NULL);
   bool cancel = !strcmp (line, "migrate_cancel");
   if (!strcmp (line, "info migrate"))
-    update_describe (monitor->machine->update, text);
+    update_describe (monitor->machine, text);
   else if (!cancel)
     g_string_append (text, "Error: the guest is being saved; try info migrate or migrate_cancel\n");
   client_answer (client, text->str);
@@ -258,9 +250,8 @@ serve_line (Monitor *monitor, Client *client, const char *line)
 
 /* While an update takes its time: whoever didn't ask for it may ask how far it is. */
 bool
-monitor_serve (void *user_data)
+monitor_serve (Monitor *monitor)
 {
-  Monitor *monitor = user_data;
   bool go_on = true;
   for (int i = 0; i < CLIENTS_MAX; i++)
     {
@@ -357,7 +348,7 @@ begin (Monitor *monitor)
   if (monitor->asker != NOBODY && monitor->clients[monitor->asker].fd >= 0)
     {
       g_autoptr (GString) text = g_string_new (NULL);
-      update_describe_end (monitor->machine->update, text);
+      update_describe_end (monitor->machine, text);
       client_answer (&monitor->clients[monitor->asker], text->str);
     }
   monitor->asker = NOBODY;
@@ -392,7 +383,7 @@ monitor_leave (Monitor *monitor, GError **error)
 {
   const char *stay = monitor->machine->options.stay;
 
-  if (!update_has_left (monitor->machine->update))
+  if (!update_has_left (monitor->machine))
     return true;
   for (int i = 0; i < CLIENTS_MAX; i++)
     if (monitor->clients[i].fd >= 0)

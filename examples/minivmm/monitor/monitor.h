@@ -17,9 +17,9 @@ extern const CprDeviceType monitor_type;
 Monitor *monitor_new (Machine *machine, const char *path, GError **error);
 void monitor_free (Monitor *monitor);
 
-/* For update_set_serve(): answers those that want to know how far it is; false: one of them
- * wants it cancelled. */
-bool monitor_serve (void *user_data);
+/* While an update takes its time: answers those that want to know how far it is; false: one of
+ * them wants it cancelled. */
+bool monitor_serve (Monitor *monitor);
 
 /* Calls @ready in the main loop when @fd is readable. There is room for 4 of them. */
 void monitor_watch (Monitor *monitor, int fd, void (*ready) (void *user_data), void *user_data);
