@@ -17,8 +17,8 @@ G_BEGIN_DECLS
  * @title: Gate for threads
  *
  * While the guest stands still no thread may touch guest RAM or device state. A gate sees to that:
- * a thread enters it before such work and leaves it afterwards. The `stop` callback of the session
- * closes the gate, and the `start` callback opens it:
+ * a thread enters it before such work and leaves it afterwards. The session closes the gate to stop
+ * the guest, and opens it to start the guest, if it is `gate` of #CprSessionConfig:
  *
  * |[
  * static void *worker_main (void *data)
@@ -35,9 +35,12 @@ G_BEGIN_DECLS
  *   return NULL;
  * }
  *
- * static bool stop (void *data, GError **error)  { return cpr_gate_close (data, 1000, error); }
- * static void start (void *data)                 { cpr_gate_open (data); }
+ * CprGate *gate = cpr_gate_new (&error);
+ * CprSessionConfig config = { .size = sizeof config, .name = name, .gate = gate };
  * ]|
+ *
+ * A VMM that has to do it in another order calls cpr_gate_close() in its `stop` callback, and
+ * cpr_gate_open() in its `start` callback, and doesn't set `gate`.
  *
  * A new gate is closed. Threads can therefore be started at any time during start-up: they wait at
  * the gate until the guest runs for the first time.

@@ -12,6 +12,8 @@
 
 #include <glib.h>
 
+#include <libcpr/gate.h>
+
 G_BEGIN_DECLS
 
 /**
@@ -149,13 +151,15 @@ typedef enum
  * @size: `sizeof (CprSessionConfig)`, see #SECTION:libcpr
  * @name: the VM's name, 1 to 255 bytes; copied. A state is taken up only by a session of the same
  *     name
- * @stop: stops the guest. When it returns %TRUE, no vCPU executes, and nothing writes guest RAM or
- *     device state, I/O threads included. It is called with the guest running, on the thread that
- *     called cpr_session_update(), cpr_session_pause() or cpr_session_suspend(). If it fails, it
- *     returns %FALSE with @error set, and the guest runs as before
- * @start: lets the vCPUs run. It can't fail: do whatever could fail before cpr_session_start(). It
- *     is called with the guest stopped, on the thread that called cpr_session_start(),
- *     cpr_session_resume(), cpr_session_wakeup() or a cpr_session_update() that failed
+ * @stop: (nullable): stops the guest. When it returns %TRUE, no vCPU executes, and nothing writes
+ *     guest RAM or device state, I/O threads included. It is called with the guest running, on the
+ *     thread that called cpr_session_update(), cpr_session_pause() or cpr_session_suspend(). If it
+ *     fails, it returns %FALSE with @error set, and the guest runs as before. It may be %NULL only
+ *     with a @gate
+ * @start: (nullable): lets the vCPUs run. It can't fail: do whatever could fail before
+ *     cpr_session_start(). It is called with the guest stopped, on the thread that called
+ *     cpr_session_start(), cpr_session_resume(), cpr_session_wakeup() or a cpr_session_update()
+ *     that failed. It may be %NULL only with a @gate
  * @log: (nullable): gets the library's messages; %NULL: they are dropped. A thread of the library
  *     may call it, and it may be called while the guest is stopped. So it must not block, as a
  *     write does to a pipe or terminal that nobody reads
@@ -190,6 +194,13 @@ typedef enum
  *     the library's from then on, or -1 with @error set. cpr_session_new() calls it, and only where
  *     the state will really be read
  * @incoming_flags: or-ed #CprIncomingFlags
+ * @stop_timeout_ms: how long the members of @gate may take to leave, in ms; 0: 5 s. If one takes
+ *     longer, the guest isn't stopped, and the error of cpr_gate_close() names that member
+ * @gate: (nullable): the gate that all threads of the guest enter, see #SECTION:gate. The library
+ *     closes it to stop the guest, and calls @stop afterwards; it calls @start to start the guest,
+ *     and opens the gate afterwards. So @stop and @start have only the rest to do, and are %NULL
+ *     where there is none. If @stop fails, the gate is opened again. Borrowed: it must live as long
+ *     as the guest may be stopped or started here, which cpr_session_free() doesn't do
  *
  * How a session is set up. Zero it, set @size, then the fields.
  *
@@ -211,6 +222,8 @@ typedef struct
   const char *incoming;
   int (*open_incoming) (const char *address, void *user_data, GError **error);
   unsigned incoming_flags;
+  unsigned stop_timeout_ms;
+  CprGate *gate;
 } CprSessionConfig;
 
 /**

@@ -278,7 +278,7 @@ start_guest (CprSession *session)
   uint64_t began_ns = cpr_now_ns (), ran_ns = cpr_thread_ran_ns (&n_before), ended_ns;
 
   if (cpr_run_state_is_live (session->run_state))
-    session->config.start (session->config.user_data);
+    cpr_run_state_start (&session->config);
   ended_ns = cpr_now_ns ();
   ran_ns = cpr_thread_ran_ns (&n_after) - ran_ns;
   return n_after == n_before ? ended_ns : MIN (ended_ns, began_ns + ran_ns);

@@ -78,7 +78,7 @@ take_back (CprSession *session, const CprCarrier *carrier)
     cpr_session_take_back_vfio (session);
   cpr_session_connect_kvm (session);
   if (session->timeline.was_running)
-    session->config.start (session->config.user_data);
+    cpr_run_state_start (&session->config);
 }
 
 /* On failure the guest is as it was. */

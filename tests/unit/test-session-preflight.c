@@ -163,7 +163,7 @@ START_TEST (an_unwilling_one_is_refused_with_all_it_finds)
   assert_refused ("small", 0, "new program", "RAM block 'pc.ram': size is 16384 in the state, 4096 here", 1);
   assert_refused ("other", 0, "new program", "VM 'vm': this program is for VM 'other'", 1);
   assert_refused ("unwilling", 0, "new program", "unwilling", 1);
-  assert_refused ("invalid", 0, "new program", "VM 'vm': the stop and start callbacks are needed", 1);
+  assert_refused ("invalid", 0, "new program", "VM 'vm': the stop and start callbacks are needed, or a gate", 1);
   assert_refused (
       "later", 0, "new program",
       "CprSessionConfig: this version of libcpr knows 112 bytes of it, and byte 112 is set: the program was "

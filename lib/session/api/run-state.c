@@ -19,7 +19,7 @@ change (CprSession *session, CprCall call, GError **error)
     return false;
   session->run_state = next; /* the start callback may ask for it */
   if (is_live && !was_live)
-    session->config.start (session->config.user_data);
+    cpr_run_state_start (&session->config);
   return true;
 }
 

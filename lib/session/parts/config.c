@@ -12,8 +12,9 @@ cpr_config_check (const CprSessionConfig *config, GError **error)
 {
   if (!cpr_name_check ("VM", config->name, error))
     return false;
-  if (config->stop == NULL || config->start == NULL)
-    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': the stop and start callbacks are needed", config->name);
+  if (config->gate == NULL && (config->stop == NULL || config->start == NULL))
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': the stop and start callbacks are needed, or a gate",
+                      config->name);
   if (config->unclaimed_fds > CPR_UNCLAIMED_CLOSE)
     return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': unknown policy %u for unclaimed fds", config->name,
                       config->unclaimed_fds);

@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 
+#define STOP_TIMEOUT_MS 5000
+
 /* Each wish to stop the guest is a bit of its own, so that taking one back leaves the other. */
 #define OWNER ((unsigned) CPR_RUN_STATE_PAUSED)
 #define GUEST ((unsigned) CPR_RUN_STATE_SUSPENDED)
@@ -39,8 +41,23 @@ cpr_run_state_after (CprRunState state, CprCall call)
 bool
 cpr_run_state_stop (const CprSessionConfig *config, GError **error)
 {
+  const unsigned timeout_ms = config->stop_timeout_ms != 0 ? config->stop_timeout_ms : STOP_TIMEOUT_MS;
   GError *reason = NULL;
 
-  return config->stop (config->user_data, &reason) ||
-         cpr_throw_callback (error, reason, "VM '%s': its stop callback failed", config->name);
+  if (config->gate != NULL && !cpr_gate_close (config->gate, timeout_ms, error))
+    return false;
+  if (config->stop == NULL || config->stop (config->user_data, &reason))
+    return true;
+  if (config->gate != NULL)
+    cpr_gate_open (config->gate);
+  return cpr_throw_callback (error, reason, "VM '%s': its stop callback failed", config->name);
+}
+
+void
+cpr_run_state_start (const CprSessionConfig *config)
+{
+  if (config->start != NULL)
+    config->start (config->user_data);
+  if (config->gate != NULL)
+    cpr_gate_open (config->gate);
 }
