@@ -35,24 +35,6 @@ typedef struct
   atomic_bool immediate_exit;
 } Vm;
 
-/* ---- The session's callbacks: all threads stop and start here. */
-
-static bool
-stop (void *user_data, GError **error)
-{
-  const Vm *vm = user_data;
-
-  return cpr_gate_close (vm->gate, STOP_TIMEOUT_MS, error);
-}
-
-static void
-start (void *user_data)
-{
-  const Vm *vm = user_data;
-
-  cpr_gate_open (vm->gate);
-}
-
 static void
 signal_fd (int fd)
 {
@@ -219,17 +201,15 @@ int
 main (int argc, char **argv)
 {
   Vm vm = { 0 };
-  CprSessionConfig config = {
-    .size = sizeof config, .name = "example", .stop = stop, .start = start, .user_data = &vm, .argv = argv
-  };
+  CprSessionConfig config = { .size = sizeof config, .name = "example", .argv = argv };
   CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .argv = argv };
   CprUpdateInfo info = { .size = sizeof info };
   g_autoptr (CprSession) session = NULL;
   g_autoptr (GError) error = NULL;
 
-  session = cpr_session_new (&config, &error);
-  vm.gate = session == NULL ? NULL : cpr_gate_new (&error);
-  if (vm.gate == NULL || !build (&vm, session, &error) || !cpr_session_load (session, &error) ||
+  config.gate = vm.gate = cpr_gate_new (&error);
+  session = vm.gate == NULL ? NULL : cpr_session_new (&config, &error);
+  if (session == NULL || !build (&vm, session, &error) || !cpr_session_load (session, &error) ||
       !cpr_session_start (session, &error))
     {
       fprintf (stderr, "%s: %s\n", argv[0], error->message);

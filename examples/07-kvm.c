@@ -67,24 +67,6 @@ throw_errno (const char *what, GError **error)
   return cpr_error_set_errno (error, CPR_ERROR_SYSTEM, errno, "%s", what);
 }
 
-/* ---- The session's callbacks. */
-
-static bool
-stop (void *user_data, GError **error)
-{
-  const Vm *vm = user_data;
-
-  return cpr_gate_close (vm->gate, STOP_TIMEOUT_MS, error);
-}
-
-static void
-start (void *user_data)
-{
-  const Vm *vm = user_data;
-
-  cpr_gate_open (vm->gate);
-}
-
 /* ---- The vCPU. */
 
 static bool
@@ -214,8 +196,7 @@ create_vcpu (Vm *vm, GError **error)
 static bool
 build (Vm *vm, GError **error)
 {
-  vm->gate = cpr_gate_new (error);
-  vm->ram = vm->gate == NULL ? NULL : cpr_ram_new (vm->session, "ram", RAM_SIZE, NULL, error);
+  vm->ram = cpr_ram_new (vm->session, "ram", RAM_SIZE, NULL, error);
   return vm->ram != NULL && create_vm (vm, error) && create_vcpu (vm, error) &&
          cpr_device_add (vm->session, "counter", &counter_type, &vm->counter, error) && start_thread (vm, error);
 }
@@ -244,11 +225,10 @@ reset (const Vm *vm, GError **error)
 static bool
 set_up (Vm *vm, char **argv, GError **error)
 {
-  CprSessionConfig config = {
-    .size = sizeof config, .name = "example", .stop = stop, .start = start, .user_data = vm, .argv = argv
-  };
+  CprSessionConfig config = { .size = sizeof config, .name = "example", .argv = argv };
 
-  vm->session = cpr_session_new (&config, error);
+  config.gate = vm->gate = cpr_gate_new (error);
+  vm->session = vm->gate == NULL ? NULL : cpr_session_new (&config, error);
   return vm->session != NULL && build (vm, error) && cpr_session_load (vm->session, error) &&
          (cpr_session_is_incoming (vm->session) || reset (vm, error)) && cpr_session_start (vm->session, error);
 }

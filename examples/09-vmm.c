@@ -25,16 +25,15 @@
 
 #include <libcpr/libcpr.h>
 
-#define N_ANSWERS       1000
-#define STOP_TIMEOUT_MS 1000
-#define RAM_SIZE        (1 << 20)
-#define CODE            0x1000
-#define RING            0x2000
-#define PORT            0x10 /* where the guest writes an answer */
-#define DOORBELL        0xc0 /* the port of the queue's doorbell */
-#define IRQ             5
-#define TSS_ADDRESS     0xfffbd000
-#define CPUID_MAX       256
+#define N_ANSWERS   1000
+#define RAM_SIZE    (1 << 20)
+#define CODE        0x1000
+#define RING        0x2000
+#define PORT        0x10 /* where the guest writes an answer */
+#define DOORBELL    0xc0 /* the port of the queue's doorbell */
+#define IRQ         5
+#define TSS_ADDRESS 0xfffbd000
+#define CPUID_MAX   256
 
 /* In guest RAM. */
 typedef struct
@@ -106,23 +105,7 @@ check (const Vm *vm, bool ok, const char *what)
     die (vm, what, strerror (errno));
 }
 
-/* ---- The threads, and the session's callbacks that stop and start them. */
-
-static bool
-stop (void *user_data, GError **error)
-{
-  const Vm *vm = user_data;
-
-  return cpr_gate_close (vm->gate, STOP_TIMEOUT_MS, error);
-}
-
-static void
-start (void *user_data)
-{
-  const Vm *vm = user_data;
-
-  cpr_gate_open (vm->gate);
-}
+/* ---- The threads. */
 
 static void
 serve_ring (Vm *vm)
@@ -308,8 +291,7 @@ build (Vm *vm, char *path, GError **error)
   if (vm->ram == NULL)
     return false;
   vm->ring = (Ring *) ((uint8_t *) cpr_ram_block_get_vaddr (vm->ram) + RING);
-  vm->gate = cpr_gate_new (error);
-  return vm->gate != NULL && create_vm (vm, error) && create_queue (vm, error) &&
+  return create_vm (vm, error) && create_queue (vm, error) &&
          cpr_device_add (vm->session, "console", &console_type, &vm->console, error);
 }
 
@@ -411,9 +393,6 @@ main (int argc, char **argv)
   CprSessionConfig config = {
     .size = sizeof config,
     .name = "example",
-    .stop = stop,
-    .start = start,
-    .user_data = &vm,
     .argv = argv,
     .incoming = argc > 2 ? argv[2] : NULL,
     .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | CPR_INCOMING_REHEARSE,
@@ -423,7 +402,8 @@ main (int argc, char **argv)
 
   if (argc < 2)
     die (&vm, "options", "the path of a socket is missing");
-  vm.session = cpr_session_new (&config, &error);
+  config.gate = vm.gate = cpr_gate_new (&error);
+  vm.session = vm.gate == NULL ? NULL : cpr_session_new (&config, &error);
   if (vm.session == NULL || !build (&vm, argv[1], &error))
     die (&vm, "start-up", error->message);
   start_threads (&vm);

@@ -16,6 +16,7 @@
 struct _Machine
 {
   Options options;
+  CprGate *gate; /* closed while the guest stands still */
   CprSession *session;
   unsigned n_stops; /* how often libcpr had this program stop the guest */
   GuestRam ram;

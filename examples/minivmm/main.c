@@ -11,15 +11,13 @@
 #include "release.h"
 #include "support/log.h"
 
-/* ---- What the library calls. */
+/* ---- What the library calls, while no vCPU runs. */
 
 static bool
 stop_guest (void *user_data, GError **error)
 {
   Machine *machine = user_data;
   machine->n_stops++;
-  if (!vm_stop (machine->vm, error))
-    return false;
   guest_release (&machine->ram);
   return true;
 }
@@ -31,7 +29,6 @@ start_guest (void *user_data)
   if (machine->disk)
     disk_hold (machine->disk);
   guest_claim (&machine->ram);
-  vm_start (machine->vm);
 }
 
 static void
@@ -51,6 +48,8 @@ open_session (Machine *machine, GError **error)
   CprSessionConfig config = {
     .size = sizeof config,
     .name = options->name,
+    .gate = machine->gate,
+    .stop_timeout_ms = VM_STOP_TIMEOUT_MS,
     .stop = stop_guest,
     .start = start_guest,
     .log = log_message,
@@ -78,9 +77,10 @@ build_parts (Machine *machine, GError **error)
 static bool
 run (Machine *machine, GError **error)
 {
-  return open_session (machine, error) && build_parts (machine, error) && cpr_session_load (machine->session, error) &&
-         vm_loaded (machine->vm, error) && cpr_session_start (machine->session, error) &&
-         monitor_run (machine->monitor, error);
+  machine->gate = cpr_gate_new (error);
+  return machine->gate && open_session (machine, error) && build_parts (machine, error) &&
+         cpr_session_load (machine->session, error) && vm_loaded (machine->vm, error) &&
+         cpr_session_start (machine->session, error) && monitor_run (machine->monitor, error);
 }
 
 static void
@@ -93,6 +93,7 @@ clear (Machine *machine)
     if (release.parts[n]->clear)
       release.parts[n]->clear (machine);
   cpr_session_free (machine->session);
+  cpr_gate_free (machine->gate);
 }
 
 /* ---- The process. */

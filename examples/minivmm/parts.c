@@ -127,7 +127,7 @@ build_vm (Machine *machine, GError **error)
     .ahead = !incoming || update_is_transferred (machine->session),
     .vfio = machine->vfio,
   };
-  machine->vm = vm_new (&config, error);
+  machine->vm = vm_new (&config, machine->gate, error);
   if (!machine->vm)
     return false;
   monitor_watch (machine->monitor, vm_get_failure_fd (machine->vm), pause_after_failure, machine);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The vCPUs' threads, for parts.c, and for main.c's callbacks, which stop them and let them go. */
+/* The vCPUs' threads, for parts.c. */
 #include "vm.h"
 
 #include <errno.h>
@@ -12,8 +12,6 @@
 #include "release.h"
 #include "support/error.h"
 #include "support/log.h"
-
-#define STOP_TIMEOUT_MS 10000
 
 typedef struct
 {
@@ -30,7 +28,7 @@ struct _Vm
   void *accel_data;
   const GuestRam *ram;
   int failure_fd;
-  CprGate *gate; /* a vCPU runs inside it */
+  CprGate *gate;
 
   unsigned n_vcpus;
   Vcpu vcpus[];
@@ -120,9 +118,10 @@ start_threads (Vm *vm, GError **error)
 }
 
 Vm *
-vm_new (const AccelConfig *config, GError **error)
+vm_new (const AccelConfig *config, CprGate *gate, GError **error)
 {
   g_autoptr (Vm) vm = g_malloc0 (sizeof *vm + config->n_vcpus * sizeof *vm->vcpus);
+  vm->gate = gate;
   vm->ram = config->ram;
   vm->n_vcpus = config->n_vcpus;
   vm->failure_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -131,9 +130,6 @@ vm_new (const AccelConfig *config, GError **error)
       throw_errno (error, "eventfd");
       return NULL;
     }
-  vm->gate = cpr_gate_new (error);
-  if (!vm->gate)
-    return NULL;
   vm->accel = release.get_accel ();
   vm->accel_data = vm->accel->new (config, error);
   if (!vm->accel_data || !start_threads (vm, error))
@@ -159,18 +155,6 @@ bool
 vm_loaded (Vm *vm, GError **error)
 {
   return vm->accel->loaded (vm->accel_data, error);
-}
-
-void
-vm_start (Vm *vm)
-{
-  cpr_gate_open (vm->gate);
-}
-
-bool
-vm_stop (Vm *vm, GError **error)
-{
-  return cpr_gate_close (vm->gate, STOP_TIMEOUT_MS, error);
 }
 
 int
@@ -209,7 +193,7 @@ static void
 end_threads (Vm *vm)
 {
   g_autoptr (GError) error = NULL;
-  if (vm->gate && !cpr_gate_dismiss (vm->gate, STOP_TIMEOUT_MS, &error))
+  if (!cpr_gate_dismiss (vm->gate, VM_STOP_TIMEOUT_MS, &error))
     log_line ("%s", error->message);
   for (unsigned i = 0; i < vm->n_vcpus; i++)
     if (vm->vcpus[i].has_thread)
@@ -224,7 +208,6 @@ vm_free (Vm *vm)
   end_threads (vm);
   if (vm->accel_data)
     vm->accel->free (vm->accel_data);
-  cpr_gate_free (vm->gate);
   if (vm->failure_fd >= 0)
     close (vm->failure_fd);
   g_free (vm);

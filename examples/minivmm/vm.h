@@ -7,8 +7,12 @@
 /* The vCPUs and what executes them, one thread for each vCPU. */
 typedef struct _Vm Vm;
 
-/* @ram and @bus must outlive it. The threads are there afterwards, parked until vm_start(). */
-Vm *vm_new (const AccelConfig *config, GError **error);
+/* How long a vCPU may take to leave the gate. */
+#define VM_STOP_TIMEOUT_MS 10000
+
+/* @ram, @bus and @gate must outlive it. The threads are there afterwards, and wait at the gate,
+ * inside of which a vCPU runs. */
+Vm *vm_new (const AccelConfig *config, CprGate *gate, GError **error);
 
 /* Makes a fresh VM's first state. A VM that is taken over has cpr_session_load() for that. */
 bool vm_reset (Vm *vm, const char *guest, GError **error);
@@ -16,13 +20,6 @@ bool vm_reset (Vm *vm, const char *guest, GError **error);
 /* After a fresh VM's reset or cpr_session_load(): what is left to do before the start, and can
  * fail. */
 bool vm_loaded (Vm *vm, GError **error);
-
-/* Lets the vCPUs go. Can't fail, and is quick: it ends the pause of an update. */
-void vm_start (Vm *vm);
-
-/* Stops the vCPUs; no thread of the VM is in the guest or in a device afterwards. Where one of them
- * doesn't stop in time the guest runs on. */
-bool vm_stop (Vm *vm, GError **error);
 
 /* Readable when a vCPU couldn't go on; the guest should then be paused. vm_clear_failure() makes
  * it unreadable. */

@@ -62,10 +62,10 @@ static bool
 plug (const Call *call, bool (*change) (const char *name, GError **error))
 {
   Machine *machine = call->machine;
-  bool ok =
-      vm_stop (machine->vm, call->error) && change (call->arguments, call->error) && note_cards (machine, call->error);
+  bool ok = cpr_gate_close (machine->gate, VM_STOP_TIMEOUT_MS, call->error) && change (call->arguments, call->error) &&
+            note_cards (machine, call->error);
   if (cpr_session_get_run_state (machine->session) == CPR_RUN_STATE_RUNNING)
-    vm_start (machine->vm);
+    cpr_gate_open (machine->gate);
   return ok;
 }
 
