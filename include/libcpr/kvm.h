@@ -14,9 +14,8 @@
 
 G_BEGIN_DECLS
 
-/* They are from linux/kvm.h, which this header doesn't include. */
+/* From linux/kvm.h, which this header doesn't include. */
 struct kvm_irq_routing;
-struct kvm_run;
 
 /**
  * SECTION:kvm
@@ -71,22 +70,8 @@ struct kvm_run;
  *
  * ## When the state is right
  *
- * When `stop` of #CprSessionConfig returns, no thread may be in KVM_RUN, and each vCPU must have
- * completed its last exit. After a port or memory access KVM sets the registers in the *next*
- * KVM_RUN; until then they are wrong. Complete the exit on the vCPU's own thread, before that
- * thread leaves its loop. A KVM_RUN that ended with EINTR has completed it; otherwise call
- * cpr_kvm_complete(). After EINTR `exit_reason` is of an earlier KVM_RUN: don't handle it.
- *
- * |[<!-- language="C" -->
- * while (!must_stop)              // whoever stops sets it, then run->immediate_exit, then kicks
- *   if (ioctl (fd, KVM_RUN, 0) == 0)
- *     handle (run);
- *   else if (errno != EINTR && errno != EAGAIN)
- *     fail ();
- * do
- *   ok = cpr_kvm_complete (fd, run, &more, &error);
- * while (ok && more && handle (run));
- * ]|
+ * While the guest stands still no thread may be in KVM_RUN, and each vCPU must have completed its
+ * last exit: #SECTION:kvm-run has the loop of a vCPU's thread.
  *
  * An interrupt that comes between KVM_GET_LAPIC and the end of the old VM is lost. So register
  * irqfds with cpr_kvm_irqfd_add(): the library takes them off before it reads anything. It puts
@@ -508,33 +493,6 @@ CPR_API bool cpr_kvm_vfio_add (CprKvmVm *vm, CprVfioDevice *device, GError **err
  * Since: 0.1
  */
 CPR_API bool cpr_kvm_vfio_remove (CprKvmVm *vm, CprVfioDevice *device, GError **error);
-
-/**
- * cpr_kvm_complete:
- * @vcpu_fd: a vCPU
- * @run: its `struct kvm_run`, as mapped
- * @more: (out): whether the access goes on: @run has another exit, which the VMM handles before it
- *     calls this again. Where an access crosses a page, or an instruction makes two, there are
- *     several
- * @error: where an error goes, or %NULL
- *
- * Has KVM finish the access that the vCPU's last exit was about, without executing anything else of
- * the guest: afterwards the registers are right. Where the last KVM_RUN left nothing unfinished it
- * does no harm. Call it on the vCPU's own thread (on another one it works, and costs
- * milliseconds), once the exit was handled.
- *
- * `immediate_exit` of @run is 1 afterwards, so that the next KVM_RUN ends at once: whoever lets the
- * vCPU go sets it to 0.
- *
- * Errors: %CPR_ERROR_SYSTEM.
- *
- * Threads: safe. Permitted states: needs no session.
- *
- * Returns: %TRUE on success
- *
- * Since: 0.1
- */
-CPR_API bool cpr_kvm_complete (int vcpu_fd, struct kvm_run *run, bool *more, GError **error);
 
 /**
  * cpr_kvm_vm_get_type:

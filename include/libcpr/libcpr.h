@@ -63,5 +63,6 @@
 #include <libcpr/vfio.h>
 #include <libcpr/vfio-irq.h>
 #include <libcpr/kvm.h>
+#include <libcpr/kvm-run.h>
 
 #endif

@@ -77,7 +77,7 @@ struct _CprKvmVm
   GPtrArray *vcpus; /* CprKvmVcpu */
   CprKvmAbilities can;
 
-  GMutex lock;    /* of the next seven */
+  GMutex lock;    /* of the next seven, and of `vcpus`, which only one thread changes */
   GArray *irqfds; /* CprKvmIrqfd */
   bool irqfds_are_on;
   GPtrArray *vfio; /* CprVfioDevice; borrowed */

@@ -146,7 +146,9 @@ cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
   vcpu->name = g_strdup_printf ("%s/vcpu%u", vm->name, index);
   if (cpr_device_table_add (vm->devices, vcpu->name, &vcpu_type, vcpu, error))
     {
+      g_mutex_lock (&vm->lock);
       g_ptr_array_add (vm->vcpus, vcpu);
+      g_mutex_unlock (&vm->lock);
       return vcpu;
     }
   cpr_kvm_vcpu_free (vcpu);
@@ -154,13 +156,18 @@ cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
 }
 
 CprKvmVcpu *
-cpr_kvm_vm_find_vcpu (const CprKvmVm *vm, unsigned index, GError **error)
+cpr_kvm_vm_find_vcpu (CprKvmVm *vm, unsigned index, GError **error)
 {
-  for (guint i = 0; i < vm->vcpus->len; i++)
+  CprKvmVcpu *found = NULL;
+
+  g_mutex_lock (&vm->lock);
+  for (guint i = 0; i < vm->vcpus->len && found == NULL; i++)
     if (((CprKvmVcpu *) vm->vcpus->pdata[i])->index == index)
-      return vm->vcpus->pdata[i];
-  cpr_throw (error, CPR_ERROR_NOT_FOUND, "KVM VM '%s': it has no vCPU %u", vm->name, index);
-  return NULL;
+      found = vm->vcpus->pdata[i];
+  g_mutex_unlock (&vm->lock);
+  if (found == NULL)
+    cpr_throw (error, CPR_ERROR_NOT_FOUND, "KVM VM '%s': it has no vCPU %u", vm->name, index);
+  return found;
 }
 
 int
@@ -173,7 +180,9 @@ void
 cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu)
 {
   cpr_device_table_remove (vcpu->vm->devices, vcpu->name, NULL);
+  g_mutex_lock (&vcpu->vm->lock);
   g_ptr_array_remove (vcpu->vm->vcpus, vcpu);
+  g_mutex_unlock (&vcpu->vm->lock);
   cpr_kvm_vcpu_free (vcpu);
 }
 

@@ -27,11 +27,15 @@ void cpr_kvm_vm_destroy (CprKvmVm *vm);
 void cpr_kvm_vm_free (CprKvmVm *vm);
 
 CprKvmVcpu *cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error);
-/* The vCPU of that index; NULL: there is none. */
-CprKvmVcpu *cpr_kvm_vm_find_vcpu (const CprKvmVm *vm, unsigned index, GError **error);
+/* The vCPU of that index; NULL: there is none. Any thread may ask. */
+CprKvmVcpu *cpr_kvm_vm_find_vcpu (CprKvmVm *vm, unsigned index, GError **error);
 int cpr_kvm_vcpu_get_fd (const CprKvmVcpu *vcpu);
 /* Takes a vCPU out of the devices' table, and frees it. */
 void cpr_kvm_vcpu_destroy (CprKvmVcpu *vcpu);
+
+/* Runs a vCPU on this thread until @gate is dismissed, see cpr_kvm_vcpu_run(). */
+bool cpr_kvm_vcpu_loop (
+    const CprKvmVcpu *vcpu, CprGate *gate, int signal, CprKvmExitFunc handle_exit, void *user_data, GError **error);
 
 /* Frees a vCPU that is in no VM. */
 void cpr_kvm_vcpu_free (CprKvmVcpu *vcpu);

@@ -138,6 +138,26 @@ cpr_kvm_vcpu_remove (CprKvmVm *vm, unsigned index, GError **error)
 }
 
 bool
+cpr_kvm_vcpu_run (CprKvmVm *vm, unsigned index, int signal, CprKvmExitFunc handle_exit, void *user_data, GError **error)
+{
+  CprSession *session;
+  const CprKvmVcpu *vcpu;
+
+  g_return_val_if_fail (vm != NULL && handle_exit != NULL, false);
+
+  session = cpr_kvm_vm_get_session (vm);
+  if (!cpr_session_check_process (session, "cpr_kvm_vcpu_run", error))
+    return false;
+  vcpu = cpr_kvm_vm_find_vcpu (vm, index, error);
+  if (vcpu == NULL)
+    return false;
+  if (session->config.gate == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': a vCPU can't run: the session's configuration has no gate",
+                      session->name);
+  return cpr_kvm_vcpu_loop (vcpu, session->config.gate, signal, handle_exit, user_data, error);
+}
+
+bool
 cpr_kvm_vm_set_gsi_routing (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error)
 {
   g_return_val_if_fail (vm != NULL && routing != NULL, false);
