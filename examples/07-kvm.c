@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <libcpr/libcpr.h>
@@ -55,7 +54,6 @@ typedef struct
   CprRamBlock *ram;
   CprKvmVm *kvm;
   int kvm_fd, vm_fd, vcpu_fd;
-  struct kvm_run *run;
   pthread_t thread;
   Counter counter;
   sem_t counted; /* tells main() */
@@ -70,80 +68,34 @@ throw_errno (const char *what, GError **error)
 /* ---- The vCPU. */
 
 static bool
-handle_exit (Vm *vm)
+handle_exit (struct kvm_run *run, void *user_data, GError **error)
 {
-  const struct kvm_run *run = vm->run;
+  Vm *vm = user_data;
   uint32_t number;
 
   if (run->exit_reason != KVM_EXIT_IO || run->io.direction != KVM_EXIT_IO_OUT || run->io.port != PORT)
-    return false;
+    return cpr_error_set_errno (error, CPR_ERROR_SYSTEM, ENOTSUP, "exit %u", run->exit_reason);
   memcpy (&number, (const uint8_t *) run + run->io.data_offset, sizeof number);
   vm->counter.n_errors += number != vm->counter.last + 1;
   vm->counter.last = number;
   return sem_post (&vm->counted) == 0;
 }
 
-static void
-die (const char *reason, unsigned number)
-{
-  fprintf (stderr, "the guest can't go on: %s %u\n", reason, number);
-  exit (EXIT_FAILURE);
-}
-
-/* Ends when it was kicked. KVM_RUN fails with EINTR then, and has completed the access of the exit
- * before: the registers are right. No other failure goes away by itself. */
-static void
-run_vcpu (Vm *vm)
-{
-  for (;;)
-    if (ioctl (vm->vcpu_fd, KVM_RUN, 0) == 0)
-      {
-        if (!handle_exit (vm))
-          die ("exit", vm->run->exit_reason);
-      }
-    else if (errno == EINTR)
-      return;
-    else if (errno != EAGAIN)
-      die ("KVM_RUN: errno", (unsigned) errno);
-}
-
-/* Should the signal come just before KVM_RUN, immediate_exit ends it. */
-static void
-kick_vcpu (void *user_data)
-{
-  const Vm *vm = user_data;
-
-  __atomic_store_n (&vm->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-  pthread_kill (vm->thread, SIGUSR1);
-}
-
 static void *
 vcpu_main (void *data)
 {
   Vm *vm = data;
+  g_autoptr (GError) error = NULL;
 
-  cpr_gate_join (vm->gate, "vCPU 0", kick_vcpu, vm, NULL);
-  for (;;)
-    {
-      vm->run->immediate_exit = 0; /* still outside: inside it might undo a kick */
-      if (!cpr_gate_enter (vm->gate))
-        return NULL;
-      run_vcpu (vm);
-      cpr_gate_leave (vm->gate);
-    }
-}
-
-static void
-ignore_signal (int number)
-{
+  if (cpr_kvm_vcpu_run (vm->kvm, 0, SIGUSR1, handle_exit, vm, &error))
+    return NULL; /* the end of the VM */
+  fprintf (stderr, "the guest can't go on: %s\n", error->message);
+  exit (EXIT_FAILURE);
 }
 
 static bool
 start_thread (Vm *vm, GError **error)
 {
-  const struct sigaction action = { .sa_handler = ignore_signal }; /* without SA_RESTART */
-
-  sigaction (SIGUSR1, &action, NULL);
   sem_init (&vm->counted, 0, 0);
   errno = pthread_create (&vm->thread, NULL, vcpu_main, vm);
   return errno == 0 || throw_errno ("vCPU 0: thread", error);
@@ -180,15 +132,8 @@ set_cpuid (const Vm *vm)
 static bool
 create_vcpu (Vm *vm, GError **error)
 {
-  const int size = ioctl (vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0); /* not sizeof (struct kvm_run) */
-
-  if (size < 0)
-    return throw_errno ("KVM_GET_VCPU_MMAP_SIZE", error);
   vm->vcpu_fd = ioctl (vm->vm_fd, KVM_CREATE_VCPU, 0);
-  if (vm->vcpu_fd < 0)
-    return throw_errno ("KVM_CREATE_VCPU", error);
-  vm->run = mmap (NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu_fd, 0);
-  if (vm->run == MAP_FAILED || !set_cpuid (vm))
+  if (vm->vcpu_fd < 0 || !set_cpuid (vm))
     return throw_errno ("vCPU 0", error);
   return cpr_kvm_vcpu_add (vm->kvm, 0, vm->vcpu_fd, error);
 }

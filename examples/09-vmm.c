@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -79,7 +78,6 @@ typedef struct
   CprRamBlock *ram;
   CprKvmVm *kvm;
   int kvm_fd, vm_fd, vcpu_fd;
-  struct kvm_run *run;
   pthread_t vcpu, worker;
   Ring *ring;
   int doorbell, interrupt, control;
@@ -141,68 +139,34 @@ worker_main (void *data)
   return NULL;
 }
 
-static void
-handle_exit (Vm *vm)
+static bool
+handle_exit (struct kvm_run *run, void *user_data, GError **error)
 {
-  const struct kvm_run *run = vm->run;
+  Vm *vm = user_data;
   uint32_t answer;
 
   if (run->exit_reason != KVM_EXIT_IO || run->io.port != PORT)
-    die (vm, "the guest", "unexpected exit");
+    return cpr_error_set_errno (error, CPR_ERROR_SYSTEM, ENOTSUP, "exit %u", run->exit_reason);
   memcpy (&answer, (const uint8_t *) run + run->io.data_offset, sizeof answer);
   vm->console.n_answers++;
   vm->console.n_wrong += answer != 2 * vm->console.n_answers;
-  sem_post (&vm->answered);
-}
-
-static void
-run_vcpu (Vm *vm)
-{
-  for (;;)
-    if (ioctl (vm->vcpu_fd, KVM_RUN, 0) == 0)
-      handle_exit (vm);
-    else if (errno == EINTR)
-      return;
-    else
-      check (vm, errno == EAGAIN, "KVM_RUN");
-}
-
-static void
-kick_vcpu (void *user_data)
-{
-  const Vm *vm = user_data;
-
-  __atomic_store_n (&vm->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-  pthread_kill (vm->vcpu, SIGUSR1);
+  return sem_post (&vm->answered) == 0;
 }
 
 static void *
 vcpu_main (void *data)
 {
   Vm *vm = data;
+  g_autoptr (GError) error = NULL;
 
-  cpr_gate_join (vm->gate, "vCPU 0", kick_vcpu, vm, NULL);
-  for (;;)
-    {
-      vm->run->immediate_exit = 0;
-      if (!cpr_gate_enter (vm->gate))
-        return NULL;
-      run_vcpu (vm);
-      cpr_gate_leave (vm->gate);
-    }
-}
-
-static void
-ignore_signal (int number)
-{
+  if (!cpr_kvm_vcpu_run (vm->kvm, 0, SIGUSR1, handle_exit, vm, &error))
+    die (vm, "the guest", error->message);
+  return NULL;
 }
 
 static void
 start_threads (Vm *vm)
 {
-  const struct sigaction action = { .sa_handler = ignore_signal };
-
-  sigaction (SIGUSR1, &action, NULL);
   sem_init (&vm->answered, 0, 0);
   errno = pthread_create (&vm->vcpu, NULL, vcpu_main, vm);
   check (vm, errno == 0, "vCPU 0");
@@ -244,13 +208,9 @@ static void
 create_vcpu (Vm *vm)
 {
   g_autofree struct kvm_cpuid2 *cpuid = g_malloc0 (sizeof *cpuid + CPUID_MAX * sizeof cpuid->entries[0]);
-  int size = ioctl (vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 
-  check (vm, size > 0, "KVM_GET_VCPU_MMAP_SIZE");
   vm->vcpu_fd = ioctl (vm->vm_fd, KVM_CREATE_VCPU, 0);
   check (vm, vm->vcpu_fd >= 0, "KVM_CREATE_VCPU");
-  vm->run = mmap (NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu_fd, 0);
-  check (vm, vm->run != MAP_FAILED, "vCPU 0");
   cpuid->nent = CPUID_MAX;
   check (vm, ioctl (vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) == 0, "KVM_GET_SUPPORTED_CPUID");
   check (vm, ioctl (vm->vcpu_fd, KVM_SET_CPUID2, cpuid) == 0, "KVM_SET_CPUID2");
