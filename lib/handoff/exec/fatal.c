@@ -193,8 +193,8 @@ go_back (CprFatal *fatal)
 }
 
 /* Whether the handler's return would end the process: it runs the faulting instruction again, or
- * lets abort() go on. After a breakpoint, or a system call that a seccomp filter caught, the program
- * would go on instead. */
+ * lets abort() go on. After a breakpoint, or a system call that a seccomp filter caught, the
+ * program would go on instead. */
 CPR_RAW_CODE static bool
 comes_again (int signal, const siginfo_t *info)
 {

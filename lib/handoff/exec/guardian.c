@@ -326,7 +326,7 @@ watch (CprGuardian *guardian)
       word = cpr_baton_get (guardian->page);
       if (event == EVENT_RELEASED)
         {
-          /* Without this message the supervisor would take the guardian's end for that of the VM. */
+          /* Without this message the supervisor would take the guardian's end for the VM's. */
           announce (guardian, word.pid, ROOM_NS);
           let_go (guardian);
         }
@@ -571,8 +571,8 @@ cpr_guardian_free (CprGuardian *guardian)
     {
       atomic_store (&guardian->undone, 1);
       /* The supervisor accepts messages from the guardian only, now. So the guardian has to end
-       * by itself: it then says that this process is the VM's again. One that somebody stopped
-       * has to go on for that. */
+       * by itself: it then says that this process is the VM's again. If somebody has stopped
+       * it, it has to go on for that. */
       if (guardian->notify < 0 || cpr_sys->write (guardian->release, &one, sizeof one) < 0)
         cpr_signals_send (guardian->pid, -1, SIGKILL);
       else

@@ -196,8 +196,8 @@ cpr_reboot_take_up (CprIncoming *incoming, const CprSessionConfig *config, const
 
 /* ---- The end. */
 
-/* Gives the file its name back for the next take-up. Where that fails, the error says where the guest
- * is. */
+/* Gives the file its name back for the next take-up. Where that fails, the error says where the
+ * guest is. */
 static bool
 throw_uncommitted (const Taking *taking, const char *name, const char *what, GError **error)
 {
