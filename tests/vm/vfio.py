@@ -163,6 +163,19 @@ def fly_over(vm, hold):
     return dma if under_way else None
 
 
+def a_rehearsal_leaves_the_device_alone(accel):
+    with machine("--rehearse") as vm:
+        before = device_works(vm)
+        for binary in (BUILD_1, BUILD_2, BUILD_1):
+            vm.set_command(binary, *vm.options)
+            answer = vm.monitor.ask("migrate_check")
+            claim(answer.startswith("would go through\n"), f"{answer!r}")
+            before = wait_for_interrupts(vm, before, 2)
+            vm.update(binary)
+            before = wait_for_interrupts(vm, before, 2)
+        return each_came_once(vm)
+
+
 def a_dma_in_flight_over_the_execve_completes(accel):
     """It ends while no program is there to see it, and its interrupt comes afterwards."""
     with machine("--no-preflight") as vm:
@@ -634,7 +647,7 @@ def no_device_call_of_the_way_back_loses_anything(accel):
 
 
 COMMON = [the_device_works, the_device_works_with_a_trapped_bar, a_sleeping_guest_goes_through_a_file,
-          dma_goes_on_through_many_updates,
+          dma_goes_on_through_many_updates, a_rehearsal_leaves_the_device_alone,
           a_dma_in_flight_over_the_execve_completes, a_guest_that_runs_gets_it_too, rollbacks_and_rescues_keep_the_device,
           locked_memory_is_accounted_to_the_new_program, a_new_program_with_too_low_a_limit_changes_nothing,
           dma_goes_on_through_transfers_and_execs, a_dma_in_flight_over_a_transfer_completes,
