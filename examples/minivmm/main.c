@@ -11,7 +11,7 @@
 #include "release.h"
 #include "support/log.h"
 
-/* ---- What the library calls, while no vCPU runs. */
+/* ---- What the library calls: the first two while no vCPU runs. */
 
 static bool
 stop_guest (void *user_data, GError **error)
