@@ -113,13 +113,14 @@ struct kvm_irq_routing;
  * ## Preflight
  *
  * A program that is asked whether it could take the guest over compares the state's needs with what
- * /dev/kvm offers it. Each lack is a refusal that names the thing: bits of the CPUID, MSRs, the
- * size of the XSAVE area, machine check banks, nested state, PIC and IOAPIC, PIT, indices of vCPUs.
- * A feature in the CPUID counts if KVM offered it where the guest was started. Others are the VMM's
- * own affair. The library finds the needs out when the guest is started and when a vCPU is plugged
- * in, since KVM doesn't answer about a vCPU that runs. Hence call KVM_SET_CPUID2 before
- * cpr_kvm_vcpu_add(). A program that asks for permission for AMX does so before cpr_session_new():
- * without that permission KVM offers no AMX.
+ * KVM offers it. After a rehearsed start-up, and in transfer mode after the real one, it asks by
+ * the fd with which it made its VM, else by /dev/kvm. Each lack is a refusal that names the thing:
+ * bits of the CPUID, MSRs, the size of the XSAVE area, machine check banks, nested state, PIC and
+ * IOAPIC, PIT, indices of vCPUs. A feature in the CPUID counts if KVM offered it where the guest
+ * was started. Others are the VMM's own affair. The library finds the needs out when the guest is
+ * started and when a vCPU is plugged in, since KVM doesn't answer about a vCPU that runs. Hence
+ * call KVM_SET_CPUID2 before cpr_kvm_vcpu_add(). A program that asks for permission for AMX does so
+ * before cpr_session_new(): without that permission KVM offers no AMX.
  *
  * In reboot mode nobody is asked. After a restart of the host cpr_session_load() compares the CPUID
  * in the same way; all else is found when it is set.

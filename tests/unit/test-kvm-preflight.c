@@ -31,6 +31,7 @@ static struct
   bool has_capability;
   int capability, answer; /* another answer */
   unsigned long fails;    /* an ioctl; 0: none */
+  bool has_no_path;       /* nobody can open it */
 } less;
 
 static void
@@ -72,6 +73,17 @@ answer_less (int fd, unsigned long request, void *argument)
   if (result >= 0 && request == KVM_GET_MSR_INDEX_LIST)
     hide_msr (argument);
   return result;
+}
+
+static int
+open_less (const char *path, int flags, mode_t mode)
+{
+  if (less.has_no_path && strcmp (path, "/dev/kvm") == 0)
+    {
+      errno = EACCES;
+      return -1;
+    }
+  return cpr_sys_kernel.open (path, flags, mode);
 }
 
 static void
@@ -132,6 +144,7 @@ ask (void)
   ck_assert_msg (cpr_question_read (&question, g_memdup2 (writer.data, writer.len), writer.len, &error), "%s",
                  error != NULL ? error->message : "");
   sys.ioctl = answer_less;
+  sys.open = open_less;
   cpr_sys = &sys;
   cpr_compare (&question, &candidate, known, findings);
   cpr_sys = &cpr_sys_kernel;
@@ -187,7 +200,7 @@ rehearse (Irqchip irqchip)
   declare_made (&devices);
   findings = ask ();
   for (guint i = 0; i < findings->len; i++)
-    if (strstr (((CprFinding *) findings->pdata[i])->message, "KVM") != NULL)
+    if (strstr (((CprFinding *) findings->pdata[i])->message, "kvm") != NULL)
       g_string_append_printf (all, "%s\n", ((CprFinding *) findings->pdata[i])->message);
   cpr_kvm_vm_destroy (next_vm);
   cpr_device_table_clear (&devices);
@@ -208,6 +221,18 @@ START_TEST (a_rehearsed_vm_lacks_the_irqchip_that_it_forgot)
                                  "devices 'kvm/vcpu0', 'kvm/vcpu1': it has a LAPIC in the kernel, and this program "
                                  "made none: KVM_CREATE_IRQCHIP or KVM_CAP_SPLIT_IRQCHIP comes before "
                                  "KVM_CREATE_VCPU\n"));
+}
+END_TEST
+
+/* It got the fd from a manager, or has dropped the right to open it. */
+START_TEST (a_rehearsed_vm_is_asked_by_the_fd_that_it_was_made_with)
+{
+  g_autofree char *text = NULL;
+
+  less.has_no_path = true;
+  text = rehearse (IRQCHIP_FULL);
+  ck_assert_str_eq (text, "");
+  assert_finds ("", "devices 'kvm/vcpu0', 'kvm/vcpu1', 'kvm': /dev/kvm: Permission denied");
 }
 END_TEST
 
@@ -471,6 +496,7 @@ main (void)
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, what_was_there_at_the_start_has_to_be_there);
   tcase_add_test (tests, a_rehearsed_vm_lacks_the_irqchip_that_it_forgot);
+  tcase_add_test (tests, a_rehearsed_vm_is_asked_by_the_fd_that_it_was_made_with);
   tcase_add_loop_test (tests, what_stays_as_it_is_is_read_once, 0, 2);
   tcase_add_test (tests, the_same_kvm_lacks_nothing);
   tcase_add_test (tests, cpuid_bits_are_named_with_their_leaf_and_register);

@@ -72,7 +72,7 @@ note (const char *text, void *user_data)
 }
 
 static CprKvmHost *
-ask (GError **error)
+open_and_ask (GError **error)
 {
   int fd = cpr_fd_above_std (cpr_sys->open ("/dev/kvm", O_RDWR | O_CLOEXEC, 0));
   CprKvmHost *host;
@@ -87,15 +87,16 @@ ask (GError **error)
   return host;
 }
 
-/* Asks once, and only where there is a device that needs KVM. */
+/* Asks once, and only where there is a device that needs KVM. @kvm_fd: with which this program made
+ * its VM: it may have got that from elsewhere, or dropped the right to open it. -1: it has none yet. */
 static bool
-ask_once (CprKvmLacks *lacks)
+ask_once (CprKvmLacks *lacks, int kvm_fd)
 {
   g_autoptr (GError) error = NULL;
 
   if (lacks->host == NULL && lacks->failure == NULL)
     {
-      lacks->host = ask (&error);
+      lacks->host = kvm_fd >= 0 ? cpr_kvm_host_new (kvm_fd, &error) : open_and_ask (&error);
       lacks->failure = error != NULL ? g_strdup (error->message) : NULL;
     }
   if (lacks->failure != NULL)
@@ -144,9 +145,13 @@ cpr_kvm_lacks_check (CprKvmLacks *lacks,
                      const CprCodec *codec)
 {
   bool is_vcpu = type == cpr_kvm_vcpu_get_type ();
+  const CprKvmVm *vm;
 
   lacks->device = device;
-  if ((!is_vcpu && type != cpr_kvm_vm_get_type ()) || !ask_once (lacks))
+  if (!is_vcpu && type != cpr_kvm_vm_get_type ())
+    return;
+  vm = is_vcpu && here != NULL ? ((const CprKvmVcpu *) here)->vm : here;
+  if (!ask_once (lacks, vm != NULL ? vm->kvm_fd : -1))
     return;
   if (is_vcpu)
     check_vcpu (lacks, here, plan, *fields, codec);
