@@ -111,6 +111,9 @@ def reboot_mode(accel):
         return answer
 
 
+if os.uname().machine != "x86_64":
+    print("SKIP: its guest is for x86-64")
+    sys.exit(77)
 if why_no_kvm():
     print(f"SKIP: {why_no_kvm()}")
     sys.exit(77)
