@@ -14,6 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The program's; another one that builds this file has its own. */
+#ifndef LOG_NAME
+#  define LOG_NAME "minivmm"
+#endif
+
 /* A second open file of the same pipe or terminal, whose O_NONBLOCK is ours alone. Where it
  * can't be had (no /proc, or another user's pipe) a look at the first one has to do; then a
  * process that fills it in between can make us wait. */
@@ -65,8 +70,8 @@ log_line (const char *format, ...)
   pthread_mutex_lock (&mutex);
   g_autoptr (GString) line = g_string_new (NULL);
   if (n_lost)
-    g_string_append_printf (line, "minivmm: %u lines are missing here: nobody read this\n", n_lost);
-  g_string_append_printf (line, "minivmm: %s\n", text);
+    g_string_append_printf (line, LOG_NAME ": %u lines are missing here: nobody read this\n", n_lost);
+  g_string_append_printf (line, LOG_NAME ": %s\n", text);
   if (line->len > PIPE_BUF) /* a pipe takes that much as a whole or not at all */
     {
       g_string_truncate (line, PIPE_BUF);

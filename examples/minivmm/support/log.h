@@ -10,8 +10,8 @@
  * the open file, which other processes share, stay as they are. */
 ssize_t write_at_once (int fd, const void *data, size_t size);
 
-/* Prints "minivmm: " and one line on stderr, from any thread. Where nobody reads stderr the line
- * is dropped, and the next line that can be printed says how many were. */
+/* Prints the name of the program and one line on stderr, from any thread. Where nobody reads
+ * stderr the line is dropped, and the next line that can be printed says how many were. */
 void log_line (const char *format, ...) G_GNUC_PRINTF (1, 2);
 
 #endif
