@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The control socket, for the main loop. It survives an update; a connection is closed with its
+ * answer. */
+#include "control.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "support/error.h"
+#include "update.h"
+
+#define LINE_MAX 4096
+
+struct _Control
+{
+  CprSession *session;
+  int listen_fd;
+  int client; /* -1: nobody; others wait in the socket */
+  size_t len;
+  char line[LINE_MAX];
+};
+
+/* A socket that nobody listens at is a dead VM's. */
+static bool
+remove_dead_socket (const struct sockaddr_un *address, GError **error)
+{
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  if (fd < 0)
+    return throw_errno (error, "control: socket");
+  bool used = connect (fd, (const struct sockaddr *) address, sizeof *address) == 0;
+  bool dead = !used && errno == ECONNREFUSED;
+  close (fd);
+  if (used)
+    return throw_error (error, "control: %s is in use", address->sun_path);
+  if (dead)
+    unlink (address->sun_path);
+  return true;
+}
+
+static int
+listen_at (const char *name, int index, void *user_data, GError **error)
+{
+  const char *path = user_data;
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
+    {
+      throw_error (error, "control: the path %s is too long", path);
+      return -1;
+    }
+  if (!remove_dead_socket (&address, error))
+    return -1;
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 || bind (fd, (const struct sockaddr *) &address, sizeof address) < 0 || listen (fd, 16) < 0)
+    {
+      throw_errno (error, "control: %s", path);
+      return -1;
+    }
+  return fd;
+}
+
+Control *
+control_new (CprSession *session, const char *path, GError **error)
+{
+  Control *control = g_new0 (Control, 1);
+
+  *control = (Control){ .session = session, .listen_fd = -1, .client = -1 };
+  if (path)
+    control->listen_fd = cpr_fd_open (session, "control", 0, listen_at, (void *) path, error);
+  return !path || control->listen_fd >= 0 ? control : NULL;
+}
+
+void
+control_fill_fds (const Control *control, struct pollfd fds[CONTROL_FDS])
+{
+  fds[0] = (struct pollfd){ control->client < 0 ? control->listen_fd : -1, POLLIN, 0 };
+  fds[1] = (struct pollfd){ control->client, POLLIN, 0 };
+}
+
+static void
+tell_status (const Control *control)
+{
+  CprUpdateInfo info = { .size = sizeof info };
+
+  cpr_session_get_update_info (control->session, &info);
+  dprintf (control->client, "running in process %d after %" PRIu64 " updates\n", getpid (), info.generation);
+}
+
+/* False: the end. */
+static bool
+execute (Control *control, const char *line)
+{
+  static const char exec[] = "update ", transfer[] = "transfer ";
+
+  if (strcmp (line, "quit") == 0)
+    return false;
+  if (strcmp (line, "status") == 0)
+    tell_status (control);
+  else if (g_str_has_prefix (line, exec))
+    update_exec (control->session, line + strlen (exec), control->client);
+  else if (g_str_has_prefix (line, transfer))
+    return !update_transfer (control->session, line + strlen (transfer), control->client);
+  else
+    dprintf (control->client, "unknown command; there are: status, update PROGRAM, transfer PROGRAM, quit\n");
+  return true;
+}
+
+/* False: there is more to come. */
+static bool
+read_command (Control *control)
+{
+  ssize_t n = recv (control->client, control->line + control->len, LINE_MAX - 1 - control->len, MSG_DONTWAIT);
+
+  if (n < 0)
+    return errno != EAGAIN && errno != EINTR;
+  control->len += (size_t) n;
+  control->line[control->len] = '\0';
+  return n == 0 || control->len == LINE_MAX - 1 || strchr (control->line, '\n');
+}
+
+bool
+control_serve (Control *control, const struct pollfd fds[CONTROL_FDS])
+{
+  bool go_on;
+
+  if (fds[0].revents)
+    {
+      control->client = accept4 (control->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+      control->len = 0;
+    }
+  if (!fds[1].revents || !read_command (control))
+    return true;
+  go_on = execute (control, g_strchomp (control->line));
+  close (control->client);
+  control->client = -1;
+  return go_on;
+}
