@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Claim: Linux, as the distribution made it, doesn't notice that its VMM is replaced. Its memory is right, its clocks neither go
+back nor jump, it loses no interrupt, its console loses no byte, and its kernel has nothing to complain about.
+
+CPR_TEST_EXECS and CPR_TEST_TRANSFERS say how many updates (6 and 3). CPR_TEST_KERNEL names the guest's kernel; else it is this
+machine's own. The guest's only program is tests/vm/linux-guest.c."""
+import contextlib
+import glob
+import os
+import re
+import signal
+import socket
+import stat
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+from minivmm import PATIENCE, claim, descendants, main, poll, top
+
+VMM = os.path.join(top, "examples", "linuxvmm", "linuxvmm")
+PROGRAM = os.path.join(top, "tests", "vm", "linux-guest")
+N_EXECS = int(os.environ.get("CPR_TEST_EXECS", "6"))
+N_TRANSFERS = int(os.environ.get("CPR_TEST_TRANSFERS", "3"))
+N_CPUS = 2
+BOOT_PATIENCE = 5 * PATIENCE
+CMDLINE = "console=ttyS0 panic=-1 ignore_loglevel"
+# What Linux says when time or interrupts went missing, or worse.
+COMPLAINT = re.compile(r"lockup|stall|unstable|skew|hung|lost|nobody cared|too long|BUG|WARNING|Oops|Call Trace|clocksource|watchdog")
+TICK = re.compile(r"^tick (\d+) passes (\d+) memory (\d+) clock (\d+) float (\d+) sleep (\d+) us$", re.M)
+# How much faster or slower than this machine's clock the guest's clock may be; both come from the same counter.
+DRIFT = 0.001
+
+
+def find_kernel():
+    """None: there is no kernel that we may read."""
+    named = os.environ.get("CPR_TEST_KERNEL")
+    found = [named] if named else sorted(glob.glob("/boot/vmlinuz-*"))
+    return next((path for path in reversed(found) if os.access(path, os.R_OK)), None)
+
+
+def what_is_missing():
+    if not os.path.exists(VMM):
+        return "linuxvmm is for x86-64"
+    if not os.path.exists(PROGRAM):
+        return "tests/vm/linux-guest wasn't built: there is no static C library"
+    if os.path.exists("/sys/module/kvm_pvm"):
+        return "kvm_pvm doesn't execute all instructions of a kernel"
+    return None if find_kernel() else "there is no kernel in /boot that this user may read, and CPR_TEST_KERNEL names none"
+
+
+# ---- An initramfs of one program: the format newc of cpio. ----
+
+def pack(name, mode, data=b"", device=(0, 0)):
+    fields = [0, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name) + 1, 0]
+    header = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+    return header + bytes(-len(header) % 4) + data + bytes(-len(data) % 4)
+
+
+def make_initramfs(path):
+    with open(PROGRAM, "rb") as file:
+        program = file.read()
+    with open(path, "wb") as file:
+        file.write(pack("dev", stat.S_IFDIR | 0o755) + pack("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)) +
+                   pack("init", stat.S_IFREG | 0o755, program) + pack("TRAILER!!!", 0))
+
+
+# ---- The VM. ----
+
+class Vm:
+    def __init__(self, folder, *options):
+        self.output = os.path.join(folder, "output")
+        self.control = os.path.join(folder, "control")
+        initramfs = os.path.join(folder, "initramfs")
+        make_initramfs(initramfs)
+        self.command = [VMM, "--kernel", find_kernel(), "--initrd", initramfs, "--append", CMDLINE, "--memory", "128M",
+                        "--cpus", str(N_CPUS), "--control", self.control, *options]
+        with open(self.output, "wb") as output:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=output)
+        self.n_times = 0
+
+    def text(self):
+        with open(self.output, "rb") as file:
+            return file.read().decode(errors="replace").replace("\r", "")
+
+    def wait_for(self, pattern, what, patience=PATIENCE):
+        return poll(lambda: re.search(pattern, self.text(), re.M), f"for {what}; the end of what the guest printed: {self.text()[-2000:]}",
+                    patience)
+
+    def tell_guest(self, line):
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def tell(self, command):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(2 * PATIENCE)
+            connection.connect(self.control)
+            connection.sendall(command.encode() + b"\n")
+            return b"".join(iter(lambda: connection.recv(4096), b"")).decode().strip()
+
+    def ticks(self):
+        return [tuple(map(int, match.groups())) for match in TICK.finditer(self.text())]
+
+    def wait_for_ticks(self, n=2):
+        """Some more of them, which are asked for, so that nobody waits for the guest's sleep."""
+        wanted = len(self.ticks()) + n
+        poll(lambda: len(self.ticks()) >= wanted, f"for {n} more lines; the end: {self.text()[-2000:]}")
+
+    def time(self):
+        """Asks the guest's clock: (before, its answer, after), in seconds."""
+        self.n_times += 1
+        before = time.monotonic()
+        self.tell_guest(f"t {self.n_times}")
+        answer = self.wait_for(rf"^time {self.n_times} (\d+)$", "the guest's time")
+        return before, int(answer[1]) / 1e9, time.monotonic()
+
+    def kernel_log(self):
+        known = len(re.findall("^END OF KERNEL LOG$", self.text(), re.M))
+        self.tell_guest("k")
+        poll(lambda: len(re.findall("^END OF KERNEL LOG$", self.text(), re.M)) > known, "for the kernel's messages")
+        return re.findall("^KERNEL LOG\n(.*?)^END OF KERNEL LOG$", self.text(), re.M | re.S)[-1].splitlines()
+
+    def wait_for_end(self):
+        poll(lambda: not [p for p in descendants(os.getpid()) if p.comm == "linuxvmm" and p.state != "Z"], "for the end of the VMM")
+
+
+@contextlib.contextmanager
+def running(*options):
+    with tempfile.TemporaryDirectory(prefix="cpr-") as folder:
+        vm = Vm(folder, *options)
+        try:
+            vm.wait_for("^GUEST with", "Linux to boot", BOOT_PATIENCE)
+            poll(lambda: (vm.ticks() or [(0, 0)])[-1][1] > 0, "for the first pass", BOOT_PATIENCE)
+            yield vm
+        finally:
+            for process in descendants(os.getpid()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            vm.process.wait()
+
+
+# ---- The claims. ----
+
+def check_ticks(vm):
+    ticks = vm.ticks()
+    claim([tick[0] for tick in ticks] == list(range(1, len(ticks) + 1)), f"lines are lost, or there twice: {[tick[0] for tick in ticks]}")
+    for number, _, *errors, _ in ticks:
+        claim(errors == [0, 0, 0], f"tick {number}: {errors} errors of memory, clocks and floating point")
+    return ticks
+
+
+def check_times(times):
+    """The guest's clock went on by as much as ours, as far as that can be seen from here."""
+    (before, first, after), *rest = times
+    for begin, now, end in rest:
+        passed = now - first
+        claim((begin - after) * (1 - DRIFT) <= passed <= (end - before) * (1 + DRIFT),
+              f"{passed} s passed in the guest, {begin - after} to {end - before} s here")
+
+
+def check_kernel_log(before, after):
+    new = after[len(before):] if after[:len(before)] == before else after
+    complaints = [line for line in new if COMPLAINT.search(line)]
+    claim(not complaints, "\n".join(["the guest's kernel says", *complaints]))
+    return len(new)
+
+
+def update_all(vm, commands):
+    pauses, times, log = [], [vm.time()], vm.kernel_log()
+    n_passes = vm.ticks()[-1][1]
+    for number, command in enumerate(commands, 1):
+        answer = vm.tell(command)
+        pause = re.fullmatch(r"completed: the guest stood still for (\d+) us", answer)
+        claim(pause, f"update {number}: {answer}")
+        pauses.append(int(pause[1]))
+        claim(vm.tell("status").endswith(f"after {number} updates"), vm.tell("status"))
+        vm.wait_for_ticks()
+        times.append(vm.time())
+    poll(lambda: vm.ticks()[-1][1] >= n_passes + 2, "for a pass that began after the last update", BOOT_PATIENCE)
+    ticks = check_ticks(vm)
+    check_times(times)
+    n_lines = check_kernel_log(log, vm.kernel_log())
+    return (f"{len(commands)} updates, {N_CPUS} vCPUs, Linux {re.search('Linux version ([^ ]*)', vm.text())[1]}; {len(ticks)} lines, "
+            f"{ticks[-1][1]} passes, longest sleep of 100 ms {ticks[-1][-1] // 1000} ms, {n_lines} new messages of the kernel; pause, least {min(pauses)}, "
+            f"median {statistics.median(pauses):.0f}, most {max(pauses)} us")
+
+
+def linux_does_not_notice_execs_and_transfers_and_switches_off(accel):
+    with running() as vm:
+        saw = update_all(vm, ["update /proc/self/exe"] * N_EXECS + [f"transfer {VMM}"] * N_TRANSFERS)
+        vm.tell_guest("o")
+        vm.wait_for_end()
+        return saw
+
+
+def a_refused_update_leaves_linux_alone(accel):
+    with running() as vm:
+        refused = vm.tell("update /bin/true"), vm.tell("transfer /bin/true"), vm.tell("transfer /nonexistent")
+        claim(not any(answer.startswith("completed") for answer in refused), f"{refused}")
+        vm.wait_for_ticks()
+        check_ticks(vm)
+        return "; ".join(refused)
+
+
+def linux_restarts(accel):
+    """And finds a machine as after power-on."""
+    with running() as vm:
+        claim(vm.tell("update /proc/self/exe").startswith("completed"), "the update")
+        vm.tell_guest("r")
+        poll(lambda: len(re.findall("^GUEST with", vm.text(), re.M)) == 2, "for Linux to boot again", BOOT_PATIENCE)
+        claim(vm.tell("status").endswith("after 0 updates"), vm.tell("status"))
+        claim(vm.tell("quit") == "", "quit has an answer")
+        vm.wait_for_end()
+
+
+if what_is_missing():
+    print(f"SKIP: {what_is_missing()}")
+    sys.exit(77)
+os.environ["CPR_TEST_ACCEL"] = "kvm"
+main(linux_does_not_notice_execs_and_transfers_and_switches_off, a_refused_update_leaves_linux_alone, linux_restarts)
