@@ -74,7 +74,8 @@ struct _CprKvmVm
   char *name;
   int kvm_fd, fd;
   unsigned flags;
-  GPtrArray *vcpus; /* CprKvmVcpu */
+  GPtrArray *vcpus;   /* CprKvmVcpu */
+  GArray *device_fds; /* int: of KVM devices that are parts of the VM; the VMM's */
   CprKvmAbilities can;
 
   GMutex lock;    /* of the next seven, and of `vcpus`, which only one thread changes */
@@ -157,6 +158,10 @@ bool cpr_kvm_vcpu_set (void *vcpu, uint32_t version, GError **error);
 
 /* Asks what KVM can do, unless that is known. */
 bool cpr_kvm_vm_learn (CprKvmVm *vm, GError **error);
+
+/* Takes in an interrupt controller that is a KVM device of its own. */
+bool cpr_kvm_vm_add_gic (CprKvmVm *vm, int fd, GError **error);
+bool cpr_kvm_vm_add_its (CprKvmVm *vm, int fd, GError **error);
 
 /* Why no program but this one could ever run the VM; NULL: nothing is in the way. */
 char *cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm);

@@ -86,6 +86,7 @@ cpr_kvm_vm_create (CprSession *session,
   vm->fd = vm_fd;
   vm->flags = flags;
   vm->vcpus = g_ptr_array_new ();
+  vm->device_fds = g_array_new (FALSE, FALSE, sizeof (int));
   vm->irqfds = g_array_new (FALSE, FALSE, sizeof (CprKvmIrqfd));
   vm->vfio = g_ptr_array_new ();
   vm->vfio_fd = -1;
@@ -111,6 +112,7 @@ cpr_kvm_vm_free (CprKvmVm *vm)
   for (guint i = 0; i < vm->vcpus->len; i++)
     cpr_kvm_vcpu_free (vm->vcpus->pdata[i]);
   g_ptr_array_unref (vm->vcpus);
+  g_array_unref (vm->device_fds);
   g_array_unref (vm->irqfds);
   g_ptr_array_unref (vm->vfio);
   if (vm->vfio_fd >= 0)
@@ -201,6 +203,8 @@ cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, in
 {
   for (guint i = 0; i < vm->vcpus->len; i++)
     func (vm->session, ((const CprKvmVcpu *) vm->vcpus->pdata[i])->fd);
+  for (guint i = 0; i < vm->device_fds->len; i++)
+    func (vm->session, g_array_index (vm->device_fds, int, i));
   func (vm->session, vm->fd);
 }
 

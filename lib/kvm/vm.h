@@ -47,7 +47,7 @@ bool cpr_kvm_vm_check_has_vcpus (const CprKvmVm *vm, GError **error);
 /* Sets the routing, and keeps it for the state. */
 bool cpr_kvm_vm_route (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error);
 
-/* Calls @func for the fd of each vCPU, then for that of the VM. */
+/* Calls @func for the fd of each vCPU, each device of the VM, then for that of the VM. */
 void cpr_kvm_vm_foreach_fd (const CprKvmVm *vm, void (*func) (CprSession *session, int fd));
 
 /* Interrupts by eventfd. Any thread may add and remove them. They are off in a new VM. */

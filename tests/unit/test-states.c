@@ -343,6 +343,12 @@ make_kvm_call (VfioProgram *program, CprCall call, GError **error)
     case CPR_CALL_KVM_VCPU_REMOVE:
       cpr_kvm_vcpu_remove (&vm, 0, error);
       break;
+    case CPR_CALL_KVM_GIC_ADD:
+      cpr_kvm_gic_add (&vm, -1, error);
+      break;
+    case CPR_CALL_KVM_ITS_ADD:
+      cpr_kvm_its_add (&vm, -1, error);
+      break;
     default:
       make_session_call (program, call, error);
     }

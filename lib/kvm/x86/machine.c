@@ -225,3 +225,23 @@ cpr_kvm_vm_clear (CprKvmVm *vm)
 {
   g_clear_pointer (&vm->can.msrs, g_array_unref);
 }
+
+/* ---- What only other architectures have. */
+
+static bool
+throw_unsupported (const CprKvmVm *vm, const char *what, GError **error)
+{
+  return cpr_throw_errno (error, ENOTSUP, "KVM VM '%s': %s is a part of AArch64 machines", vm->name, what);
+}
+
+bool
+cpr_kvm_vm_add_gic (CprKvmVm *vm, int fd G_GNUC_UNUSED, GError **error)
+{
+  return throw_unsupported (vm, "a GIC", error);
+}
+
+bool
+cpr_kvm_vm_add_its (CprKvmVm *vm, int fd G_GNUC_UNUSED, GError **error)
+{
+  return throw_unsupported (vm, "an ITS", error);
+}

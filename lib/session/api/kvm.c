@@ -137,6 +137,39 @@ cpr_kvm_vcpu_remove (CprKvmVm *vm, unsigned index, GError **error)
   return true;
 }
 
+/* A part of the VM that is a KVM device of its own; it goes with the VM. */
+static bool
+add_device (CprKvmVm *vm, CprCall call, bool (*add) (CprKvmVm *vm, int fd, GError **error), int fd, GError **error)
+{
+  CprSession *session = cpr_kvm_vm_get_session (vm);
+
+  if (!cpr_session_check_call (session, call, error) || !cpr_session_hold_fd (session, fd, error))
+    return false;
+  if (add (vm, fd, error))
+    {
+      g_array_append_val (vm->device_fds, fd);
+      return true;
+    }
+  release (session, fd);
+  return false;
+}
+
+bool
+cpr_kvm_gic_add (CprKvmVm *vm, int gic_fd, GError **error)
+{
+  g_return_val_if_fail (vm != NULL, false);
+
+  return add_device (vm, CPR_CALL_KVM_GIC_ADD, cpr_kvm_vm_add_gic, gic_fd, error);
+}
+
+bool
+cpr_kvm_its_add (CprKvmVm *vm, int its_fd, GError **error)
+{
+  g_return_val_if_fail (vm != NULL, false);
+
+  return add_device (vm, CPR_CALL_KVM_ITS_ADD, cpr_kvm_vm_add_its, its_fd, error);
+}
+
 bool
 cpr_kvm_vcpu_run (CprKvmVm *vm, unsigned index, int signal, CprKvmExitFunc handle_exit, void *user_data, GError **error)
 {

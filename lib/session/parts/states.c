@@ -48,6 +48,8 @@ static const struct
   [CPR_CALL_KVM_VM_REMOVE] = { "cpr_kvm_vm_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
   [CPR_CALL_KVM_VCPU_ADD] = { "cpr_kvm_vcpu_add", FRESH | INCOMING | ACTIVE, 0 },
   [CPR_CALL_KVM_VCPU_REMOVE] = { "cpr_kvm_vcpu_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
+  [CPR_CALL_KVM_GIC_ADD] = { "cpr_kvm_gic_add", FRESH | INCOMING, 0 },
+  [CPR_CALL_KVM_ITS_ADD] = { "cpr_kvm_its_add", FRESH | INCOMING, 0 },
   [CPR_CALL_LOAD] = { "cpr_session_load", FRESH | INCOMING, 0 },
   [CPR_CALL_START] = { "cpr_session_start", LOADED, 0 },
   [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED, 0 },
