@@ -50,10 +50,31 @@ typedef struct
 
 #elif defined(__aarch64__)
 
+#  define CPR_KVM_REGISTERS_MAX 2048
+#  define CPR_KVM_WIDE_MAX      256
+#  define CPR_KVM_WIDE_SIZE_MAX (CPR_KVM_WIDE_MAX * 256)
+#  define CPR_KVM_GIC_MAX       (1024 * 1024)
+#  define CPR_KVM_ITS_MAX       64
+
+/* A register of up to 64 bits. */
+typedef struct
+{
+  uint64_t id, value;
+} CprKvmRegister;
+
+/* A register of the GIC or of an ITS, or another attribute of these devices: `group` is that of the
+ * device's attributes, and `owner` the affinity of the vCPU, or the number of the ITS or region. */
+typedef struct
+{
+  uint32_t group, owner, offset;
+  uint64_t value;
+} CprKvmGicEntry;
+
 /* The abilities of KVM here, asked once. */
 typedef struct
 {
   bool is_known;
+  bool has_events;
 } CprKvmAbilities;
 
 #else
@@ -102,6 +123,17 @@ struct _CprKvmVm
   struct kvm_irqchip irqchips[CPR_KVM_N_IRQCHIPS];
   bool has_pit;
   struct kvm_pit_state2 pit;
+#elif defined(__aarch64__)
+  int gic_fd;        /* -1: none */
+  GArray *its_fds;   /* int, in the order of adding; no field */
+  GArray *known_gic; /* CprKvmGicEntry: what the kernel has already; NULL: that isn't known; no field */
+  GArray *gic;       /* CprKvmGicEntry, in the order in which they are set; NULL or empty: there is no GIC */
+  bool has_counters;
+  uint32_t counter_hz;
+  uint64_t counter;          /* the guest's, virtual */
+  uint64_t physical_counter; /* 0: KVM didn't tell it */
+  uint64_t host_counter;     /* the host's at the same instant */
+  uint64_t taken_ns, at_ns;  /* when: the same twice, unless CLOCK_MONOTONIC began again */
 #endif
 };
 
@@ -143,6 +175,14 @@ struct _CprKvmVcpu
   uint64_t tsc_offset;
   uint64_t tsc;
   uint64_t tsc_taken_ns, tsc_at_ns; /* when, as that of the VM's clock */
+#elif defined(__aarch64__)
+  bool knows_registers;      /* which there are; no field */
+  CprKvmRegister registers[CPR_KVM_REGISTERS_MAX];
+  uint32_t n_registers;
+  uint64_t wide_ids[CPR_KVM_WIDE_MAX]; /* of those of more than 64 bits */
+  uint32_t n_wide;
+  uint8_t *wide; /* their values, one after the other */
+  uint32_t wide_size;
 #endif
 };
 
@@ -159,18 +199,28 @@ bool cpr_kvm_vcpu_set (void *vcpu, uint32_t version, GError **error);
 /* Asks what KVM can do, unless that is known. */
 bool cpr_kvm_vm_learn (CprKvmVm *vm, GError **error);
 
+/* Gives the architecture's members of a new VM values other than 0. */
+void cpr_kvm_vm_init (CprKvmVm *vm);
+
+/* Whether the VMM has made the vCPU ready, so that its state can be read. */
+bool cpr_kvm_vcpu_check (const CprKvmVcpu *vcpu, GError **error);
+
 /* Takes in an interrupt controller that is a KVM device of its own. */
 bool cpr_kvm_vm_add_gic (CprKvmVm *vm, int fd, GError **error);
 bool cpr_kvm_vm_add_its (CprKvmVm *vm, int fd, GError **error);
 
 /* Why no program but this one could ever run the VM; NULL: nothing is in the way. */
 char *cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm);
+/* Why the VM can't be put into a file; asked once there is a vCPU. */
+char *cpr_kvm_vm_describe_reboot_obstacle (const CprKvmVm *vm);
 
 /* Finds out, for a preflight, what doesn't change any more in vCPUs that don't run yet and load no
  * state; and which parts of their state can be read, so that no update needs to. The update finds
  * again whatever fails here. @only: NULL: all vCPUs. */
 void cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only);
 
+/* Asks the kernel for all of the VM's state, as far as that saves time later. */
+void cpr_kvm_vm_learn_state (CprKvmVm *vm);
 /* Asks the kernel for all of a vCPU's state, for vcpu->known; and frees that. */
 bool cpr_kvm_vcpu_learn (CprKvmVcpu *vcpu, GError **error);
 void cpr_kvm_vcpu_forget (CprKvmVcpu *known);

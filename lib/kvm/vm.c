@@ -91,6 +91,7 @@ cpr_kvm_vm_create (CprSession *session,
   vm->vfio = g_ptr_array_new ();
   vm->vfio_fd = -1;
   g_mutex_init (&vm->lock);
+  cpr_kvm_vm_init (vm);
   if (cpr_device_table_add (devices, name, &vm_type, vm, error))
     return vm;
   cpr_kvm_vm_free (vm);
@@ -146,7 +147,7 @@ cpr_kvm_vcpu_create (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
   vcpu->index = index;
   vcpu->fd = vcpu_fd;
   vcpu->name = g_strdup_printf ("%s/vcpu%u", vm->name, index);
-  if (cpr_device_table_add (vm->devices, vcpu->name, &vcpu_type, vcpu, error))
+  if (cpr_kvm_vcpu_check (vcpu, error) && cpr_device_table_add (vm->devices, vcpu->name, &vcpu_type, vcpu, error))
     {
       g_mutex_lock (&vm->lock);
       g_ptr_array_add (vm->vcpus, vcpu);
@@ -213,4 +214,5 @@ cpr_kvm_vm_prepare (CprKvmVm *vm)
 {
   for (guint i = 0; i < vm->vcpus->len; i++)
     cpr_kvm_vcpu_learn (vm->vcpus->pdata[i], NULL);
+  cpr_kvm_vm_learn_state (vm);
 }

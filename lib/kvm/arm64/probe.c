@@ -1,15 +1,67 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finds out about a VM, for a preflight: whether another program could have it at all, and which
  * needs it has. Called by lib/session. */
-#include "kvm/state.h"
+#include "base/uapi.h"
+#include "kvm/arm64/arm64.h"
+
+static int
+check (int fd, int capability)
+{
+  return cpr_sys->ioctl (fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (capability));
+}
+
+/* A protected VM has fewer abilities than KVM has otherwise: its vCPUs are the hypervisor's. */
+static bool
+is_protected (const CprKvmVm *vm)
+{
+  return check (vm->kvm_fd, KVM_CAP_VCPU_EVENTS) > 0 && check (vm->fd, KVM_CAP_VCPU_EVENTS) == 0;
+}
+
+static bool
+has_private_memory (const CprKvmVm *vm)
+{
+  int attributes = check (vm->fd, CPR_UAPI_KVM_CAP_MEMORY_ATTRIBUTES);
+
+  return attributes > 0 && (attributes & CPR_UAPI_KVM_MEMORY_ATTRIBUTE_PRIVATE) != 0;
+}
 
 char *
 cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
 {
+  if (is_protected (vm))
+    return g_strdup_printf ("KVM VM '%s': it is protected: no other VM can have its memory and vCPUs", vm->name);
+  if (has_private_memory (vm))
+    return g_strdup_printf ("KVM VM '%s': its type has memory of its own (guest_memfd), and no other VM can have that",
+                            vm->name);
   return NULL;
 }
 
+/* A copy of nothing: KVM refuses it unless the VM has such tags. */
+char *
+cpr_kvm_vm_describe_reboot_obstacle (const CprKvmVm *vm)
+{
+  struct kvm_arm_copy_mte_tags tags = { .flags = KVM_ARM_TAGS_FROM_GUEST };
+
+  return cpr_sys->ioctl (vm->fd, KVM_ARM_MTE_COPY_TAGS, &tags) >= 0
+             ? g_strdup_printf ("KVM VM '%s': its memory has tags (MTE), and a file can't hold them", vm->name)
+             : NULL;
+}
+
+/* All that is read here can be read again by the update. */
 void
 cpr_kvm_vm_probe (CprKvmVm *vm, const CprKvmVcpu *only)
 {
+  cpr_kvm_gic_get (vm, false, NULL);
+  if (only == NULL && vm->vcpus->len > 0)
+    cpr_kvm_counters_get (vm, NULL);
+  for (guint i = 0; i < vm->vcpus->len; i++)
+    {
+      CprKvmVcpu *vcpu = vm->vcpus->pdata[i];
+
+      if (only == NULL || only == vcpu)
+        {
+          vcpu->knows_registers = false;
+          cpr_kvm_registers_get (vcpu, NULL);
+        }
+    }
 }

@@ -228,6 +228,28 @@ cpr_kvm_vm_clear (CprKvmVm *vm)
 
 /* ---- What only other architectures have. */
 
+void
+cpr_kvm_vm_init (CprKvmVm *vm G_GNUC_UNUSED)
+{
+}
+
+bool
+cpr_kvm_vcpu_check (const CprKvmVcpu *vcpu G_GNUC_UNUSED, GError **error G_GNUC_UNUSED)
+{
+  return true;
+}
+
+char *
+cpr_kvm_vm_describe_reboot_obstacle (const CprKvmVm *vm G_GNUC_UNUSED)
+{
+  return NULL;
+}
+
+void
+cpr_kvm_vm_learn_state (CprKvmVm *vm G_GNUC_UNUSED)
+{
+}
+
 static bool
 throw_unsupported (const CprKvmVm *vm, const char *what, GError **error)
 {

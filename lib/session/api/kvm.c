@@ -20,6 +20,15 @@ set_obstacle (CprSession *session, const CprKvmVm *vm, GError **error)
   return obstacle == NULL || cpr_blockers_add (session->blockers, vm, CPR_MODES_ALL, obstacle, error) != 0;
 }
 
+/* The same for its memory, once it has a vCPU: whether that has tags is settled by then. */
+static bool
+set_reboot_obstacle (CprSession *session, const CprKvmVm *vm, GError **error)
+{
+  g_autofree char *obstacle = vm->vcpus->len == 1 ? cpr_kvm_vm_describe_reboot_obstacle (vm) : NULL;
+
+  return obstacle == NULL || cpr_blockers_add (session->blockers, vm, CPR_MODES_REBOOT, obstacle, error) != 0;
+}
+
 /* Which numbers its fd may have, modulo CPR_KVM_N_CLASSES: each update has others than those before
  * it, and the way back has its own. An update right after one that failed has the same ones as that
  * one: harmless, the second VM is without statistics. */
@@ -108,7 +117,7 @@ cpr_kvm_vcpu_add (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
   vcpu = cpr_kvm_vcpu_create (vm, index, vcpu_fd, error);
   if (vcpu == NULL)
     return false;
-  if (cpr_session_hold_fd (session, vcpu_fd, error))
+  if (set_reboot_obstacle (session, vm, error) && cpr_session_hold_fd (session, vcpu_fd, error))
     {
       if (session->state == CPR_SESSION_STATE_ACTIVE)
         cpr_kvm_vm_probe (vm, vcpu);
