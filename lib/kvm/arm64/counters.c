@@ -57,6 +57,12 @@ read_both (const CprKvmVm *vm, uint64_t id, uint64_t *counter, uint64_t *host, u
 }
 
 static bool
+is_missing (int errnum)
+{
+  return errnum == ENOENT || errnum == EINVAL;
+}
+
+static bool
 is_within (uint64_t a, uint64_t b, uint64_t ticks)
 {
   return a - b <= ticks || b - a <= ticks;
@@ -83,7 +89,7 @@ cpr_kvm_counters_get (CprKvmVm *vm, GError **error)
   vm->physical_counter = 0;
   if (read_both (vm, KVM_REG_ARM_PTIMER_CNT, &physical, &physical_host, &half))
     vm->physical_counter = settle (physical, physical_host, 0, hz) + host - physical_host;
-  else if (errno != ENOENT && errno != EINVAL)
+  else if (!is_missing (errno))
     return cpr_kvm_vcpu_throw (get_vcpu (vm), errno, "KVM_GET_ONE_REG of the physical counter", error);
   vm->host_counter = host;
   vm->counter_hz = hz;
@@ -146,12 +152,12 @@ set_counter (const CprKvmVm *vm, uint64_t id, uint64_t saved, GError **error)
 static bool
 set_physical (const CprKvmVm *vm, GError **error)
 {
-  uint64_t here;
+  uint64_t here = 0;
 
   if (vm->physical_counter == 0 ||
       (goes_on (vm) && is_within (vm->physical_counter, vm->host_counter, vm->counter_hz / CLOSE_PARTS)))
     return true;
-  if (cpr_kvm_register_read (get_vcpu (vm)->fd, KVM_REG_ARM_PTIMER_CNT, &here) < 0)
+  if (cpr_kvm_register_read (get_vcpu (vm)->fd, KVM_REG_ARM_PTIMER_CNT, &here) < 0 && is_missing (errno))
     return true;
   return set_counter (vm, KVM_REG_ARM_PTIMER_CNT, vm->physical_counter, error);
 }

@@ -205,7 +205,7 @@ add_cpu_interface (const CprKvmVm *vm, GArray *entries, uint32_t affinity)
   return true;
 }
 
-static void
+static bool
 add_addresses (const CprKvmVm *vm, GArray *entries)
 {
   CprKvmGicEntry region = { KVM_DEV_ARM_VGIC_GRP_ADDR, 0, KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION, 0 };
@@ -214,8 +214,11 @@ add_addresses (const CprKvmVm *vm, GArray *entries)
   add (entries, KVM_DEV_ARM_VGIC_GRP_ADDR, 0, KVM_VGIC_V3_ADDR_TYPE_DIST);
   for (; cpr_kvm_gic_entry_read (vm, &region) >= 0; region.owner++)
     g_array_append_val (entries, region);
+  if (errno != ENOENT)
+    return false;
   for (guint i = 0; i < vm->its_fds->len; i++)
     add (entries, KVM_DEV_ARM_VGIC_GRP_ADDR, i, KVM_VGIC_ITS_ADDR_TYPE);
+  return true;
 }
 
 /* The affinity as the GIC's registers have it. */
@@ -243,7 +246,9 @@ cpr_kvm_gic_list_entries (const CprKvmVm *vm, GArray *entries, GError **error)
   if (cpr_kvm_gic_entry_read (vm, &n) < 0)
     return cpr_throw_errno (error, errno, "KVM VM '%s': GIC: KVM_GET_DEVICE_ATTR of its number of interrupts",
                             vm->name);
-  add_addresses (vm, entries);
+  if (!add_addresses (vm, entries))
+    return cpr_throw_errno (error, errno, "KVM VM '%s': GIC: KVM_GET_DEVICE_ATTR of the redistributors' regions",
+                            vm->name);
   add (entries, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0, 0x0008); /* GICD_IIDR */
   add (entries, KVM_DEV_ARM_VGIC_GRP_DIST_REGS, 0, 0x0000); /* GICD_CTLR */
   for (guint i = 0; i < vm->vcpus->len; i++)

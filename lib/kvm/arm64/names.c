@@ -70,11 +70,11 @@ static const struct
 static char *
 name_of_row (uint16_t code)
 {
-  static const char *const debug[] = { "DBGBVR%u_EL1", "DBGBCR%u_EL1", "DBGWVR%u_EL1", "DBGWCR%u_EL1" };
+  static const char *const debug[] = { "DBGBVR", "DBGBCR", "DBGWVR", "DBGWCR" };
   unsigned crm = code >> 3 & 0xf, op2 = code & 7, n = (crm & 3) << 3 | op2;
 
   if ((code & ~CODE (0, 0, 0, 0xf, 7)) == CODE (2, 0, 0, 0, 0) && op2 >= 4)
-    return g_strdup_printf (debug[op2 - 4], crm);
+    return g_strdup_printf ("%s%u_EL1", debug[op2 - 4], crm);
   if ((code & ~CODE (0, 0, 0, 0xf, 7)) == CODE (3, 3, 14, 0, 0) && crm >= 8)
     return g_strdup_printf (crm < 12 ? "PMEVCNTR%u_EL0" : "PMEVTYPER%u_EL0", n);
   return NULL;
