@@ -46,6 +46,9 @@ struct kvm_reg_list *cpr_kvm_register_list (int fd);
 /* Reads all, sets all. */
 bool cpr_kvm_registers_get (CprKvmVcpu *vcpu, GError **error);
 bool cpr_kvm_registers_set (CprKvmVcpu *vcpu, GError **error);
+/* The features that the registers tell of: those of a state, and those of a vCPU; false: errno. */
+uint32_t cpr_kvm_registers_get_features (const CprKvmVcpu *vcpu);
+bool cpr_kvm_register_list_get_features (int fd, uint32_t *features);
 /* Whether the values have the sizes that the ids say. */
 bool cpr_kvm_registers_check (const CprKvmVcpu *vcpu);
 /* Calls @func with each register that is in the state. */

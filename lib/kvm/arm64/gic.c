@@ -5,13 +5,12 @@
 
 #include "kvm/arm64/arm64.h"
 
-#define SPI_FRAME  0x0000
-#define SGI_FRAME  0x10000
-#define ISENABLER  0x100
-#define ISACTIVER  0x300
-#define CLEARS     0x080 /* from a register that sets bits to the one that clears them */
-#define ITS_CBASER 0x80
-#define ITS_CTLR   0x00
+#define SPI_FRAME 0x0000
+#define SGI_FRAME 0x10000
+#define ISENABLER 0x100
+#define ISACTIVER 0x300
+#define CLEARS    0x080 /* from a register that sets bits to the one that clears them */
+#define ITS_CTLR  0x00
 
 /* ---- The entries as a list. */
 
@@ -328,13 +327,17 @@ set_one (const CprKvmVm *vm, const CprKvmGicEntry *entry, const CprKvmGicEntry *
   return (!only_sets (entry) || clears.value == 0 || write_one (vm, &clears, error)) && write_one (vm, entry, error);
 }
 
-/* The entry as the kernel has it already. The registers of an ITS depend on one another. */
+/* The entry as the kernel has it already. The registers of an ITS depend on one another: so what
+ * they have is asked at that moment. */
 static const CprKvmGicEntry *
-find_known (const CprKvmVm *vm, guint i)
+find_known (const CprKvmVm *vm, guint i, CprKvmGicEntry *now)
 {
   const CprKvmGicEntry *entry = get_entry (vm->gic, i), *known;
 
-  if (vm->known_gic == NULL || i >= vm->known_gic->len || entry->group == KVM_DEV_ARM_VGIC_GRP_ITS_REGS)
+  *now = *entry;
+  if (entry->group == KVM_DEV_ARM_VGIC_GRP_ITS_REGS)
+    return cpr_kvm_gic_entry_read (vm, now) >= 0 ? now : NULL;
+  if (vm->known_gic == NULL || i >= vm->known_gic->len)
     return NULL;
   known = get_entry (vm->known_gic, i);
   return known->group == entry->group && known->owner == entry->owner && known->offset == entry->offset ? known : NULL;
@@ -359,10 +362,11 @@ set_all (CprKvmVm *vm, GError **error)
     {
       const CprKvmGicEntry *entry = get_entry (vm->gic, i);
       bool is_switch = entry->group == KVM_DEV_ARM_VGIC_GRP_ITS_REGS && entry->offset == ITS_CTLR;
+      CprKvmGicEntry now;
 
       if (is_switch && !restore_tables (vm, entry->owner, error))
         return false;
-      if (!set_one (vm, entry, find_known (vm, i), error))
+      if (!set_one (vm, entry, find_known (vm, i, &now), error))
         return false;
     }
   return true;

@@ -109,33 +109,22 @@ tell (const Search *search, const char *format, ...)
 
 /* KVM doesn't tell which features a vCPU was made with: its registers do. */
 static void
-note_feature (uint64_t id, const void *value, void *user_data)
+note_config (uint64_t id, const void *value, void *user_data)
 {
   Search *search = user_data;
 
-  search->features |= cpr_kvm_register_get_features (id);
   if (id == KVM_REG_ARM64_SVE_VLS)
     search->lengths = value;
   if (id == KVM_REG_ARM_PSCI_VERSION && *(const uint64_t *) value != PSCI_0_1)
     search->features |= 1u << KVM_ARM_VCPU_PSCI_0_2;
 }
 
-static uint32_t
-find_features_here (const CprKvmVcpu *here)
-{
-  g_autofree struct kvm_reg_list *list = cpr_kvm_register_list (here->fd);
-  uint32_t features = 0;
-
-  for (uint64_t i = 0; list != NULL && i < list->n; i++)
-    features |= cpr_kvm_register_get_features (list->reg[i]);
-  return list != NULL ? features : UINT32_MAX;
-}
-
 static void
 find_features (Search *search, const CprKvmVcpu *here)
 {
   static const uint32_t features[] = { CPR_KVM_SVE, CPR_KVM_PMU, CPR_KVM_PTRAUTH };
-  uint32_t made = here != NULL ? find_features_here (here) : UINT32_MAX;
+  uint32_t made = 0;
+  bool is_made = here != NULL && cpr_kvm_register_list_get_features (here->fd, &made);
 
   for (size_t i = 0; i < G_N_ELEMENTS (features); i++)
     if ((search->features & features[i]) != 0 && (search->host->features & features[i]) == 0)
@@ -143,12 +132,10 @@ find_features (Search *search, const CprKvmVcpu *here)
         tell (search, "it has %s, and KVM hasn't here", cpr_kvm_features_get_name (features[i]));
         search->missing |= features[i];
       }
-    else if ((search->features & features[i]) != 0 && (made & features[i]) == 0)
-      tell (search, "it has %s, and this program's vCPU hasn't: see KVM_ARM_VCPU_INIT",
-            cpr_kvm_features_get_name (features[i]));
-    else if ((search->features & features[i]) == 0 && made != UINT32_MAX && (made & features[i]) != 0)
-      tell (search, "it hasn't got %s, and this program's vCPU has: see KVM_ARM_VCPU_INIT",
-            cpr_kvm_features_get_name (features[i]));
+    else if (is_made && ((search->features ^ made) & features[i]) != 0)
+      tell (search, "it %s %s, and this program's vCPU %s (KVM_ARM_VCPU_INIT)",
+            (made & features[i]) == 0 ? "has" : "hasn't got", cpr_kvm_features_get_name (features[i]),
+            (made & features[i]) == 0 ? "hasn't" : "has");
 }
 
 /* All vCPUs of a VM have the same features, so other features need another VM. */
@@ -222,7 +209,8 @@ cpr_kvm_host_find_lacks_of_vcpu (const CprKvmHost *host,
     tell (&search, "its index is %u, and KVM takes indices below %u here", index, host->vcpu_ids_max);
   if (!cpr_kvm_registers_check (vcpu))
     return;
-  cpr_kvm_registers_foreach (vcpu, note_feature, &search);
+  search.features = cpr_kvm_registers_get_features (vcpu);
+  cpr_kvm_registers_foreach (vcpu, note_config, &search);
   find_features (&search, here);
   if (vcpu->n_registers > 0 && prepare (&search))
     cpr_kvm_registers_foreach (vcpu, find_register, &search);

@@ -250,14 +250,12 @@ refuse (const CprKvmVcpu *vcpu, uint64_t id, const void *value, const void *here
   uint32_t size = cpr_kvm_register_get_size (id);
   g_autofree char *name = cpr_kvm_register_get_name (id), *was = cpr_kvm_register_format (value, size);
   g_autofree char *is = here != NULL ? cpr_kvm_register_format (here, size) : NULL;
-  uint32_t features = cpr_kvm_register_get_features (id);
 
   if (here == NULL)
     return cpr_throw (error, CPR_ERROR_MISMATCH,
-                      "KVM VM '%s': vCPU %u: KVM_SET_ONE_REG: register %s: it is %s in the state, and the vCPU doesn't "
-                      "have it here%s%s",
-                      vcpu->vm->name, vcpu->index, name, was, features != 0 ? ": " : "",
-                      features != 0 ? cpr_kvm_features_get_name (features) : "");
+                      "KVM VM '%s': vCPU %u: KVM_SET_ONE_REG: register %s: it is %s in the state, and KVM doesn't have "
+                      "it here",
+                      vcpu->vm->name, vcpu->index, name, was);
   return cpr_throw (error, CPR_ERROR_MISMATCH,
                     "KVM VM '%s': vCPU %u: KVM_SET_ONE_REG: register %s: it is %s in the state, %s here, and KVM "
                     "refuses to change it",
@@ -341,14 +339,61 @@ cpr_kvm_registers_check (const CprKvmVcpu *vcpu)
   return fits && wide_size == vcpu->wide_size;
 }
 
+static void
+add_features (uint64_t id, const void *value G_GNUC_UNUSED, void *user_data)
+{
+  *(uint32_t *) user_data |= cpr_kvm_register_get_features (id);
+}
+
+uint32_t
+cpr_kvm_registers_get_features (const CprKvmVcpu *vcpu)
+{
+  uint32_t features = 0;
+
+  cpr_kvm_registers_foreach (vcpu, add_features, &features);
+  return features;
+}
+
+bool
+cpr_kvm_register_list_get_features (int fd, uint32_t *features)
+{
+  g_autofree struct kvm_reg_list *list = cpr_kvm_register_list (fd);
+
+  *features = 0;
+  for (uint64_t i = 0; list != NULL && i < list->n; i++)
+    *features |= cpr_kvm_register_get_features (list->reg[i]);
+  return list != NULL;
+}
+
+/* A lack of one shows in many registers, so it gets its own name. */
+static bool
+check_features (const CprKvmVcpu *vcpu, GError **error)
+{
+  static const uint32_t features[] = { CPR_KVM_SVE, CPR_KVM_PMU, CPR_KVM_PTRAUTH };
+  uint32_t had = cpr_kvm_registers_get_features (vcpu), has = 0;
+
+  if (vcpu->known != NULL)
+    has = cpr_kvm_registers_get_features (vcpu->known);
+  else if (!cpr_kvm_register_list_get_features (vcpu->fd, &has))
+    return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_REG_LIST", error);
+  for (size_t i = 0; i < G_N_ELEMENTS (features); i++)
+    if (((had ^ has) & features[i]) != 0)
+      return cpr_throw (error, CPR_ERROR_MISMATCH, "KVM VM '%s': vCPU %u: it %s %s in the state, and %s here",
+                        vcpu->vm->name, vcpu->index, (had & features[i]) != 0 ? "has" : "hasn't got",
+                        cpr_kvm_features_get_name (features[i]), (has & features[i]) != 0 ? "has" : "hasn't");
+  return true;
+}
+
 bool
 cpr_kvm_registers_set (CprKvmVcpu *vcpu, GError **error)
 {
-  bool done =
-      cpr_kvm_registers_check (vcpu) ||
-      cpr_throw (error, CPR_ERROR_CORRUPT, "KVM VM '%s': vCPU %u: its registers have other sizes than their values",
-                 vcpu->vm->name, vcpu->index);
+  bool done;
 
+  if (!cpr_kvm_registers_check (vcpu))
+    return cpr_throw (error, CPR_ERROR_CORRUPT,
+                      "KVM VM '%s': vCPU %u: its registers have other sizes than their values", vcpu->vm->name,
+                      vcpu->index);
+  done = check_features (vcpu, error);
   for (Rank rank = 0; done && rank < N_RANKS; rank++)
     done = set_rank (vcpu, rank, error);
   return done;
