@@ -42,6 +42,21 @@ struct kvm_irq_routing;
  *          cpr_session_start (session, &error);
  * ]|
  *
+ * On AArch64 the vCPUs come first, and the VMM makes the interrupt controller as KVM devices:
+ *
+ * |[<!-- language="C" -->
+ * for each vCPU:
+ * fd     = ioctl (vm_fd, KVM_CREATE_VCPU, index);
+ *          … KVM_ARM_VCPU_INIT with its features, KVM_ARM_VCPU_FINALIZE where it has SVE …
+ *          cpr_kvm_vcpu_add (vm, index, fd, &error);
+ * gic_fd = … KVM_CREATE_DEVICE of KVM_DEV_TYPE_ARM_VGIC_V3, its number of interrupts, its
+ *          addresses, KVM_DEV_ARM_VGIC_CTRL_INIT …
+ *          cpr_kvm_gic_add (vm, gic_fd, &error);
+ * its_fd = … KVM_CREATE_DEVICE of KVM_DEV_TYPE_ARM_VGIC_ITS, its address,
+ *          KVM_DEV_ARM_VGIC_CTRL_INIT …
+ *          cpr_kvm_its_add (vm, its_fd, &error);
+ * ]|
+ *
  * The `declare` callback of #CprSessionConfig calls cpr_inventory_add_kvm(), which also says that
  * the program knows both device types. Without such a callback, list them in `device_types`. Don't
  * add the fds to the fd table, and don't call cpr_session_hold_fd() for them. The guardian holds
@@ -62,25 +77,57 @@ struct kvm_irq_routing;
  * cpr_kvm_vm_set_gsi_routing() was given. Without an irqchip, or with a split one, the VMM keeps
  * the missing parts as devices of its own.
  *
+ * ## The state (AArch64)
+ *
+ * A vCPU's state is all registers that KVM_GET_REG_LIST lists, its events (a pending SError), and
+ * its MP state, so that a vCPU that is switched off by PSCI stays off. The registers are those of
+ * the firmware (the version of PSCI, the hypercalls that there are), the system registers, the
+ * general ones, those of SIMD or SVE, and the timers; they are set in this order. The MIDR, the ID
+ * registers and others that say what the CPU is aren't set if they have their value already. KVM
+ * lets few of them be changed: where it refuses, the load fails with the register's name. A
+ * register of the state that KVM doesn't have here is an error, too, unless its value is 0: a guest
+ * can't tell it from one that was never set. A register that KVM has here and that the state lacks
+ * keeps the value it has from KVM_ARM_VCPU_INIT.
+ *
+ * The VM's state is its counters, the GICv3 and its ITSs, and the routing. The GIC's part is the
+ * registers of the distributor, the redistributors and the CPU interfaces, the latches of pending
+ * interrupts and the levels of their lines. The numbers and addresses that the VMM gave to it must
+ * be the same in both programs, and the vCPUs made in the same order: the load compares them.
+ *
+ * The state of LPIs is in the guest's memory. When the old program saves its state, while the guest
+ * stands still, KVM writes the ITSs' tables and the pending LPIs to the tables that the guest
+ * provided for that. When the new program loads the state, KVM reads them, takes the bits of the
+ * pending LPIs out, and puts them in again, so that another program can load the same state. It is
+ * the one case in which a load writes guest RAM: with %CPR_INCOMING_PROTECT_RAM it fails (EFAULT)
+ * if an LPI is pending.
+ *
+ * A GICv2 can't be handed over. Without a GIC in the kernel the VMM keeps one as a device of its
+ * own, and sets the lines of the vCPUs (KVM_IRQ_LINE) before they run.
+ *
+ * ## The VMM's own part
+ *
  * Nobody can read from KVM how a VM was configured, so the VMM's start-up code configures it again:
  * memory slots, KVM_ENABLE_CAP, KVM_SET_TSS_ADDR, filters of MSRs and PMU events,
  * KVM_SET_BOOT_CPU_ID, permission for AMX (ARCH_REQ_XCOMP_GUEST_PERM, before the first vCPU),
- * attributes of Xen. Add memory slots before cpr_session_load(), since KVM reads page tables there.
- * Keep to the order above: once there is an irqchip, a change of memory costs milliseconds.
+ * attributes of Xen. On AArch64 these are also the features of the vCPUs, the attributes of a vCPU
+ * (the interrupts of PMU and timers, the address of the stolen time), KVM_ARM_SET_COUNTER_OFFSET,
+ * and the filter of SMCCC calls. Add memory slots before cpr_session_load(), since KVM reads page
+ * tables and tables of LPIs there. Keep to the order above: once there is an irqchip, a change of
+ * memory costs milliseconds on x86-64.
  *
  * ## When the state is right
  *
  * While the guest stands still no thread may be in KVM_RUN, and each vCPU must have completed its
  * last exit: #SECTION:kvm-run has the loop of a vCPU's thread.
  *
- * An interrupt that comes between KVM_GET_LAPIC and the end of the old VM is lost. So register
- * irqfds with cpr_kvm_irqfd_add(): the library takes them off before it reads anything. It puts
- * them on right before `start`, in the new program or, where the update has failed, in the old one.
- * Interrupts that come in between wait in their eventfds. While the guest stands still nobody may
- * use KVM_IRQ_LINE or KVM_SIGNAL_MSI. A device that raises an interrupt in its `post_load` must
- * have `libcpr.kvm-vm`, which is loaded after all vCPUs, in the `load_after` of its type. An
- * ioeventfd needs no such care: cpr_kvm_ioeventfd_add() assigns it to the new VM before the guest
- * runs, with the eventfd from the fd table, in which a kick may wait.
+ * An interrupt that comes between KVM_GET_LAPIC, or the reading of the GIC, and the end of the old
+ * VM is lost. So register irqfds with cpr_kvm_irqfd_add(): the library takes them off before it
+ * reads anything. It puts them on right before `start`, in the new program or, where the update has
+ * failed, in the old one. Interrupts that come in between wait in their eventfds. While the guest
+ * stands still nobody may use KVM_IRQ_LINE or KVM_SIGNAL_MSI. A device that raises an interrupt in
+ * its `post_load` must have `libcpr.kvm-vm`, which is loaded after all vCPUs, in the `load_after`
+ * of its type. An ioeventfd needs no such care: cpr_kvm_ioeventfd_add() assigns it to the new VM
+ * before the guest runs, with the eventfd from the fd table, in which a kick may wait.
  *
  * ## Time
  *
@@ -96,31 +143,45 @@ struct kvm_irq_routing;
  * A TSC of another frequency needs a CPU that can scale it. Up to 250 ppm count as the same
  * frequency.
  *
+ * On AArch64 the same holds for the virtual counter, CNTVCT_EL0, which all vCPUs have in common. On
+ * the same boot of the host it keeps its distance to the host's counter, as exactly as KVM lets it
+ * be set: within microseconds, and the errors of many updates don't add up. It never goes back. The
+ * physical counter is the host's as long as nothing else is asked for. Where it is another one, or
+ * after a restart of the host, or with %CPR_KVM_TIME_STOPS, it is treated like the virtual one
+ * since Linux 6.4. Older kernels neither tell nor set the physical timer, so a guest that uses that
+ * one should find a newer kernel. No KVM scales these counters: a host of another frequency is
+ * refused. A VMM that calls KVM_ARM_SET_COUNTER_OFFSET fixes the counters. It sees to it that the
+ * new program fixes them alike; if it doesn't, the load fails.
+ *
  * ## Errors
  *
  * Each error names the VM, the vCPU, the ioctl and the faulty value: "KVM VM 'kvm': vCPU 1:
  * KVM_SET_MSRS: MSR 0x345: it is 0x2000 in the state, 0x0 here, and KVM refuses to change the bits
- * 0x2000". They come from cpr_session_update() (reading: the guest goes on) or cpr_session_load()
- * (setting: the old program takes the guest back): %CPR_ERROR_SYSTEM with the errno,
- * %CPR_ERROR_MISMATCH where KVM lacks something here that the state has, %CPR_ERROR_CORRUPT.
+ * 0x2000"; "KVM VM 'kvm': vCPU 0: KVM_SET_ONE_REG: register ID_AA64MMFR0_EL1 (S3_0_C0_C7_0): it is
+ * 0x101124 in the state, 0x101125 here, and KVM refuses to change it". A register of AArch64 has
+ * its name and the one by which assemblers know it: op0, op1, CRn, CRm, op2. The errors come from
+ * cpr_session_update() (reading: the guest goes on) or cpr_session_load() (setting: the old program
+ * takes the guest back): %CPR_ERROR_SYSTEM with the errno, %CPR_ERROR_MISMATCH where KVM lacks
+ * something here that the state has, %CPR_ERROR_CORRUPT.
  *
  * In transfer mode cpr_session_load() asks KVM for the vCPUs' state while the guest still runs in
  * the old program. In the pause it sets only the parts that differ. So call KVM_SET_CPUID2 before
- * the load: if the CPUID differs from that of the state, everything is set. In exec mode the guest
- * stands still meanwhile, and the load sets the CPUID anyway. A program that took up a state from
- * such an update can leave the call out, and KVM_GET_SUPPORTED_CPUID, which takes long.
+ * the load: if the CPUID differs from that of the state, everything is set. On AArch64 this holds
+ * for the ID registers, and the GIC is asked, too. In exec mode the guest stands still meanwhile,
+ * and the load sets the CPUID anyway. A program that took up a state from such an update can leave
+ * the call out, and KVM_GET_SUPPORTED_CPUID, which takes long.
  *
  * ## Preflight
  *
  * A program that is asked whether it could take the guest over compares the state's needs with what
- * KVM offers it. After a rehearsed start-up, and in transfer mode after the real one, it asks by
- * the fd with which it made its VM, else by /dev/kvm. Each lack is a refusal that names the thing:
- * bits of the CPUID, MSRs, the size of the XSAVE area, machine check banks, nested state, PIC and
- * IOAPIC, PIT, indices of vCPUs. A feature in the CPUID counts if KVM offered it where the guest
- * was started. Others are the VMM's own affair. The library finds the needs out when the guest is
- * started and when a vCPU is plugged in, since KVM doesn't answer about a vCPU that runs. Hence
- * call KVM_SET_CPUID2 before cpr_kvm_vcpu_add(). A program that asks for permission for AMX does so
- * before cpr_session_new(): without that permission KVM offers no AMX.
+ * An interrupt that comes between KVM_GET_LAPIC, or the reading of the GIC, and the end of the old
+ * VM is lost. So register irqfds with cpr_kvm_irqfd_add(): the library takes them off before it
+ * reads anything. It puts them on right before `start`, in the new program or, where the update has
+ * failed, in the old one. Interrupts that come in between wait in their eventfds. While the guest
+ * stands still nobody may use KVM_IRQ_LINE or KVM_SIGNAL_MSI. A device that raises an interrupt in
+ * its `post_load` must have `libcpr.kvm-vm`, which is loaded after all vCPUs, in the `load_after`
+ * of its type. An ioeventfd needs no such care: cpr_kvm_ioeventfd_add() assigns it to the new VM
+ * before the guest runs, with the eventfd from the fd table, in which a kick may wait.
  *
  * In reboot mode nobody is asked. After a restart of the host cpr_session_load() compares the CPUID
  * in the same way; all else is found when it is set.
@@ -128,9 +189,11 @@ struct kvm_irq_routing;
  * ## What can't be handed over
  *
  * No other VM can have the memory and vCPUs of a VM with SEV or TDX, nor the guest_memfds of a VM
- * of a type with private memory (KVM_X86_SW_PROTECTED_VM and later types). A blocker of all modes
- * says so. In a VM of the default type guest_memfds are ordinary memory, which belongs to that VM
- * nevertheless: a RAM block of one blocks exec and transfer mode.
+ * of a type with private memory (KVM_X86_SW_PROTECTED_VM and later types), nor those of a protected
+ * VM on AArch64 (pKVM). A blocker of all modes says so. A file can't hold the tags that memory has
+ * with MTE, so they block reboot mode; in the other modes they stay with the memory. In a VM of the
+ * default type guest_memfds are ordinary memory, which belongs to that VM nevertheless: a RAM block
+ * of one blocks exec and transfer mode.
  */
 
 /**
@@ -143,8 +206,9 @@ typedef struct _CprKvmVm CprKvmVm;
 
 /**
  * CprKvmFlags:
- * @CPR_KVM_TIME_STOPS: in an update the guest's TSC and kvmclock stand still, instead of going on
- *     like those of a real machine. It counts what the program says that loads the state
+ * @CPR_KVM_TIME_STOPS: in an update the guest's TSC and kvmclock, or its counters, stand still,
+ *     instead of going on like those of a real machine. It counts what the program says that loads
+ *     the state
  *
  * How a VM is handed over.
  *
@@ -200,9 +264,9 @@ CPR_API int cpr_kvm_create_vm (CprSession *session, int kvm_fd, unsigned long ty
  * cpr_session_load() and before an update: both fail with %CPR_ERROR_INVALID where a VM has none.
  *
  * Errors: %CPR_ERROR_INVALID (name, flags), %CPR_ERROR_EXISTS (a device of that name, or the fd is
- * held or in the fd table), %CPR_ERROR_BLOCKED (SEV, TDX or private memory, and `required_modes`
- * isn't 0), %CPR_ERROR_VERSION (another API of KVM), %CPR_ERROR_SYSTEM (no fd of KVM's; on other
- * architectures than x86-64: ENOTSUP), %CPR_ERROR_STATE.
+ * held or in the fd table), %CPR_ERROR_BLOCKED (SEV, TDX, a protected VM or private memory, and
+ * `required_modes` isn't 0), %CPR_ERROR_VERSION (another API of KVM), %CPR_ERROR_SYSTEM (no fd of
+ * KVM's), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, ACTIVE.
  *
@@ -234,21 +298,23 @@ CPR_API bool cpr_kvm_vm_remove (CprKvmVm *vm, GError **error);
 /**
  * cpr_kvm_vcpu_add:
  * @vm: a VM
- * @index: the number that KVM_CREATE_VCPU got: the vCPU's APIC id
+ * @index: the number that KVM_CREATE_VCPU got; on x86-64 the vCPU's APIC id
  * @vcpu_fd: what it returned; the VMM's, open as long as the VM
  * @error: where an error goes, or %NULL
  *
  * Adds a vCPU: a device of the type cpr_kvm_vcpu_get_type() and the name `NAME/vcpuINDEX`, where
- * NAME is the VM's. The first one is added after permission for AMX was asked for. In
- * cpr_session_load() nobody may be in KVM_RUN. From cpr_session_start() on, the vCPU's CPUID and
- * TSC frequency must not change: they are read only once.
+ * NAME is the VM's. The first one is added after permission for AMX was asked for. On AArch64 the
+ * vCPU has its features by then, and is finalized if it has SVE. In cpr_session_load() nobody may
+ * be in KVM_RUN. From cpr_session_start() on, the vCPU's CPUID and TSC frequency must not change:
+ * they are read only once.
  *
  * Add every vCPU that KVM has. KVM can't be asked how many there are. So a program that forgets
  * some of them saves a guest in which these start from power-on.
  *
- * Errors: %CPR_ERROR_INVALID (the name is too long with the index), %CPR_ERROR_EXISTS (a device of
- * that name, or the fd is held or in the fd table), %CPR_ERROR_SYSTEM, %CPR_ERROR_VERSION (a vCPU's
- * state is larger than 1 MiB), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_INVALID (the name is too long with the index; on AArch64: KVM_ARM_VCPU_INIT or
+ * KVM_ARM_VCPU_FINALIZE is missing), %CPR_ERROR_EXISTS (a device of that name, or the fd is held or
+ * in the fd table), %CPR_ERROR_BLOCKED (MTE, and `required_modes` has reboot mode),
+ * %CPR_ERROR_SYSTEM, %CPR_ERROR_VERSION (a vCPU's state is larger than 1 MiB), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, ACTIVE.
  *
@@ -267,6 +333,9 @@ CPR_API bool cpr_kvm_vcpu_add (CprKvmVm *vm, unsigned index, int vcpu_fd, GError
  * Takes a vCPU out of the session, because it was unplugged: it isn't saved from then on, and the
  * next program doesn't make it. Nobody may be in its KVM_RUN any more. KVM itself keeps the vCPU as
  * long as the VM. So keep the fd: with it the vCPU can be plugged in again by cpr_kvm_vcpu_add().
+ *
+ * With a GIC, KVM on AArch64 takes no vCPU later. So a VMM makes all that there can ever be, and
+ * those that aren't plugged in are switched off: it adds them all, and removes none.
  *
  * Errors: %CPR_ERROR_NOT_FOUND, %CPR_ERROR_STATE.
  *
@@ -290,8 +359,8 @@ CPR_API bool cpr_kvm_vcpu_remove (CprKvmVm *vm, unsigned index, GError **error);
  * addresses, and initialises it with KVM_DEV_ARM_VGIC_CTRL_INIT, all that before this call.
  *
  * Errors: %CPR_ERROR_EXISTS (the VM has a GIC, or the fd is held or in the fd table),
- * %CPR_ERROR_INVALID (a GICv2, which can't be handed over, or no GIC, or it wasn't initialised),
- * %CPR_ERROR_SYSTEM (on other architectures than AArch64: ENOTSUP), %CPR_ERROR_STATE.
+ * %CPR_ERROR_INVALID (a GICv2, which can't be handed over, or no GIC; it isn't initialised, or has
+ * no address), %CPR_ERROR_SYSTEM (on other architectures than AArch64: ENOTSUP), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING.
  *
@@ -312,9 +381,9 @@ CPR_API bool cpr_kvm_gic_add (CprKvmVm *vm, int gic_fd, GError **error);
  * several; each program adds them in the same order. The VMM's start-up code gives it its address
  * and initialises it with KVM_DEV_ARM_VGIC_CTRL_INIT, both before this call.
  *
- * Errors: %CPR_ERROR_EXISTS (the fd is held or in the fd table), %CPR_ERROR_INVALID (no ITS, or the
- * VM has no GIC yet, or has too many ITSs), %CPR_ERROR_SYSTEM (on other architectures than AArch64:
- * ENOTSUP), %CPR_ERROR_STATE.
+ * Errors: %CPR_ERROR_EXISTS (the fd is held or in the fd table), %CPR_ERROR_INVALID (no ITS, or it
+ * has no address; the VM has no GIC yet, or has 64 ITSs), %CPR_ERROR_SYSTEM (on other architectures
+ * than AArch64: ENOTSUP), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING.
  *

@@ -85,7 +85,7 @@ START_TEST (the_counter_goes_on_and_never_back)
 }
 END_TEST
 
-/* As if it had been saved an hour ago. Loop: on the same boot; after a restart; where time stops. */
+/* As if saved an hour ago. Loop: on the same boot; after a restart; where time stops. */
 START_TEST (the_counter_goes_on_by_what_has_passed)
 {
   uint64_t began, passed = _i < 2 ? hour () : 0, is;
