@@ -14,7 +14,7 @@
 #include "support/error.h"
 #include "update.h"
 
-#define LINE_MAX 4096
+#define CONTROL_LINE_MAX 4096
 
 struct _Control
 {
@@ -22,7 +22,7 @@ struct _Control
   int listen_fd;
   int client; /* -1: nobody; others wait in the socket */
   size_t len;
-  char line[LINE_MAX];
+  char line[CONTROL_LINE_MAX];
 };
 
 /* A socket that nobody listens at is a dead VM's. */
@@ -115,13 +115,13 @@ execute (Control *control, const char *line)
 static bool
 read_command (Control *control)
 {
-  ssize_t n = recv (control->client, control->line + control->len, LINE_MAX - 1 - control->len, MSG_DONTWAIT);
+  ssize_t n = recv (control->client, control->line + control->len, CONTROL_LINE_MAX - 1 - control->len, MSG_DONTWAIT);
 
   if (n < 0)
     return errno != EAGAIN && errno != EINTR;
   control->len += (size_t) n;
   control->line[control->len] = '\0';
-  return n == 0 || control->len == LINE_MAX - 1 || strchr (control->line, '\n');
+  return n == 0 || control->len == CONTROL_LINE_MAX - 1 || strchr (control->line, '\n');
 }
 
 bool

@@ -63,6 +63,7 @@
 #include <libcpr/vfio.h>
 #include <libcpr/vfio-irq.h>
 #include <libcpr/kvm.h>
+#include <libcpr/kvm-irq.h>
 #include <libcpr/kvm-run.h>
 
 #endif

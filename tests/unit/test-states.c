@@ -22,9 +22,9 @@ static const char *const words[N_STATES] = {
 static char *
 read_headers (void)
 {
-  static const char *const names[] = { "error", "session", "run-state", "exit",      "fd",
-                                       "ram",   "device",  "update",    "preflight", "event",
-                                       "gate",  "vfio",    "vfio-irq",  "kvm",       "kvm-run" };
+  static const char *const names[] = { "error",    "session", "run-state", "exit",   "fd",   "ram",
+                                       "device",   "update",  "preflight", "event",  "gate", "vfio",
+                                       "vfio-irq", "kvm",     "kvm-irq",   "kvm-run" };
   const char *top = g_getenv ("abs_top_srcdir") != NULL ? g_getenv ("abs_top_srcdir") : g_getenv ("top_srcdir");
   GString *all = g_string_new (NULL);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The first and only program of the Linux guest in tests/integration/linux.py. On each CPU a
- * process fills memory, checks it, and compares the clocks of the CPUs. The first process prints a line now
- * and then, and answers what it reads on the console:
+ * process fills memory, checks it, and compares the clocks of the CPUs. The first process prints a
+ * line now and then, and answers what it reads on the console:
  *
  *   t NUMBER   what time it is
  *   k          the kernel's messages

@@ -88,7 +88,8 @@ open_and_ask (GError **error)
 }
 
 /* Asks once, and only where there is a device that needs KVM. @kvm_fd: with which this program made
- * its VM: it may have got that from elsewhere, or dropped the right to open it. -1: it has none yet. */
+ * its VM: it may have got that from elsewhere, or dropped the right to open it. -1: it has none
+ * yet. */
 static bool
 ask_once (CprKvmLacks *lacks, int kvm_fd)
 {
