@@ -60,9 +60,12 @@ cpr_answer_write (const CprAnswer *answer, const CprSchemaBuilder *types, CprWri
 static bool
 read_head (CprAnswer *answer, CprCursor *cursor, uint32_t *verdict, GError **error)
 {
+  const char *path;
+
   answer->question = cpr_cursor_get_u64 (cursor);
   *verdict = cpr_cursor_get_u32 (cursor);
-  answer->path = g_strdup (cpr_cursor_get_string (cursor));
+  path = cpr_cursor_get_string (cursor);
+  answer->path = cpr_text_make_line (path, strlen (path)); /* errors name it */
   answer->executable.build_id = g_strdup (cpr_cursor_get_string (cursor));
   answer->executable.device = cpr_cursor_get_u64 (cursor);
   answer->executable.inode = cpr_cursor_get_u64 (cursor);

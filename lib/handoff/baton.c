@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "base/text.h"
 
 #define BATON_MAGIC UINT64_C (0x31544142525043) /* "CPRBAT1" */
 #define BATON_SIZE  4096
@@ -156,8 +157,9 @@ cpr_baton_get_step_name (CprStep step)
 char *
 cpr_baton_describe_failure (const CprBatonPage *page)
 {
-  /* Other programs write the page, so the text may lack its end. */
-  g_autofree char *said = g_strndup (page->reason, CPR_BATON_REASON_SIZE - 1);
+  /* Other programs write the page, so the text may lack its end, and be any bytes. */
+  g_autofree char *raw = g_strndup (page->reason, CPR_BATON_REASON_SIZE - 1);
+  g_autofree char *said = cpr_text_make_line (raw, strlen (raw));
   const char *after = said[0] != '\0' ? "; before that: " : "";
   int status = page->status;
   uint32_t failed = page->failed_step;

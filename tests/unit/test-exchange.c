@@ -139,10 +139,12 @@ START_TEST (an_answer_is_read_as_it_was_written)
   CprWriter writer;
 
   make_answer (&answer);
+  g_free (answer.path);
+  answer.path = g_strdup ("/opt/v\033[31m\nmm");
   write_answer (&answer, &writer);
   ck_assert (cpr_answer_read (&read, writer.data, writer.len, &error));
   ck_assert_uint_eq (read.question, 77);
-  ck_assert_str_eq (read.path, answer.path);
+  ck_assert_str_eq (read.path, "/opt/v?[31m mm");
   ck_assert (cpr_executable_equal (&read.executable, &answer.executable));
   ck_assert_uint_eq (read.findings->len, 2);
   /* refusals first; and what would do a terminal harm doesn't */

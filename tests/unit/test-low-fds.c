@@ -128,7 +128,7 @@ START_TEST (the_line_of_a_parked_guest_has_the_cause)
   baton.page->failed_step = CPR_STEP_CLAIM;
   baton.page->status = SIGSEGV;
   assert_note (": the last one was killed by signal 11 in step claim");
-  strcpy (baton.page->reason, "device 'com1':\ntoo new");
+  strcpy (baton.page->reason, "device 'com1':\ntoo\033new");
   baton.page->status = 3 << 8;
   assert_note (": the last one exited with status 3 in step claim; before that: device 'com1': too new");
   baton.page->status = -1;

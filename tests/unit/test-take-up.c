@@ -283,19 +283,19 @@ START_TEST (the_old_program_on_its_way_back_knows_why)
   offer_make (&offer, &machine, &head);
   machine.block->owned = false;
   ck_assert (cpr_baton_move (offer.exec->baton.page, offered, again));
-  strcpy (offer.exec->baton.page->reason, "device 'com1': too new");
+  strcpy (offer.exec->baton.page->reason, "device 'com1':\ntoo \033[31mnew\n"); /* as the new program put it */
   hint (offer.state_fd);
   session = try_new (MACHINE_NAME);
   ck_assert_ptr_nonnull (session);
   cpr_session_get_update_info (session, &info);
   ck_assert_int_eq (info.status, CPR_UPDATE_ROLLED_BACK);
-  ck_assert_str_eq (info.error, "device 'com1': too new");
+  ck_assert_str_eq (info.error, "device 'com1': too ?[31mnew");
   ck_assert_uint_eq (info.generation, head.generation);
   faults_begin (0, 0, EPERM);
   ck_assert (!cpr_session_load (session, &error));
   ck_assert (!faults.executed); /* one way back, no more */
   faults_end ();
-  assert_error (&error, CPR_ERROR_MISMATCH, "this is the way back already");
+  assert_error (&error, CPR_ERROR_MISMATCH, "after the new program failed (device 'com1': too ?[31mnew)");
   end (session);
 }
 END_TEST

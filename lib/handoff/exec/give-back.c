@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/signals.h"
 #include "base/sys.h"
+#include "base/text.h"
 #include "handoff/exec/image.h"
 
 /* Gets an fd back from the guardian, which has copies. The new program may have closed its own,
@@ -157,18 +158,20 @@ forget_streams (const CprIncoming *incoming)
       cpr_fd_set_cloexec (fd, true);
 }
 
-/* Both programs often have the same fault. Others write the page, so its text may lack its end. */
+/* Both programs often have the same fault. Others write the page, so its text may lack its end, and
+ * be any bytes. */
 static bool
 throw_back_already (const CprBatonPage *page, const char *reason, GError **error)
 {
+  g_autofree char *said = cpr_text_make_line (page->reason, strnlen (page->reason, CPR_BATON_REASON_SIZE - 1));
+
   if (page->reason[0] == '\0')
     return cpr_throw (error, CPR_ERROR_STATE, "way back: this is the way back already");
   if (strncmp (page->reason, reason, CPR_BATON_REASON_SIZE - 1) == 0)
     return cpr_throw (error, CPR_ERROR_STATE,
                       "way back: this is the way back already, and the new program failed in the same way");
-  return cpr_throw (error, CPR_ERROR_STATE,
-                    "way back: this is the way back already, after the new program failed (%.*s)",
-                    CPR_BATON_REASON_SIZE - 1, page->reason);
+  return cpr_throw (error, CPR_ERROR_STATE, "way back: this is the way back already, after the new program failed (%s)",
+                    said);
 }
 
 static bool

@@ -349,7 +349,8 @@ print_note (const char *note, long len)
 }
 
 /* cpr_baton_describe_failure() without malloc(). The last candidate was the old program, which may
- * have been executed. Other programs write the page, so the reason may lack its end. */
+ * have been executed. Other programs write the page, so the reason may lack its end, and be any
+ * bytes: the line may go to a terminal. */
 CPR_RAW_CODE static char *
 put_cause (char *to, const CprBatonPage *page)
 {
@@ -373,7 +374,7 @@ put_cause (char *to, const CprBatonPage *page)
   if (*reason != '\0')
     to = cpr_raw_put_text (to, "; before that: ");
   for (int i = 0; i < CPR_BATON_REASON_SIZE - 1 && reason[i] != '\0'; i++)
-    *to++ = reason[i] != '\n' ? reason[i] : ' ';
+    *to++ = (uint8_t) reason[i] >= ' ' && reason[i] != 127 ? reason[i] : ' ';
   *to = '\0';
   return to;
 }
