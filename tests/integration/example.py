@@ -30,8 +30,20 @@ def it_takes_the_guest_back(accel):
         return answer.splitlines()[-1]
 
 
+def its_rehearsal_finds_what_is_wrong(accel):
+    with MiniVmm(None, *GUEST, binary=EXAMPLE) as vm:
+        ticks, stops = vm.wait_for_ticks().ticks, vm.monitor.info("status")["stops"]
+        answers = [vm.try_update(EXAMPLE, options=options) for options in (["--ram", "128M"], ["--vcpus", "3"], ["--disk", "/nowhere"])]
+        for answer, words in zip(answers, ("RAM block 'ram': size is", "'kvm/vcpu2': it isn't in the state", "disk: /nowhere")):
+            claim(answer.startswith("Error: new program") and words in answer, f"{answer!r}")
+        claim(vm.monitor.info("status")["stops"] == stops, "the guest was stopped")
+        claim(vm.wait_for_ticks(ticks).errors == 0, "memory errors")
+        vm.update(EXAMPLE)
+        return answers[-1].strip()
+
+
 def it_knows_no_test_aid(accel):
-    for option in ("--fail-at=load", "--verify-ram", "--device=watchdog", "--accel=soft"):
+    for option in ("--fail-at=load", "--verify-ram", "--device=watchdog", "--accel=soft", "--rehearse"):
         done = subprocess.run([EXAMPLE, option], capture_output=True, timeout=PATIENCE)
         claim(done.returncode == 1 and b"unknown option" in done.stderr, f"{option}: {done.returncode}, {done.stderr!r}")
     text = subprocess.run([EXAMPLE, "--help"], capture_output=True, timeout=PATIENCE, check=True).stdout
@@ -42,4 +54,4 @@ if why_no_kvm():
     print(f"SKIP: {why_no_kvm()}")
     sys.exit(77)
 os.environ["CPR_TEST_ACCEL"] = "kvm"  # it has no other
-main(it_updates_itself, it_takes_the_guest_back, it_knows_no_test_aid)
+main(it_updates_itself, it_takes_the_guest_back, its_rehearsal_finds_what_is_wrong, it_knows_no_test_aid)
