@@ -42,7 +42,8 @@ G_BEGIN_DECLS
  * | paused and suspended | - | suspended | - | paused |
  *
  * So the library calls @stop and @start of #CprSessionConfig once for each time that the guest
- * really stops or runs again, whoever stopped it. The guest's clocks stand still in between.
+ * really stops or runs again, whoever stopped it, and closes and opens its @gate. The guest's clocks
+ * stand still in between.
  *
  * Since: 0.1
  */
@@ -59,10 +60,10 @@ typedef enum
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Pauses the guest for its owner. Calls @stop of the config, unless the guest sleeps and is stopped
- * already. Does nothing when the guest is paused already. See #CprRunState.
+ * Pauses the guest for its owner. Stops it by @gate and @stop of the config, unless the guest
+ * sleeps and is stopped already. Does nothing when the guest is paused already. See #CprRunState.
  *
- * Errors: what @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
+ * Errors: what cpr_gate_close() or @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
  *
  * After failure: the guest runs.
  *
@@ -98,11 +99,11 @@ CPR_API bool cpr_session_resume (CprSession *session, GError **error);
  * @session: a session
  * @error: where an error goes, or %NULL
  *
- * Records that the guest has put itself to sleep (ACPI S3). Calls @stop of the config, unless the
- * guest is stopped already. Does nothing when the guest is suspended already. A guest that its
- * owner has paused in the meantime is paused and suspended afterwards. See #CprRunState.
+ * Records that the guest has put itself to sleep (ACPI S3). Stops it like cpr_session_pause(),
+ * unless the guest is stopped already. Does nothing when the guest is suspended already. A guest
+ * that its owner has paused in the meantime is paused and suspended afterwards. See #CprRunState.
  *
- * Errors: what @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
+ * Errors: what cpr_gate_close() or @stop reports, %CPR_ERROR_CALLBACK, %CPR_ERROR_STATE.
  *
  * After failure: the guest runs.
  *

@@ -21,8 +21,9 @@ G_BEGIN_DECLS
  * cpr_session_update(), and says what holds afterwards. doc/modes.md compares the modes.
  *
  * In every mode the update first makes its checks and tells the notifiers, with the guest running.
- * Then the guest is stopped (with @stop of the config, unless it is stopped already), and its state
- * is saved and sealed. If a step fails, the earlier steps are undone and the guest goes on.
+ * Then the guest is stopped (by @gate and @stop of the config, unless it is stopped already), and
+ * its state is saved and sealed. If a step fails, the earlier steps are undone and the guest goes
+ * on.
  */
 
 /**
@@ -345,12 +346,11 @@ typedef struct
  *
  * Errors in every mode: %CPR_ERROR_INVALID (an unknown mode or flag; @reply_fd of 1 or 2; a field
  * that can't be saved, such as an fd outside the fd table; a cycle of `load_after`; a KVM VM
- * without a vCPU),
- * %CPR_ERROR_STATE (also in a notifier's callback), %CPR_ERROR_BLOCKED (the reasons of all
- * blockers, in one line), the error of a notifier's veto, %CPR_ERROR_MISMATCH (an fd of the table
- * is closed or isn't what it was), %CPR_ERROR_SYSTEM (no memory or no space for the state;
- * @reply_fd isn't open), the error of @stop or of a device's `pre_save`, %CPR_ERROR_CALLBACK,
- * %CPR_ERROR_PAUSE_BUDGET.
+ * without a vCPU), %CPR_ERROR_STATE (also in a notifier's callback), %CPR_ERROR_BLOCKED (the
+ * reasons of all blockers, in one line), the error of a notifier's veto, %CPR_ERROR_MISMATCH (an fd
+ * of the table is closed or isn't what it was), %CPR_ERROR_SYSTEM (no memory or no space for the
+ * state; @reply_fd isn't open), the error of cpr_gate_close(), of @stop or of a device's
+ * `pre_save`, %CPR_ERROR_CALLBACK, %CPR_ERROR_PAUSE_BUDGET.
  *
  * After failure: the guest is as it was, running, paused or suspended. Every step was undone, and
  * the call can be made again at once. cpr_session_get_update_info() has the error too, unless the
