@@ -9,6 +9,9 @@ COMMENT = re.compile(r"/\*\*\n(.*?)\*/\n?", re.S)
 # They begin a part of the text of their own, wherever in a paragraph they stand after a full stop.
 LABELS = ("Errors", "Handoff and fork", "Permitted states", "Returns", "Since", "Threads")
 LABEL = re.compile(rf"(?:^|(?<=[.)]\s))({'|'.join(LABELS)}):\s+".replace(" ", r"\s+"))
+ANNOTATIONS = re.compile(r"((?:\([a-z ]+\)\s*)+):\s+")
+SPELLED_OUT = {"nullable": "May be %NULL.", "optional": "May be %NULL.", "out": "The call sets it.",
+               "transfer full": "It becomes the caller's.", "transfer none": "It doesn't become the caller's."}
 PARAMETER = re.compile(r"@(\w+|\.\.\.):\s+(.*)")
 
 
@@ -80,6 +83,20 @@ def brief_of(text):
     return re.split(r"(?<=[\w)'`])\.(?:\s|$)", " ".join(first.split()))[0].rstrip(".:")
 
 
+def spell_out(text):
+    """GLib's annotations, such as (nullable), in words at the end."""
+    match = ANNOTATIONS.match(text)
+    if not match:
+        return text
+    text = text[match.end():]
+    for annotation in re.findall(r"\(([^)]*)\)", match[1]):
+        if annotation not in SPELLED_OUT:
+            raise BadComment(f"unknown annotation ({annotation})")
+        if annotation not in ("nullable", "optional") or not re.search(r"%NULL", text):
+            text = f"{text.rstrip('.')}. {SPELLED_OUT[annotation]}"
+    return text
+
+
 def split_labels(text):
     """(text without the labelled parts, label → its text)."""
     kept, labels = [], {}
@@ -146,8 +163,10 @@ def read_entry(chapter, lines, code):
     parameters, rest = split_parameters(lines[1:])
     kind, declaration = kind_and_declaration(name, code, parameters)
     entry = Entry(chapter, name, kind, declaration)
-    entry.parameters = parameters
+    entry.parameters = [(parameter, spell_out(text)) for parameter, text in parameters]
     entry.text, entry.labels = split_labels("\n".join(rest).strip())
+    if "Returns" in entry.labels:
+        entry.labels["Returns"] = spell_out(entry.labels["Returns"])
     entry.brief = brief_of(entry.text)
     if "Permitted states" in entry.labels:
         entry.permitted = Permitted(" ".join(entry.labels["Permitted states"].split()))
