@@ -5,9 +5,11 @@
  * are set last, close to the start. Called by machine.c. */
 #include "kvm/arm64/arm64.h"
 
-/* How much may lie between two readings of what is one clock, in parts of a second. */
+/* How far apart two readings of one clock may be, in parts of a second: those of a thread that the
+ * scheduler left alone, and those of one that it didn't. */
 #define CLOSE_PARTS 10000
-#define WRONG_PARTS 100
+#define FAR_PARTS   10
+#define TRIES       8
 
 /* ---- The host's counter. Linux lets every program read it. */
 
@@ -44,16 +46,29 @@ get_name (uint64_t id)
 
 /* ---- Reading. */
 
-/* A counter and the host's at the same instant, which is between two readings of the latter. */
-static bool
-read_both (const CprKvmVm *vm, uint64_t id, uint64_t *counter, uint64_t *host, uint64_t *half)
+typedef struct
 {
-  uint64_t before = read_host ();
-  bool done = cpr_kvm_register_read (get_vcpu (vm)->fd, id, counter) >= 0;
+  uint64_t counter, host; /* at the same instant */
+  uint64_t error;         /* by how much that can be wrong */
+} Reading;
 
-  *half = (read_host () - before) / 2;
-  *host = before + *half;
-  return done;
+/* The instant is between two readings of the host's counter. Where a thread had to wait in between,
+ * another try is better. */
+static bool
+read_both (const CprKvmVm *vm, uint64_t id, Reading *best)
+{
+  best->error = UINT64_MAX;
+  for (unsigned i = 0; i < TRIES && best->error > cpr_kvm_counters_get_hz () / CLOSE_PARTS / 2; i++)
+    {
+      uint64_t counter = 0, before = read_host (), half;
+
+      if (cpr_kvm_register_read (get_vcpu (vm)->fd, id, &counter) < 0)
+        return false;
+      half = (read_host () - before) / 2;
+      if (half < best->error)
+        *best = (Reading){ counter, before + half, half };
+    }
+  return true;
 }
 
 static bool
@@ -79,19 +94,19 @@ settle (uint64_t counter, uint64_t host, uint64_t aimed_distance, uint32_t hz)
 bool
 cpr_kvm_counters_get (CprKvmVm *vm, GError **error)
 {
-  uint64_t counter = 0, host = 0, half, aimed = vm->host_counter - vm->counter;
-  uint64_t physical = 0, physical_host = 0;
+  uint64_t aimed = vm->host_counter - vm->counter;
   uint32_t hz = cpr_kvm_counters_get_hz ();
+  Reading counter, physical;
 
-  if (!read_both (vm, KVM_REG_ARM_TIMER_CNT, &counter, &host, &half))
+  if (!read_both (vm, KVM_REG_ARM_TIMER_CNT, &counter))
     return cpr_kvm_vcpu_throw (get_vcpu (vm), errno, "KVM_GET_ONE_REG of the virtual counter", error);
-  vm->counter = vm->has_counters ? settle (counter, host, aimed, hz) : counter;
+  vm->counter = vm->has_counters ? settle (counter.counter, counter.host, aimed, hz) : counter.counter;
   vm->physical_counter = 0;
-  if (read_both (vm, KVM_REG_ARM_PTIMER_CNT, &physical, &physical_host, &half))
-    vm->physical_counter = settle (physical, physical_host, 0, hz) + host - physical_host;
+  if (read_both (vm, KVM_REG_ARM_PTIMER_CNT, &physical))
+    vm->physical_counter = settle (physical.counter, physical.host, 0, hz) + counter.host - physical.host;
   else if (!is_missing (errno))
     return cpr_kvm_vcpu_throw (get_vcpu (vm), errno, "KVM_GET_ONE_REG of the physical counter", error);
-  vm->host_counter = host;
+  vm->host_counter = counter.host;
   vm->counter_hz = hz;
   vm->has_counters = true;
   vm->taken_ns = vm->at_ns = cpr_now_ns ();
@@ -112,11 +127,13 @@ goes_on (const CprKvmVm *vm)
   return (vm->flags & CPR_KVM_TIME_STOPS) == 0 && cpr_kvm_clock_is_same (vm->taken_ns, vm->at_ns);
 }
 
-/* How far a counter has gone on since it was saved. After a restart the host's has begun again. */
+/* How far a counter shall be behind the host's. After a restart that one has begun again, and where
+ * time stops it has gone on. */
 static uint64_t
-get_passed (const CprKvmVm *vm, uint64_t host)
+get_distance (const CprKvmVm *vm, uint64_t saved)
 {
-  return goes_on (vm) ? host - vm->host_counter : get_ticks (cpr_kvm_get_elapsed_ns (vm, vm->at_ns), vm->counter_hz);
+  return goes_on (vm) ? vm->host_counter - saved
+                      : read_host () - saved - get_ticks (cpr_kvm_get_elapsed_ns (vm, vm->at_ns), vm->counter_hz);
 }
 
 static bool
@@ -129,22 +146,38 @@ refuse (const CprKvmVm *vm, uint64_t id, uint64_t value, uint64_t here, GError *
                     vm->name, get_name (id), value, here);
 }
 
-/* Where the VMM has fixed the offset KVM ignores the value, and may have the right one. */
+/* Sets it once; *off: by how much it isn't at the value that it should have. The value is that of
+ * the instant at which KVM takes it, which is as late as the reading was. */
 static bool
-set_counter (const CprKvmVm *vm, uint64_t id, uint64_t saved, GError **error)
+try_counter (const CprKvmVm *vm, uint64_t id, uint64_t distance, Reading *now, uint64_t *off, GError **error)
 {
-  const CprKvmVcpu *vcpu = get_vcpu (vm);
-  uint64_t value, here = 0, host, half, before;
+  uint64_t late = MIN (now->error, vm->counter_hz / CLOSE_PARTS);
+  uint64_t value = read_host () + late - distance;
+  int fd = get_vcpu (vm)->fd;
 
-  if (!read_both (vm, id, &here, &host, &half))
-    return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_ONE_REG of a counter", error);
-  before = read_host () + half; /* about when KVM takes it */
-  value = saved + get_passed (vm, before);
-  if (cpr_kvm_register_write (vcpu->fd, id, &value) < 0)
-    return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_SET_ONE_REG of a counter", error);
-  if (!read_both (vm, id, &here, &host, &half))
-    return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_ONE_REG of a counter", error);
-  return is_within (here - value, host - before, vm->counter_hz / WRONG_PARTS) || refuse (vm, id, value, here, error);
+  if (cpr_kvm_register_write (fd, id, &value) < 0)
+    return cpr_kvm_vcpu_throw (get_vcpu (vm), errno, "KVM_SET_ONE_REG of a counter", error);
+  if (!read_both (vm, id, now))
+    return cpr_kvm_vcpu_throw (get_vcpu (vm), errno, "KVM_GET_ONE_REG of a counter", error);
+  value = now->host - distance;
+  *off = MIN (now->counter - value, value - now->counter);
+  return true;
+}
+
+/* A thread that had to wait sets it too late. Where the VMM has fixed the offset KVM ignores the
+ * value, and may have the right one. */
+static bool
+set_counter (const CprKvmVm *vm, uint64_t id, uint64_t distance, GError **error)
+{
+  uint64_t off = UINT64_MAX;
+  Reading now;
+
+  if (!read_both (vm, id, &now))
+    return cpr_kvm_vcpu_throw (get_vcpu (vm), errno, "KVM_GET_ONE_REG of a counter", error);
+  for (unsigned i = 0; i < TRIES && off > vm->counter_hz / CLOSE_PARTS; i++)
+    if (!try_counter (vm, id, distance, &now, &off, error))
+      return false;
+  return off <= vm->counter_hz / FAR_PARTS + now.error || refuse (vm, id, now.host - distance, now.counter, error);
 }
 
 /* A physical counter with an offset costs the guest an exit on many CPUs, and most have none. A
@@ -159,13 +192,13 @@ set_physical (const CprKvmVm *vm, GError **error)
     return true;
   if (cpr_kvm_register_read (get_vcpu (vm)->fd, KVM_REG_ARM_PTIMER_CNT, &here) < 0 && is_missing (errno))
     return true;
-  return set_counter (vm, KVM_REG_ARM_PTIMER_CNT, vm->physical_counter, error);
+  return set_counter (vm, KVM_REG_ARM_PTIMER_CNT, get_distance (vm, vm->physical_counter), error);
 }
 
 bool
 cpr_kvm_counters_set (CprKvmVm *vm, GError **error)
 {
-  uint64_t host;
+  uint64_t distance;
 
   if (!vm->has_counters)
     return true;
@@ -173,10 +206,10 @@ cpr_kvm_counters_set (CprKvmVm *vm, GError **error)
     return cpr_throw (error, CPR_ERROR_MISMATCH,
                       "KVM VM '%s': its counters have %u Hz in the state, %u Hz here, and no KVM scales them", vm->name,
                       vm->counter_hz, cpr_kvm_counters_get_hz ());
-  if (!set_physical (vm, error) || !set_counter (vm, KVM_REG_ARM_TIMER_CNT, vm->counter, error))
+  distance = get_distance (vm, vm->counter);
+  if (!set_physical (vm, error) || !set_counter (vm, KVM_REG_ARM_TIMER_CNT, distance, error))
     return false;
-  host = read_host ();
-  vm->counter += get_passed (vm, host); /* what was aimed at, for the next time */
-  vm->host_counter = host;
+  vm->host_counter = read_host (); /* for the next time */
+  vm->counter = vm->host_counter - distance;
   return true;
 }
