@@ -10,16 +10,62 @@
 
 G_BEGIN_DECLS
 
-/* From linux/kvm.h, which this header doesn't include. */
+/* It is from linux/kvm.h, which this header doesn't include. */
 struct kvm_irq_routing;
 
 /**
  * SECTION:kvm-irq
- * @title: Interrupts and eventfds of KVM VMs
+ * @title: Interrupts of a KVM VM
  *
- * The routes of a VM's interrupts, eventfds that raise an interrupt, and eventfds that the guest
- * signals by a write. #SECTION:kvm says when an interrupt could be lost in an update, and why.
+ * The interrupt controller of an AArch64 VM, the routes of interrupts, eventfds that raise them,
+ * and eventfds that the guest signals. #SECTION:kvm says what becomes of them in an update.
  */
+
+/**
+ * cpr_kvm_gic_add:
+ * @vm: a VM
+ * @gic_fd: what KVM_CREATE_DEVICE gave for KVM_DEV_TYPE_ARM_VGIC_V3; the VMM's, open as long as the
+ *     VM
+ * @error: where an error goes, or %NULL
+ *
+ * Adds the VM's interrupt controller, a GICv3 in the kernel. Its state is a part of the VM's. The
+ * VMM's start-up code makes the device after all vCPUs, gives it the number of interrupts and its
+ * addresses, and initialises it with KVM_DEV_ARM_VGIC_CTRL_INIT, all that before this call.
+ *
+ * Errors: %CPR_ERROR_EXISTS (the VM has a GIC, or the fd is held or in the fd table),
+ * %CPR_ERROR_INVALID (a GICv2, which can't be handed over, or no GIC; it isn't initialised, or has
+ * no address), %CPR_ERROR_SYSTEM (on other architectures than AArch64: ENOTSUP), %CPR_ERROR_STATE.
+ *
+ * Permitted states: FRESH, INCOMING.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_gic_add (CprKvmVm *vm, int gic_fd, GError **error);
+
+/**
+ * cpr_kvm_its_add:
+ * @vm: a VM, with its GIC added
+ * @its_fd: what KVM_CREATE_DEVICE gave for KVM_DEV_TYPE_ARM_VGIC_ITS; the VMM's, open as long as
+ *     the VM
+ * @error: where an error goes, or %NULL
+ *
+ * Adds an interrupt translation service of the GIC, by which MSIs become LPIs. A VM may have
+ * several; each program adds them in the same order. The VMM's start-up code gives it its address
+ * and initialises it with KVM_DEV_ARM_VGIC_CTRL_INIT, both before this call.
+ *
+ * Errors: %CPR_ERROR_EXISTS (the fd is held or in the fd table), %CPR_ERROR_INVALID (no ITS, or it
+ * has no address; the VM has no GIC yet, or has 64 ITSs), %CPR_ERROR_SYSTEM (on other architectures
+ * than AArch64: ENOTSUP), %CPR_ERROR_STATE.
+ *
+ * Permitted states: FRESH, INCOMING.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_its_add (CprKvmVm *vm, int its_fd, GError **error);
 
 /**
  * cpr_kvm_vm_set_gsi_routing:
