@@ -42,8 +42,8 @@ G_BEGIN_DECLS
  * | paused and suspended | - | suspended | - | paused |
  *
  * So the library calls @stop and @start of #CprSessionConfig once for each time that the guest
- * really stops or runs again, whoever stopped it, and closes and opens its @gate. The guest's clocks
- * stand still in between.
+ * really stops or runs again, whoever stopped it, and closes and opens its @gate. The guest's
+ * clocks stand still in between.
  *
  * Since: 0.1
  */
