@@ -140,7 +140,7 @@ vm_new (const AccelConfig *config, CprGate *gate, GError **error)
 bool
 vm_reset (Vm *vm, const char *guest, GError **error)
 {
-  if (!guest_load (vm->ram, guest, error))
+  if (!guest_load (vm->ram, vm->accel->get_guests (), guest, error))
     return false;
   for (unsigned i = 0; i < vm->n_vcpus; i++)
     {
@@ -178,9 +178,9 @@ vm_get_accel_name (const Vm *vm)
 }
 
 uint64_t
-vm_get_tsc_khz (const Vm *vm)
+vm_get_counter_khz (const Vm *vm)
 {
-  return vm->accel->get_tsc_khz (vm->accel_data);
+  return vm->accel->get_counter_khz (vm->accel_data);
 }
 
 unsigned

@@ -27,7 +27,7 @@ int vm_get_failure_fd (const Vm *vm);
 void vm_clear_failure (Vm *vm);
 
 const char *vm_get_accel_name (const Vm *vm);
-uint64_t vm_get_tsc_khz (const Vm *vm);
+uint64_t vm_get_counter_khz (const Vm *vm);
 unsigned vm_get_n_vcpus (const Vm *vm);
 
 void vm_free (Vm *vm);

@@ -59,7 +59,7 @@ TABLE = re.compile(r"^(?:static )?(?:extern )?const Cpr(?:Field|Struct|DeviceTyp
 KVM_STATE = re.compile(r"\bKVM_(?:GET|SET)_(?!SUPPORTED_CPUID|VCPU_MMAP_SIZE|API_VERSION|USER_MEMORY_REGION|TSS_ADDR)\w+|"
                        r"\bKVM_KVMCLOCK_CTRL\b|\bstruct kvm_(?:msrs|xsave|fpu|xcrs|lapic_state|vcpu_events|debugregs|clock_data|irqchip|"
                        r"pit_state2|nested_state)\b")
-KVM_POWER_ON = {"enter_long_mode", "kvm_reset", "choose_cpuid", "throw_exit", "kvm_new"}
+KVM_POWER_ON = {"enter_long_mode", "kvm_arch_reset", "choose_cpuid", "kvm_arch_get_pc", "kvm_arch_get_counter_khz"}
 
 top = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
 minivmm = os.path.join(top, "examples", "minivmm")

@@ -517,11 +517,11 @@ soft_reset (void *data, unsigned index, const GuestEntry *entry, GError **error)
 {
   Soft *soft = data;
   SoftVcpu *vcpu = &soft->vcpus[index];
-  vcpu->rip = entry->rip;
-  vcpu->regs[RSP] = entry->rsp;
-  vcpu->regs[RDI] = entry->rdi;
-  vcpu->regs[RSI] = entry->rsi;
-  vcpu->regs[RDX] = entry->rdx;
+  vcpu->rip = entry->pc;
+  vcpu->regs[RSP] = entry->sp;
+  vcpu->regs[RDI] = entry->vcpu;
+  vcpu->regs[RSI] = entry->n_vcpus;
+  vcpu->regs[RDX] = entry->boot_info;
   vcpu->rflags = FLAG_ONE;
   vcpu->tsc_offset = -get_monotonic_ns ();
   return true;
@@ -552,18 +552,25 @@ soft_set_stop (void *data, unsigned index, bool stop)
 }
 
 static uint64_t
-soft_get_tsc_khz (void *data)
+soft_get_counter_khz (void *data)
 {
   return TSC_KHZ;
 }
 
+static const GuestKind *
+soft_get_guests (void)
+{
+  return &guests_x86;
+}
+
 const Accel accel_soft = {
   .name = "soft",
+  .get_guests = soft_get_guests,
   .new = soft_new,
   .reset = soft_reset,
   .loaded = soft_loaded,
   .run = soft_run,
   .set_stop = soft_set_stop,
-  .get_tsc_khz = soft_get_tsc_khz,
+  .get_counter_khz = soft_get_counter_khz,
   .free = soft_free,
 };

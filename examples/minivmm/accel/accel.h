@@ -22,12 +22,13 @@ typedef struct
 typedef struct
 {
   const char *name;
+  const GuestKind *(*get_guests) (void);                    /* those that it can run */
   void *(*new) (const AccelConfig *config, GError **error); /* adds its state to the session as devices */
   bool (*reset) (void *accel, unsigned vcpu, const GuestEntry *entry, GError **error); /* in a fresh VM only */
   bool (*loaded) (void *accel, GError **error);             /* nothing but the start is left to do */
   bool (*run) (void *accel, unsigned vcpu, GError **error); /* until it is told to stop, or can't go on */
   void (*set_stop) (void *accel, unsigned vcpu, bool stop); /* true: any time; a signal to the thread follows */
-  uint64_t (*get_tsc_khz) (void *accel);
+  uint64_t (*get_counter_khz) (void *accel);
   void (*free) (void *accel);
 } Accel;
 

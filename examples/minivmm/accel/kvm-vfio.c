@@ -4,15 +4,13 @@
 #include "accel/kvm-vfio.h"
 
 #include <errno.h>
-#include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "accel/kvm.h"
 #include "support/error.h"
 
-#define N_IRQCHIP_GSIS 24 /* an IOAPIC's; the first 16 are the PIC's too */
-#define N_PIC_GSIS     16
-#define MSI_GSI        N_IRQCHIP_GSIS
+#define MSI_GSI 24 /* after an IOAPIC's */
 
 struct _KvmVfio
 {
@@ -99,31 +97,16 @@ windows_change (void *data, bool there, GError **error)
 
 /* ---- The interrupt. */
 
-static void
-add_irqchip_route (struct kvm_irq_routing *routing, uint32_t gsi, uint32_t chip, uint32_t pin)
-{
-  routing->entries[routing->nr++] = (struct kvm_irq_routing_entry){
-    .gsi = gsi,
-    .type = KVM_IRQ_ROUTING_IRQCHIP,
-    .u.irqchip = { chip, pin },
-  };
-}
-
 /* All routes at once, as the kernel wants it: those that it makes by itself for an irqchip, and
  * ours. */
 static bool
 route_msi (const KvmVfio *kvm, GError **error)
 {
   g_autofree struct kvm_irq_routing *routing =
-      g_malloc0 (sizeof *routing + (N_PIC_GSIS + N_IRQCHIP_GSIS + 1) * sizeof routing->entries[0]);
+      g_malloc0 (sizeof *routing + (KVM_ARCH_ROUTES_MAX + 1) * sizeof routing->entries[0]);
   PciMsi msi;
 
-  for (uint32_t gsi = 0; gsi < N_IRQCHIP_GSIS; gsi++)
-    {
-      if (gsi < N_PIC_GSIS)
-        add_irqchip_route (routing, gsi, gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, gsi % 8);
-      add_irqchip_route (routing, gsi, KVM_IRQCHIP_IOAPIC, gsi);
-    }
+  kvm_arch_add_routes (routing);
   if (vfio_get_msi (kvm->vfio, &msi))
     routing->entries[routing->nr++] = (struct kvm_irq_routing_entry){
       .gsi = MSI_GSI,

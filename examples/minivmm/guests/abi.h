@@ -5,8 +5,8 @@
 /* The VMM and a guest agree on these. The assembler reads this file too, so it has macros only.
  *
  * A guest is a flat binary, loaded and entered at GUEST_CODE on every vCPU, in 64-bit mode with
- * all of RAM mapped one to one: rdi is the vCPU's number, rsi how many there are, rdx
- * GUEST_BOOT_INFO, rsp a stack of GUEST_STACK_SIZE bytes. */
+ * all of RAM mapped one to one. On x86-64 rdi is the vCPU's number, rsi how many there are, rdx
+ * GUEST_BOOT_INFO, rsp the top of a stack of GUEST_STACK_SIZE bytes. */
 
 #define GUEST_PML4       0x1000
 #define GUEST_PDPT       0x2000
@@ -19,7 +19,7 @@
 #define GUEST_STACK_SIZE 0x200
 #define GUEST_CODE       0x10000
 #define GUEST_CODE_MAX   0xf0000
-#define GUEST_PAGE_DIRS  0x100000
+#define GUEST_TABLES     0x100000 /* what else the CPU needs; the guest has the RAM after that */
 
 #define GUEST_SERIAL_PORT 0x3f8
 

@@ -6,66 +6,14 @@
 
 #include "support/error.h"
 
-extern const uint8_t guest_ticker_start[] __attribute__ ((visibility ("hidden")));
-extern const uint8_t guest_ticker_end[] __attribute__ ((visibility ("hidden")));
-extern const uint8_t guest_memcheck_start[] __attribute__ ((visibility ("hidden")));
-extern const uint8_t guest_memcheck_end[] __attribute__ ((visibility ("hidden")));
-extern const uint8_t guest_edu_start[] __attribute__ ((visibility ("hidden")));
-extern const uint8_t guest_edu_end[] __attribute__ ((visibility ("hidden")));
-
-static const struct
-{
-  const char *name;
-  const uint8_t *start;
-  const uint8_t *end;
-} built_in[] = {
-  { "ticker", guest_ticker_start, guest_ticker_end },
-  { "memcheck", guest_memcheck_start, guest_memcheck_end },
-  { "edu", guest_edu_start, guest_edu_end },
-};
-
 #define SLEEP_PATIENCE_MS 30000
-
-#define PTE_TABLE      0x003 /* present, writable */
-#define PTE_HUGE_PAGE  0x083
-#define GDT_DATA       0x00cf92000000ffffULL
-#define GDT_CODE_64BIT 0x00af9a000000ffffULL
 
 G_STATIC_ASSERT (GUEST_REPORTS + (MINIVMM_VCPUS_MAX << REPORT_SHIFT) <= GUEST_IDT);
 G_STATIC_ASSERT (GUEST_DMA_REPORT + 4096 <= GUEST_STACKS_TOP - MINIVMM_VCPUS_MAX * GUEST_STACK_SIZE);
-G_STATIC_ASSERT (GUEST_CODE + GUEST_CODE_MAX <= GUEST_PAGE_DIRS);
-
-static unsigned
-count_page_dirs (const GuestRam *ram)
-{
-  uint64_t end = ram->high_size ? GUEST_RAM_HIGH + ram->high_size : GUEST_RAM_HIGH;
-  return (unsigned) ((end + (1ULL << 30) - 1) >> 30);
-}
+G_STATIC_ASSERT (GUEST_CODE + GUEST_CODE_MAX <= GUEST_TABLES);
 
 static void
-build_page_tables (const GuestRam *ram)
-{
-  uint64_t *pml4 = guest_ram_at (ram, GUEST_PML4, 4096);
-  uint64_t *pdpt = guest_ram_at (ram, GUEST_PDPT, 4096);
-  unsigned n_dirs = count_page_dirs (ram);
-  uint64_t *pages = guest_ram_at (ram, GUEST_PAGE_DIRS, 4096ULL * n_dirs);
-
-  memset (pml4, 0, 4096);
-  memset (pdpt, 0, 4096);
-  pml4[0] = GUEST_PDPT | PTE_TABLE;
-  for (unsigned i = 0; i < n_dirs; i++)
-    pdpt[i] = (GUEST_PAGE_DIRS + 4096ULL * i) | PTE_TABLE;
-  for (unsigned i = 0; i < 512 * n_dirs; i++)
-    pages[i] = (uint64_t) i << 21 | PTE_HUGE_PAGE;
-
-  uint64_t *gdt = guest_ram_at (ram, GUEST_GDT, 4 * sizeof *gdt);
-  gdt[0] = gdt[1] = 0;
-  gdt[2] = GDT_DATA;
-  gdt[3] = GDT_CODE_64BIT;
-}
-
-static void
-build_boot_info (const GuestRam *ram)
+build_boot_info (const GuestRam *ram, uint64_t start)
 {
   uint8_t *info = guest_ram_at (ram, GUEST_BOOT_INFO, 4096);
   const struct
@@ -73,7 +21,7 @@ build_boot_info (const GuestRam *ram)
     unsigned offset;
     uint64_t value;
   } fields[] = {
-    { BOOT_INFO_LOW_START, GUEST_PAGE_DIRS + 4096ULL * count_page_dirs (ram) },
+    { BOOT_INFO_LOW_START, start },
     { BOOT_INFO_LOW_END, ram->low_size },
     { BOOT_INFO_HIGH_START, GUEST_RAM_HIGH },
     { BOOT_INFO_HIGH_END, GUEST_RAM_HIGH + ram->high_size },
@@ -87,13 +35,13 @@ build_boot_info (const GuestRam *ram)
 }
 
 static bool
-load_code (const GuestRam *ram, const char *name, GError **error)
+load_code (const GuestRam *ram, const BuiltInGuest *built_in, const char *name, GError **error)
 {
   uint8_t *code = guest_ram_at (ram, GUEST_CODE, GUEST_CODE_MAX);
-  for (size_t i = 0; i < G_N_ELEMENTS (built_in); i++)
-    if (!strcmp (name, built_in[i].name))
+  for (; built_in->name; built_in++)
+    if (!strcmp (name, built_in->name))
       {
-        memcpy (code, built_in[i].start, built_in[i].end - built_in[i].start);
+        memcpy (code, built_in->start, built_in->end - built_in->start);
         return true;
       }
 
@@ -111,22 +59,21 @@ load_code (const GuestRam *ram, const char *name, GError **error)
 }
 
 bool
-guest_load (const GuestRam *ram, const char *name, GError **error)
+guest_load (const GuestRam *ram, const GuestKind *kind, const char *name, GError **error)
 {
-  build_page_tables (ram);
-  build_boot_info (ram);
-  return load_code (ram, name, error);
+  build_boot_info (ram, kind->build_tables (ram));
+  return load_code (ram, kind->built_in, name, error);
 }
 
 GuestEntry
 guest_get_entry (unsigned vcpu, unsigned n_vcpus)
 {
   return (GuestEntry){
-    .rip = GUEST_CODE,
-    .rsp = GUEST_STACKS_TOP - vcpu * GUEST_STACK_SIZE,
-    .rdi = vcpu,
-    .rsi = n_vcpus,
-    .rdx = GUEST_BOOT_INFO,
+    .pc = GUEST_CODE,
+    .sp = GUEST_STACKS_TOP - vcpu * GUEST_STACK_SIZE,
+    .vcpu = vcpu,
+    .n_vcpus = n_vcpus,
+    .boot_info = GUEST_BOOT_INFO,
   };
 }
 

@@ -9,15 +9,34 @@
 #define GUEST_RAM_MIN  (4ULL << 20)
 #define GUEST_RAM_MAX  (511ULL << 30)
 
-/* The registers with which a vCPU enters the guest. */
+/* How a vCPU enters the guest: abi.h says which registers these are. */
 typedef struct
 {
-  uint64_t rip;
-  uint64_t rsp;
-  uint64_t rdi;
-  uint64_t rsi;
-  uint64_t rdx;
+  uint64_t pc;
+  uint64_t sp;
+  uint64_t vcpu;
+  uint64_t n_vcpus;
+  uint64_t boot_info;
 } GuestEntry;
+
+typedef struct
+{
+  const char *name; /* NULL ends a list */
+  const uint8_t *start;
+  const uint8_t *end;
+} BuiltInGuest;
+
+/* The guests for one architecture. */
+typedef struct
+{
+  const BuiltInGuest *built_in;
+  /* Makes the tables with which the CPU finds all of RAM one to one. Returns where RAM begins that
+   * is the guest's. */
+  uint64_t (*build_tables) (const GuestRam *ram);
+} GuestKind;
+
+extern const GuestKind guests_x86;
+extern const GuestKind guests_arm64; /* in a VMM for AArch64 only */
 
 /* All vCPUs' reports: sums, and the longest gap. */
 typedef struct
@@ -40,9 +59,8 @@ typedef struct
   uint64_t unexplained;
 } GuestDmaReport;
 
-/* Makes a fresh VM's RAM: page tables, GDT, boot info and the guest @name, which is built in or
- * a file. */
-bool guest_load (const GuestRam *ram, const char *name, GError **error);
+/* Makes a fresh VM's RAM: tables, boot info and the guest @name, which is built in or a file. */
+bool guest_load (const GuestRam *ram, const GuestKind *kind, const char *name, GError **error);
 
 GuestEntry guest_get_entry (unsigned vcpu, unsigned n_vcpus);
 

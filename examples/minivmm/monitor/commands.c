@@ -39,7 +39,7 @@ info_guest (const Call *call)
 {
   GuestReport report;
   guest_get_report (&call->machine->ram, vm_get_n_vcpus (call->machine->vm), &report);
-  double gap_us = (double) report.longest_gap * 1000 / (double) vm_get_tsc_khz (call->machine->vm);
+  double gap_us = (double) report.longest_gap * 1000 / (double) vm_get_counter_khz (call->machine->vm);
 
   g_string_append_printf (call->answer, "reports: %" PRIu64 "\n", report.n_reports);
   g_string_append_printf (call->answer, "ticks: %" PRIu64 "\n", report.ticks);
