@@ -54,12 +54,13 @@ NAMES = [
 ]
 NAME = re.compile(r"\b(?:cpr_|Cpr[A-Z]|CPR_)\w*")
 TABLE = re.compile(r"^(?:static )?(?:extern )?const Cpr(?:Field|Struct|DeviceType) ")
-# What reads or sets state that KVM keeps. At power-on minivmm gives its vCPUs a CPUID and enters long mode. It shows where a vCPU
-# failed, and how fast the TSC is.
+# What reads or sets state that KVM keeps. At power-on minivmm gives its vCPUs a CPUID and enters long mode, or on AArch64 gives them
+# their first registers and the GIC its addresses. It shows where a vCPU failed, and how fast the TSC is.
 KVM_STATE = re.compile(r"\bKVM_(?:GET|SET)_(?!SUPPORTED_CPUID|VCPU_MMAP_SIZE|API_VERSION|USER_MEMORY_REGION|TSS_ADDR)\w+|"
                        r"\bKVM_KVMCLOCK_CTRL\b|\bstruct kvm_(?:msrs|xsave|fpu|xcrs|lapic_state|vcpu_events|debugregs|clock_data|irqchip|"
                        r"pit_state2|nested_state)\b")
-KVM_POWER_ON = {"enter_long_mode", "kvm_arch_reset", "choose_cpuid", "kvm_arch_get_pc", "kvm_arch_get_counter_khz"}
+KVM_POWER_ON = {"enter_long_mode", "kvm_arch_reset", "choose_cpuid", "kvm_arch_get_pc", "kvm_arch_get_counter_khz",
+                "set_attribute"}
 
 top = os.environ.get("top_srcdir", os.path.join(os.path.dirname(__file__), "..", ".."))
 minivmm = os.path.join(top, "examples", "minivmm")

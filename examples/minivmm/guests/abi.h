@@ -6,7 +6,8 @@
  *
  * A guest is a flat binary, loaded and entered at GUEST_CODE on every vCPU, in 64-bit mode with
  * all of RAM mapped one to one. On x86-64 rdi is the vCPU's number, rsi how many there are, rdx
- * GUEST_BOOT_INFO, rsp the top of a stack of GUEST_STACK_SIZE bytes. */
+ * GUEST_BOOT_INFO, rsp the top of a stack of GUEST_STACK_SIZE bytes. On AArch64 these are x0, x1,
+ * x2 and sp, at EL1 with interrupts masked. */
 
 #define GUEST_PML4       0x1000
 #define GUEST_PDPT       0x2000
@@ -22,6 +23,19 @@
 #define GUEST_TABLES     0x100000 /* what else the CPU needs; the guest has the RAM after that */
 
 #define GUEST_SERIAL_PORT 0x3f8
+
+/* AArch64 has no ports: there they are bytes of memory from GUEST_PORTS on. Its interrupt
+ * controller is a GICv3 with an ITS; each vCPU has GUEST_GIC_REDIST_SIZE bytes of redistributor. */
+#define GUEST_GIC_DIST        0xf0000000
+#define GUEST_GIC_ITS         0xf0080000
+#define GUEST_GIC_REDIST      0xf00a0000
+#define GUEST_GIC_REDIST_SIZE 0x20000
+#define GUEST_GIC_IRQS        96
+#define GUEST_PORTS           0xf1000000
+#define GUEST_PORTS_SIZE      0x10000
+
+/* The piece of RAM from GUEST_TABLES to here is for the tables of the GIC and its ITS. */
+#define GUEST_GIC_TABLES_END 0x200000
 
 /* With --vfio: the configuration space of the PCI bus, 4 KiB for each function (ECAM). The one
  * function of slot 1 is the host's, with its BARs in the area after that. */
@@ -67,7 +81,9 @@
 
 #define REPORT_MAGIC_VALUE 0x54524f5045524d56
 
-/* Guests print at most once in 2 to the power of this many TSC units. */
-#define PRINT_SHIFT 30
+/* Guests print at most once in 2 to the power of this many units of the TSC, or on AArch64 of its
+ * counter: about a second. */
+#define PRINT_SHIFT       30
+#define PRINT_SHIFT_ARM64 26
 
 #endif
