@@ -27,6 +27,7 @@ def take_figures(vm):
 
 def update_many(accel, guest, n_vcpus, *options, finally_wait_for=None):
     options = ["--ram", RAM, "--prealloc", "--guest", guest, "--vcpus", str(n_vcpus), *options]
+    begin = time.monotonic()
     with MiniVmm(accel, *options) as vm:
         idle = vm.connect()
         if guest == "memcheck":  # the first pass only fills
@@ -41,6 +42,8 @@ def update_many(accel, guest, n_vcpus, *options, finally_wait_for=None):
             claim((version.build, version.pid, version.accel) == (build, vm.pid, accel), f"update {number}: {version}")
             before = vm.wait_for_ticks(before.ticks)
             claim(before.errors == 0, f"update {number}: {before.errors} memory errors")
+            if guest == "ticker":
+                vm.wait_for_interrupts(before)
             if build not in first:
                 first[build] = take_figures(vm)
         last = take_figures(vm)
@@ -56,6 +59,7 @@ def update_many(accel, guest, n_vcpus, *options, finally_wait_for=None):
             poll(finally_wait_for, "for the guest to print")
         end = vm.guest()
         claim(end.errors == 0, f"at the end: {end.errors} memory errors")
+        claim(end.gap_us < (time.monotonic() - begin) * 1e6, f"the guest's time has leapt: {end.gap_us} us between two ticks")
         return (f"{N_UPDATES} updates at {RAM}, {n_vcpus} vCPU, pid {vm.pid}; ticks {end.ticks}, passes {end.passes}, "
                 f"memory errors {end.errors}; {last.fds} fds, {last.mappings} mappings, {last.threads} threads, "
                 f"{last.processes} children; pause, least {min(pauses)}, median {statistics.median(pauses):.0f}, most "

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -397,6 +398,12 @@ class MiniVmm:
             claim(guest.ticks >= after, f"the ticks went back from {after} to {guest.ticks}")
             return guest if guest.ticks > after else None
         return poll(look, f"the guest doesn't tick on from {after}")
+
+    def wait_for_interrupts(self, before):
+        """On AArch64 the guest "ticker" gets interrupts through the ITS as well, which are its passes: one has come since. The next one
+        is raised when that one has come."""
+        if platform.machine() == "aarch64" and self.version().accel == "kvm":
+            poll(lambda: self.guest().passes > before.passes, f"no interrupt comes through the ITS after the {before.passes} that came")
 
     def follow(self):
         """After a rescue the VM is another process: this test's child now, since it gets all orphans. How the former one

@@ -11,6 +11,7 @@ import socket
 import statistics
 import subprocess
 import tempfile
+import time
 
 from minivmm import (BUILD_1, BUILD_2, PATIENCE, Client, MiniVmm, Process, claim, for_everybody, get_pause, main, poll, read, started)
 
@@ -123,6 +124,7 @@ def expect_failure(vm, successor, *words):
 
 def transfers_in_a_row(accel, guest, n_vcpus, mixed):
     options = ["--ram", RAM, "--guest", guest, "--vcpus", str(n_vcpus)]
+    begin = time.monotonic()
     with MiniVmm(accel, *options) as vm:
         idle = vm.connect()
         if guest == "memcheck":  # the first pass only fills
@@ -139,6 +141,8 @@ def transfers_in_a_row(accel, guest, n_vcpus, mixed):
             claim(vm.version() == (2 if number % 2 else 1, vm.pid, accel), f"{number}: {vm.version()}")
             before = vm.wait_for_ticks(before.ticks)
             claim(before.errors == 0, f"update {number}: {before.errors} memory errors")
+            if guest == "ticker":
+                vm.wait_for_interrupts(before)
             vm.settle()
             fds = fds or len(vm.process.fds())
             claim(len(vm.process.fds()) == fds, f"update {number}: {sorted(vm.process.fds().values())}, {fds} before")
@@ -150,6 +154,7 @@ def transfers_in_a_row(accel, guest, n_vcpus, mixed):
             poll(lambda: vm.guest().passes >= passes + 2 * n_vcpus, "for another pass", 600)
         end = vm.guest()
         claim(end.errors == 0, f"at the end: {end.errors} memory errors")
+        claim(end.gap_us < (time.monotonic() - begin) * 1e6, f"the guest's time has leapt: {end.gap_us} us between two ticks")
         return (f"{len(pauses)} transfers and {len(execs)} execs at {RAM}, {n_vcpus} vCPU; ticks {end.ticks}, memory "
                 f"errors {end.errors}, {fds} fds; pause of a transfer, least {min(pauses)}, median "
                 f"{statistics.median(pauses):.0f}, most {max(pauses)} us")
