@@ -558,7 +558,8 @@ def can_be_entered(path):
 def for_everybody(binary=BUILD_1):
     """A folder that every user can enter and write, and in it a copy of a program, with the library that it needs: the build may lie
     where other users can't go. The folder's path, the program's, and the program's environment."""
-    parents = [path for path in (os.path.realpath(tempfile.gettempdir()), "/tmp", "/var/tmp", "/dev/shm") if can_be_entered(path)]
+    parents = [path for path in (os.path.realpath(tempfile.gettempdir()), "/tmp", "/var/tmp", "/dev/shm")
+               if os.path.isdir(path) and can_be_entered(path)]
     claim(parents, "there is no folder for temporary files that every user can enter")
     with tempfile.TemporaryDirectory(prefix="cpr-", dir=parents[0]) as directory:
         library = os.path.join(top, ".libs", "libcpr.so.0")
