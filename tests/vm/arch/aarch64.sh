@@ -5,8 +5,15 @@
 
 # See x86_64.sh.
 runs='
-arm-kvm  | stock | | vm/arm-kvm.py | 100 |
-arm-unit | stock | | vm/unit.py | 900 |
+arm-kvm             | stock | | vm/arm-kvm.py               | 100 |
+arm-unit            | stock | | vm/unit.py                  | 900 |
+arm-exec-ticks      | stock | | integration/many-updates.py | 300 | CPR_TEST_UPDATES=20 CPR_TEST_RAM=64M CPR_TEST_ONLY=two_tickers
+arm-exec-memory     | stock | | integration/many-updates.py | 300 | CPR_TEST_UPDATES=20 CPR_TEST_RAM=64M CPR_TEST_ONLY=with_two_vcpus
+arm-transfer-ticks  | stock | | integration/transfer.py     | 300 | CPR_TEST_UPDATES=20 CPR_TEST_ONLY=the_ticker
+arm-transfer-memory | stock | | integration/transfer.py     | 300 | CPR_TEST_UPDATES=20 CPR_TEST_ONLY=memory_stays
+arm-rollback        | stock | | integration/rollback.py     | 300 | CPR_TEST_ONLY=failing_at
+arm-rescue          | stock | | integration/rescue.py       | 300 | CPR_TEST_ONLY=a_kill CPR_TEST_DEADLINE=20000
+arm-soft            | stock | | integration/many-updates.py | 300 | CPR_TEST_UPDATES=4 CPR_TEST_RAM=64M CPR_TEST_ONLY=tick CPR_TEST_ACCEL=soft
 '
 
 tools=$cache/aarch64/tools
@@ -22,7 +29,8 @@ kernel_package=linux-image-cloud-arm64
 kernel_config=
 kernel_modules='vfio-pci vfio_iommu_type1'
 
-programs=(tools/cpr-inspect/cpr-inspect ${UNIT_TESTS-})
+programs=(examples/minivmm/minivmm tests/vmm/minivmm tests/vmm/minivmm-next tests/vmm/minivmm-later tests/vmm/minivmm-wrong
+          tools/cpr-inspect/cpr-inspect ${UNIT_TESTS-})
 
 # pauth-impdef: the other way takes most of the time of a kernel that signs its return addresses.
 emulator=qemu-system-aarch64
