@@ -189,10 +189,11 @@ G_BEGIN_DECLS
  *
  * No other VM can have the memory and vCPUs of a VM with SEV or TDX, nor the guest_memfds of a VM
  * of a type with private memory (KVM_X86_SW_PROTECTED_VM and later types), nor those of a protected
- * VM on AArch64 (pKVM). A blocker of all modes says so. A file can't hold the tags that memory has
- * with MTE, so they block reboot mode; in the other modes they stay with the memory. In a VM of the
- * default type guest_memfds are ordinary memory, which belongs to that VM nevertheless: a RAM block
- * of one blocks exec and transfer mode.
+ * VM on AArch64 (pKVM). A guest on AArch64 with VMs of its own (KVM_ARM_VCPU_HAS_EL2) isn't handed
+ * over either. A blocker of all modes says so. A file can't hold the tags that memory has with MTE,
+ * so they block reboot mode; in the other modes they stay with the memory. In a VM of the default
+ * type guest_memfds are ordinary memory, which belongs to that VM nevertheless: a RAM block of one
+ * blocks exec and transfer mode.
  */
 
 /**
@@ -312,7 +313,7 @@ CPR_API bool cpr_kvm_vm_remove (CprKvmVm *vm, GError **error);
  *
  * Errors: %CPR_ERROR_INVALID (the name is too long with the index; on AArch64: KVM_ARM_VCPU_INIT or
  * KVM_ARM_VCPU_FINALIZE is missing), %CPR_ERROR_EXISTS (a device of that name, or the fd is held or
- * in the fd table), %CPR_ERROR_BLOCKED (MTE, and `required_modes` has reboot mode),
+ * in the fd table), %CPR_ERROR_BLOCKED (EL2 or MTE, and `required_modes` has such a mode),
  * %CPR_ERROR_SYSTEM, %CPR_ERROR_VERSION (a vCPU's state is larger than 1 MiB), %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, ACTIVE.

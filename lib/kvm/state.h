@@ -211,8 +211,8 @@ bool cpr_kvm_vm_add_its (CprKvmVm *vm, int fd, GError **error);
 
 /* Why no program but this one could ever run the VM; NULL: nothing is in the way. */
 char *cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm);
-/* Why the VM can't be put into a file; asked once there is a vCPU. */
-char *cpr_kvm_vm_describe_reboot_obstacle (const CprKvmVm *vm);
+/* The same once there is a vCPU; *modes: those in which that is in the way. */
+char *cpr_kvm_vcpu_describe_obstacle (const CprKvmVcpu *vcpu, unsigned *modes);
 
 /* Finds out, for a preflight, what doesn't change any more in vCPUs that don't run yet and load no
  * state; and which parts of their state can be read, so that no update needs to. The update finds

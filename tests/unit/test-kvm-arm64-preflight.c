@@ -290,14 +290,31 @@ START_TEST (memory_with_tags_is_an_obstacle_to_a_reboot)
 {
   CprSys sys = cpr_sys_kernel;
   g_autofree char *none = NULL, *obstacle = NULL;
+  unsigned modes = 0;
 
   begin (ARM_OPTIONS, ARM_OPTIONS);
-  none = cpr_kvm_vm_describe_reboot_obstacle (vm);
+  none = cpr_kvm_vcpu_describe_obstacle (vm->vcpus->pdata[0], &modes);
   ck_assert_ptr_null (none);
   sys.ioctl = answer_tagged;
   cpr_sys = &sys;
-  obstacle = cpr_kvm_vm_describe_reboot_obstacle (vm);
+  obstacle = cpr_kvm_vcpu_describe_obstacle (vm->vcpus->pdata[0], &modes);
   ck_assert_str_eq (obstacle, "KVM VM 'kvm': its memory has tags (MTE), and a file can't hold them");
+  ck_assert_uint_eq (modes, CPR_MODES_REBOOT);
+  end ();
+}
+END_TEST
+
+START_TEST (a_guest_with_vms_of_its_own_is_an_obstacle)
+{
+  g_autofree char *obstacle = NULL;
+  unsigned modes = 0;
+
+  begin (ARM_OPTIONS, ARM_OPTIONS);
+  arm_kernel_begin ();
+  arm_kernel.changed_id = CPR_KVM_HCR_EL2;
+  obstacle = cpr_kvm_vcpu_describe_obstacle (vm->vcpus->pdata[0], &modes);
+  ck_assert_ptr_nonnull (strstr (obstacle, "KVM VM 'kvm': its guest can have VMs of its own (KVM_ARM_VCPU_HAS_EL2)"));
+  ck_assert_uint_eq (modes, CPR_MODES_ALL);
   end ();
 }
 END_TEST
@@ -317,6 +334,7 @@ add_tests (TCase *tests)
   tcase_add_test (tests, what_can_not_be_asked_is_an_error);
   tcase_add_test (tests, a_protected_vm_is_an_obstacle);
   tcase_add_test (tests, memory_with_tags_is_an_obstacle_to_a_reboot);
+  tcase_add_test (tests, a_guest_with_vms_of_its_own_is_an_obstacle);
 }
 
 int

@@ -37,13 +37,27 @@ cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
 }
 
 /* A copy of nothing: KVM refuses it unless the VM has such tags. */
-char *
-cpr_kvm_vm_describe_reboot_obstacle (const CprKvmVm *vm)
+static bool
+has_tags (const CprKvmVm *vm)
 {
   struct kvm_arm_copy_mte_tags tags = { .flags = KVM_ARM_TAGS_FROM_GUEST };
 
-  return cpr_sys->ioctl (vm->fd, KVM_ARM_MTE_COPY_TAGS, &tags) >= 0
-             ? g_strdup_printf ("KVM VM '%s': its memory has tags (MTE), and a file can't hold them", vm->name)
+  return cpr_sys->ioctl (vm->fd, KVM_ARM_MTE_COPY_TAGS, &tags) >= 0;
+}
+
+char *
+cpr_kvm_vcpu_describe_obstacle (const CprKvmVcpu *vcpu, unsigned *modes)
+{
+  uint64_t hcr = 0;
+
+  *modes = CPR_MODES_ALL;
+  if (cpr_kvm_register_read (vcpu->fd, CPR_KVM_HCR_EL2, &hcr) >= 0)
+    return g_strdup_printf ("KVM VM '%s': its guest can have VMs of its own (KVM_ARM_VCPU_HAS_EL2), and libcpr doesn't "
+                            "know all that KVM keeps for these",
+                            vcpu->vm->name);
+  *modes = CPR_MODES_REBOOT;
+  return has_tags (vcpu->vm)
+             ? g_strdup_printf ("KVM VM '%s': its memory has tags (MTE), and a file can't hold them", vcpu->vm->name)
              : NULL;
 }
 

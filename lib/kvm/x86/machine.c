@@ -240,7 +240,7 @@ cpr_kvm_vcpu_check (const CprKvmVcpu *vcpu G_GNUC_UNUSED, GError **error G_GNUC_
 }
 
 char *
-cpr_kvm_vm_describe_reboot_obstacle (const CprKvmVm *vm G_GNUC_UNUSED)
+cpr_kvm_vcpu_describe_obstacle (const CprKvmVcpu *vcpu G_GNUC_UNUSED, unsigned *modes G_GNUC_UNUSED)
 {
   return NULL;
 }

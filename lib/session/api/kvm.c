@@ -20,13 +20,14 @@ set_obstacle (CprSession *session, const CprKvmVm *vm, GError **error)
   return obstacle == NULL || cpr_blockers_add (session->blockers, vm, CPR_MODES_ALL, obstacle, error) != 0;
 }
 
-/* The same for its memory, once it has a vCPU: whether that has tags is settled by then. */
+/* The same once it has a vCPU: all have the same features. */
 static bool
-set_reboot_obstacle (CprSession *session, const CprKvmVm *vm, GError **error)
+set_obstacle_of_vcpu (CprSession *session, const CprKvmVm *vm, const CprKvmVcpu *vcpu, GError **error)
 {
-  g_autofree char *obstacle = vm->vcpus->len == 1 ? cpr_kvm_vm_describe_reboot_obstacle (vm) : NULL;
+  unsigned modes = 0;
+  g_autofree char *obstacle = vm->vcpus->len == 1 ? cpr_kvm_vcpu_describe_obstacle (vcpu, &modes) : NULL;
 
-  return obstacle == NULL || cpr_blockers_add (session->blockers, vm, CPR_MODES_REBOOT, obstacle, error) != 0;
+  return obstacle == NULL || cpr_blockers_add (session->blockers, vm, modes, obstacle, error) != 0;
 }
 
 /* Which numbers its fd may have, modulo CPR_KVM_N_CLASSES: each update has others than those before
@@ -117,11 +118,15 @@ cpr_kvm_vcpu_add (CprKvmVm *vm, unsigned index, int vcpu_fd, GError **error)
   vcpu = cpr_kvm_vcpu_create (vm, index, vcpu_fd, error);
   if (vcpu == NULL)
     return false;
-  if (set_reboot_obstacle (session, vm, error) && cpr_session_hold_fd (session, vcpu_fd, error))
+  if (cpr_session_hold_fd (session, vcpu_fd, error))
     {
-      if (session->state == CPR_SESSION_STATE_ACTIVE)
-        cpr_kvm_vm_probe (vm, vcpu);
-      return true;
+      if (set_obstacle_of_vcpu (session, vm, vcpu, error))
+        {
+          if (session->state == CPR_SESSION_STATE_ACTIVE)
+            cpr_kvm_vm_probe (vm, vcpu);
+          return true;
+        }
+      release (session, vcpu_fd);
     }
   cpr_kvm_vcpu_destroy (vcpu);
   return false;
