@@ -19,6 +19,8 @@
 struct _Control
 {
   CprSession *session;
+  void (*describe) (GString *text, void *user_data);
+  void *user_data;
   int listen_fd;
   int client; /* -1: nobody; others wait in the socket */
   size_t len;
@@ -66,11 +68,16 @@ listen_at (const char *name, int index, void *user_data, GError **error)
 }
 
 Control *
-control_new (CprSession *session, const char *path, GError **error)
+control_new (CprSession *session,
+             const char *path,
+             void (*describe) (GString *text, void *user_data),
+             void *user_data,
+             GError **error)
 {
   Control *control = g_new0 (Control, 1);
 
-  *control = (Control){ .session = session, .listen_fd = -1, .client = -1 };
+  *control =
+      (Control){ .session = session, .describe = describe, .user_data = user_data, .listen_fd = -1, .client = -1 };
   if (path)
     control->listen_fd = cpr_fd_open (session, "control", 0, listen_at, (void *) path, error);
   return !path || control->listen_fd >= 0 ? control : NULL;
@@ -87,9 +94,12 @@ static void
 tell_status (const Control *control)
 {
   CprUpdateInfo info = { .size = sizeof info };
+  g_autoptr (GString) text = g_string_new (NULL);
 
   cpr_session_get_update_info (control->session, &info);
-  dprintf (control->client, "running in process %d after %" PRIu64 " updates\n", getpid (), info.generation);
+  g_string_printf (text, "running in process %d after %" PRIu64 " updates", getpid (), info.generation);
+  control->describe (text, control->user_data);
+  dprintf (control->client, "%s\n", text->str);
 }
 
 /* False: the end. */

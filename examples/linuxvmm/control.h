@@ -12,8 +12,12 @@ typedef struct _Control Control;
 
 #define CONTROL_FDS 2
 
-/* @path may be NULL: no socket. */
-Control *control_new (CprSession *session, const char *path, GError **error);
+/* @path may be NULL: no socket. @describe adds to the answer to "status". */
+Control *control_new (CprSession *session,
+                      const char *path,
+                      void (*describe) (GString *text, void *user_data),
+                      void *user_data,
+                      GError **error);
 
 /* For the main loop: what to wait for, and what to do then. False: the end of this program,
  * whether or not it still has the guest. */

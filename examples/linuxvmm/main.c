@@ -2,6 +2,7 @@
 /* A virtual machine monitor that boots Linux and can be replaced under it. The start-up is the
  * same for a fresh VM and for one that is taken over: session, machine, load, start. */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "control.h"
 #include "cpus.h"
+#include "devices/disk.h"
 #include "devices/serial.h"
 #include "options.h"
 #include "support/error.h"
@@ -29,6 +31,7 @@ typedef struct
   Bus *bus;
   Power *power;
   Serial *serial;
+  Disk *disk; /* NULL: none */
   Cpus *cpus;
 } Machine;
 
@@ -81,6 +84,17 @@ open_session (Machine *machine, char **argv, GError **error)
 }
 
 static bool
+build_disk (Machine *machine, GError **error)
+{
+  const VirtioPlace place = { machine->session, machine->gate, kvm_get_vm (machine->kvm), machine->bus, &machine->ram };
+
+  if (!machine->options.disk)
+    return true;
+  machine->disk = disk_new (&place, 0, machine->options.disk, error);
+  return machine->disk != NULL;
+}
+
+static bool
 build_devices (Machine *machine, GError **error)
 {
   CprKvmVm *vm = kvm_get_vm (machine->kvm);
@@ -91,7 +105,19 @@ build_devices (Machine *machine, GError **error)
     return false;
   machine->serial = serial_new (machine->session, vm, machine->bus, machine->options.serial, error);
   kvm_connect (machine->kvm, machine->bus, machine->power);
-  return machine->serial != NULL;
+  return machine->serial && build_disk (machine, error);
+}
+
+static void
+describe (GString *text, void *user_data)
+{
+  const Machine *machine = user_data;
+
+  if (!machine->disk)
+    return;
+  DiskCounts counts = disk_get_counts (machine->disk);
+  g_string_append_printf (text, ", disk: %" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64 " flushes", counts.reads,
+                          counts.writes, counts.flushes);
 }
 
 static bool
@@ -100,7 +126,7 @@ build (Machine *machine, GError **error)
   const Options *options = &machine->options;
 
   machine->gate = cpr_gate_new (error);
-  machine->control = machine->gate ? control_new (machine->session, options->control, error) : NULL;
+  machine->control = machine->gate ? control_new (machine->session, options->control, describe, machine, error) : NULL;
   if (!machine->control || !ram_new (&machine->ram, machine->session, options->memory, error))
     return false;
   machine->kvm = kvm_new (machine->session, &machine->ram, options->n_cpus, error);

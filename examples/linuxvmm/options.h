@@ -14,6 +14,7 @@ typedef struct
   const char *kernel;
   const char *initrd; /* NULL: none */
   const char *append;
+  const char *disk; /* NULL: none */
   const char *serial;
   const char *control;  /* NULL: none */
   const char *incoming; /* NULL: none */

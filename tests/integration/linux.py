@@ -4,9 +4,11 @@
 back nor jump, it loses no interrupt, its console loses no byte, and its kernel has nothing to complain about.
 
 CPR_TEST_EXECS and CPR_TEST_TRANSFERS say how many updates (6 and 3). CPR_TEST_KERNEL names the guest's kernel; else it is this
-machine's own. The guest's only program is tests/vm/linux-guest.c."""
+machine's own. CPR_TEST_APPEND is added to its command line, with semicolons for spaces. The guest's only program is
+tests/vm/linux-guest.c."""
 import contextlib
 import glob
+import lzma
 import os
 import re
 import signal
@@ -19,15 +21,18 @@ import sys
 import tempfile
 import time
 
-from minivmm import PATIENCE, claim, descendants, main, poll, top
+from minivmm import PATIENCE, Failure, claim, descendants, main, poll, read, top
 
 VMM = os.path.join(top, "examples", "linuxvmm", "linuxvmm")
 PROGRAM = os.path.join(top, "tests", "vm", "linux-guest")
 N_EXECS = int(os.environ.get("CPR_TEST_EXECS", "6"))
 N_TRANSFERS = int(os.environ.get("CPR_TEST_TRANSFERS", "3"))
 N_CPUS = 2
+MODULES = ("virtio_ring", "virtio", "virtio_mmio", "virtio_blk")
+# Of tests/vm/linux-guest-disk.c.
+N_WRITERS, BLOCK, N_BLOCKS = 3, 4096, 64
 BOOT_PATIENCE = 5 * PATIENCE
-CMDLINE = "console=ttyS0 panic=-1 ignore_loglevel"
+CMDLINE = "console=ttyS0 loglevel=5 " + os.environ.get("CPR_TEST_APPEND", "").replace(";", " ")
 # What Linux says when time or interrupts went missing, or worse.
 COMPLAINT = re.compile(r"lockup|stall|unstable|skew|hung|lost|nobody cared|too long|BUG|WARNING|Oops|Call Trace|clocksource|watchdog")
 TICK = re.compile(r"^tick (\d+) passes (\d+) memory (\d+) clock (\d+) float (\d+) sleep (\d+) us$", re.M)
@@ -60,22 +65,43 @@ def pack(name, mode, data=b"", device=(0, 0)):
     return header + bytes(-len(header) % 4) + data + bytes(-len(data) % 4)
 
 
-def make_initramfs(path):
+def make_initramfs(path, modules):
     with open(PROGRAM, "rb") as file:
         program = file.read()
+    parts = [pack("dev", stat.S_IFDIR | 0o755), pack("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)),
+             pack("init", stat.S_IFREG | 0o755, program)]
+    if modules is not None:
+        parts.append(pack("modules", stat.S_IFDIR | 0o755))
+        parts += [pack(f"modules/{number}", stat.S_IFREG | 0o644, module) for number, module in enumerate(modules)]
     with open(path, "wb") as file:
-        file.write(pack("dev", stat.S_IFDIR | 0o755) + pack("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)) +
-                   pack("init", stat.S_IFREG | 0o755, program) + pack("TRAILER!!!", 0))
+        file.write(b"".join(parts) + pack("TRAILER!!!", 0))
+
+
+def read_modules():
+    """Those that a virtio disk needs, in the order of loading, as far as the kernel hasn't got them built in. None: one is missing."""
+    tree = "/lib/modules/" + os.path.basename(find_kernel()).partition("-")[2]
+    with contextlib.suppress(OSError), open(os.path.join(tree, "modules.builtin"), encoding="utf-8") as file:
+        builtin = {os.path.basename(line.strip()) for line in file}
+        return [load_module(tree, name) for name in MODULES if name + ".ko" not in builtin]
+    return [load_module(None, name) for name in MODULES]
+
+
+def load_module(tree, name):
+    places = [f"/modules/{name}.ko"] + (glob.glob(f"{tree}/kernel/drivers/*/{name}.ko*") if tree else [])
+    path = next((path for path in places if os.path.exists(path)), None)
+    claim(path and path.endswith((".ko", ".xz")), f"{name}: there is no module of that name that can be unpacked here")
+    with lzma.open(path) if path.endswith(".xz") else open(path, "rb") as file:
+        return file.read()
 
 
 # ---- The VM. ----
 
 class Vm:
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, modules=None):
         self.output = os.path.join(folder, "output")
         self.control = os.path.join(folder, "control")
         initramfs = os.path.join(folder, "initramfs")
-        make_initramfs(initramfs)
+        make_initramfs(initramfs, modules)
         self.command = [VMM, "--kernel", find_kernel(), "--initrd", initramfs, "--append", CMDLINE, "--memory", "128M",
                         "--cpus", str(N_CPUS), "--control", self.control, *options]
         with open(self.output, "wb") as output:
@@ -118,6 +144,7 @@ class Vm:
         return before, int(answer[1]) / 1e9, time.monotonic()
 
     def kernel_log(self):
+        """The kernel's messages since the last time; the first time none."""
         known = len(re.findall("^END OF KERNEL LOG$", self.text(), re.M))
         self.tell_guest("k")
         poll(lambda: len(re.findall("^END OF KERNEL LOG$", self.text(), re.M)) > known, "for the kernel's messages")
@@ -127,14 +154,33 @@ class Vm:
         poll(lambda: not [p for p in descendants(os.getpid()) if p.comm == "linuxvmm" and p.state != "Z"], "for the end of the VMM")
 
 
+def explain(vm):
+    """Of a guest that says nothing any more: whether its vCPUs run or sleep, and whether it answers when it gets an interrupt."""
+    print("# what it has printed:", *vm.text().splitlines()[-1000:], sep="\n# ")
+    for _ in range(2):
+        for process in descendants(os.getpid()):
+            for tid in os.listdir(f"/proc/{process.pid}/task"):
+                name, _, rest = read(f"/proc/{process.pid}/task/{tid}/stat").decode().partition("(")[2].rpartition(")")
+                fields = rest.split()
+                print(f"# {process.pid} {tid} {name}: {fields[0]}, {int(fields[11])} + {int(fields[12])} ticks of the CPU")
+        before = len(vm.text())
+        vm.tell_guest("t 0")
+        with contextlib.suppress(Failure):
+            poll(lambda: len(vm.text()) > before, "", PATIENCE / 2)
+        print(f"# it answers {vm.text()[before:before + 200]!r}", flush=True)
+
+
 @contextlib.contextmanager
-def running(*options):
+def running(*options, modules=None):
     with tempfile.TemporaryDirectory(prefix="cpr-") as folder:
-        vm = Vm(folder, *options)
+        vm = Vm(folder, *options, modules=modules)
         try:
             vm.wait_for("^GUEST with", "Linux to boot", BOOT_PATIENCE)
             poll(lambda: (vm.ticks() or [(0, 0)])[-1][1] > 0, "for the first pass", BOOT_PATIENCE)
             yield vm
+        except Failure:
+            explain(vm)
+            raise
         finally:
             for process in descendants(os.getpid()):
                 with contextlib.suppress(ProcessLookupError):
@@ -152,40 +198,46 @@ def check_ticks(vm):
     return ticks
 
 
-def check_times(times):
-    """The guest's clock went on by as much as ours, as far as that can be seen from here."""
+def find_jump(times):
+    """None: the guest's clock went on by as much as ours, as far as that can be seen from here."""
     (before, first, after), *rest = times
     for begin, now, end in rest:
-        passed = now - first
-        claim((begin - after) * (1 - DRIFT) <= passed <= (end - before) * (1 + DRIFT),
-              f"{passed} s passed in the guest, {begin - after} to {end - before} s here")
+        if not (begin - after) * (1 - DRIFT) <= now - first <= (end - before) * (1 + DRIFT):
+            return f"{now - first:.3f} s passed in the guest, {begin - after:.3f} to {end - before:.3f} s here"
+    return None
 
 
-def check_kernel_log(before, after):
-    new = after[len(before):] if after[:len(before)] == before else after
-    complaints = [line for line in new if COMPLAINT.search(line)]
+def check_kernel_log(lines):
+    complaints = [line for line in lines if COMPLAINT.search(line)]
     claim(not complaints, "\n".join(["the guest's kernel says", *complaints]))
-    return len(new)
+    return len([line for line in lines if line])
 
 
 def update_all(vm, commands):
-    pauses, times, log = [], [vm.time()], vm.kernel_log()
+    pauses, times = [], [vm.time()]
+    vm.kernel_log()
+    vm.wait_for_ticks(20)
+    times.append(vm.time())
+    unfit = find_jump(times)
     n_passes = vm.ticks()[-1][1]
     for number, command in enumerate(commands, 1):
         answer = vm.tell(command)
         pause = re.fullmatch(r"completed: the guest stood still for (\d+) us", answer)
         claim(pause, f"update {number}: {answer}")
         pauses.append(int(pause[1]))
-        claim(vm.tell("status").endswith(f"after {number} updates"), vm.tell("status"))
+        claim(f"after {number} updates" in vm.tell("status"), vm.tell("status"))
         vm.wait_for_ticks()
         times.append(vm.time())
     poll(lambda: vm.ticks()[-1][1] >= n_passes + 2, "for a pass that began after the last update", BOOT_PATIENCE)
     ticks = check_ticks(vm)
-    check_times(times)
-    n_lines = check_kernel_log(log, vm.kernel_log())
-    return (f"{len(commands)} updates, {N_CPUS} vCPUs, Linux {re.search('Linux version ([^ ]*)', vm.text())[1]}; {len(ticks)} lines, "
-            f"{ticks[-1][1]} passes, longest sleep of 100 ms {ticks[-1][-1] // 1000} ms, {n_lines} new messages of the kernel; pause, least {min(pauses)}, "
-            f"median {statistics.median(pauses):.0f}, most {max(pauses)} us")
+    jump = find_jump(times)
+    claim(unfit or not jump, jump)
+    if unfit:  # as on an emulated machine
+        print(f"SKIP: the guest's clock compared with ours: they differ without any update: {unfit}")
+    n_lines = check_kernel_log(vm.kernel_log())
+    return (f"{len(commands)} updates, {N_CPUS} vCPUs, Linux {re.search('GUEST with .* Linux (.*)', vm.text())[1]}; {len(ticks)} lines, "
+            f"{ticks[-1][1]} passes, longest sleep of 100 ms {ticks[-1][-1] // 1000} ms, {n_lines} new messages of the kernel; pause, "
+            f"least {min(pauses)}, median {statistics.median(pauses):.0f}, most {max(pauses)} us")
 
 
 def linux_does_not_notice_execs_and_transfers_and_switches_off(accel):
@@ -194,6 +246,43 @@ def linux_does_not_notice_execs_and_transfers_and_switches_off(accel):
         vm.tell_guest("o")
         vm.wait_for_end()
         return saw
+
+
+def count_writes(vm):
+    return int(re.search(r"(\d+) writes", vm.tell("status"))[1])
+
+
+def check_image(path, written):
+    """Each block has what was written there last."""
+    with open(path, "rb") as file:
+        for writer, last in enumerate(written):
+            for number in range(max(1, last - N_BLOCKS + 1), last + 1):
+                file.seek((writer * N_BLOCKS + number % N_BLOCKS) * BLOCK)
+                found = struct.unpack(f"<{BLOCK // 8}Q", file.read(BLOCK))
+                expected = tuple(number << 16 | writer << 12 | i for i in range(BLOCK // 8))
+                claim(found == expected, f"block {number} of writer {writer} begins with {found[0]:#x}")
+
+
+def each_write_to_the_disk_is_done_once(accel):
+    """Three processes of the guest have requests under way all the time."""
+    with tempfile.NamedTemporaryFile(prefix="cpr-") as image:
+        image.truncate(N_WRITERS * N_BLOCKS * BLOCK)
+        with running("--disk", image.name, modules=read_modules()) as vm:
+            commands, counts = ["update /proc/self/exe"] * N_EXECS + [f"transfer {VMM}"] * N_TRANSFERS, []
+            for number, command in enumerate(commands, 1):
+                before = count_writes(vm)
+                poll(lambda: count_writes(vm) > before, f"for the guest to write, after {number - 1} updates")
+                answer = vm.tell(command)
+                claim(answer.startswith("completed"), f"update {number}: {answer}")
+                counts.append(count_writes(vm))
+            vm.tell_guest("d")
+            end = vm.wait_for(r"^disk errors (\d+) written ([\d ]+)$", "the writers to end")
+            written = list(map(int, end[2].split()))
+            claim(end[1] == "0", f"{end[1]} errors of the disk")
+            claim(count_writes(vm) == sum(written), f"the guest wrote {sum(written)} blocks, the disk was told to write {count_writes(vm)}")
+            check_image(image.name, written)
+            check_ticks(vm)
+            return f"{len(commands)} updates, writes of each writer {written}, at the updates {counts}"
 
 
 def a_refused_update_leaves_linux_alone(accel):
@@ -220,4 +309,5 @@ if what_is_missing():
     print(f"SKIP: {what_is_missing()}")
     sys.exit(77)
 os.environ["CPR_TEST_ACCEL"] = "kvm"
-main(linux_does_not_notice_execs_and_transfers_and_switches_off, a_refused_update_leaves_linux_alone, linux_restarts)
+main(linux_does_not_notice_execs_and_transfers_and_switches_off, each_write_to_the_disk_is_done_once,
+     a_refused_update_leaves_linux_alone, linux_restarts)

@@ -4,8 +4,11 @@
  * line now and then, and answers what it reads on the console:
  *
  *   t NUMBER   what time it is
- *   k          the kernel's messages
+ *   k          the kernel's messages since the last time
+ *   d          ends the writing to the disk, and says what was written
  *   o, r       switches the machine off, restarts it */
+#include "linux-guest-disk.h"
+
 #include <poll.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -17,7 +20,7 @@
 #include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/reboot.h>
-#include <sys/wait.h>
+#include <sys/utsname.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -154,11 +157,13 @@ print_tick (unsigned long number, const Clocks *clocks, unsigned n_cpus, uint64_
 static void
 print_kernel_log (void)
 {
-  static char log[1 << 18];
+  static char log[1 << 20];
+  static int known;
   int size = klogctl (LOG_ALL, log, sizeof log - 1);
 
-  log[size > 0 ? size : 0] = '\0';
-  printf ("KERNEL LOG\n%s\nEND OF KERNEL LOG\n", log);
+  log[size > known ? size : known] = '\0';
+  printf ("KERNEL LOG\n%s\nEND OF KERNEL LOG\n", known > 0 ? log + known : "");
+  known = size > known ? size : known;
 }
 
 static void
@@ -168,6 +173,8 @@ execute (const char *line)
     printf ("time %lu %llu\n", strtoul (line + 1, NULL, 10), (unsigned long long) get_ns (CLOCK_MONOTONIC));
   else if (line[0] == 'k')
     print_kernel_log ();
+  else if (line[0] == 'd')
+    disk_end ();
   else if (line[0] == 'o')
     reboot (RB_POWER_OFF);
   else if (line[0] == 'r')
@@ -214,6 +221,7 @@ main (void)
   Clocks clocks = { 0 };
   uint64_t longest = 0; /* of the sleeps, which are TICK_MS or shorter if nothing gets in between */
   cpu_set_t cpus;
+  struct utsname system;
   struct pollfd input = { STDIN_FILENO, POLLIN, 0 };
 
   set_terminal ();
@@ -223,7 +231,9 @@ main (void)
   for (unsigned i = 0; i < n_cpus; i++)
     if (fork () == 0)
       run_checker (i);
-  printf ("GUEST with %u CPUs\n", n_cpus);
+  disk_begin ();
+  uname (&system);
+  printf ("GUEST with %u CPUs, Linux %s\n", n_cpus, system.release);
   for (unsigned long tick = 1;; tick++)
     {
       uint64_t begin = get_ns (CLOCK_MONOTONIC);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "boot/aml.h"
 #include "boot/layout.h"
 
 #define OEM     "LIBCPR"
@@ -95,10 +96,6 @@ enum
   RESET_VALUE = 6
 };
 
-/* AML: Name (_S5, Package () { 5, 5, 0, 0 }): what the guest writes as SLP_TYP to switch the
- * machine off. */
-static const uint8_t dsdt_aml[] = { 0x08, '_', 'S', '5', '_', 0x12, 0x08, 4, 0x0a, 5, 0x0a, 5, 0, 0 };
-
 /* Tables lie one behind the other. */
 typedef struct
 {
@@ -156,9 +153,10 @@ add_facs (Place *place)
 }
 
 static uint64_t
-add_fadt (Place *place)
+add_fadt (Place *place, unsigned n_virtio)
 {
-  uint64_t facs = add_facs (place), dsdt = add_table (place, "DSDT", 2, dsdt_aml, sizeof dsdt_aml);
+  g_autoptr (GByteArray) aml = aml_make_dsdt (n_virtio);
+  uint64_t facs = add_facs (place), dsdt = add_table (place, "DSDT", 2, aml->data, aml->len);
   const Fadt fadt = {
     .facs = (uint32_t) facs,
     .dsdt = (uint32_t) dsdt,
@@ -204,12 +202,12 @@ add_madt (Place *place, unsigned n_cpus)
 }
 
 uint64_t
-acpi_make_tables (const GuestRam *ram, unsigned n_cpus)
+acpi_make_tables (const GuestRam *ram, unsigned n_cpus, unsigned n_virtio)
 {
   Place place = { ram, ACPI_TABLES };
   uint64_t address;
   Rsdp *rsdp = reserve (&place, sizeof *rsdp, &address);
-  const uint64_t tables[] = { add_fadt (&place), add_madt (&place, n_cpus) };
+  const uint64_t tables[] = { add_fadt (&place, n_virtio), add_madt (&place, n_cpus) };
 
   memcpy (rsdp->signature, "RSD PTR ", 8);
   memcpy (rsdp->oem, OEM, sizeof rsdp->oem);

@@ -5,6 +5,6 @@
 #include "ram.h"
 
 /* Puts ACPI's tables into RAM; returns where the first one, the RSDP, is. */
-uint64_t acpi_make_tables (const GuestRam *ram, unsigned n_cpus);
+uint64_t acpi_make_tables (const GuestRam *ram, unsigned n_cpus, unsigned n_virtio);
 
 #endif

@@ -29,6 +29,10 @@
 #define LAPIC_ADDRESS  0xfee00000
 #define TSS_ADDRESS    0xfffbd000 /* for the kernel's own use on some CPUs */
 
+/* Virtio devices: a page of registers for each slot. */
+#define VIRTIO_ADDRESS 0xd0000000ULL
+#define VIRTIO_SIZE    0x1000
+
 /* Ports. */
 #define SERIAL_PORT     0x3f8
 #define KEYBOARD_PORT   0x64
@@ -38,6 +42,9 @@
 
 /* Interrupts: the IOAPIC's pins. */
 #define SERIAL_IRQ 4
+#define VIRTIO_IRQ 16 /* and those behind it: one for each slot */
 #define SCI_IRQ    9
+
+#define SLEEP_TYPE_S5 5 /* in PM1a's control register: off */
 
 #endif

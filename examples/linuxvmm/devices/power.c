@@ -13,7 +13,6 @@
 #define CONTROL_SCI_ENABLE   0x0001
 #define CONTROL_SLEEP_TYPE   0x1c00
 #define CONTROL_SLEEP_ENABLE 0x2000
-#define SLEEP_TYPE_S5        5
 #define RESET_CPU            0x04
 #define KEYBOARD_RESET       0xfe
 
