@@ -28,7 +28,7 @@ boot() # KERNEL INITRAMFS SECONDS SERIAL-OUTPUT WORDS
 {
   # no_timer_check: whether a timer ticks in a given time says nothing on a busy machine.
   timeout --kill-after=10 "$3" nice -n 5 "${qemu[@]}" -nodefaults -no-user-config -display none -no-reboot \
-    -accel "tcg,thread=$threads" "${machine[@]}" -smp 2 -m 2048 -device edu,addr=4,dma_mask=0xffffffffff "${more_devices[@]}" \
+    -accel "tcg,thread=$threads" "${machine[@]}" -smp "$cpus" -m 2048 -device edu,addr=4,dma_mask=0xffffffffff "${more_devices[@]}" \
     -kernel "$1" -initrd "$2" -serial "file:$4.console" -chardev "file,id=output,path=$4" "${second_serial[@]}" \
     -append "$kernel_words loglevel=5 panic=-1 no_timer_check $more_words PYTHON=$python cpr.run=$5" </dev/null >"$4.qemu" 2>&1
 }
@@ -54,7 +54,8 @@ report() # NAME OUTPUT
 
 run() # NAME KERNEL MORE SCRIPT SECONDS ENVIRONMENT…
 {
-  local name=$1 kernel=$2 more=$3 script=$4 seconds=$5 words output=$log/$1 began=$SECONDS more_devices=() more_words= threads=multi
+  local name=$1 kernel=$2 more=$3 script=$4 seconds=$5 words output=$log/$1 began=$SECONDS more_devices=() more_words=
+  local threads=multi cpus=2
   shift 5
   if [ "$more" = disk ] && ! command -v mke2fs >/dev/null; then
     echo "SKIP: $name: mke2fs is missing"
@@ -63,7 +64,13 @@ run() # NAME KERNEL MORE SCRIPT SECONDS ENVIRONMENT…
     echo "FAIL: $name: no disk could be made: $(tail -n 1 "$log/disk")"
     return
   fi
-  [ "$more" != single ] || threads=single
+  case $more in
+    single) threads=single ;;
+    one)
+      threads=single cpus=1 more_devices=(-cpu max,-cx16,-la57) more_words=tsc=reliable
+      set -- "$@" 'CPR_TEST_APPEND=lapic=notscdeadline;nohz=off;highres=off'
+      ;;
+  esac
   words="$top_srcdir/tests/$script,top_builddir=$top_builddir,top_srcdir=$top_srcdir,CPR_TEST_ACCEL=kvm"
   [ $# -eq 0 ] || words+=$(printf ',%s' "$@")
   boot "$kernel" "$work/initramfs-${kernel##*/}" "$seconds" "$output" "$words"

@@ -75,6 +75,10 @@ make_initramfs() # OUT MODULES-OF-VERSION-OR-NOTHING
   copy $(libraries_of "$shell") "${more_files[@]}"
   copy "$top_srcdir"/{tests/{integration,vm}/*.py,include/libcpr/*.h,tests/golden/v1/*}
   copy_python
+  if [ -e "$tree/$top_builddir/tests/vm/linux-guest" ]; then
+    mkdir "$tree/boot"
+    cp "$stock_kernel" "$tree/boot" # for a guest of the guest
+  fi
   [ -z "$2" ] || copy_modules "$2"
   (cd "$tree" && find . | cpio -o -H newc -R 0:0 --quiet) >"$1"
   rm -rf "$tree"
