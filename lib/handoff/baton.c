@@ -32,7 +32,7 @@ G_STATIC_ASSERT (ATOMIC_LLONG_LOCK_FREE == 2);
 static uint64_t
 pack (CprBatonWord word)
 {
-  return (uint64_t) word.state << 56 | (uint64_t) (word.attempt & 0xff) << 48 | (uint32_t) word.pid;
+  return (uint64_t) word.state << 56 | (uint64_t) (word.attempt & CPR_BATON_LAST_ATTEMPT) << 48 | (uint32_t) word.pid;
 }
 
 CprBatonWord
@@ -41,7 +41,7 @@ cpr_baton_get (const CprBatonPage *page)
   uint64_t word = atomic_load (&page->word);
 
   return (CprBatonWord){ .state = (CprBatonState) (word >> 56),
-                         .attempt = (unsigned) (word >> 48) & 0xff,
+                         .attempt = (unsigned) (word >> 48) & CPR_BATON_LAST_ATTEMPT,
                          .pid = (pid_t) (uint32_t) word };
 }
 
@@ -73,7 +73,8 @@ cpr_baton_is_legal (CprBatonWord from, CprBatonWord to)
 {
   for (size_t i = 0; i < G_N_ELEMENTS (transitions); i++)
     if (transitions[i].from == from.state && transitions[i].to == to.state &&
-        (transitions[i].pid == ANY_PID || from.pid == to.pid) && from.attempt + transitions[i].attempt == to.attempt)
+        (transitions[i].pid == ANY_PID || from.pid == to.pid) &&
+        MIN (from.attempt + transitions[i].attempt, CPR_BATON_LAST_ATTEMPT) == to.attempt)
       return true;
   return false;
 }

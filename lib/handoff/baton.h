@@ -36,6 +36,8 @@ typedef struct
 #define CPR_BATON_WAY_THERE     1
 #define CPR_BATON_LAST_ROLLBACK 2 /* the highest attempt that a rollback can begin */
 #define CPR_BATON_LAST_RESCUE   3 /* the highest attempt that a rescue can begin */
+/* A parked guest may be tried again any number of times; the word counts as far as this. */
+#define CPR_BATON_LAST_ATTEMPT 255
 
 typedef enum
 {

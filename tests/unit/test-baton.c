@@ -93,6 +93,22 @@ START_TEST (move_takes_legal_steps_and_no_others)
 }
 END_TEST
 
+/* Were the count to begin again with 0, the guest would look like one that was never offered. */
+START_TEST (the_last_attempt_is_followed_by_itself)
+{
+  const CprBatonWord parked = { CPR_BATON_PARKED, CPR_BATON_LAST_ATTEMPT, 77 };
+  const CprBatonWord again = { CPR_BATON_OFFERED, CPR_BATON_LAST_ATTEMPT, 77 };
+  const CprBatonWord more = { CPR_BATON_OFFERED, CPR_BATON_LAST_ATTEMPT + 1, 77 };
+  CprBatonPage page = { .magic = 0 };
+
+  set_word (&page, parked);
+  ck_assert (!cpr_baton_move (&page, parked, more));
+  assert_word (&page, parked);
+  ck_assert (cpr_baton_move (&page, parked, again));
+  assert_word (&page, again);
+}
+END_TEST
+
 START_TEST (move_from_another_word_loses)
 {
   const CprBatonWord offered = { CPR_BATON_OFFERED, 1, 77 }, owned = { CPR_BATON_OWNED, 1, 77 };
@@ -293,6 +309,7 @@ main (void)
 
   tcase_add_test (tests, only_documented_steps_are_legal);
   tcase_add_test (tests, move_takes_legal_steps_and_no_others);
+  tcase_add_test (tests, the_last_attempt_is_followed_by_itself);
   tcase_add_test (tests, move_from_another_word_loses);
   tcase_add_test (tests, one_of_two_that_race_wins);
   tcase_add_test (tests, a_new_baton_is_owned_by_its_maker);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* KVM VMs on AArch64 in a session: their devices, eventfds and blockers; and a guest that goes on in
- * another VM. */
+/* KVM VMs on AArch64 in a session: their devices, eventfds and blockers; and a guest that goes on
+ * in another VM. */
 #include <stdio.h>
 
 #include "guest.h"

@@ -271,7 +271,7 @@ cpr_rescue_offer (const CprRescue *rescue, CprBatonPage *page)
   if (word.state == CPR_BATON_FENCED && word.attempt >= CPR_BATON_LAST_RESCUE)
     return false;
   offered.state = CPR_BATON_OFFERED;
-  offered.attempt = word.attempt + 1;
+  offered.attempt = MIN (word.attempt + 1, CPR_BATON_LAST_ATTEMPT);
   offered.pid = self ();
   /* The new deadline has to stand before the offer: the successor reads it after that. */
   cpr_baton_begin_attempt (page, cpr_raw_now_ns ());
