@@ -510,7 +510,7 @@ main (void)
 int
 main (void)
 {
-  puts ("1..0 # SKIP what KVM keeps is known for x86-64 only");
+  puts ("1..0 # SKIP these guests are those of x86-64");
   return 0;
 }
 
