@@ -38,8 +38,8 @@ programs=(tests/vmm/minivmm tests/vmm/minivmm-next tests/vmm/minivmm-later tests
 # Threads: QEMU 7.2 emulates KVM on AMD wrongly now and then, in either way. With a thread for each CPU about one of five memcheck guests
 # got a page fault that no page table of theirs explains, on a busy machine; with one thread some edu guests get an interrupt too many.
 # Both without any update. Most Linux guests of a guest crash or hang, too, without any update, where there are two CPUs, or where the
-# kernel takes the TSC for unstable, as it does on a busy machine. With one CPU a clock still jumps forward now and then, by a minute at
-# once; a timer that is set just then would come a minute late, so their timers are periodic ones.
+# kernel takes the TSC for unstable, as it does on a busy machine. With one CPU both vCPUs of one still slept for ever, waiting for a timer,
+# so their timers are periodic ones. On a busy machine a vCPU may really stand still for longer than their watchdog allows by default.
 emulator=qemu-system-x86_64
 machine=(-machine q35,kernel-irqchip=split -cpu max,-cx16 -device intel-iommu,intremap=on,caching-mode=on)
 second_serial=(-serial chardev:output)
