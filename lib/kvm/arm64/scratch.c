@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A VM with a vCPU of its own, to find out what KVM offers: only a vCPU can be asked which
  * registers there are. Called by host.c. */
+#include "base/signals.h"
 #include "kvm/arm64/arm64.h"
 
 #define DEFAULT_IPA_BITS 40 /* of type 0 */
@@ -11,18 +12,21 @@ check (int fd, int capability)
   return cpr_sys->ioctl (fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (capability));
 }
 
-/* EINTR: a signal came while KVM was busy with something that takes long. */
+/* A signal would end KVM_CREATE_VM with EINTR. */
 bool
 cpr_kvm_scratch_init (CprKvmScratch *scratch, int kvm_fd, GError **error)
 {
   int bits = check (kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
   int type = bits > 0 && bits < DEFAULT_IPA_BITS ? bits : 0;
+  sigset_t old;
 
-  *scratch = (CprKvmScratch){ .vm_fd = -1, .vcpu_fd = -1 };
-  do
-    scratch->vm_fd = cpr_sys->ioctl (kvm_fd, KVM_CREATE_VM, GINT_TO_POINTER (type));
-  while (scratch->vm_fd < 0 && errno == EINTR);
-  return scratch->vm_fd >= 0 || cpr_throw_errno (error, errno, "KVM_CREATE_VM");
+  cpr_signals_block_all (&old);
+  *scratch = (CprKvmScratch){ .vcpu_fd = -1 };
+  scratch->vm_fd = cpr_sys->ioctl (kvm_fd, KVM_CREATE_VM, GINT_TO_POINTER (type));
+  if (scratch->vm_fd < 0)
+    cpr_throw_errno (error, errno, "a VM to compare with: KVM_CREATE_VM");
+  cpr_signals_restore (&old);
+  return scratch->vm_fd >= 0;
 }
 
 void
