@@ -10,7 +10,7 @@ arm-unit            | stock | | vm/unit.py                  | 900 |
 arm-exec-ticks      | stock | | integration/many-updates.py | 300 | CPR_TEST_UPDATES=20 CPR_TEST_RAM=64M CPR_TEST_ONLY=two_tickers
 arm-exec-memory     | stock | | integration/many-updates.py | 300 | CPR_TEST_UPDATES=20 CPR_TEST_RAM=64M CPR_TEST_ONLY=with_two_vcpus
 arm-transfer-ticks  | stock | | integration/transfer.py     | 300 | CPR_TEST_UPDATES=20 CPR_TEST_ONLY=the_ticker
-arm-transfer-memory | stock | | integration/transfer.py     | 300 | CPR_TEST_UPDATES=20 CPR_TEST_ONLY=memory_stays
+arm-transfer-memory | stock | | integration/transfer.py     | 300 | CPR_TEST_UPDATES=10 CPR_TEST_ONLY=memory_stays
 arm-rollback        | stock | | integration/rollback.py     | 300 | CPR_TEST_ONLY=failing_at
 arm-rescue          | stock | | integration/rescue.py       | 300 | CPR_TEST_ONLY=a_kill CPR_TEST_DEADLINE=20000
 arm-soft            | stock | | integration/many-updates.py | 300 | CPR_TEST_UPDATES=4 CPR_TEST_RAM=64M CPR_TEST_ONLY=tick CPR_TEST_ACCEL=soft
