@@ -59,7 +59,7 @@ get_ns (clockid_t clock)
 static void
 check_clock (unsigned cpu)
 {
-  uint64_t before = atomic_load (&shared->latest_ns), now = get_ns (CLOCK_MONOTONIC);
+  unsigned long long before = atomic_load (&shared->latest_ns), now = get_ns (CLOCK_MONOTONIC);
 
   if (now < before)
     atomic_fetch_add (&shared->cpu[cpu].clock_errors, 1);
