@@ -209,12 +209,15 @@ run (const Machine *machine, GError **error)
     }
 }
 
-/* A VM that was reset is a fresh one. */
+/* A VM that was reset is a fresh one. The end of the session waits until nothing is left of the
+ * last update: a program that is executed while a guardian lives would look for its state. */
 static void
-start_anew (char **argv)
+start_anew (const Machine *machine, char **argv)
 {
   g_autofree char **fresh = options_without_incoming (argv);
 
+  if (cpr_gate_dismiss (machine->gate, STOP_TIMEOUT_MS, NULL))
+    cpr_session_free (machine->session);
   execv ("/proc/self/exe", fresh);
   log_line ("reset: errno %d", errno);
 }
@@ -260,6 +263,6 @@ main (int argc, char **argv)
     log_line ("%s", error->message);
   remove_socket (&machine);
   if (ok && power_get_wish (machine.power) == POWER_RESET)
-    start_anew (argv);
+    start_anew (&machine, argv);
   _exit (ok ? EXIT_SUCCESS : EXIT_FAILURE); /* with the guest */
 }

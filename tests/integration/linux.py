@@ -299,6 +299,7 @@ def linux_restarts(accel):
         claim(vm.tell("status").endswith("after 0 updates"), vm.tell("status"))
         claim(vm.tell("quit") == "", "quit has an answer")
         vm.wait_for_end()
+        return "after an update"
 
 
 if what_is_missing():

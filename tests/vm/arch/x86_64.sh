@@ -7,7 +7,8 @@ runs='
 kvm-many-updates | stock | single | integration/many-updates.py | 300 | CPR_TEST_UPDATES=6 CPR_TEST_RAM=64M CPR_TEST_ONLY=memory_stays
 kvm-rollback     | stock | single | integration/rollback.py     | 300 | CPR_TEST_ONLY=failing_at
 kvm-rescue       | stock | single | integration/rescue.py       | 300 | CPR_TEST_ONLY=a_kill CPR_TEST_DEADLINE=20000
-linux-updates    | stock | one    | integration/linux.py        | 600 | CPR_TEST_ONLY=switches_off CPR_TEST_EXECS=4 CPR_TEST_TRANSFERS=2
+linux-updates    | stock | one    | integration/linux.py        | 600 | CPR_TEST_ONLY=switches_off CPR_TEST_EXECS=12 CPR_TEST_TRANSFERS=6
+linux-restart    | stock | one    | integration/linux.py        | 600 | CPR_TEST_ONLY=linux_restarts
 linux-disk       | stock | one    | integration/linux.py        | 600 | CPR_TEST_ONLY=disk CPR_TEST_EXECS=4 CPR_TEST_TRANSFERS=2
 kvm-state        | stock |        | vm/unit.py                  | 600 |
 dax-kexec        | stock | disk   | vm/dax.py                   | 600 |
