@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "aids.h"
+#include "release.h"
 #include "support/error.h"
 
 typedef struct
@@ -24,12 +25,12 @@ typedef struct
   const uint8_t *start;
   size_t size;
   uint64_t value;
-} Half;
+} Piece;
 
 static void *
-hash_half (void *data)
+hash_piece (void *data)
 {
-  Half *one = data;
+  Piece *one = data;
   one->value = XXH3_64bits_withSeed (one->start, one->size, SEED);
   return NULL;
 }
@@ -37,18 +38,24 @@ hash_half (void *data)
 uint64_t
 ram_hash_compute (const GuestRam *ram)
 {
+  const GuestKind *kind = release.get_accel ()->get_guests ();
   size_t half = ram->size / 2;
-  Half halves[2] = { { ram->vaddr, half, 0 }, { ram->vaddr + half, ram->size - half, 0 } };
+  Piece pieces[] = {
+    { ram->vaddr, kind->irqchip_start, 0 },
+    { ram->vaddr + kind->irqchip_end, half - kind->irqchip_end, 0 },
+    { ram->vaddr + half, ram->size - half, 0 },
+  };
 
   pthread_t helper;
-  bool helped = pthread_create (&helper, NULL, hash_half, &halves[1]) == 0;
-  hash_half (&halves[0]);
+  bool helped = pthread_create (&helper, NULL, hash_piece, &pieces[2]) == 0;
+  hash_piece (&pieces[0]);
+  hash_piece (&pieces[1]);
   if (helped)
     pthread_join (helper, NULL);
   else
-    hash_half (&halves[1]);
+    hash_piece (&pieces[2]);
 
-  uint64_t values[2] = { halves[0].value, halves[1].value };
+  uint64_t values[] = { pieces[0].value, pieces[1].value, pieces[2].value };
   return XXH3_64bits_withSeed (values, sizeof values, SEED);
 }
 

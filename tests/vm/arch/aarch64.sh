@@ -13,6 +13,7 @@ arm-transfer-ticks  | stock | | integration/transfer.py     | 300 | CPR_TEST_UPD
 arm-transfer-memory | stock | | integration/transfer.py     | 300 | CPR_TEST_UPDATES=10 CPR_TEST_ONLY=memory_stays
 arm-rollback        | stock | | integration/rollback.py     | 300 | CPR_TEST_ONLY=failing_at
 arm-rescue          | stock | | integration/rescue.py       | 300 | CPR_TEST_ONLY=a_kill CPR_TEST_DEADLINE=20000
+arm-rehearsal       | stock | | integration/rehearsal.py    | 200 | CPR_TEST_ONLY=every_part
 arm-soft            | stock | | integration/many-updates.py | 300 | CPR_TEST_UPDATES=4 CPR_TEST_RAM=64M CPR_TEST_ONLY=tick CPR_TEST_ACCEL=soft
 '
 

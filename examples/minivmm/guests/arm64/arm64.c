@@ -44,4 +44,4 @@ build_tables (const GuestRam *ram)
   return GUEST_GIC_TABLES_END;
 }
 
-const GuestKind guests_arm64 = { built_in, build_tables };
+const GuestKind guests_arm64 = { built_in, build_tables, GUEST_TABLES, GUEST_GIC_TABLES_END };

@@ -53,4 +53,4 @@ build_tables (const GuestRam *ram)
   return GUEST_TABLES + 4096ULL * n_dirs;
 }
 
-const GuestKind guests_x86 = { built_in, build_tables };
+const GuestKind guests_x86 = { built_in, build_tables, 0, 0 };
