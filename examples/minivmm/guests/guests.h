@@ -33,8 +33,8 @@ typedef struct
   /* Makes the tables with which the CPU finds all of RAM one to one. Returns where RAM begins that
    * is the guest's. */
   uint64_t (*build_tables) (const GuestRam *ram);
-  /* RAM to which an irqchip in the kernel writes by itself when its state is saved or loaded, in the
-   * first 2 MiB; both 0: none. */
+  /* RAM to which an irqchip in the kernel writes by itself when its state is saved or loaded, in
+   * the first 2 MiB; both 0: none. */
   uint64_t irqchip_start;
   uint64_t irqchip_end;
 } GuestKind;
