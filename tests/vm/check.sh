@@ -110,6 +110,7 @@ main()
   while IFS='|' read -r name kernel more script seconds environment; do
     name=${name// /} kernel=${kernel// /}
     [[ -n "$name" && "$name" = *"${RUNS-}"* ]] || continue
+    [[ -n "${RUNS-}" || "$name" != $only_named ]] || continue
     case $kernel in
       stock) kernel=$stock_kernel ;;
       own) kernel=$own_kernel ;;

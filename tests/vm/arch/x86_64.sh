@@ -16,6 +16,10 @@ vfio-type1       | stock |        | vm/vfio.py                  | 900 | CPR_TEST
 vfio-iommufd     | own   |        | vm/vfio.py                  | 900 | CPR_TEST_VFIO=iommufd
 '
 
+# Runs that are made only where RUNS names them. In the emulated machine about one stock kernel in five hangs as a guest, also before any
+# update: both vCPUs sleep, and no timer wakes them.
+only_named='linux-*'
+
 # What comes from packages: for this machine into $tools, for the emulated one into $root.
 tools=$cache/root
 root=$tools
