@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The vCPUs' threads, for main(). */
+/* The vCPUs' threads, for main(). The library runs them, inside the session's gate. */
 #include "cpus.h"
 
 #include <errno.h>
@@ -16,88 +16,42 @@ typedef struct
   Cpus *cpus;
   unsigned index;
   pthread_t thread;
-  bool kicked;
 } Cpu;
 
 struct _Cpus
 {
   Kvm *kvm;
-  CprGate *gate;
   int failure_fd;
   Cpu cpus[];
 };
-
-static void
-set_kicked (Cpu *cpu, bool kicked)
-{
-  __atomic_store_n (&cpu->kicked, kicked, __ATOMIC_SEQ_CST);
-  kvm_set_stop (cpu->cpus->kvm, cpu->index, kicked);
-}
-
-/* The signal takes a vCPU out of KVM_RUN. */
-static void
-kick (void *data)
-{
-  Cpu *cpu = data;
-
-  set_kicked (cpu, true);
-  pthread_kill (cpu->thread, SIGUSR1);
-}
-
-/* A vCPU that can't go on stays inside until the guest is stopped. */
-static void
-run (Cpu *cpu, const char *name)
-{
-  const Cpus *cpus = cpu->cpus;
-  const uint64_t one = 1;
-  g_autoptr (GError) error = NULL;
-
-  if (kvm_run (cpus->kvm, cpu->index, &error))
-    return;
-  log_line ("%s: %s", name, error->message);
-  if (write (cpus->failure_fd, &one, sizeof one) < 0)
-    log_line ("%s: errno %d", name, errno);
-  while (!__atomic_load_n (&cpu->kicked, __ATOMIC_SEQ_CST))
-    pause ();
-}
 
 static void *
 cpu_main (void *data)
 {
   Cpu *cpu = data;
-  CprGate *gate = cpu->cpus->gate;
-  char name[16];
+  const Cpus *cpus = cpu->cpus;
+  const uint64_t one = 1;
+  g_autoptr (GError) error = NULL;
 
-  g_snprintf (name, sizeof name, "vCPU %u", cpu->index);
-  cpr_gate_join (gate, name, kick, cpu, NULL);
-  for (;;)
-    {
-      set_kicked (cpu, false); /* outside: inside it might undo a kick */
-      if (!cpr_gate_enter (gate))
-        return NULL;
-      run (cpu, name);
-      cpr_gate_leave (gate);
-    }
-}
-
-static void
-ignore_signal (int number)
-{
+  if (cpr_kvm_vcpu_run (kvm_get_vm (cpus->kvm), cpu->index, SIGUSR1, kvm_handle_exit, cpus->kvm, &error))
+    return NULL;
+  log_line ("%s", error->message);
+  if (write (cpus->failure_fd, &one, sizeof one) < 0)
+    log_line ("vCPU %u: errno %d", cpu->index, errno);
+  return NULL;
 }
 
 Cpus *
-cpus_new (Kvm *kvm, CprGate *gate, unsigned n_cpus, GError **error)
+cpus_new (Kvm *kvm, unsigned n_cpus, GError **error)
 {
-  const struct sigaction action = { .sa_handler = ignore_signal }; /* without SA_RESTART */
   Cpus *cpus = g_malloc0 (sizeof *cpus + n_cpus * sizeof *cpus->cpus);
 
-  *cpus = (Cpus){ kvm, gate, eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK) };
+  *cpus = (Cpus){ kvm, eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK) };
   if (cpus->failure_fd < 0)
     {
       throw_errno (error, "eventfd");
       return NULL;
     }
-  sigaction (SIGUSR1, &action, NULL);
   for (unsigned i = 0; i < n_cpus; i++)
     {
       Cpu *cpu = &cpus->cpus[i];

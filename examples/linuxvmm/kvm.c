@@ -3,13 +3,10 @@
  * to the address space that made it; the library hands over what KVM keeps for it. */
 #include "kvm.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 
 #include "boot/layout.h"
 #include "cpuid.h"
@@ -26,12 +23,6 @@
 #define MSR_MISC_ENABLE   0x1a0
 #define MISC_FAST_STRINGS 0x1
 
-typedef struct
-{
-  int fd;
-  struct kvm_run *run;
-} Cpu;
-
 struct _Kvm
 {
   int fd, vm_fd;
@@ -40,7 +31,7 @@ struct _Kvm
   Power *power;
   bool ahead; /* the guest doesn't stand still meanwhile */
   unsigned n_cpus;
-  Cpu cpus[];
+  int cpu_fds[];
 };
 
 /* ---- Building it. */
@@ -55,9 +46,11 @@ create_vm (Kvm *kvm, CprSession *session, const GuestRam *ram, GError **error)
   kvm->fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (kvm->fd < 0)
     return throw_errno (error, "/dev/kvm");
-  kvm->vm_fd = ioctl (kvm->fd, KVM_CREATE_VM, 0);
-  if (kvm->vm_fd < 0 || ioctl (kvm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
-    return throw_errno (error, "KVM VM");
+  kvm->vm_fd = cpr_kvm_create_vm (session, kvm->fd, 0, error);
+  if (kvm->vm_fd < 0)
+    return false;
+  if (ioctl (kvm->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
+    return throw_errno (error, "KVM_SET_TSS_ADDR");
   kvm->vm = cpr_kvm_vm_new (session, VM, kvm->fd, kvm->vm_fd, 0, error);
   if (!kvm->vm || !cpr_kvm_slot_add (kvm->vm, 0, 0, ram->block, 0, ram->low_size, 0, error) ||
       (ram->high_size && !cpr_kvm_slot_add (kvm->vm, 1, RAM_HIGH, ram->block, ram->low_size, ram->high_size, 0, error)))
@@ -80,49 +73,27 @@ is_ahead (CprSession *session)
 /* The CPUID, which takes long, goes along in the state, and is needed here only by a program
  * that has time. */
 static bool
-create_cpu (Kvm *kvm, unsigned index, size_t run_size, GError **error)
+create_cpu (Kvm *kvm, unsigned index, GError **error)
 {
-  Cpu *cpu = &kvm->cpus[index];
+  int fd = ioctl (kvm->vm_fd, KVM_CREATE_VCPU, index);
 
-  cpu->fd = ioctl (kvm->vm_fd, KVM_CREATE_VCPU, index);
-  if (cpu->fd < 0)
+  if (fd < 0)
     return throw_errno (error, "KVM_CREATE_VCPU %u", index);
-  cpu->run = mmap (NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, cpu->fd, 0);
-  if (cpu->run == MAP_FAILED)
-    return throw_errno (error, "vCPU %u: mmap", index);
-  return (!kvm->ahead || cpuid_set (kvm->fd, cpu->fd, index, kvm->n_cpus, error)) &&
-         cpr_kvm_vcpu_add (kvm->vm, index, cpu->fd, error);
+  kvm->cpu_fds[index] = fd;
+  return (!kvm->ahead || cpuid_set (kvm->fd, fd, index, kvm->n_cpus, error)) &&
+         cpr_kvm_vcpu_add (kvm->vm, index, fd, error);
 }
 
-static bool
-build (Kvm *kvm, CprSession *session, const GuestRam *ram, GError **error)
-{
-  int run_size;
-
-  if (!create_vm (kvm, session, ram, error))
-    return false;
-  run_size = ioctl (kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-  if (run_size < 0)
-    return throw_errno (error, "KVM_GET_VCPU_MMAP_SIZE");
-  for (unsigned i = 0; i < kvm->n_cpus; i++)
-    if (!create_cpu (kvm, i, (size_t) run_size, error))
-      return false;
-  return true;
-}
-
-/* A signal would end KVM_CREATE_VM with EINTR. */
 Kvm *
 kvm_new (CprSession *session, const GuestRam *ram, unsigned n_cpus, GError **error)
 {
-  Kvm *kvm = g_malloc0 (sizeof *kvm + n_cpus * sizeof *kvm->cpus);
-  sigset_t all, old;
+  Kvm *kvm = g_malloc0 (sizeof *kvm + n_cpus * sizeof *kvm->cpu_fds);
 
   kvm->n_cpus = n_cpus;
   kvm->ahead = is_ahead (session);
-  sigfillset (&all);
-  pthread_sigmask (SIG_SETMASK, &all, &old);
-  bool ok = build (kvm, session, ram, error);
-  pthread_sigmask (SIG_SETMASK, &old, NULL);
+  bool ok = create_vm (kvm, session, ram, error);
+  for (unsigned i = 0; ok && i < n_cpus; i++)
+    ok = create_cpu (kvm, i, error);
   return ok ? kvm : NULL; /* the process ends then, and with it the VM */
 }
 
@@ -143,7 +114,7 @@ kvm_connect (Kvm *kvm, const Bus *bus, Power *power)
  * start them, as they do after power-on. */
 
 static bool
-enter_long_mode (const Cpu *cpu, const BootEntry *entry, GError **error)
+enter_long_mode (int cpu_fd, const BootEntry *entry, GError **error)
 {
   const struct kvm_regs regs = { .rip = entry->rip, .rsp = entry->rsp, .rsi = entry->rsi, .rflags = 2 };
   const struct kvm_segment code = {
@@ -154,7 +125,7 @@ enter_long_mode (const Cpu *cpu, const BootEntry *entry, GError **error)
   };
   struct kvm_sregs sregs;
 
-  if (ioctl (cpu->fd, KVM_GET_SREGS, &sregs) < 0)
+  if (ioctl (cpu_fd, KVM_GET_SREGS, &sregs) < 0)
     return throw_errno (error, "KVM_GET_SREGS");
   sregs.cs = code;
   sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
@@ -163,13 +134,13 @@ enter_long_mode (const Cpu *cpu, const BootEntry *entry, GError **error)
   sregs.cr3 = entry->cr3;
   sregs.cr4 = CR4_LONG_MODE;
   sregs.efer = EFER_LONG_MODE;
-  return (ioctl (cpu->fd, KVM_SET_SREGS, &sregs) == 0 && ioctl (cpu->fd, KVM_SET_REGS, &regs) == 0) ||
+  return (ioctl (cpu_fd, KVM_SET_SREGS, &sregs) == 0 && ioctl (cpu_fd, KVM_SET_REGS, &regs) == 0) ||
          throw_errno (error, "KVM_SET_REGS");
 }
 
 /* As a firmware leaves them. A CPU that lacks one of them does without. */
 static void
-set_msrs (const Cpu *cpu)
+set_msrs (int cpu_fd)
 {
   static const struct kvm_msr_entry entries[] = {
     { .index = MSR_MTRR_DEFAULT, .data = MTRR_WRITE_BACK },
@@ -179,15 +150,15 @@ set_msrs (const Cpu *cpu)
 
   msrs->nmsrs = G_N_ELEMENTS (entries);
   memcpy (msrs->entries, entries, sizeof entries);
-  ioctl (cpu->fd, KVM_SET_MSRS, msrs);
+  ioctl (cpu_fd, KVM_SET_MSRS, msrs);
 }
 
 bool
 kvm_reset (Kvm *kvm, const BootEntry *entry, GError **error)
 {
   for (unsigned i = 0; i < kvm->n_cpus; i++)
-    set_msrs (&kvm->cpus[i]);
-  return enter_long_mode (&kvm->cpus[0], entry, error);
+    set_msrs (kvm->cpu_fds[i]);
+  return enter_long_mode (kvm->cpu_fds[0], entry, error);
 }
 
 /* ---- Running it. */
@@ -214,60 +185,33 @@ handle_mmio (const Kvm *kvm, struct kvm_run *run)
 }
 
 static bool
-throw_exit (const Cpu *cpu, GError **error)
+throw_exit (const struct kvm_run *run, GError **error)
 {
-  struct kvm_regs regs = { 0 };
-  const struct kvm_run *run = cpu->run;
-
-  ioctl (cpu->fd, KVM_GET_REGS, &regs);
   if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
-    return throw_error (error, "KVM internal error %u at %#llx", run->internal.suberror, regs.rip);
+    return throw_error (error, "KVM internal error %u", run->internal.suberror);
   if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
     return throw_error (error, "the CPU refuses to enter the guest: %#llx",
                         run->fail_entry.hardware_entry_failure_reason);
-  return throw_error (error, "unexpected KVM exit %u at %#llx", run->exit_reason, regs.rip);
+  return throw_error (error, "KVM gives up");
 }
 
-static bool
-handle_exit (Kvm *kvm, const Cpu *cpu, GError **error)
+bool
+kvm_handle_exit (struct kvm_run *run, void *data, GError **error)
 {
-  switch (cpu->run->exit_reason)
+  const Kvm *kvm = data;
+
+  switch (run->exit_reason)
     {
     case KVM_EXIT_IO:
-      handle_io (kvm, cpu->run);
+      handle_io (kvm, run);
       return true;
     case KVM_EXIT_MMIO:
-      handle_mmio (kvm, cpu->run);
+      handle_mmio (kvm, run);
       return true;
     case KVM_EXIT_SHUTDOWN: /* a triple fault, by which a PC is reset, too */
       power_reset (kvm->power);
       return throw_error (error, "triple fault");
     default:
-      return throw_exit (cpu, error);
+      return throw_exit (run, error);
     }
-}
-
-/* The way out is an interrupted KVM_RUN and nothing else: the kernel completes a port or memory
- * access only in the next KVM_RUN, and the registers aren't right before that. */
-bool
-kvm_run (Kvm *kvm, unsigned index, GError **error)
-{
-  const Cpu *cpu = &kvm->cpus[index];
-
-  for (;;)
-    if (ioctl (cpu->fd, KVM_RUN, 0) == 0)
-      {
-        if (!handle_exit (kvm, cpu, error))
-          return false;
-      }
-    else if (errno != EINTR && errno != EAGAIN)
-      return throw_errno (error, "KVM_RUN");
-    else if (__atomic_load_n (&cpu->run->immediate_exit, __ATOMIC_SEQ_CST))
-      return true;
-}
-
-void
-kvm_set_stop (Kvm *kvm, unsigned index, bool stop)
-{
-  __atomic_store_n (&kvm->cpus[index].run->immediate_exit, stop, __ATOMIC_SEQ_CST);
 }

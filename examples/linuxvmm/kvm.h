@@ -15,13 +15,10 @@ Kvm *kvm_new (CprSession *session, const GuestRam *ram, unsigned n_cpus, GError 
 CprKvmVm *kvm_get_vm (const Kvm *kvm);
 bool kvm_reset (Kvm *kvm, const BootEntry *entry, GError **error);
 
-/* Where accesses go; before the first kvm_run(). */
+/* Where accesses go; before the vCPUs' threads start. */
 void kvm_connect (Kvm *kvm, const Bus *bus, Power *power);
 
-/* Runs a vCPU on the calling thread until it is told to stop, or can't go on. */
-bool kvm_run (Kvm *kvm, unsigned index, GError **error);
-
-/* True: any time; a signal to the vCPU's thread follows. */
-void kvm_set_stop (Kvm *kvm, unsigned index, bool stop);
+/* A CprKvmExitFunc; @kvm: the #Kvm. */
+bool kvm_handle_exit (struct kvm_run *run, void *kvm, GError **error);
 
 #endif

@@ -23,8 +23,8 @@
 typedef struct
 {
   Options options;
-  CprSession *session;
   CprGate *gate;
+  CprSession *session;
   Control *control;
   GuestRam ram;
   Kvm *kvm;
@@ -36,22 +36,6 @@ typedef struct
 } Machine;
 
 /* ---- What the library calls. */
-
-static bool
-stop_guest (void *user_data, GError **error)
-{
-  const Machine *machine = user_data;
-
-  return cpr_gate_close (machine->gate, STOP_TIMEOUT_MS, error);
-}
-
-static void
-start_guest (void *user_data)
-{
-  const Machine *machine = user_data;
-
-  cpr_gate_open (machine->gate);
-}
 
 static void
 log_message (CprLogLevel level, const char *message, void *user_data)
@@ -69,10 +53,9 @@ open_session (Machine *machine, char **argv, GError **error)
   const CprSessionConfig config = {
     .size = sizeof config,
     .name = "linuxvmm",
-    .stop = stop_guest,
-    .start = start_guest,
+    .gate = machine->gate,
+    .stop_timeout_ms = STOP_TIMEOUT_MS,
     .log = log_message,
-    .user_data = machine,
     .argv = argv,
     .incoming = machine->options.incoming,
     .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | CPR_INCOMING_REHEARSE,
@@ -125,14 +108,13 @@ build (Machine *machine, GError **error)
 {
   const Options *options = &machine->options;
 
-  machine->gate = cpr_gate_new (error);
-  machine->control = machine->gate ? control_new (machine->session, options->control, describe, machine, error) : NULL;
+  machine->control = control_new (machine->session, options->control, describe, machine, error);
   if (!machine->control || !ram_new (&machine->ram, machine->session, options->memory, error))
     return false;
   machine->kvm = kvm_new (machine->session, &machine->ram, options->n_cpus, error);
   if (!machine->kvm || !build_devices (machine, error))
     return false;
-  machine->cpus = cpus_new (machine->kvm, machine->gate, options->n_cpus, error);
+  machine->cpus = cpus_new (machine->kvm, options->n_cpus, error);
   return machine->cpus != NULL;
 }
 
@@ -150,8 +132,10 @@ boot (Machine *machine, GError **error)
 static bool
 start (Machine *machine, char **argv, GError **error)
 {
-  return open_session (machine, argv, error) && build (machine, error) && cpr_session_load (machine->session, error) &&
-         boot (machine, error) && cpr_session_start (machine->session, error);
+  machine->gate = cpr_gate_new (error);
+  return machine->gate && open_session (machine, argv, error) && build (machine, error) &&
+         cpr_session_load (machine->session, error) && boot (machine, error) &&
+         cpr_session_start (machine->session, error);
 }
 
 /* ---- The main loop. */
