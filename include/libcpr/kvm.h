@@ -173,14 +173,21 @@ G_BEGIN_DECLS
  * ## Preflight
  *
  * A program that is asked whether it could take the guest over compares the state's needs with what
- * An interrupt that comes between KVM_GET_LAPIC, or the reading of the GIC, and the end of the old
- * VM is lost. So register irqfds with cpr_kvm_irqfd_add(): the library takes them off before it
- * reads anything. It puts them on right before `start`, in the new program or, where the update has
- * failed, in the old one. Interrupts that come in between wait in their eventfds. While the guest
- * stands still nobody may use KVM_IRQ_LINE or KVM_SIGNAL_MSI. A device that raises an interrupt in
- * its `post_load` must have `libcpr.kvm-vm`, which is loaded after all vCPUs, in the `load_after`
- * of its type. An ioeventfd needs no such care: cpr_kvm_ioeventfd_add() assigns it to the new VM
- * before the guest runs, with the eventfd from the fd table, in which a kick may wait.
+ * KVM offers it. After a rehearsed start-up, and in transfer mode after the real one, it asks by
+ * the fd with which it made its VM, else by /dev/kvm. Each lack is a refusal that names the thing:
+ * bits of the CPUID, MSRs, the size of the XSAVE area, machine check banks, nested state, PIC and
+ * IOAPIC, PIT, indices of vCPUs. On AArch64 it makes a VM with one vCPU, which is gone afterwards,
+ * to ask it for its registers. The findings there are the features of KVM_ARM_VCPU_INIT, which the
+ * library derives from the registers of the state, registers, values of ID registers, vector
+ * lengths of SVE, GICv3 and ITS, the frequency of the counters, and indices of vCPUs. Where the
+ * program has made its own VM by then, the features of its vCPUs, its GIC and its ITSs are compared
+ * as well.
+ *
+ * A feature in the CPUID counts if KVM offered it where the guest was started. Others are the VMM's
+ * own affair. The library finds the needs out when the guest is started and when a vCPU is plugged
+ * in, since KVM doesn't answer about a vCPU that runs. Hence call KVM_SET_CPUID2 before
+ * cpr_kvm_vcpu_add(). A program that asks for permission for AMX does so before cpr_session_new():
+ * without that permission KVM offers no AMX.
  *
  * In reboot mode nobody is asked. After a restart of the host cpr_session_load() compares the CPUID
  * in the same way; all else is found when it is set.
