@@ -4,6 +4,7 @@
  * `08-command SOCKET` listens there. "update PROGRAM" updates to that program, with the same
  * arguments; "quit" ends. The start-up fails as in older VMMs: die() prints why, and exits. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   int socket = -1, client;
 
+  signal (SIGPIPE, SIG_IGN); /* a client that hangs up must not take the guest along */
   session = cpr_session_new (&config, &error);
   if (session != NULL && argc > 1)
     socket = cpr_fd_open (session, "command", 0, listen_at, argv[1], &error);

@@ -360,6 +360,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   int client;
 
+  signal (SIGPIPE, SIG_IGN); /* a client that hangs up must not take the guest along */
   if (argc < 2)
     die (&vm, "options", "the path of a socket is missing");
   config.gate = vm.gate = cpr_gate_new (&error);

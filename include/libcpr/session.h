@@ -238,10 +238,10 @@ typedef struct
  * The library doesn't rely on the environment to know whether there is a state. The variable
  * `LIBCPR_STATE` is a hint, which it verifies. Where the variable was lost on the way (`env -i`, a
  * login shell), the library finds the state among the open fds. An existing state is taken up or
- * refused, but never ignored, because a second, empty guest would run on the same disk. A process
- * that a wrapper forked is refused too: only the process that the update was meant for may have the
- * guest. There is one limit. A wrapper such as sudo, which forks, closes all fds and clears the
- * environment, leaves nothing to find; don't update through one.
+ * refused, but never ignored, because a second, empty guest would run on the same disk. In exec
+ * mode a process that a wrapper forked is refused too: only the process that the update was meant
+ * for may have the guest. There is one limit. A wrapper such as sudo, which forks, closes all fds
+ * and clears the environment, leaves nothing to find; don't update through one.
  *
  * Taking up a state consists of these acts:
  *

@@ -566,6 +566,9 @@ CPR_API const char *cpr_update_status_get_name (CprUpdateStatus status);
  * cpr_session_update() where that returned. After a call of cpr_session_update() that wasn't
  * permitted there is nothing to take.
  *
+ * Whoever asked may have hung up by now. A write to such a socket raises SIGPIPE, which ends the
+ * program that has just got the guest, so ignore that signal.
+ *
  * The fd is no part of the fd table. If nobody takes it, the next cpr_session_update() or
  * cpr_session_free() closes it. If no program can take the guest, the guardian keeps it with
  * everything else. A peer sees the end of the connection when every copy is closed, which takes
