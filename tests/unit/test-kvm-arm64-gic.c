@@ -383,6 +383,21 @@ START_TEST (a_gic_that_the_state_lacks_is_refused)
 }
 END_TEST
 
+START_TEST (an_entry_that_no_program_writes_is_refused)
+{
+  static const CprKvmGicEntry cases[] = {
+    { KVM_DEV_ARM_VGIC_GRP_ITS_REGS, 1000000, 0, 0 },
+    { KVM_DEV_ARM_VGIC_GRP_CTRL, 0, KVM_DEV_ARM_VGIC_CTRL_INIT, 0 },
+  };
+
+  begin (ARM_OPTIONS, ARM_OPTIONS);
+  g_array_append_val (read_all (loaded), cases[_i]);
+  ck_assert (!cpr_kvm_gic_set (loaded, &error));
+  assert_error (&error, CPR_ERROR_CORRUPT, "KVM VM 'kvm': GIC: entry");
+  end ();
+}
+END_TEST
+
 START_TEST (without_a_gic_nothing_is_missing)
 {
   begin ((ArmOptions){ 0 }, (ArmOptions){ 0 });
@@ -446,6 +461,7 @@ add_tests (TCase *tests)
   tcase_add_test (tests, several_itss_arrive_in_their_order);
   tcase_add_loop_test (tests, another_gic_is_refused_with_its_name, 0, 5);
   tcase_add_test (tests, a_gic_that_the_state_lacks_is_refused);
+  tcase_add_loop_test (tests, an_entry_that_no_program_writes_is_refused, 0, 2);
   tcase_add_test (tests, without_a_gic_nothing_is_missing);
   tcase_add_test (tests, only_a_gic_that_is_ready_is_added);
 }

@@ -379,6 +379,28 @@ check_part (const CprKvmVm *vm, bool was, bool is, const char *what, const char 
                                  vm->name, was ? "has" : "hasn't", what, is ? "has" : "hasn't", call);
 }
 
+/* The state is another program's. */
+static bool
+check_entries (const CprKvmVm *vm, GError **error)
+{
+  static const uint32_t groups[] = { KVM_DEV_ARM_VGIC_GRP_ADDR,        KVM_DEV_ARM_VGIC_GRP_NR_IRQS,
+                                     KVM_DEV_ARM_VGIC_GRP_DIST_REGS,   KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
+                                     KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO };
+
+  for (guint i = 0; i < vm->gic->len; i++)
+    {
+      const CprKvmGicEntry *entry = get_entry (vm->gic, i);
+      bool ok = entry->group == KVM_DEV_ARM_VGIC_GRP_ITS_REGS && entry->owner < vm->its_fds->len;
+
+      for (size_t k = 0; k < G_N_ELEMENTS (groups); k++)
+        ok = ok || entry->group == groups[k];
+      if (!ok)
+        return cpr_throw (error, CPR_ERROR_CORRUPT, "KVM VM '%s': GIC: entry %u is 0x%x of group %u and owner 0x%x",
+                          vm->name, i, entry->offset, entry->group, entry->owner);
+    }
+  return true;
+}
+
 bool
 cpr_kvm_gic_set (CprKvmVm *vm, GError **error)
 {
@@ -391,5 +413,5 @@ cpr_kvm_gic_set (CprKvmVm *vm, GError **error)
     return cpr_throw (error, CPR_ERROR_MISMATCH,
                       "KVM VM '%s': it has %u ITSs in the state, and %u here: cpr_kvm_its_add()", vm->name, n_its,
                       vm->its_fds->len);
-  return !had || set_all (vm, error);
+  return !had || (check_entries (vm, error) && set_all (vm, error));
 }
