@@ -73,7 +73,7 @@ def try_all(vm, side, options, ends, first=0, varies=False):
                 continue
             claim(end, "there was no such call")
             claim(end in allowed(fault, vm.hit_call, ends), f"{end}: {vm.answer}")
-            if fault.call == "chdir":
+            if vm.hit_call == "chdir":
                 vm.moves_to("/")  # what is left to a program whose directory is gone
             vm.check()
         except Exception:
