@@ -7,6 +7,7 @@
 #include <linux/kvm.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ static Guest guest;
 static CprSession *session;
 static GError *error;
 static CprSys sys;
-static int kvm, dups_left, ioctl_errno;
+static int kvm, dups_left, n_dups, ioctl_errno;
 static bool was_interruptible;
 
 static int
@@ -39,6 +40,7 @@ play_ioctl (int fd, unsigned long request, void *argument)
 static int
 play_fcntl (int fd, int command, long argument)
 {
+  n_dups += command == F_DUPFD_CLOEXEC;
   if (command == F_DUPFD_CLOEXEC && dups_left-- <= 0)
     {
       errno = EMFILE;
@@ -55,7 +57,7 @@ setup (void)
   session = session_new (&guest, "vm");
   kvm = eventfd (0, EFD_CLOEXEC);
   dups_left = G_MAXINT;
-  ioctl_errno = 0;
+  n_dups = ioctl_errno = 0;
   was_interruptible = false;
   sys = cpr_sys_kernel;
   sys.ioctl = play_ioctl;
@@ -120,6 +122,38 @@ START_TEST (gaps_among_lower_numbers_do_not_matter)
 }
 END_TEST
 
+START_TEST (each_update_makes_as_many_calls)
+{
+  int expected = (create (0, false), n_dups);
+
+  for (uint64_t generation = 1; generation < CPR_KVM_N_CLASSES; generation++)
+    {
+      n_dups = 0;
+      create (generation, false);
+      ck_assert_int_eq (n_dups, expected);
+    }
+}
+END_TEST
+
+/* The numbers that are taken meanwhile are given back where the VM needs one of them. */
+START_TEST (a_limit_on_fds_that_has_room_for_the_vm_is_enough)
+{
+  struct rlimit before, low;
+  int free_fd = fcntl (kvm, F_DUPFD_CLOEXEC, 0);
+
+  close (free_fd);
+  getrlimit (RLIMIT_NOFILE, &before);
+  for (uint64_t generation = 0; generation < CPR_KVM_N_CLASSES; generation++)
+    for (unsigned room = 1; room <= CPR_KVM_N_CLASSES; room++)
+      {
+        low = (struct rlimit){ (rlim_t) free_fd + room, before.rlim_max };
+        ck_assert_int_eq (setrlimit (RLIMIT_NOFILE, &low), 0);
+        create (generation, false);
+        ck_assert_int_eq (setrlimit (RLIMIT_NOFILE, &before), 0);
+      }
+}
+END_TEST
+
 START_TEST (two_vms_of_a_program_have_two_numbers)
 {
   int first = cpr_kvm_create_vm (session, kvm, TYPE, &error), second = cpr_kvm_create_vm (session, kvm, TYPE, &error);
@@ -179,6 +213,8 @@ main (void)
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, each_of_the_last_updates_and_the_way_back_has_a_number_of_its_own);
   tcase_add_test (tests, gaps_among_lower_numbers_do_not_matter);
+  tcase_add_test (tests, each_update_makes_as_many_calls);
+  tcase_add_test (tests, a_limit_on_fds_that_has_room_for_the_vm_is_enough);
   tcase_add_test (tests, two_vms_of_a_program_have_two_numbers);
   tcase_add_test (tests, without_room_for_more_fds_any_number_does);
   tcase_add_test (tests, an_error_is_the_kernels_and_leaves_nothing);
