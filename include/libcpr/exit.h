@@ -24,8 +24,8 @@ G_BEGIN_DECLS
  *
  * - The flag holds from cpr_session_new() until cpr_session_start() commits. It does nothing in a
  *   fresh session, or in a child that the program forks. If another thread calls exit() at the very
- *   moment of the commit, the process ends. Should the guest not be its own by then, the guardian
- *   takes the guest back.
+ *   moment of the commit, the process ends. A guest that still belongs to the old program then is
+ *   taken back by the guardian.
  * - The library's exit handler is registered by cpr_session_new(). Handlers that were registered
  *   later run before it. They may close fds, as in cpr_session_abort(). In exec mode handlers that
  *   were registered earlier don't run, and neither do destructors. Data that stdio has buffered is
