@@ -15,6 +15,9 @@
   (cpr_sys->ioctl ((vm)->fd, request, (void *) (argument)) >= 0 || \
    cpr_throw_errno (error, errno, "KVM VM '%s': " #request, (vm)->name))
 
+/* Whether the VM has a part here if it had that in the state. @hint: what ends the error. */
+bool cpr_kvm_check_part (const CprKvmVm *vm, bool was, bool is, const char *what, const char *hint, GError **error);
+
 bool cpr_kvm_vcpu_throw (const CprKvmVcpu *vcpu, int errnum, const char *what, GError **error);
 
 #endif

@@ -238,5 +238,7 @@ bool cpr_kvm_vm_set_routes (CprKvmVm *vm, GError **error);
 /* Whether an instant was taken with the clock that this program has, and what has passed since. */
 bool cpr_kvm_clock_is_same (uint64_t taken_ns, uint64_t at_ns);
 uint64_t cpr_kvm_get_elapsed_ns (const CprKvmVm *vm, uint64_t at_ns);
+/* The same by a counter that makes so many ticks in @unit_ns. */
+uint64_t cpr_kvm_get_elapsed_ticks (const CprKvmVm *vm, uint64_t at_ns, uint32_t ticks, uint64_t unit_ns);
 
 #endif

@@ -18,3 +18,11 @@ cpr_kvm_get_elapsed_ns (const CprKvmVm *vm, uint64_t at_ns)
 
   return (vm->flags & CPR_KVM_TIME_STOPS) != 0 || elapsed_ns < 0 ? 0 : (uint64_t) elapsed_ns;
 }
+
+uint64_t
+cpr_kvm_get_elapsed_ticks (const CprKvmVm *vm, uint64_t at_ns, uint32_t ticks, uint64_t unit_ns)
+{
+  uint64_t ns = cpr_kvm_get_elapsed_ns (vm, at_ns);
+
+  return ns / unit_ns * ticks + ns % unit_ns * ticks / unit_ns;
+}

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "kvm/ask.h"
 
 /* Why KVM here can't have such a VM; NULL: it can, as far as that is known. */
 static char *
@@ -18,7 +19,7 @@ describe_obstacle (const char *name, unsigned n_vcpus)
 
   if (fd < 0)
     return g_strdup_printf ("KVM VM '%s': /dev/kvm: %s", name, g_strerror (errno));
-  most = cpr_sys->ioctl (fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (KVM_CAP_MAX_VCPUS));
+  most = cpr_kvm_check (fd, KVM_CAP_MAX_VCPUS);
   cpr_sys->close (fd);
   if (most <= 0 || n_vcpus <= (unsigned) most)
     return NULL;

@@ -11,6 +11,8 @@
 #define FAR_PARTS   10
 #define TRIES       8
 
+#define NS_PER_S 1000000000
+
 /* ---- The host's counter. Linux lets every program read it. */
 
 static uint64_t
@@ -115,12 +117,6 @@ cpr_kvm_counters_get (CprKvmVm *vm, GError **error)
 
 /* ---- Setting. */
 
-static uint64_t
-get_ticks (uint64_t ns, uint32_t hz)
-{
-  return ns / 1000000000 * hz + ns % 1000000000 * hz / 1000000000;
-}
-
 static bool
 goes_on (const CprKvmVm *vm)
 {
@@ -133,7 +129,7 @@ static uint64_t
 get_distance (const CprKvmVm *vm, uint64_t saved)
 {
   return goes_on (vm) ? vm->host_counter - saved
-                      : read_host () - saved - get_ticks (cpr_kvm_get_elapsed_ns (vm, vm->at_ns), vm->counter_hz);
+                      : read_host () - saved - cpr_kvm_get_elapsed_ticks (vm, vm->at_ns, vm->counter_hz, NS_PER_S);
 }
 
 static bool

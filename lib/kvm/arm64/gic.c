@@ -372,13 +372,6 @@ set_all (CprKvmVm *vm, GError **error)
   return true;
 }
 
-static bool
-check_part (const CprKvmVm *vm, bool was, bool is, const char *what, const char *call, GError **error)
-{
-  return was == is || cpr_throw (error, CPR_ERROR_MISMATCH, "KVM VM '%s': it %s %s in the state, and %s one here: %s",
-                                 vm->name, was ? "has" : "hasn't", what, is ? "has" : "hasn't", call);
-}
-
 /* The state is another program's. */
 static bool
 check_entries (const CprKvmVm *vm, GError **error)
@@ -407,7 +400,7 @@ cpr_kvm_gic_set (CprKvmVm *vm, GError **error)
   bool had = cpr_kvm_gic_count_interrupts (vm) > 0;
   uint32_t n_its = cpr_kvm_gic_count_its (vm);
 
-  if (!check_part (vm, had, vm->gic_fd >= 0, "a GIC", "cpr_kvm_gic_add()", error))
+  if (!cpr_kvm_check_part (vm, had, vm->gic_fd >= 0, "a GIC", ": cpr_kvm_gic_add()", error))
     return false;
   if (n_its != vm->its_fds->len)
     return cpr_throw (error, CPR_ERROR_MISMATCH,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kvm/arm64/arm64.h"
+#include "kvm/ask.h"
 
 #define PSCI_0_1 1u
 
@@ -19,18 +20,7 @@ struct _CprKvmHost
 
 /* ---- What KVM offers. */
 
-static bool
-ask (int kvm_fd, int capability, const char *name, uint32_t *answer, GError **error)
-{
-  int found = cpr_sys->ioctl (kvm_fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (capability));
-
-  if (found < 0)
-    return cpr_throw_errno (error, errno, "KVM_CHECK_EXTENSION of %s", name);
-  *answer = (uint32_t) found;
-  return true;
-}
-
-#define ASK(capability, answer) ask (kvm_fd, capability, #capability, answer, error)
+#define ASK(capability, answer) cpr_kvm_ask (kvm_fd, capability, #capability, answer, error)
 
 static bool
 has_device (const CprKvmHost *host, uint32_t type)

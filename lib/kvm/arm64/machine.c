@@ -3,6 +3,7 @@
  * and the routing. Also finds out what KVM can do. Called as pre_save and post_load of the VM's
  * device type. */
 #include "kvm/arm64/arm64.h"
+#include "kvm/ask.h"
 #include "kvm/vm.h"
 
 void
@@ -15,13 +16,12 @@ cpr_kvm_vm_init (CprKvmVm *vm)
 bool
 cpr_kvm_vm_learn (CprKvmVm *vm, GError **error)
 {
-  int events;
+  uint32_t events = 0;
 
   if (vm->can.is_known)
     return true;
-  events = cpr_sys->ioctl (vm->fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (KVM_CAP_VCPU_EVENTS));
-  if (events < 0)
-    return cpr_throw_errno (error, errno, "KVM VM '%s': KVM_CHECK_EXTENSION of KVM_CAP_VCPU_EVENTS", vm->name);
+  if (!cpr_kvm_vm_ask (vm, KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS", &events, error))
+    return false;
   vm->can.has_events = events > 0;
   vm->can.is_known = true;
   return true;

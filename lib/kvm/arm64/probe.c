@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finds out about a VM, for a preflight: whether another program could have it at all, and which
  * needs it has. Called by lib/session. */
-#include "base/uapi.h"
 #include "kvm/arm64/arm64.h"
-
-static int
-check (int fd, int capability)
-{
-  return cpr_sys->ioctl (fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (capability));
-}
+#include "kvm/ask.h"
 
 /* A protected VM has fewer abilities than KVM has otherwise: its vCPUs are the hypervisor's. */
 static bool
 is_protected (const CprKvmVm *vm)
 {
-  return check (vm->kvm_fd, KVM_CAP_VCPU_EVENTS) > 0 && check (vm->fd, KVM_CAP_VCPU_EVENTS) == 0;
-}
-
-static bool
-has_private_memory (const CprKvmVm *vm)
-{
-  int attributes = check (vm->fd, CPR_UAPI_KVM_CAP_MEMORY_ATTRIBUTES);
-
-  return attributes > 0 && (attributes & CPR_UAPI_KVM_MEMORY_ATTRIBUTE_PRIVATE) != 0;
+  return cpr_kvm_check (vm->kvm_fd, KVM_CAP_VCPU_EVENTS) > 0 && cpr_kvm_check (vm->fd, KVM_CAP_VCPU_EVENTS) == 0;
 }
 
 char *
@@ -30,10 +16,7 @@ cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
 {
   if (is_protected (vm))
     return g_strdup_printf ("KVM VM '%s': it is protected: no other VM can have its memory and vCPUs", vm->name);
-  if (has_private_memory (vm))
-    return g_strdup_printf ("KVM VM '%s': its type has memory of its own (guest_memfd), and no other VM can have that",
-                            vm->name);
-  return NULL;
+  return cpr_kvm_vm_describe_private_memory (vm);
 }
 
 /* A copy of nothing: KVM refuses it unless the VM has such tags. */

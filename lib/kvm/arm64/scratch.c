@@ -3,20 +3,15 @@
  * registers there are. Called by host.c. */
 #include "base/signals.h"
 #include "kvm/arm64/arm64.h"
+#include "kvm/ask.h"
 
 #define DEFAULT_IPA_BITS 40 /* of type 0 */
-
-static int
-check (int fd, int capability)
-{
-  return cpr_sys->ioctl (fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (capability));
-}
 
 /* A signal would end KVM_CREATE_VM with EINTR. */
 bool
 cpr_kvm_scratch_init (CprKvmScratch *scratch, int kvm_fd, GError **error)
 {
-  int bits = check (kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
+  int bits = cpr_kvm_check (kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
   int type = bits > 0 && bits < DEFAULT_IPA_BITS ? bits : 0;
   sigset_t old;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Asks what KVM offers on this host, and finds those needs of a state that it can't meet. There is
  * no VM here yet: a preflight asks while the guest runs elsewhere. Called by needs/. */
+#include "kvm/ask.h"
 #include "kvm/x86/x86.h"
 
 #define VMX (1u << 5) /* of leaf 1, ecx */
@@ -24,18 +25,7 @@ struct _CprKvmHost
 
 /* ---- What KVM offers. */
 
-static bool
-ask (int kvm_fd, int capability, const char *name, uint32_t *answer, GError **error)
-{
-  int found = cpr_sys->ioctl (kvm_fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (capability));
-
-  if (found < 0)
-    return cpr_throw_errno (error, errno, "KVM_CHECK_EXTENSION of %s", name);
-  *answer = (uint32_t) found;
-  return true;
-}
-
-#define ASK(capability, answer) ask (kvm_fd, capability, #capability, answer, error)
+#define ASK(capability, answer) cpr_kvm_ask (kvm_fd, capability, #capability, answer, error)
 
 static bool
 ask_sizes (CprKvmHost *host, int kvm_fd, GError **error)

@@ -4,23 +4,13 @@
  * type. */
 #include <string.h>
 
+#include "kvm/ask.h"
 #include "kvm/vm.h"
 #include "kvm/x86/x86.h"
 
 /* ---- The abilities of KVM. */
 
-static bool
-ask (const CprKvmVm *vm, int capability, const char *name, uint32_t *answer, GError **error)
-{
-  int found = cpr_sys->ioctl (vm->fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (capability));
-
-  if (found < 0)
-    return cpr_throw_errno (error, errno, "KVM VM '%s': KVM_CHECK_EXTENSION of %s", vm->name, name);
-  *answer = (uint32_t) found;
-  return true;
-}
-
-#define ASK(capability, answer) ask (vm, capability, #capability, answer, error)
+#define ASK(capability, answer) cpr_kvm_vm_ask (vm, capability, #capability, answer, error)
 
 static bool
 learn_sizes (CprKvmVm *vm, GError **error)
@@ -159,13 +149,6 @@ cpr_kvm_machine_probe (CprKvmVm *vm)
 
 /* ---- Setting. */
 
-static bool
-check_part (const CprKvmVm *vm, bool was, bool is, const char *what, GError **error)
-{
-  return was == is || cpr_throw (error, CPR_ERROR_MISMATCH, "KVM VM '%s': it %s %s in the state, and %s one here",
-                                 vm->name, was ? "has" : "hasn't", what, is ? "has" : "hasn't");
-}
-
 /* After the LAPICs: what waits in the IOAPIC goes to them. */
 static bool
 set_irqchip (CprKvmVm *vm, GError **error)
@@ -174,7 +157,7 @@ set_irqchip (CprKvmVm *vm, GError **error)
   bool is_here = false;
 
   if (!get_part (vm, KVM_GET_IRQCHIP, "KVM_GET_IRQCHIP", &here, &is_here, error) ||
-      !check_part (vm, vm->has_irqchip, is_here, "an irqchip with PIC and IOAPIC", error))
+      !cpr_kvm_check_part (vm, vm->has_irqchip, is_here, "an irqchip with PIC and IOAPIC", "", error))
     return false;
   for (uint32_t i = 0; vm->has_irqchip && i < CPR_KVM_N_IRQCHIPS; i++)
     if (!cpr_kvm_vm_call (vm, KVM_SET_IRQCHIP, &vm->irqchips[i], error))
@@ -189,7 +172,7 @@ set_pit (CprKvmVm *vm, GError **error)
   bool is_here = false;
 
   return get_part (vm, KVM_GET_PIT2, "KVM_GET_PIT2", &here, &is_here, error) &&
-         check_part (vm, vm->has_pit, is_here, "a PIT", error) &&
+         cpr_kvm_check_part (vm, vm->has_pit, is_here, "a PIT", "", error) &&
          (!vm->has_pit || cpr_kvm_vm_call (vm, KVM_SET_PIT2, &vm->pit, error));
 }
 

@@ -1,18 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Finds out about a VM, for a preflight: whether another program could have it at all, and which
  * needs it has. Called by lib/session. */
-#include "base/uapi.h"
+#include "kvm/ask.h"
 #include "kvm/x86/x86.h"
-
-/* Whether it is of a type whose memory can be private to the guest. A VM of the default type has no
- * such attribute, and kernels before Linux 6.8 don't know the question. */
-static bool
-has_private_memory (const CprKvmVm *vm)
-{
-  int attributes = cpr_sys->ioctl (vm->fd, KVM_CHECK_EXTENSION, GINT_TO_POINTER (CPR_UAPI_KVM_CAP_MEMORY_ATTRIBUTES));
-
-  return attributes > 0 && (attributes & CPR_UAPI_KVM_MEMORY_ATTRIBUTE_PRIVATE) != 0;
-}
 
 /* A command that only asks: it works in a VM with SEV, and is unknown (EINVAL) in one with TDX,
  * whose memory is private. Every other VM has no such commands (ENOTTY). */
@@ -22,7 +12,8 @@ is_encrypted (const CprKvmVm *vm)
   uint32_t status[3] = { 0 };
   struct kvm_sev_cmd command = { .id = KVM_SEV_GUEST_STATUS, .data = (uintptr_t) status };
 
-  return cpr_sys->ioctl (vm->fd, KVM_MEMORY_ENCRYPT_OP, &command) >= 0 || (errno == EINVAL && has_private_memory (vm));
+  return cpr_sys->ioctl (vm->fd, KVM_MEMORY_ENCRYPT_OP, &command) >= 0 ||
+         (errno == EINVAL && cpr_kvm_vm_has_private_memory (vm));
 }
 
 char *
@@ -31,10 +22,7 @@ cpr_kvm_vm_describe_obstacle (const CprKvmVm *vm)
   if (is_encrypted (vm))
     return g_strdup_printf (
         "KVM VM '%s': its memory and vCPUs are encrypted (SEV or TDX), and no other VM can have them", vm->name);
-  if (has_private_memory (vm))
-    return g_strdup_printf ("KVM VM '%s': its type has memory of its own (guest_memfd), and no other VM can have that",
-                            vm->name);
-  return NULL;
+  return cpr_kvm_vm_describe_private_memory (vm);
 }
 
 void

@@ -4,6 +4,7 @@
 #include "kvm/x86/x86.h"
 
 #define MSR_TSC       0x10
+#define NS_PER_MS     1000000
 #define TOLERANCE_PPM 250 /* two measurements of the same clock differ by that at most */
 
 static struct kvm_device_attr
@@ -77,12 +78,6 @@ set_khz (CprKvmVcpu *vcpu, GError **error)
                           vcpu->vm->name, vcpu->index, vcpu->tsc_khz, here);
 }
 
-static uint64_t
-get_ticks (uint64_t ns, uint32_t khz)
-{
-  return ns / 1000000 * khz + ns % 1000000 * khz / 1000000;
-}
-
 /* On another host, or where time stands still, all vCPUs are shifted alike: their TSCs differ by
  * exactly what they differed by. */
 static bool
@@ -95,7 +90,7 @@ shift_offset (CprKvmVcpu *vcpu, GError **error)
     {
       if (!get_offset (vcpu, &offset, error) || !read_tsc (vcpu, &tsc, error))
         return false;
-      vm->tsc_shift = vcpu->tsc + get_ticks (cpr_kvm_get_elapsed_ns (vm, vcpu->tsc_at_ns), vcpu->tsc_khz) - tsc +
+      vm->tsc_shift = vcpu->tsc + cpr_kvm_get_elapsed_ticks (vm, vcpu->tsc_at_ns, vcpu->tsc_khz, NS_PER_MS) - tsc +
                       offset - vcpu->tsc_offset;
       vm->has_tsc_shift = true;
     }
@@ -121,7 +116,7 @@ set_offset (CprKvmVcpu *vcpu, GError **error)
 static void
 set_value (CprKvmVcpu *vcpu)
 {
-  uint64_t tsc = vcpu->tsc + get_ticks (cpr_kvm_get_elapsed_ns (vcpu->vm, vcpu->tsc_at_ns), vcpu->tsc_khz);
+  uint64_t tsc = vcpu->tsc + cpr_kvm_get_elapsed_ticks (vcpu->vm, vcpu->tsc_at_ns, vcpu->tsc_khz, NS_PER_MS);
 
   for (uint32_t i = 0; i < vcpu->msrs.count; i++)
     if (vcpu->msrs.entries[i].index == MSR_TSC)
