@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "support/error.h"
+#include "support/listen.h"
 #include "update.h"
 
 #define CONTROL_LINE_MAX 4096
+#define WAITING_MAX      16 /* connections */
 
 struct _Control
 {
@@ -27,44 +27,10 @@ struct _Control
   char line[CONTROL_LINE_MAX];
 };
 
-/* A socket that nobody listens at is a dead VM's. */
-static bool
-remove_dead_socket (const struct sockaddr_un *address, GError **error)
-{
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-  if (fd < 0)
-    return throw_errno (error, "control: socket");
-  bool used = connect (fd, (const struct sockaddr *) address, sizeof *address) == 0;
-  bool dead = !used && errno == ECONNREFUSED;
-  close (fd);
-  if (used)
-    return throw_error (error, "control: %s is in use", address->sun_path);
-  if (dead)
-    unlink (address->sun_path);
-  return true;
-}
-
 static int
-listen_at (const char *name, int index, void *user_data, GError **error)
+open_listen_fd (const char *name, int index, void *path, GError **error)
 {
-  const char *path = user_data;
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
-    {
-      throw_error (error, "control: the path %s is too long", path);
-      return -1;
-    }
-  if (!remove_dead_socket (&address, error))
-    return -1;
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0 || bind (fd, (const struct sockaddr *) &address, sizeof address) < 0 || listen (fd, 16) < 0)
-    {
-      throw_errno (error, "control: %s", path);
-      return -1;
-    }
-  return fd;
+  return listen_at ("control", path, WAITING_MAX, error);
 }
 
 Control *
@@ -79,7 +45,7 @@ control_new (CprSession *session,
   *control =
       (Control){ .session = session, .describe = describe, .user_data = user_data, .listen_fd = -1, .client = -1 };
   if (path)
-    control->listen_fd = cpr_fd_open (session, "control", 0, listen_at, (void *) path, error);
+    control->listen_fd = cpr_fd_open (session, "control", 0, open_listen_fd, (void *) path, error);
   return !path || control->listen_fd >= 0 ? control : NULL;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Interrupt lines, for devices. */
+/* Interrupt lines and doorbells, for devices. */
 #include "devices/irq.h"
 
 #include <errno.h>
@@ -15,14 +15,20 @@ make_event (const char *name, int index, void *user_data, GError **error)
   int fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
 
   if (fd < 0)
-    throw_errno (error, "eventfd of interrupt %d", index);
+    throw_errno (error, "%s %d: eventfd", name, index);
   return fd;
+}
+
+int
+event_open (CprSession *session, const char *name, unsigned index, GError **error)
+{
+  return cpr_fd_open (session, name, (int) index, make_event, NULL, error);
 }
 
 bool
 irq_line_new (IrqLine *line, CprSession *session, CprKvmVm *vm, unsigned gsi, GError **error)
 {
-  line->fd = cpr_fd_open (session, "irq", (int) gsi, make_event, NULL, error);
+  line->fd = event_open (session, "irq", gsi, error);
   return line->fd >= 0 && cpr_kvm_irqfd_add (vm, line->fd, gsi, -1, error);
 }
 

@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "boot/layout.h"
@@ -280,16 +279,6 @@ virtio_main (void *data)
 
 /* ---- Building it. */
 
-static int
-make_event (const char *name, int index, void *user_data, GError **error)
-{
-  int fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-  if (fd < 0)
-    throw_errno (error, "%s: eventfd", name);
-  return fd;
-}
-
 Virtio *
 virtio_new (const VirtioPlace *place, unsigned slot, const VirtioType *type, GError **error)
 {
@@ -300,7 +289,7 @@ virtio_new (const VirtioPlace *place, unsigned slot, const VirtioType *type, GEr
   virtio->gate = place->gate;
   virtio->ram = place->ram;
   pthread_mutex_init (&virtio->mutex, NULL);
-  virtio->kick_fd = cpr_fd_open (place->session, type->name, 0, make_event, NULL, error);
+  virtio->kick_fd = event_open (place->session, type->name, 0, error);
   if (virtio->kick_fd < 0 || !irq_line_new (&virtio->irq, place->session, place->vm, VIRTIO_IRQ + slot, error) ||
       !cpr_kvm_ioeventfd_add (place->vm, virtio->kick_fd, address + VIRTIO_MMIO_QUEUE_NOTIFY, 4, 0, 0, error) ||
       !cpr_device_add (place->session, type->name, &virtio_type, virtio, error))

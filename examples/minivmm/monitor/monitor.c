@@ -9,13 +9,13 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "monitor/client.h"
 #include "monitor/supervisor.h"
 #include "release.h"
 #include "support/error.h"
+#include "support/listen.h"
 #include "support/log.h"
 
 #define CLIENTS_MAX 16
@@ -154,45 +154,10 @@ accept_client (Monitor *monitor)
   client_answer (&monitor->clients[place], banner);
 }
 
-/* A socket that nobody listens at is a dead VM's; any other file is none of our business. */
-static bool
-remove_stale_socket (const struct sockaddr_un *address, GError **error)
-{
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0)
-    return throw_errno (error, "monitor: socket");
-  bool used = connect (fd, (const struct sockaddr *) address, sizeof *address) == 0;
-  bool stale = !used && errno == ECONNREFUSED;
-  close (fd);
-  if (used)
-    return throw_error (error, "monitor: %s is in use", address->sun_path);
-  if (stale)
-    unlink (address->sun_path);
-  return true;
-}
-
 static int
-open_listen_fd (const char *name, int index, void *user_data, GError **error)
+open_listen_fd (const char *name, int index, void *path, GError **error)
 {
-  const char *path = user_data;
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
-  if (g_strlcpy (address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
-    {
-      throw_error (error, "monitor: the path %s is too long", path);
-      return -1;
-    }
-  if (!remove_stale_socket (&address, error))
-    return -1;
-
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0 || bind (fd, (const struct sockaddr *) &address, sizeof address) < 0 || listen (fd, CLIENTS_MAX) < 0)
-    {
-      throw_errno (error, "monitor: %s", path);
-      if (fd >= 0)
-        close (fd);
-      return -1;
-    }
-  return fd;
+  return listen_at ("monitor", path, CLIENTS_MAX, error);
 }
 
 /* The signals are blocked, so a signal that comes in the middle of an update waits for the new
