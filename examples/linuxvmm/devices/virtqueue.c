@@ -89,12 +89,15 @@ virtqueue_pop (Virtqueue *queue, const GuestRam *ram, Chain *chain)
   return read_chain (queue, ram, chain) ? VIRTQUEUE_CHAIN : VIRTQUEUE_BROKEN;
 }
 
+/* The guest may have moved the queue while the request was done: its answer goes nowhere then. */
 bool
 virtqueue_push (const Virtqueue *queue, const GuestRam *ram, uint16_t head, uint32_t written)
 {
   const struct vring_avail *avail = get_avail (queue, ram);
   struct vring_used *used = get_used (queue, ram);
 
+  if (!is_sane (queue, ram))
+    return false;
   used->ring[used->idx % queue->size] = (struct vring_used_elem){ head, written };
   __atomic_store_n (&used->idx, (uint16_t) (used->idx + 1), __ATOMIC_RELEASE);
   __atomic_thread_fence (__ATOMIC_SEQ_CST); /* the guest sets the flag, and then looks at the index */
