@@ -14,36 +14,13 @@
 
 /* ---- Making a VM. */
 
-void
-arm_need (void)
-{
-  int fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-  if (fd < 0)
-    {
-      printf ("1..0 # SKIP /dev/kvm: %s\n", g_strerror (errno));
-      exit (EXIT_SUCCESS);
-    }
-  close (fd);
-}
-
-int
-arm_do_at (const char *file, int line, const char *name, int fd, unsigned long request, uintptr_t argument)
-{
-  int result = ioctl (fd, request, argument);
-
-  if (result < 0)
-    ck_abort_msg ("%s:%d: %s: %s", file, line, name, g_strerror (errno));
-  return result;
-}
-
 uint32_t
 arm_get_features (void)
 {
   int kvm = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
-  uint32_t features = (arm_do (kvm, KVM_CHECK_EXTENSION, KVM_CAP_ARM_SVE) > 0 ? CPR_KVM_SVE : 0) |
-                      (arm_do (kvm, KVM_CHECK_EXTENSION, KVM_CAP_ARM_PMU_V3) > 0 ? CPR_KVM_PMU : 0) |
-                      (arm_do (kvm, KVM_CHECK_EXTENSION, KVM_CAP_ARM_PTRAUTH_ADDRESS) > 0 ? CPR_KVM_PTRAUTH : 0);
+  uint32_t features = (kvm_do (kvm, KVM_CHECK_EXTENSION, KVM_CAP_ARM_SVE) > 0 ? CPR_KVM_SVE : 0) |
+                      (kvm_do (kvm, KVM_CHECK_EXTENSION, KVM_CAP_ARM_PMU_V3) > 0 ? CPR_KVM_PMU : 0) |
+                      (kvm_do (kvm, KVM_CHECK_EXTENSION, KVM_CAP_ARM_PTRAUTH_ADDRESS) > 0 ? CPR_KVM_PTRAUTH : 0);
 
   close (kvm);
   return features;
@@ -55,13 +32,13 @@ make_vcpu (ArmMachine *machine, unsigned i)
   struct kvm_vcpu_init init;
   int sve = KVM_ARM_VCPU_SVE;
 
-  machine->vcpus[i] = arm_do (machine->vm, KVM_CREATE_VCPU, i);
-  arm_do (machine->vm, KVM_ARM_PREFERRED_TARGET, &init);
+  machine->vcpus[i] = kvm_do (machine->vm, KVM_CREATE_VCPU, i);
+  kvm_do (machine->vm, KVM_ARM_PREFERRED_TARGET, &init);
   init.features[0] =
       1u << KVM_ARM_VCPU_PSCI_0_2 | machine->options.features | (i == 1 ? machine->options.second_more : 0);
-  arm_do (machine->vcpus[i], KVM_ARM_VCPU_INIT, &init);
+  kvm_do (machine->vcpus[i], KVM_ARM_VCPU_INIT, &init);
   if ((machine->options.features & CPR_KVM_SVE) != 0)
-    arm_do (machine->vcpus[i], KVM_ARM_VCPU_FINALIZE, &sve);
+    kvm_do (machine->vcpus[i], KVM_ARM_VCPU_FINALIZE, &sve);
 }
 
 static int
@@ -69,7 +46,7 @@ make_device (const ArmMachine *machine, uint32_t type)
 {
   struct kvm_create_device device = { .type = type };
 
-  arm_do (machine->vm, KVM_CREATE_DEVICE, &device);
+  kvm_do (machine->vm, KVM_CREATE_DEVICE, &device);
   return (int) device.fd;
 }
 
@@ -78,7 +55,7 @@ set_attribute (int fd, uint32_t group, uint64_t attr, uint64_t value)
 {
   struct kvm_device_attr attribute = { .group = group, .attr = attr, .addr = (uintptr_t) &value };
 
-  arm_do (fd, KVM_SET_DEVICE_ATTR, &attribute);
+  kvm_do (fd, KVM_SET_DEVICE_ATTR, &attribute);
 }
 
 static void
@@ -113,7 +90,7 @@ arm_machine_init (ArmMachine *machine, ArmOptions options)
     machine->ram = mmap (NULL, ARM_RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ck_assert_ptr_ne (machine->ram, MAP_FAILED);
   region.userspace_addr = (uintptr_t) machine->ram;
-  arm_do (machine->vm, KVM_SET_USER_MEMORY_REGION, &region);
+  kvm_do (machine->vm, KVM_SET_USER_MEMORY_REGION, &region);
   for (unsigned i = 0; i < ARM_VCPUS; i++)
     make_vcpu (machine, i);
   if (options.n_interrupts > 0)
@@ -153,13 +130,35 @@ arm_add (const ArmMachine *machine, CprDeviceTable *devices, unsigned flags)
 
 /* ---- Reading and changing it. */
 
+void
+arm_pair_init (ArmPair *pair, ArmOptions was, ArmOptions is, unsigned flags)
+{
+  programs_init (&pair->programs);
+  arm_machine_init (&pair->from, was);
+  is.ram = pair->from.ram;
+  arm_machine_init (&pair->to, is);
+  pair->saved = arm_add (&pair->from, &pair->programs.saved, flags);
+  pair->loaded = arm_add (&pair->to, &pair->programs.loaded, flags);
+}
+
+void
+arm_pair_clear (ArmPair *pair)
+{
+  cpr_sys = &cpr_sys_kernel;
+  cpr_kvm_vm_destroy (pair->saved);
+  cpr_kvm_vm_destroy (pair->loaded);
+  programs_clear (&pair->programs);
+  arm_machine_clear (&pair->to);
+  arm_machine_clear (&pair->from);
+}
+
 uint64_t
 arm_get (int vcpu, uint64_t id)
 {
   uint64_t value = 0;
   struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t) &value };
 
-  arm_do (vcpu, KVM_GET_ONE_REG, &reg);
+  kvm_do (vcpu, KVM_GET_ONE_REG, &reg);
   return value;
 }
 
@@ -168,7 +167,7 @@ arm_set (int vcpu, uint64_t id, uint64_t value)
 {
   struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t) &value };
 
-  arm_do (vcpu, KVM_SET_ONE_REG, &reg);
+  kvm_do (vcpu, KVM_SET_ONE_REG, &reg);
 }
 
 uint64_t
@@ -177,7 +176,7 @@ arm_gic_get (const ArmMachine *machine, uint32_t group, uint64_t attr)
   uint64_t value = 0;
   struct kvm_device_attr attribute = { .group = group, .attr = attr, .addr = (uintptr_t) &value };
 
-  arm_do (group == KVM_DEV_ARM_VGIC_GRP_ITS_REGS ? machine->its[0] : machine->gic, KVM_GET_DEVICE_ATTR, &attribute);
+  kvm_do (group == KVM_DEV_ARM_VGIC_GRP_ITS_REGS ? machine->its[0] : machine->gic, KVM_GET_DEVICE_ATTR, &attribute);
   return value;
 }
 

@@ -2,6 +2,7 @@
 #ifndef TESTS_UNIT_KVM_ARM64_H
 #define TESTS_UNIT_KVM_ARM64_H
 
+#include "kvm-calls.h"
 #include "kvm/vm.h"
 #include "programs.h"
 
@@ -44,11 +45,6 @@ typedef struct
       .n_its = 1, .n_interrupts = ARM_INTERRUPTS, .gicd = ARM_GICD \
     }
 
-#  define arm_do(fd, request, argument) arm_do_at (__FILE__, __LINE__, #  request, fd, request, (uintptr_t) (argument))
-int arm_do_at (const char *file, int line, const char *name, int fd, unsigned long request, uintptr_t argument);
-
-/* Ends the program with a skip where there is no KVM. */
-void arm_need (void);
 void arm_machine_init (ArmMachine *machine, ArmOptions options);
 void arm_machine_clear (ArmMachine *machine);
 /* The features that this KVM has. */
@@ -63,6 +59,17 @@ uint64_t arm_gic_get (const ArmMachine *machine, uint32_t group, uint64_t attr);
 void arm_gic_set (const ArmMachine *machine, uint32_t group, uint64_t attr, uint64_t value);
 /* The affinity of a vCPU, as the upper half of an attribute. */
 uint64_t arm_get_affinity (const ArmMachine *machine, unsigned vcpu);
+
+/* Two VMs with the same memory, each in a program of its own: one saves, and the other loads. */
+typedef struct
+{
+  ArmMachine from, to;
+  Programs programs;
+  CprKvmVm *saved, *loaded;
+} ArmPair;
+
+void arm_pair_init (ArmPair *pair, ArmOptions was, ArmOptions is, unsigned flags);
+void arm_pair_clear (ArmPair *pair);
 
 /* KVM behind the library's table of system calls, with other answers. */
 typedef struct

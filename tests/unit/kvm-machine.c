@@ -16,29 +16,6 @@
 
 /* ---- Making a VM. */
 
-void
-kvm_need (void)
-{
-  int fd = open ("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-  if (fd < 0)
-    {
-      printf ("1..0 # SKIP /dev/kvm: %s\n", g_strerror (errno));
-      exit (EXIT_SUCCESS);
-    }
-  close (fd);
-}
-
-int
-kvm_do_at (const char *file, int line, const char *name, int fd, unsigned long request, uintptr_t argument)
-{
-  int result = ioctl (fd, request, argument);
-
-  if (result < 0)
-    ck_abort_msg ("%s:%d: %s: %s", file, line, name, g_strerror (errno));
-  return result;
-}
-
 static void
 make_irqchip (KvmMachine *machine)
 {
@@ -525,7 +502,6 @@ void
 kvm_carry (CprKvmVm *saved, CprKvmVm *loaded)
 {
   Programs programs;
-  GError *error = NULL;
 
   programs_init (&programs);
   for (guint i = 0; i < KVM_VCPUS; i++)
@@ -537,8 +513,7 @@ kvm_carry (CprKvmVm *saved, CprKvmVm *loaded)
     }
   ck_assert (cpr_device_table_add (&programs.saved, "kvm", cpr_kvm_vm_get_type (), saved, NULL));
   ck_assert (cpr_device_table_add (&programs.loaded, "kvm", cpr_kvm_vm_get_type (), loaded, NULL));
-  ck_assert_msg (programs_save (&programs, &error), "%s", error->message);
-  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
+  programs_carry (&programs);
   programs_clear (&programs);
 }
 

@@ -2,6 +2,7 @@
 #ifndef TESTS_UNIT_KVM_MACHINE_H
 #define TESTS_UNIT_KVM_MACHINE_H
 
+#include "kvm-calls.h"
 #include "kvm/vm.h"
 #include "programs.h"
 
@@ -48,13 +49,8 @@ typedef struct
   int tsc_khz;
 } KvmSnapshot;
 
-/* Ends the program with a skip where there is no KVM of this architecture. */
-void kvm_need (void);
 void kvm_machine_init (KvmMachine *machine, Irqchip irqchip);
 void kvm_machine_clear (KvmMachine *machine);
-
-#  define kvm_do(fd, request, argument) kvm_do_at (__FILE__, __LINE__, #  request, fd, request, (uintptr_t) (argument))
-int kvm_do_at (const char *file, int line, const char *name, int fd, unsigned long request, uintptr_t argument);
 
 void kvm_snapshot (const KvmMachine *machine, unsigned vcpu, KvmSnapshot *snapshot);
 /* What KVM can do here, as the CPUID of a vCPU. */

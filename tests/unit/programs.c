@@ -117,3 +117,12 @@ programs_load (Programs *programs, GError **error)
   cpr_reader_clear (&reader);
   return ok;
 }
+
+void
+programs_carry (Programs *programs)
+{
+  GError *error = NULL;
+
+  ck_assert_msg (programs_save (programs, &error), "%s", error != NULL ? error->message : "");
+  ck_assert_msg (programs_load (programs, &error), "%s", error != NULL ? error->message : "");
+}

@@ -29,5 +29,7 @@ void programs_begin_section (Programs *programs, const char *device, uint32_t ty
 bool programs_save (Programs *programs, GError **error);
 /* Checks all, then gives the devices their state. */
 bool programs_load (Programs *programs, GError **error);
+/* Both, which have to work. */
+void programs_carry (Programs *programs);
 
 #endif

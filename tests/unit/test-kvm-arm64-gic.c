@@ -30,39 +30,26 @@
 #  define LPI         8192
 #  define DEVICE      5
 
-static ArmMachine from, to;
-static Programs programs;
-static CprKvmVm *saved, *loaded;
+static ArmPair pair;
 static GError *error;
 
 static void
 begin (ArmOptions was, ArmOptions is)
 {
   error = NULL;
-  programs_init (&programs);
-  arm_machine_init (&from, was);
-  is.ram = from.ram;
-  arm_machine_init (&to, is);
-  saved = arm_add (&from, &programs.saved, 0);
-  loaded = arm_add (&to, &programs.loaded, 0);
+  arm_pair_init (&pair, was, is, 0);
 }
 
 static void
 end (void)
 {
-  cpr_sys = &cpr_sys_kernel;
-  cpr_kvm_vm_destroy (saved);
-  cpr_kvm_vm_destroy (loaded);
-  programs_clear (&programs);
-  arm_machine_clear (&to);
-  arm_machine_clear (&from);
+  arm_pair_clear (&pair);
 }
 
 static void
 carry (void)
 {
-  ck_assert_msg (programs_save (&programs, &error), "%s", error->message);
-  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
+  programs_carry (&pair.programs);
 }
 
 /* ---- Everything that a guest can do to it. */
@@ -155,7 +142,7 @@ static void
 assert_same (void)
 {
   g_autofree char *first = NULL;
-  unsigned n = compare (read_all (saved), read_all (loaded), &first);
+  unsigned n = compare (read_all (pair.saved), read_all (pair.loaded), &first);
 
   ck_assert_msg (n == 0, "%u differ: %s", n, first);
 }
@@ -166,10 +153,10 @@ START_TEST (every_register_of_the_gic_arrives)
   g_autofree char *first = NULL;
 
   begin (ARM_OPTIONS, ARM_OPTIONS);
-  stir (&from);
-  ck_assert_uint_ge (compare (read_all (saved), read_all (loaded), &first), 50);
+  stir (&pair.from);
+  ck_assert_uint_ge (compare (read_all (pair.saved), read_all (pair.loaded), &first), 50);
   if (_i == 1)
-    cpr_kvm_vm_prepare (loaded);
+    cpr_kvm_vm_prepare (pair.loaded);
   carry ();
   assert_same ();
   end ();
@@ -179,9 +166,9 @@ END_TEST
 START_TEST (what_was_there_before_is_replaced)
 {
   begin (ARM_OPTIONS, ARM_OPTIONS);
-  stir (&to);
+  stir (&pair.to);
   if (_i == 1)
-    cpr_kvm_vm_prepare (loaded);
+    cpr_kvm_vm_prepare (pair.loaded);
   carry ();
   assert_same ();
   end ();
@@ -191,12 +178,12 @@ END_TEST
 START_TEST (a_learned_gic_is_set_only_where_it_differs)
 {
   begin (ARM_OPTIONS, ARM_OPTIONS);
-  arm_gic_set (&from, DIST, 0x0104, 0x00000400);
-  cpr_kvm_vm_prepare (loaded);
+  arm_gic_set (&pair.from, DIST, 0x0104, 0x00000400);
+  cpr_kvm_vm_prepare (pair.loaded);
   arm_kernel_begin ();
-  ck_assert (programs_save (&programs, &error));
+  ck_assert (programs_save (&pair.programs, &error));
   arm_kernel.counted = KVM_SET_DEVICE_ATTR;
-  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
+  ck_assert_msg (programs_load (&pair.programs, &error), "%s", error->message);
   ck_assert_uint_le (arm_kernel.n_counted, 20); /* most of them are the ITS's */
   cpr_sys = &cpr_sys_kernel;
   assert_same ();
@@ -210,9 +197,9 @@ START_TEST (the_largest_gic_arrives)
 
   large.n_interrupts = 992;
   begin (large, large);
-  stir (&from);
-  arm_gic_set (&from, DIST, 0x6000 + 8 * 991, arm_get_affinity (&from, 1) >> 32);
-  arm_gic_set (&from, DIST, 0x0200 + 4 * 30, 0x80000000);
+  stir (&pair.from);
+  arm_gic_set (&pair.from, DIST, 0x6000 + 8 * 991, arm_get_affinity (&pair.from, 1) >> 32);
+  arm_gic_set (&pair.from, DIST, 0x0200 + 4 * 30, 0x80000000);
   carry ();
   assert_same ();
   end ();
@@ -263,7 +250,7 @@ signal_msi (const ArmMachine *machine, uint32_t event)
     .address_lo = ARM_ITS + 0x10040, .data = event, .flags = KVM_MSI_VALID_DEVID, .devid = DEVICE
   };
 
-  ck_assert_int_eq (arm_do (machine->vm, KVM_SIGNAL_MSI, &msi), 1);
+  ck_assert_int_eq (kvm_do (machine->vm, KVM_SIGNAL_MSI, &msi), 1);
 }
 
 /* Those that KVM itself has as pending. */
@@ -280,17 +267,17 @@ get_pending (const ArmMachine *machine, unsigned vcpu)
 START_TEST (lpis_arrive_with_their_tables)
 {
   begin (ARM_OPTIONS, ARM_OPTIONS);
-  map_lpis (&from);
-  signal_msi (&from, 1);
-  signal_msi (&from, 2);
+  map_lpis (&pair.from);
+  signal_msi (&pair.from, 1);
+  signal_msi (&pair.from, 2);
   if (_i == 1)
-    cpr_kvm_vm_prepare (loaded);
+    cpr_kvm_vm_prepare (pair.loaded);
   carry ();
   assert_same ();
-  ck_assert_uint_eq (get_pending (&to, 0), 1 << 2);
-  ck_assert_uint_eq (get_pending (&to, 1), 1 << 1);
-  signal_msi (&to, 5); /* the mapping is there */
-  ck_assert_uint_eq (get_pending (&to, 1), 1 << 1 | 1 << 5);
+  ck_assert_uint_eq (get_pending (&pair.to, 0), 1 << 2);
+  ck_assert_uint_eq (get_pending (&pair.to, 1), 1 << 1);
+  signal_msi (&pair.to, 5); /* the mapping is there */
+  ck_assert_uint_eq (get_pending (&pair.to, 1), 1 << 1 | 1 << 5);
   end ();
 }
 END_TEST
@@ -299,17 +286,18 @@ END_TEST
 START_TEST (lpis_that_are_pending_can_be_loaded_twice)
 {
   begin (ARM_OPTIONS, ARM_OPTIONS);
-  map_lpis (&from);
-  signal_msi (&from, 3);
+  map_lpis (&pair.from);
+  signal_msi (&pair.from, 3);
   carry ();
-  cpr_kvm_vm_destroy (loaded);
-  arm_machine_clear (&to);
-  arm_machine_init (&to, (ArmOptions){ .n_its = 1, .n_interrupts = ARM_INTERRUPTS, .gicd = ARM_GICD, .ram = from.ram });
-  cpr_device_table_clear (&programs.loaded);
-  cpr_device_table_init (&programs.loaded);
-  loaded = arm_add (&to, &programs.loaded, 0);
-  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
-  ck_assert_uint_eq (get_pending (&to, 1), 1 << 3);
+  cpr_kvm_vm_destroy (pair.loaded);
+  arm_machine_clear (&pair.to);
+  arm_machine_init (&pair.to,
+                    (ArmOptions){ .n_its = 1, .n_interrupts = ARM_INTERRUPTS, .gicd = ARM_GICD, .ram = pair.from.ram });
+  cpr_device_table_clear (&pair.programs.loaded);
+  cpr_device_table_init (&pair.programs.loaded);
+  pair.loaded = arm_add (&pair.to, &pair.programs.loaded, 0);
+  ck_assert_msg (programs_load (&pair.programs, &error), "%s", error->message);
+  ck_assert_uint_eq (get_pending (&pair.to, 1), 1 << 3);
   end ();
 }
 END_TEST
@@ -320,11 +308,11 @@ START_TEST (several_itss_arrive_in_their_order)
 
   two.n_its = 2;
   begin (two, two);
-  map_lpis (&from);
-  signal_msi (&from, 4);
+  map_lpis (&pair.from);
+  signal_msi (&pair.from, 4);
   carry ();
   assert_same ();
-  ck_assert_uint_eq (get_pending (&to, 0), 1 << 4);
+  ck_assert_uint_eq (get_pending (&pair.to, 0), 1 << 4);
   end ();
 }
 END_TEST
@@ -334,9 +322,9 @@ END_TEST
 static void
 assert_refused (const char *text)
 {
-  stir (&from);
-  ck_assert_msg (programs_save (&programs, &error), "%s", error->message);
-  ck_assert (!programs_load (&programs, &error));
+  stir (&pair.from);
+  ck_assert_msg (programs_save (&pair.programs, &error), "%s", error->message);
+  ck_assert (!programs_load (&pair.programs, &error));
   ck_assert_msg (g_error_matches (error, CPR_ERROR, CPR_ERROR_MISMATCH), "%s", error->message);
   ck_assert_msg (strstr (error->message, text) != NULL, "%s", error->message);
   g_clear_error (&error);
@@ -375,8 +363,8 @@ END_TEST
 START_TEST (a_gic_that_the_state_lacks_is_refused)
 {
   begin ((ArmOptions){ 0 }, ARM_OPTIONS);
-  ck_assert (programs_save (&programs, &error));
-  ck_assert (!programs_load (&programs, &error));
+  ck_assert (programs_save (&pair.programs, &error));
+  ck_assert (!programs_load (&pair.programs, &error));
   assert_error (&error, CPR_ERROR_MISMATCH,
                 "KVM VM 'kvm': it hasn't a GIC in the state, and has one here: cpr_kvm_gic_add()");
   end ();
@@ -391,8 +379,8 @@ START_TEST (an_entry_that_no_program_writes_is_refused)
   };
 
   begin (ARM_OPTIONS, ARM_OPTIONS);
-  g_array_append_val (read_all (loaded), cases[_i]);
-  ck_assert (!cpr_kvm_gic_set (loaded, &error));
+  g_array_append_val (read_all (pair.loaded), cases[_i]);
+  ck_assert (!cpr_kvm_gic_set (pair.loaded, &error));
   assert_error (&error, CPR_ERROR_CORRUPT, "KVM VM 'kvm': GIC: entry");
   end ();
 }
@@ -411,7 +399,7 @@ create_device (uint32_t type)
 {
   struct kvm_create_device device = { .type = type };
 
-  arm_do (from.vm, KVM_CREATE_DEVICE, &device);
+  kvm_do (pair.from.vm, KVM_CREATE_DEVICE, &device);
   return (int) device.fd;
 }
 
@@ -420,27 +408,27 @@ START_TEST (only_a_gic_that_is_ready_is_added)
   int vfio, gic, its;
 
   begin ((ArmOptions){ 0 }, ARM_OPTIONS);
-  vfio = ioctl (from.vm, KVM_CHECK_EXTENSION, KVM_CAP_DEVICE_CTRL) > 0 ? from.vm : -1;
-  ck_assert (!cpr_kvm_vm_add_its (saved, vfio, &error));
+  vfio = ioctl (pair.from.vm, KVM_CHECK_EXTENSION, KVM_CAP_DEVICE_CTRL) > 0 ? pair.from.vm : -1;
+  ck_assert (!cpr_kvm_vm_add_its (pair.saved, vfio, &error));
   ck_assert_msg (strstr (error->message, "there is no GIC yet: cpr_kvm_gic_add() comes first") != NULL, "%s",
                  error->message);
   g_clear_error (&error);
-  ck_assert (!cpr_kvm_vm_add_gic (saved, from.kvm, &error));
+  ck_assert (!cpr_kvm_vm_add_gic (pair.saved, pair.from.kvm, &error));
   ck_assert_msg (g_error_matches (error, CPR_ERROR, CPR_ERROR_INVALID), "%s", error->message);
   ck_assert_msg (strstr (error->message, " is no GICv3") != NULL, "%s", error->message);
   g_clear_error (&error);
   gic = create_device (KVM_DEV_TYPE_ARM_VGIC_V3);
-  ck_assert (!cpr_kvm_vm_add_gic (saved, gic, &error));
+  ck_assert (!cpr_kvm_vm_add_gic (pair.saved, gic, &error));
   ck_assert_msg (strstr (error->message, "KVM_DEV_ARM_VGIC_CTRL_INIT comes first") != NULL, "%s", error->message);
   g_clear_error (&error);
-  ck_assert (!cpr_kvm_vm_add_gic (loaded, to.gic, &error));
+  ck_assert (!cpr_kvm_vm_add_gic (pair.loaded, pair.to.gic, &error));
   ck_assert (g_error_matches (error, CPR_ERROR, CPR_ERROR_EXISTS));
   g_clear_error (&error);
   its = create_device (KVM_DEV_TYPE_ARM_VGIC_ITS);
-  ck_assert (!cpr_kvm_vm_add_its (loaded, to.gic, &error));
+  ck_assert (!cpr_kvm_vm_add_its (pair.loaded, pair.to.gic, &error));
   ck_assert_msg (strstr (error->message, " is no ITS") != NULL, "%s", error->message);
   g_clear_error (&error);
-  ck_assert (!cpr_kvm_vm_add_its (loaded, its, &error));
+  ck_assert (!cpr_kvm_vm_add_its (pair.loaded, its, &error));
   ck_assert_msg (strstr (error->message, "an ITS without an address") != NULL, "%s", error->message);
   g_clear_error (&error);
   close (its);
@@ -469,7 +457,7 @@ add_tests (TCase *tests)
 int
 main (void)
 {
-  arm_need ();
+  kvm_need ();
   BEGIN_SUITE ("kvm-arm64-gic");
 
   add_tests (tests);

@@ -340,7 +340,7 @@ add_tests (TCase *tests)
 int
 main (void)
 {
-  arm_need ();
+  kvm_need ();
   BEGIN_SUITE ("kvm-arm64-preflight");
 
   add_tests (tests);

@@ -11,21 +11,14 @@
 #  include <sys/ioctl.h>
 #  include <unistd.h>
 
-static ArmMachine from, to;
-static Programs programs;
-static CprKvmVm *saved, *loaded;
+static ArmPair pair;
 static GError *error;
 
 static void
 begin_with (ArmOptions was, ArmOptions is)
 {
   error = NULL;
-  programs_init (&programs);
-  arm_machine_init (&from, was);
-  is.ram = from.ram;
-  arm_machine_init (&to, is);
-  saved = arm_add (&from, &programs.saved, 0);
-  loaded = arm_add (&to, &programs.loaded, 0);
+  arm_pair_init (&pair, was, is, 0);
 }
 
 static void
@@ -40,19 +33,13 @@ begin (void)
 static void
 end (void)
 {
-  cpr_sys = &cpr_sys_kernel;
-  cpr_kvm_vm_destroy (saved);
-  cpr_kvm_vm_destroy (loaded);
-  programs_clear (&programs);
-  arm_machine_clear (&to);
-  arm_machine_clear (&from);
+  arm_pair_clear (&pair);
 }
 
 static void
 carry (void)
 {
-  ck_assert_msg (programs_save (&programs, &error), "%s", error->message);
-  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
+  programs_carry (&pair.programs);
 }
 
 /* ---- Every register. */
@@ -150,10 +137,10 @@ START_TEST (every_register_arrives)
   options.features = _i == 0 ? 0 : arm_get_features ();
   begin_with (options, options);
   for (unsigned i = 0; i < ARM_VCPUS; i++)
-    ck_assert_uint_ge (stir (from.vcpus[i], i), 150);
+    ck_assert_uint_ge (stir (pair.from.vcpus[i], i), 150);
   carry ();
   for (unsigned i = 0; i < ARM_VCPUS; i++)
-    assert_same (from.vcpus[i], to.vcpus[i], i);
+    assert_same (pair.from.vcpus[i], pair.to.vcpus[i], i);
   end ();
 }
 END_TEST
@@ -162,15 +149,15 @@ START_TEST (what_was_there_before_is_replaced)
 {
   begin ();
   for (unsigned i = 0; i < ARM_VCPUS; i++)
-    stir (to.vcpus[i], i + 5);
+    stir (pair.to.vcpus[i], i + 5);
   for (unsigned i = 0; i < ARM_VCPUS; i++)
     {
-      arm_set (to.vcpus[i], KVM_REG_ARM_PSCI_VERSION, arm_get (from.vcpus[i], KVM_REG_ARM_PSCI_VERSION));
-      arm_set (to.vcpus[i], KVM_REG_ARM_STD_BMAP, arm_get (from.vcpus[i], KVM_REG_ARM_STD_BMAP));
+      arm_set (pair.to.vcpus[i], KVM_REG_ARM_PSCI_VERSION, arm_get (pair.from.vcpus[i], KVM_REG_ARM_PSCI_VERSION));
+      arm_set (pair.to.vcpus[i], KVM_REG_ARM_STD_BMAP, arm_get (pair.from.vcpus[i], KVM_REG_ARM_STD_BMAP));
     }
   carry ();
   for (unsigned i = 0; i < ARM_VCPUS; i++)
-    assert_same (from.vcpus[i], to.vcpus[i], i);
+    assert_same (pair.from.vcpus[i], pair.to.vcpus[i], i);
   end ();
 }
 END_TEST
@@ -181,7 +168,7 @@ START_TEST (a_learned_vcpu_is_set_only_where_it_differs)
 
   begin ();
   for (unsigned i = 0; i < ARM_VCPUS; i++)
-    stir (from.vcpus[i], i);
+    stir (pair.from.vcpus[i], i);
   arm_kernel_begin ();
   arm_kernel.counted = KVM_SET_ONE_REG;
   carry ();
@@ -190,15 +177,15 @@ START_TEST (a_learned_vcpu_is_set_only_where_it_differs)
 
   begin ();
   for (unsigned i = 0; i < ARM_VCPUS; i++)
-    arm_set (from.vcpus[i], KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG (regs.pc),
+    arm_set (pair.from.vcpus[i], KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG (regs.pc),
              0x40001000 + i);
-  cpr_kvm_vm_prepare (loaded);
+  cpr_kvm_vm_prepare (pair.loaded);
   arm_kernel_begin ();
   arm_kernel.counted = KVM_SET_ONE_REG;
   carry ();
   some = arm_kernel.n_counted;
   for (unsigned i = 0; i < ARM_VCPUS; i++)
-    assert_same (from.vcpus[i], to.vcpus[i], i);
+    assert_same (pair.from.vcpus[i], pair.to.vcpus[i], i);
   end ();
   ck_assert_uint_gt (all, 300);
   ck_assert_uint_eq (some, ARM_VCPUS + 1); /* and the counter */
@@ -210,13 +197,13 @@ START_TEST (a_learned_vcpu_gets_all_that_differs)
   begin ();
   for (unsigned i = 0; i < ARM_VCPUS; i++)
     {
-      stir (from.vcpus[i], i);
-      arm_set (from.vcpus[i], KVM_REG_ARM_TIMER_CVAL, 0x123456789 + i);
+      stir (pair.from.vcpus[i], i);
+      arm_set (pair.from.vcpus[i], KVM_REG_ARM_TIMER_CVAL, 0x123456789 + i);
     }
-  cpr_kvm_vm_prepare (loaded);
+  cpr_kvm_vm_prepare (pair.loaded);
   carry ();
   for (unsigned i = 0; i < ARM_VCPUS; i++)
-    assert_same (from.vcpus[i], to.vcpus[i], i);
+    assert_same (pair.from.vcpus[i], pair.to.vcpus[i], i);
   end ();
 }
 END_TEST
@@ -231,11 +218,11 @@ START_TEST (a_vcpu_that_is_off_stays_off_and_one_that_is_on_is_on)
   (_i == 0 ? &off : &on)->second_more = 1u << KVM_ARM_VCPU_POWER_OFF;
   begin_with (off, on);
   if (_i > 1)
-    cpr_kvm_vm_prepare (loaded);
+    cpr_kvm_vm_prepare (pair.loaded);
   carry ();
-  arm_do (to.vcpus[0], KVM_GET_MP_STATE, &state);
+  kvm_do (pair.to.vcpus[0], KVM_GET_MP_STATE, &state);
   ck_assert_uint_eq (state.mp_state, KVM_MP_STATE_RUNNABLE);
-  arm_do (to.vcpus[1], KVM_GET_MP_STATE, &state);
+  kvm_do (pair.to.vcpus[1], KVM_GET_MP_STATE, &state);
   ck_assert_uint_eq (state.mp_state, _i == 0 ? KVM_MP_STATE_STOPPED : KVM_MP_STATE_RUNNABLE);
   end ();
 }
@@ -246,10 +233,10 @@ START_TEST (a_suspended_vcpu_arrives)
   struct kvm_mp_state state = { KVM_MP_STATE_SUSPENDED };
 
   begin ();
-  if (ioctl (from.vcpus[1], KVM_SET_MP_STATE, &state) == 0)
+  if (ioctl (pair.from.vcpus[1], KVM_SET_MP_STATE, &state) == 0)
     {
       carry ();
-      arm_do (to.vcpus[1], KVM_GET_MP_STATE, &state);
+      kvm_do (pair.to.vcpus[1], KVM_GET_MP_STATE, &state);
       ck_assert_uint_eq (state.mp_state, KVM_MP_STATE_SUSPENDED);
     }
   end ();
@@ -261,15 +248,15 @@ START_TEST (a_pending_serror_arrives)
   struct kvm_vcpu_events events = { 0 }, arrived = { 0 };
 
   begin ();
-  arm_do (from.vcpus[0], KVM_GET_VCPU_EVENTS, &events);
+  kvm_do (pair.from.vcpus[0], KVM_GET_VCPU_EVENTS, &events);
   events.exception.serror_pending = 1;
   if (events.exception.serror_has_esr)
     events.exception.serror_esr = 0x1234;
-  arm_do (from.vcpus[0], KVM_SET_VCPU_EVENTS, &events);
+  kvm_do (pair.from.vcpus[0], KVM_SET_VCPU_EVENTS, &events);
   carry ();
-  arm_do (to.vcpus[0], KVM_GET_VCPU_EVENTS, &arrived);
+  kvm_do (pair.to.vcpus[0], KVM_GET_VCPU_EVENTS, &arrived);
   ck_assert_mem_eq (&arrived, &events, sizeof events);
-  arm_do (to.vcpus[1], KVM_GET_VCPU_EVENTS, &arrived);
+  kvm_do (pair.to.vcpus[1], KVM_GET_VCPU_EVENTS, &arrived);
   ck_assert_uint_eq (arrived.exception.serror_pending, 0);
   end ();
 }
@@ -299,14 +286,14 @@ START_TEST (an_identity_that_kvm_refuses_is_an_error_with_its_name_and_both_valu
   uint64_t value;
 
   begin ();
-  value = arm_get (to.vcpus[1], ID_AA64MMFR0);
+  value = arm_get (pair.to.vcpus[1], ID_AA64MMFR0);
   here = cpr_kvm_register_format (&value, sizeof value);
   arm_kernel_begin ();
   arm_kernel.changed_id = ID_AA64MMFR0;
-  arm_kernel.changed_fd = from.vcpus[1];
+  arm_kernel.changed_fd = pair.from.vcpus[1];
   arm_kernel.changed_value = value ^ 0xf0000000000000f;
-  ck_assert (programs_save (&programs, &error));
-  ck_assert (!programs_load (&programs, &error));
+  ck_assert (programs_save (&pair.programs, &error));
+  ck_assert (!programs_load (&pair.programs, &error));
   assert_refused (CPR_ERROR_MISMATCH,
                   "KVM VM 'kvm': vCPU 1: KVM_SET_ONE_REG: register ID_AA64MMFR0_EL1 (S3_0_C0_C7_0): ",
                   " in the state, ", " here, and KVM refuses to change it");
@@ -317,12 +304,12 @@ END_TEST
 START_TEST (a_register_that_kvm_lacks_is_an_error_unless_it_is_0)
 {
   begin ();
-  arm_set (from.vcpus[0], A_REGISTER, 0);
-  arm_set (from.vcpus[1], A_REGISTER, _i == 0 ? 0 : 0x77);
-  ck_assert (programs_save (&programs, &error));
+  arm_set (pair.from.vcpus[0], A_REGISTER, 0);
+  arm_set (pair.from.vcpus[1], A_REGISTER, _i == 0 ? 0 : 0x77);
+  ck_assert (programs_save (&pair.programs, &error));
   arm_kernel_begin ();
   arm_kernel.unlisted_id = A_REGISTER;
-  ck_assert_msg (programs_load (&programs, &error) == (_i == 0), "%s", error != NULL ? error->message : "");
+  ck_assert_msg (programs_load (&pair.programs, &error) == (_i == 0), "%s", error != NULL ? error->message : "");
   if (_i != 0)
     assert_refused (CPR_ERROR_MISMATCH,
                     "vCPU 1: KVM_SET_ONE_REG: register TPIDR_EL1 (S3_0_C13_C0_4): it is 0x77 in the "
@@ -334,18 +321,18 @@ END_TEST
 START_TEST (a_register_that_the_state_lacks_keeps_its_value)
 {
   begin ();
-  arm_set (to.vcpus[0], A_REGISTER, 0x55);
+  arm_set (pair.to.vcpus[0], A_REGISTER, 0x55);
   arm_kernel_begin ();
   arm_kernel.unlisted_id = A_REGISTER;
-  ck_assert (programs_save (&programs, &error));
+  ck_assert (programs_save (&pair.programs, &error));
   cpr_sys = &cpr_sys_kernel;
-  ck_assert (programs_load (&programs, &error));
-  ck_assert_uint_eq (arm_get (to.vcpus[0], A_REGISTER), 0x55);
+  ck_assert (programs_load (&pair.programs, &error));
+  ck_assert_uint_eq (arm_get (pair.to.vcpus[0], A_REGISTER), 0x55);
   /* And the next program gets it. */
-  ck_assert (cpr_kvm_vcpu_get (loaded->vcpus->pdata[0], &error));
-  for (uint32_t i = 0; i < ((CprKvmVcpu *) loaded->vcpus->pdata[0])->n_registers; i++)
-    if (((CprKvmVcpu *) loaded->vcpus->pdata[0])->registers[i].id == A_REGISTER)
-      ck_assert_uint_eq (((CprKvmVcpu *) loaded->vcpus->pdata[0])->registers[i].value, 0x55);
+  ck_assert (cpr_kvm_vcpu_get (pair.loaded->vcpus->pdata[0], &error));
+  for (uint32_t i = 0; i < ((CprKvmVcpu *) pair.loaded->vcpus->pdata[0])->n_registers; i++)
+    if (((CprKvmVcpu *) pair.loaded->vcpus->pdata[0])->registers[i].id == A_REGISTER)
+      ck_assert_uint_eq (((CprKvmVcpu *) pair.loaded->vcpus->pdata[0])->registers[i].value, 0x55);
   end ();
 }
 END_TEST
@@ -367,9 +354,9 @@ START_TEST (a_vcpu_without_a_feature_is_refused_with_its_name)
   with.features = features[_i / 4];
   begin_with (_i % 2 == 0 ? with : ARM_OPTIONS, _i % 2 == 0 ? ARM_OPTIONS : with);
   if (_i % 4 >= 2)
-    cpr_kvm_vm_prepare (loaded);
-  ck_assert (programs_save (&programs, &error));
-  ck_assert (!programs_load (&programs, &error));
+    cpr_kvm_vm_prepare (pair.loaded);
+  ck_assert (programs_save (&pair.programs, &error));
+  ck_assert (!programs_load (&pair.programs, &error));
   ck_assert (g_error_matches (error, CPR_ERROR, CPR_ERROR_MISMATCH));
   ck_assert_msg (strstr (error->message, text) != NULL, "%s", error->message);
   g_clear_error (&error);
@@ -389,12 +376,12 @@ START_TEST (a_vcpu_that_is_not_ready_is_refused)
   without.n_interrupts = without.n_its = 0;
   without.features = _i == 1 ? CPR_KVM_SVE : 0; /* those of one VM are alike */
   begin_with (without, without);
-  fd = arm_do (to.vm, KVM_CREATE_VCPU, 7);
-  arm_do (to.vm, KVM_ARM_PREFERRED_TARGET, &init);
+  fd = kvm_do (pair.to.vm, KVM_CREATE_VCPU, 7);
+  kvm_do (pair.to.vm, KVM_ARM_PREFERRED_TARGET, &init);
   init.features[0] = 1u << KVM_ARM_VCPU_PSCI_0_2 | CPR_KVM_SVE;
   if (_i == 1)
-    arm_do (fd, KVM_ARM_VCPU_INIT, &init);
-  ck_assert (cpr_kvm_vcpu_create (loaded, 7, fd, &error) == NULL);
+    kvm_do (fd, KVM_ARM_VCPU_INIT, &init);
+  ck_assert (cpr_kvm_vcpu_create (pair.loaded, 7, fd, &error) == NULL);
   if (_i == 0)
     assert_error (&error, CPR_ERROR_INVALID, "KVM VM 'kvm': vCPU 7: KVM_ARM_VCPU_INIT comes before cpr_kvm_vcpu_add()");
   else
@@ -416,7 +403,7 @@ START_TEST (every_failing_call_is_an_error_that_names_the_vm)
     {
       arm_kernel_begin ();
       arm_kernel.fail_at = at;
-      done = programs_save (&programs, &error) && programs_load (&programs, &error);
+      done = programs_save (&pair.programs, &error) && programs_load (&pair.programs, &error);
       if (!done)
         {
           n_failed++;
@@ -490,7 +477,7 @@ add_tests (TCase *tests)
 int
 main (void)
 {
-  arm_need ();
+  kvm_need ();
   BEGIN_SUITE ("kvm-arm64-registers");
 
   add_tests (tests);

@@ -185,7 +185,7 @@ END_TEST
 static struct kvm_run *
 boot (const ArmMachine *on)
 {
-  size_t size = (size_t) arm_do (on->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+  size_t size = (size_t) kvm_do (on->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
   struct kvm_run *run = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, on->vcpus[0], 0);
 
   ck_assert_ptr_ne (run, MAP_FAILED);
@@ -265,8 +265,7 @@ START_TEST (a_guest_stopped_in_a_read_goes_on_with_what_it_read)
     ck_assert (cpr_device_table_add (&programs.saved, ((CprKvmVcpu *) vm->vcpus->pdata[i])->name,
                                      cpr_kvm_vcpu_get_type (), vm->vcpus->pdata[i], &error));
   ck_assert (cpr_device_table_add (&programs.saved, "kvm", cpr_kvm_vm_get_type (), vm, &error));
-  ck_assert_msg (programs_save (&programs, &error), "%s", error->message);
-  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
+  programs_carry (&programs);
   run_to (&next, next_run, true, DEVICE + 8);
   ck_assert_uint_eq (get_data (next_run), 1234);
   run_to (&next, next_run, false, DEVICE);
@@ -293,7 +292,7 @@ add_tests (TCase *tests)
 int
 main (void)
 {
-  arm_need ();
+  kvm_need ();
   BEGIN_SUITE ("kvm-arm64-session");
 
   add_tests (tests);

@@ -12,9 +12,7 @@
 
 #  define HOUR_NS ((uint64_t) 3600 * 1000000000)
 
-static ArmMachine from, to;
-static Programs programs;
-static CprKvmVm *saved, *loaded;
+static ArmPair pair;
 static GError *error;
 
 static uint64_t
@@ -36,29 +34,19 @@ static void
 begin (unsigned flags)
 {
   error = NULL;
-  programs_init (&programs);
-  arm_machine_init (&from, ARM_OPTIONS);
-  arm_machine_init (&to, ARM_OPTIONS);
-  saved = arm_add (&from, &programs.saved, flags);
-  loaded = arm_add (&to, &programs.loaded, flags);
+  arm_pair_init (&pair, ARM_OPTIONS, ARM_OPTIONS, flags);
 }
 
 static void
 end (void)
 {
-  cpr_sys = &cpr_sys_kernel;
-  cpr_kvm_vm_destroy (saved);
-  cpr_kvm_vm_destroy (loaded);
-  programs_clear (&programs);
-  arm_machine_clear (&to);
-  arm_machine_clear (&from);
+  arm_pair_clear (&pair);
 }
 
 static void
 carry (void)
 {
-  ck_assert_msg (programs_save (&programs, &error), "%s", error->message);
-  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
+  programs_carry (&pair.programs);
 }
 
 static uint64_t
@@ -72,15 +60,15 @@ START_TEST (the_counter_goes_on_and_never_back)
   uint64_t before, after, host_before;
 
   begin (0);
-  arm_set (from.vcpus[0], KVM_REG_ARM_TIMER_CNT, 1000 * hour ());
+  arm_set (pair.from.vcpus[0], KVM_REG_ARM_TIMER_CNT, 1000 * hour ());
   host_before = host ();
-  before = get_counter (&from, 0);
+  before = get_counter (&pair.from, 0);
   carry ();
-  after = get_counter (&to, 0);
+  after = get_counter (&pair.to, 0);
   ck_assert_uint_ge (after, before);
   ck_assert_uint_le (after - before, 2 * (host () - host_before));
-  ck_assert_uint_ge (get_counter (&to, 1), after);
-  ck_assert_uint_le (get_counter (&to, 1) - before, 2 * (host () - host_before));
+  ck_assert_uint_ge (get_counter (&pair.to, 1), after);
+  ck_assert_uint_le (get_counter (&pair.to, 1) - before, 2 * (host () - host_before));
   end ();
 }
 END_TEST
@@ -91,16 +79,16 @@ START_TEST (the_counter_goes_on_by_what_has_passed)
   uint64_t began, passed = _i < 2 ? hour () : 0, is;
 
   begin (_i == 2 ? CPR_KVM_TIME_STOPS : 0);
-  ck_assert (cpr_kvm_counters_get (saved, &error));
+  ck_assert (cpr_kvm_counters_get (pair.saved, &error));
   began = host ();
-  loaded->has_counters = true;
-  loaded->counter_hz = saved->counter_hz;
-  loaded->counter = 5 * hour ();
-  loaded->host_counter = _i == 0 ? began - hour () : 12345;
-  loaded->at_ns = cpr_now_ns () - HOUR_NS;
-  loaded->taken_ns = _i == 0 ? loaded->at_ns : 1;
-  ck_assert_msg (cpr_kvm_counters_set (loaded, &error), "%s", error->message);
-  is = get_counter (&to, 1);
+  pair.loaded->has_counters = true;
+  pair.loaded->counter_hz = pair.saved->counter_hz;
+  pair.loaded->counter = 5 * hour ();
+  pair.loaded->host_counter = _i == 0 ? began - hour () : 12345;
+  pair.loaded->at_ns = cpr_now_ns () - HOUR_NS;
+  pair.loaded->taken_ns = _i == 0 ? pair.loaded->at_ns : 1;
+  ck_assert_msg (cpr_kvm_counters_set (pair.loaded, &error), "%s", error->message);
+  is = get_counter (&pair.to, 1);
   ck_assert_uint_ge (is, 5 * hour () + passed - cpr_kvm_counters_get_hz () / 1000);
   ck_assert_uint_le (is, 5 * hour () + passed + 2 * (host () - began) + cpr_kvm_counters_get_hz () / 1000);
   end ();
@@ -115,19 +103,19 @@ START_TEST (the_distance_to_the_host_is_kept_from_update_to_update)
   unsigned n_kept = 0;
 
   begin (0);
-  ck_assert (cpr_kvm_counters_get (saved, &error));
-  distance = saved->host_counter - saved->counter;
+  ck_assert (cpr_kvm_counters_get (pair.saved, &error));
+  distance = pair.saved->host_counter - pair.saved->counter;
   for (unsigned i = 0; i < 1000; i++)
     {
       aimed = distance + cpr_kvm_counters_get_hz () / 100000;
-      saved->counter = saved->host_counter - aimed;
-      ck_assert (cpr_kvm_counters_get (saved, &error));
-      n_kept += saved->host_counter - saved->counter == aimed;
+      pair.saved->counter = pair.saved->host_counter - aimed;
+      ck_assert (cpr_kvm_counters_get (pair.saved, &error));
+      n_kept += pair.saved->host_counter - pair.saved->counter == aimed;
     }
   ck_assert_uint_gt (n_kept, 0);
-  saved->counter = saved->host_counter - distance - hour ();
-  ck_assert (cpr_kvm_counters_get (saved, &error));
-  ck_assert_uint_lt (saved->host_counter - saved->counter, distance + hour () / 2);
+  pair.saved->counter = pair.saved->host_counter - distance - hour ();
+  ck_assert (cpr_kvm_counters_get (pair.saved, &error));
+  ck_assert_uint_lt (pair.saved->host_counter - pair.saved->counter, distance + hour () / 2);
   end ();
 }
 END_TEST
@@ -137,14 +125,14 @@ START_TEST (a_timer_arrives_with_its_deadline)
   begin (0);
   for (unsigned i = 0; i < ARM_VCPUS; i++)
     {
-      arm_set (from.vcpus[i], KVM_REG_ARM_TIMER_CVAL, 77 * hour () + i);
-      arm_set (from.vcpus[i], KVM_REG_ARM_TIMER_CTL, 1 + 2 * i);
+      arm_set (pair.from.vcpus[i], KVM_REG_ARM_TIMER_CVAL, 77 * hour () + i);
+      arm_set (pair.from.vcpus[i], KVM_REG_ARM_TIMER_CTL, 1 + 2 * i);
     }
   carry ();
   for (unsigned i = 0; i < ARM_VCPUS; i++)
     {
-      ck_assert_uint_eq (arm_get (to.vcpus[i], KVM_REG_ARM_TIMER_CVAL), 77 * hour () + i);
-      ck_assert_uint_eq (arm_get (to.vcpus[i], KVM_REG_ARM_TIMER_CTL), 1 + 2 * i);
+      ck_assert_uint_eq (arm_get (pair.to.vcpus[i], KVM_REG_ARM_TIMER_CVAL), 77 * hour () + i);
+      ck_assert_uint_eq (arm_get (pair.to.vcpus[i], KVM_REG_ARM_TIMER_CTL), 1 + 2 * i);
     }
   end ();
 }
@@ -157,7 +145,7 @@ START_TEST (the_physical_counter_stays_that_of_the_host)
   begin (0);
   carry ();
   before = host ();
-  if (cpr_kvm_register_read (to.vcpus[0], KVM_REG_ARM_PTIMER_CNT, &counter) == 0) /* since Linux 6.4 */
+  if (cpr_kvm_register_read (pair.to.vcpus[0], KVM_REG_ARM_PTIMER_CNT, &counter) == 0) /* since Linux 6.4 */
     {
       after = host ();
       ck_assert_uint_ge (counter, before);
@@ -170,9 +158,9 @@ END_TEST
 START_TEST (a_counter_of_another_frequency_is_refused)
 {
   begin (0);
-  ck_assert (cpr_kvm_counters_get (saved, &error));
-  saved->counter_hz++;
-  ck_assert (!cpr_kvm_counters_set (saved, &error));
+  ck_assert (cpr_kvm_counters_get (pair.saved, &error));
+  pair.saved->counter_hz++;
+  ck_assert (!cpr_kvm_counters_set (pair.saved, &error));
   ck_assert_msg (g_error_matches (error, CPR_ERROR, CPR_ERROR_MISMATCH) &&
                      strstr (error->message, "KVM VM 'kvm': its counters have ") != NULL,
                  "%s", error->message);
@@ -195,11 +183,11 @@ START_TEST (a_counter_that_kvm_does_not_set_is_an_error)
   CprSys sys = cpr_sys_kernel;
 
   begin (0);
-  arm_set (from.vcpus[0], KVM_REG_ARM_TIMER_CNT, 1000 * hour ());
+  arm_set (pair.from.vcpus[0], KVM_REG_ARM_TIMER_CNT, 1000 * hour ());
   sys.ioctl = ignore;
   cpr_sys = &sys;
-  ck_assert (programs_save (&programs, &error));
-  ck_assert (!programs_load (&programs, &error));
+  ck_assert (programs_save (&pair.programs, &error));
+  ck_assert (!programs_load (&pair.programs, &error));
   ck_assert_msg (g_error_matches (error, CPR_ERROR, CPR_ERROR_MISMATCH) &&
                      strstr (error->message, "its virtual counter (KVM_REG_ARM_TIMER_CNT) should be ") != NULL,
                  "%s", error->message);
@@ -223,7 +211,7 @@ add_tests (TCase *tests)
 int
 main (void)
 {
-  arm_need ();
+  kvm_need ();
   BEGIN_SUITE ("kvm-arm64-time");
 
   add_tests (tests);

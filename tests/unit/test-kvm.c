@@ -51,19 +51,12 @@ end (void)
   kvm_machine_clear (&to);
 }
 
-static void
-carry_all (void)
-{
-  ck_assert_msg (programs_save (&programs, &error), "%s", error->message);
-  ck_assert_msg (programs_load (&programs, &error), "%s", error->message);
-}
-
 START_TEST (every_part_arrives_with_and_without_an_irqchip)
 {
   begin ((Irqchip) _i, (Irqchip) _i, 0);
   kvm_stir (&from);
   kvm_assert_stirred (&from);
-  carry_all ();
+  programs_carry (&programs);
   kvm_assert_same (&from, &to);
   end ();
 }
@@ -75,7 +68,7 @@ START_TEST (what_was_there_before_is_replaced)
   for (unsigned i = 0; i < KVM_VCPUS; i++)
     kvm_set_cpuid (&from, i);
   kvm_stir (&to);
-  carry_all ();
+  programs_carry (&programs);
   kvm_assert_same (&from, &to);
   end ();
 }
@@ -201,7 +194,7 @@ START_TEST (older_kernels_carry_what_they_have)
   kvm_kernel.is_old = true;
   forget_abilities ();
   kvm_stir (&from);
-  carry_all ();
+  programs_carry (&programs);
   kvm_snapshot (&from, 1, &shots[0]);
   kvm_snapshot (&to, 1, &shots[1]);
   ck_assert_mem_eq (&shots[0].sregs, &shots[1].sregs, sizeof shots[0].sregs);
@@ -276,7 +269,7 @@ START_TEST (there_may_be_more_msrs_than_one_call_takes)
   kvm_kernel_begin (from.vcpus[1], to.vcpus[1]);
   kvm_kernel.more_msrs = 300;
   forget_abilities ();
-  carry_all ();
+  programs_carry (&programs);
   kvm_assert_same (&from, &to);
   vcpu = loaded->vcpus->pdata[0];
   ck_assert_uint_ge (vcpu->n_skipped, 300); /* nobody tries again */
@@ -308,7 +301,7 @@ START_TEST (system_management_mode_arrives)
       kvm_do (from.vcpus[1], KVM_SET_VCPU_EVENTS, &events);
       ck_assert (kvm_write_msr (from.vcpus[1], 0x9e, 0xa0000)); /* where its code is */
     }
-  carry_all ();
+  programs_carry (&programs);
   kvm_assert_same (&from, &to);
   end ();
 }
@@ -343,12 +336,12 @@ START_TEST (nested_state_arrives)
           nested->flags = 0;
           kvm_do (from.vcpus[0], KVM_SET_NESTED_STATE, nested);
         }
-      carry_all ();
+      programs_carry (&programs);
       arrived = get_nested (to.vcpus[0]);
       ck_assert_mem_eq (nested, arrived, nested->size);
     }
   else
-    carry_all ();
+    programs_carry (&programs);
   kvm_assert_same (&from, &to);
   end ();
 }
@@ -374,7 +367,7 @@ START_TEST (the_clock_goes_on)
   begin (IRQCHIP_FULL, IRQCHIP_FULL, 0);
   kvm_stir (&from);
   before = read_clock (&from);
-  carry_all ();
+  programs_carry (&programs);
   ck_assert_uint_ge (read_clock (&to), before);
   ck_assert_uint_le (read_clock (&to), read_clock (&from) + 1000000); /* 1 ms: they tick apart */
   end ();
