@@ -221,6 +221,27 @@ place_struct (const CprField *to, uint8_t *owner, uint8_t *at, uint32_t i)
   return heap;
 }
 
+/* An array of structs that consist of runs, as encode.c writes it. */
+static bool
+apply_plain_structs (const CprPlanStep *step, CprCursor *cursor, uint32_t count, uint8_t *at, GError **error)
+{
+  const CprPlan *plan = step->nested;
+  const uint8_t *data = cpr_cursor_get (cursor, (size_t) count * plan->plain_size);
+
+  if (data == NULL)
+    return cpr_field_throw_cut_off (step->from, error);
+  for (guint i = 0; at != NULL && i < plan->steps->len;)
+    {
+      const CprPlanStep *run = &g_array_index (plan->steps, CprPlanStep, i);
+
+      for (uint32_t n = 0; n < count; n++)
+        memcpy (at + n * step->to->width + run->to->offset, data + n * plan->plain_size, run->run);
+      data += run->run;
+      i += run->run_steps;
+    }
+  return true;
+}
+
 static bool
 apply_structs (const CprPlanStep *step,
                CprCursor *cursor,
@@ -230,6 +251,8 @@ apply_structs (const CprPlanStep *step,
                const CprCodec *codec,
                GError **error)
 {
+  if (step->nested->plain_size > 0 && step->to->layout == CPR_LAYOUT_INLINE)
+    return apply_plain_structs (step, cursor, count, at, error);
   for (uint32_t i = 0; i < count; i++)
     if (!cpr_plan_apply (step->nested, cursor, place_struct (step->to, owner, at, i), codec, error))
       {

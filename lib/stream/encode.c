@@ -108,12 +108,59 @@ encode_fd (const CprField *field, const uint8_t *at, const CprCodec *codec, CprW
   return true;
 }
 
+/* All of it is written as it is, and it is always written. */
+static bool
+is_plain (const CprField *field)
+{
+  return field->layout == CPR_LAYOUT_INLINE && field->variable == NULL && !field->optional &&
+         field->shape != CPR_SHAPE_COUNTED && cpr_kind_is_plain (field->kind);
+}
+
+/* As many plain fields as lie together, from @field on: where they begin, and their bytes. Returns
+ * the field after them. */
+static const CprField *
+find_run (const CprField *field, size_t *begin, size_t *len)
+{
+  *begin = field->offset;
+  *len = 0;
+  for (; field->name != NULL && field->offset == *begin + *len && is_plain (field); field++)
+    *len += field->count * field->width;
+  return field;
+}
+
+/* An array of structs of plain fields only, run by run: a vCPU's MSRs are hundreds of them. False
+ * if there is any other field, and nothing is written. */
+static bool
+encode_plain_structs (const CprField *field, const uint8_t *at, uint64_t count, CprWriter *writer)
+{
+  size_t begin, len, size = 0, done = 0;
+  const CprField *first = field->type->fields;
+  uint8_t *to;
+
+  for (const CprField *member = first; member->name != NULL; size += len)
+    if (!is_plain (member))
+      return false;
+    else
+      member = find_run (member, &begin, &len);
+  to = cpr_writer_add (writer, count * size);
+  for (const CprField *member = first; member->name != NULL; done += len)
+    {
+      member = find_run (member, &begin, &len);
+      for (uint64_t i = 0; i < count; i++)
+        memcpy (to + i * size + done, at + i * field->width + begin, len);
+    }
+  return true;
+}
+
 static bool
 encode_structs (
     const CprField *field, const uint8_t *at, uint64_t count, const CprCodec *codec, CprWriter *writer, GError **error)
 {
-  const void *element = field->layout == CPR_LAYOUT_LIST ? field->list->get_next (at, NULL) : at;
+  const void *element;
 
+  if (field->layout == CPR_LAYOUT_INLINE && encode_plain_structs (field, at, count, writer))
+    return true;
+  element = field->layout == CPR_LAYOUT_LIST ? field->list->get_next (at, NULL) : at;
   for (uint64_t i = 0; i < count; i++)
     {
       if (!cpr_struct_encode (field->type, element, codec, writer, error))
@@ -183,33 +230,17 @@ encode_field (const CprField *field, const void *owner, const CprCodec *codec, C
   return encode_values (field, at, count, codec, writer, error);
 }
 
-/* All of it is written as it is, and it is always written. */
-static bool
-is_plain (const CprField *field)
-{
-  return field->layout == CPR_LAYOUT_INLINE && field->variable == NULL && !field->optional &&
-         field->shape != CPR_SHAPE_COUNTED && cpr_kind_is_plain (field->kind);
-}
-
-/* As many fields as lie together. Returns the one after them. */
-static const CprField *
-encode_run (const CprField *field, const uint8_t *source, CprWriter *writer)
-{
-  const size_t begin = field->offset;
-  size_t end = begin;
-
-  for (; field->name != NULL && field->offset == end && is_plain (field); field++)
-    end += field->count * field->width;
-  cpr_writer_put (writer, source + begin, end - begin);
-  return field;
-}
-
 bool
 cpr_struct_encode (const CprStruct *type, const void *source, const CprCodec *codec, CprWriter *writer, GError **error)
 {
+  size_t begin, len;
+
   for (const CprField *field = type->fields; field->name != NULL;)
     if (is_plain (field))
-      field = encode_run (field, source, writer);
+      {
+        field = find_run (field, &begin, &len);
+        cpr_writer_put (writer, (const uint8_t *) source + begin, len);
+      }
     else if (encode_field (field, source, codec, writer, error))
       field++;
     else

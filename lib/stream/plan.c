@@ -220,6 +220,23 @@ find_runs (CprPlan *plan)
     }
 }
 
+static size_t
+get_plain_size (const CprPlan *plan)
+{
+  size_t size = 0;
+
+  for (guint i = 0; i < plan->steps->len;)
+    {
+      const CprPlanStep *step = &g_array_index (plan->steps, CprPlanStep, i);
+
+      if (step->run == 0)
+        return 0;
+      size += step->run;
+      i += step->run_steps;
+    }
+  return plan->missing->len == 0 ? size : 0;
+}
+
 static bool
 match (CprPlans *plans, CprPlan *plan, uint32_t struct_index, Finder *finder, GHashTable *found, GError **error)
 {
@@ -262,6 +279,7 @@ get_plan (CprPlans *plans, uint32_t from, const CprStruct *to, GError **error)
       return NULL;
     }
   find_runs (plan);
+  plan->plain_size = get_plain_size (plan);
   g_hash_table_insert (plans->plans, g_memdup2 (&key, sizeof key), plan);
   return plan;
 }

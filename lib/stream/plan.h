@@ -25,6 +25,7 @@ struct _CprPlan
   const CprSchema *schema;
   GArray *steps;      /* CprPlanStep, in the order of the stream */
   GPtrArray *missing; /* const CprField *: not in the stream, set to their defaults */
+  size_t plain_size;  /* not 0: it consists of runs, which have so many bytes together */
 };
 
 CprPlans *cpr_plans_new (const CprSchema *schema);
