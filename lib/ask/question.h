@@ -42,7 +42,7 @@ typedef struct
   CprFdTable *fds;
   const CprRamTable *ram;
   const CprVfioTable *vfio;
-  const CprDeviceTable *devices;
+  CprDeviceTable *devices;
 } CprAskedVm;
 
 typedef enum

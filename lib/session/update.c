@@ -100,12 +100,14 @@ stop_and_go (CprSession *session, CprCarrier *carrier, State *state, GError **er
   return false;
 }
 
-/* With the guest running. At the end the manifest is written, and the new program or the guardian
- * is ready. */
+/* With the guest running. At the end the manifest is written, the devices' order is known, and the
+ * new program or the guardian is ready. */
 static bool
 prepare (CprSession *session, const CprUpdate *update, CprCarrier *carrier, State *state, GError **error)
 {
-  if (!cpr_carrier_offer_fds (carrier, &session->fds, error) ||
+  g_autoptr (GPtrArray) order = cpr_device_table_sort (&session->devices, error);
+
+  if (order == NULL || !cpr_carrier_offer_fds (carrier, &session->fds, error) ||
       (carrier->type->ask != NULL && !cpr_session_ask_over (session, update, carrier, error)) ||
       !write_manifest (session, carrier, state, error))
     return false;

@@ -130,6 +130,20 @@ START_TEST (the_reader_s_order_is_its_own)
 }
 END_TEST
 
+START_TEST (a_device_that_comes_or_goes_changes_the_order)
+{
+  Probe probes[] = { { 'a', NULL }, { 'b', NULL }, { 'c', NULL } };
+
+  add (&programs.saved, &disk, &probes[0]);
+  add (&programs.saved, &disk, &probes[1]);
+  save ();
+  ck_assert (cpr_device_table_remove (&programs.saved, "da", &error));
+  add (&programs.saved, &bus, &probes[2]);
+  ck_assert (programs_save (&programs, &error));
+  ck_assert_str_eq (calls->str, "pre c, pre b, ");
+}
+END_TEST
+
 START_TEST (a_circle_of_load_after_is_an_error_for_both)
 {
   static const char *const after_self[] = { "self", NULL }, *const after_x[] = { "x", NULL },
@@ -377,6 +391,7 @@ main (void)
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, load_after_comes_before_the_order_of_adding);
   tcase_add_test (tests, the_reader_s_order_is_its_own);
+  tcase_add_test (tests, a_device_that_comes_or_goes_changes_the_order);
   tcase_add_test (tests, a_circle_of_load_after_is_an_error_for_both);
   tcase_add_test (tests, a_failure_while_saving_ends_it_there);
   tcase_add_test (tests, a_failure_while_loading_ends_it_there);

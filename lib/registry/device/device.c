@@ -24,6 +24,7 @@ cpr_device_table_init (CprDeviceTable *table)
   table->devices = g_ptr_array_new_with_free_func (device_free);
   table->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   table->types = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, g_free);
+  table->sorted = NULL;
 }
 
 void
@@ -31,6 +32,7 @@ cpr_device_table_clear (CprDeviceTable *table)
 {
   g_clear_pointer (&table->by_name, g_hash_table_unref);
   g_clear_pointer (&table->types, g_hash_table_unref);
+  g_clear_pointer (&table->sorted, g_ptr_array_unref);
   g_clear_pointer (&table->devices, g_ptr_array_unref);
 }
 
@@ -103,6 +105,7 @@ cpr_device_table_add (CprDeviceTable *table, const char *name, const CprDeviceTy
   device->type = full_type;
   device->state = state;
   g_ptr_array_add (table->devices, device);
+  g_clear_pointer (&table->sorted, g_ptr_array_unref);
   g_hash_table_insert (table->by_name, device->name, device);
   return true;
 }
@@ -114,6 +117,7 @@ cpr_device_table_remove (CprDeviceTable *table, const char *name, GError **error
 
   if (device == NULL)
     return cpr_throw (error, CPR_ERROR_NOT_FOUND, "device '%s': there is none of that name", name);
+  g_clear_pointer (&table->sorted, g_ptr_array_unref);
   g_hash_table_remove (table->by_name, name);
   g_ptr_array_remove (table->devices, device);
   return true;
@@ -165,8 +169,8 @@ ensure_bucket (GPtrArray *buckets, guint level)
   return buckets->pdata[level];
 }
 
-GPtrArray *
-cpr_device_table_sort (const CprDeviceTable *table, GError **error)
+static GPtrArray *
+work_out_order (const CprDeviceTable *table, GError **error)
 {
   g_autoptr (GHashTable) levels = g_hash_table_new (NULL, NULL);
   g_autoptr (GPtrArray) buckets = g_ptr_array_new_with_free_func ((GDestroyNotify) g_ptr_array_unref);
@@ -185,6 +189,14 @@ cpr_device_table_sort (const CprDeviceTable *table, GError **error)
   for (guint i = 0; i < buckets->len; i++)
     g_ptr_array_extend (sorted, buckets->pdata[i], NULL, NULL);
   return sorted;
+}
+
+GPtrArray *
+cpr_device_table_sort (CprDeviceTable *table, GError **error)
+{
+  if (table->sorted == NULL)
+    table->sorted = work_out_order (table, error);
+  return table->sorted != NULL ? g_ptr_array_ref (table->sorted) : NULL;
 }
 
 /* ---- Whether a device of a stream can be loaded. */

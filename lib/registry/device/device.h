@@ -26,6 +26,7 @@ typedef struct
   GPtrArray *devices; /* in the order of their registration */
   GHashTable *by_name;
   GHashTable *types; /* name → CprRegisteredType of all devices so far; checked */
+  GPtrArray *sorted; /* NULL: the order has to be worked out; see cpr_device_table_sort() */
 } CprDeviceTable;
 
 /* ---- The table: device.c. */
@@ -40,9 +41,10 @@ cpr_device_table_add (CprDeviceTable *table, const char *name, const CprDeviceTy
 bool cpr_device_table_remove (CprDeviceTable *table, const char *name, GError **error);
 
 /* The devices in the order in which they are saved and loaded: the order of their registration,
- * unless load_after of their types says otherwise. NULL with an error if load_after goes round
- * in a circle. */
-GPtrArray *cpr_device_table_sort (const CprDeviceTable *table, GError **error);
+ * unless load_after of their types says otherwise. The order is kept until a device comes or goes,
+ * so that it needn't be worked out while the guest stands still. NULL with an error if load_after
+ * goes round in a circle. */
+GPtrArray *cpr_device_table_sort (CprDeviceTable *table, GError **error);
 
 /* Whether a type's versions and fields are valid and go together. */
 bool cpr_device_type_check (const CprDeviceType *type, GError **error);
@@ -72,12 +74,11 @@ size_t cpr_device_table_guess_sections (const CprDeviceTable *table);
 
 /* One SECTION chunk per device, then the BULK chunks. Calls every pre_save first. */
 bool cpr_device_table_write_sections (
-    const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
+    CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
 
 /* For a preflight: the DEVICES chunk, and one SECTION chunk for each device whose type can be
  * saved while the guest runs (trial_save). */
-bool
-cpr_device_table_write_list (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer, GError **error);
+bool cpr_device_table_write_list (CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer, GError **error);
 bool cpr_device_table_write_trial (
     const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error);
 
@@ -97,7 +98,7 @@ typedef struct _CprDeviceLoad CprDeviceLoad;
 /* Prepares the order and the conversions, for which the schema is enough, so that it can be done
  * before the guest stops. A type that can't be converted is an error only of
  * cpr_device_load_check(). NULL with an error if load_after goes round in a circle. */
-CprDeviceLoad *cpr_device_load_new (const CprDeviceTable *table, const CprSchema *schema, GError **error);
+CprDeviceLoad *cpr_device_load_new (CprDeviceTable *table, const CprSchema *schema, GError **error);
 /* Makes all pages of the devices' state writable in memory without changing them, so that the
  * load takes no page faults. */
 void cpr_device_load_touch (CprDeviceLoad *load);

@@ -165,7 +165,7 @@ find_schema_type (const CprSchema *schema, const char *name)
 }
 
 CprDeviceLoad *
-cpr_device_load_new (const CprDeviceTable *table, const CprSchema *schema, GError **error)
+cpr_device_load_new (CprDeviceTable *table, const CprSchema *schema, GError **error)
 {
   CprDeviceLoad *load;
   GPtrArray *devices = cpr_device_table_sort (table, error);

@@ -56,7 +56,7 @@ write_bulk (const CprDevice *device, CprWriter *writer, GError **error)
 
 bool
 cpr_device_table_write_sections (
-    const CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error)
+    CprDeviceTable *table, CprSchemaBuilder *builder, const CprCodec *codec, CprWriter *writer, GError **error)
 {
   g_autoptr (GPtrArray) devices = cpr_device_table_sort (table, error);
 
@@ -94,7 +94,7 @@ cpr_device_table_guess_sections (const CprDeviceTable *table)
 }
 
 bool
-cpr_device_table_write_list (const CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
+cpr_device_table_write_list (CprDeviceTable *table, CprSchemaBuilder *builder, CprWriter *writer, GError **error)
 {
   g_autoptr (GPtrArray) devices = cpr_device_table_sort (table, error); /* only to find a circle before the stop */
 
