@@ -150,7 +150,7 @@ struct _CprKvmVcpu
   struct kvm_mp_state mp_state;
 #ifdef __x86_64__
   bool knows_msrs;   /* which can be read; no field */
-  bool knows_config; /* what doesn't change while the guest runs: cpuid, tsc_khz, has_lapic, has_ssp; no field */
+  bool knows_config; /* what a running guest doesn't change: cpuid, tsc_khz, mcg_cap, has_lapic, has_ssp; no field */
   CprKvmCpuid cpuid;
   CprKvmCpuid backed; /* of the features in there: those that KVM offered */
   CprKvmMsrs msrs;

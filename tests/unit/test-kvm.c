@@ -469,6 +469,25 @@ START_TEST (what_is_known_is_not_set_again)
 }
 END_TEST
 
+/* A program that took the guest over knows from the state what doesn't change: its first save makes
+ * the calls of all later ones. */
+START_TEST (the_first_save_after_a_load_makes_no_more_calls_than_the_next)
+{
+  unsigned first;
+
+  begin (IRQCHIP_FULL, IRQCHIP_FULL, 0);
+  programs_carry (&programs);
+  kvm_kernel_begin (from.vcpus[1], to.vcpus[1]);
+  for (guint i = 0; i < KVM_VCPUS; i++)
+    ck_assert (cpr_kvm_vcpu_get (loaded->vcpus->pdata[i], &error));
+  first = kvm_kernel.calls;
+  for (guint i = 0; i < KVM_VCPUS; i++)
+    ck_assert (cpr_kvm_vcpu_get (loaded->vcpus->pdata[i], &error));
+  ck_assert_uint_eq (kvm_kernel.calls, 2 * first);
+  end ();
+}
+END_TEST
+
 START_TEST (what_differs_from_what_is_known_is_set)
 {
   begin (IRQCHIP_FULL, IRQCHIP_FULL, 0);
@@ -522,6 +541,7 @@ add_tests (TCase *tests)
   tcase_add_test (tests, the_tsc_keeps_its_offset_on_the_same_host);
   tcase_add_loop_test (tests, the_tscs_are_shifted_alike_on_another_host, 0, 2);
   tcase_add_test (tests, what_is_known_is_not_set_again);
+  tcase_add_test (tests, the_first_save_after_a_load_makes_no_more_calls_than_the_next);
   tcase_add_loop_test (tests, what_differs_from_what_is_known_is_set, 0, 2);
   tcase_add_test (tests, failure_to_ask_beforehand_costs_nothing_but_time);
 }

@@ -145,7 +145,8 @@ add_banks (CprKvmVcpu *vcpu, GError **error)
   uint32_t n_banks;
   bool there;
 
-  if (!cpr_kvm_msr_read (vcpu, MSR_MCG_CAP, &vcpu->mcg_cap, &there, error))
+  if ((!vcpu->knows_config || vcpu->mcg_cap == 0) &&
+      !cpr_kvm_msr_read (vcpu, MSR_MCG_CAP, &vcpu->mcg_cap, &there, error))
     return false;
   n_banks = count_banks (vcpu);
   for (uint32_t i = 0; i < 4 * n_banks; i++)
