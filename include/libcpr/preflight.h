@@ -243,6 +243,20 @@ CPR_API void cpr_inventory_add_fd_prefix (CprInventory *inventory, const char *p
 CPR_API void cpr_inventory_add_ram (CprInventory *inventory, const char *name, size_t size);
 
 /**
+ * cpr_inventory_add_ram_up_to:
+ * @inventory: what the `declare` callback got
+ * @name: the RAM block's name
+ * @max_size: `max_size` of its options, not 0
+ *
+ * Says that this program would claim a RAM block of that name with whatever size it has, up to
+ * @max_size, see cpr_ram_grow(). A larger block is a refusal. Permitted states: in the callback
+ * only.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_inventory_add_ram_up_to (CprInventory *inventory, const char *name, size_t max_size);
+
+/**
  * cpr_inventory_add_ram_prefix:
  * @inventory: what the `declare` callback got
  * @prefix: how their names begin; the empty string: all RAM blocks

@@ -17,6 +17,9 @@ G_BEGIN_DECLS
  * A RAM block is a named piece of guest RAM behind an fd. The same call creates it in a fresh
  * session and claims it in an incoming one, where its contents stay in place. The new program maps
  * the block again, in general at another address.
+ *
+ * Memory that is plugged in while the guest runs is either a block of its own, made by
+ * cpr_ram_new() and given back by cpr_ram_remove(), or a part that cpr_ram_grow() adds to a block.
  */
 
 /**
@@ -94,6 +97,9 @@ typedef enum
  * @flags: or-ed #CprRamFlags
  * @path: the path for %CPR_RAM_FILE; else %NULL
  * @fd: the fd for %CPR_RAM_FD; else unused
+ * @max_size: the size in bytes that cpr_ram_grow() can give the block at most, a multiple of the
+ *     page size and at least the block's size; addresses for so many bytes are reserved. 0: the
+ *     block can't grow. Each program says it for itself
  *
  * How to make a RAM block. Zero it, set @size, then the fields. In an incoming session @path and
  * @fd aren't used, except in reboot mode: the old program handed over the backing. %CPR_RAM_FILE
@@ -108,6 +114,7 @@ typedef struct
   unsigned flags;
   const char *path;
   int fd;
+  size_t max_size;
 } CprRamOptions;
 
 /**
@@ -122,6 +129,12 @@ typedef struct
  * Creates a RAM block and maps it, readable and writable. If the old program handed over a block of
  * that name, the call claims that block and maps it. Size and backend must be the same in both
  * programs.
+ *
+ * With a `max_size` in @options, @size is that of a new block only. A block that is claimed has the
+ * size that it had in the old program, see cpr_ram_block_get_size(), which may be less or more than
+ * @size. More than `max_size` is %CPR_ERROR_MISMATCH, and a preflight finds that before the stop.
+ * The way back needs it too: an old program that let its block grow is executed again with its
+ * first arguments.
  *
  * In an incoming session of reboot mode the block is made as in a fresh one, with @options, and
  * then gets its contents. There are three cases:
@@ -141,9 +154,10 @@ typedef struct
  *
  * Errors: %CPR_ERROR_INVALID (name, size, options), %CPR_ERROR_BLOCKED (the contents wouldn't
  * survive in a mode of the config's `required_modes`), %CPR_ERROR_EXISTS, %CPR_ERROR_MISMATCH
- * (another size or backend than in the state), %CPR_ERROR_NOT_FOUND (the session is INCOMING and
- * the state has no such block), %CPR_ERROR_CORRUPT (the contents aren't what was saved),
- * %CPR_ERROR_SYSTEM (with errno: ENOMEM, ENOSPC, EFBIG for RLIMIT_FSIZE, EMFILE), %CPR_ERROR_STATE.
+ * (another size or backend than in the state, or more than `max_size`), %CPR_ERROR_NOT_FOUND (the
+ * session is INCOMING and the state has no such block), %CPR_ERROR_CORRUPT (the contents aren't
+ * what was saved), %CPR_ERROR_SYSTEM (with errno: ENOMEM, ENOSPC, EFBIG for RLIMIT_FSIZE, EMFILE),
+ * %CPR_ERROR_STATE.
  *
  * Permitted states: FRESH, INCOMING, and ACTIVE (a new block, such as hot-plugged memory).
  *
@@ -153,6 +167,45 @@ typedef struct
  */
 CPR_API CprRamBlock *
 cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error);
+
+/**
+ * cpr_ram_grow:
+ * @session: a session
+ * @block: a block of @session, made or claimed with a `max_size`
+ * @size: its new size in bytes: a multiple of the page size, at least the present size and at most
+ *     `max_size`. With the present size the call does nothing
+ * @error: where an error goes, or %NULL
+ *
+ * Adds memory at the block's end, as when a DIMM is plugged in. The block stays at its address, and
+ * what it has stays there. The backing grows with it, also a file; an fd of the VMM's must have the
+ * new size already. The added part has the block's attributes, and is zero unless the file was
+ * longer than the block. With %CPR_RAM_PREALLOC its pages are allocated, which takes as long as in
+ * cpr_ram_new().
+ *
+ * The guest doesn't have the added part yet: give it to the guest as a memory slot of its own
+ * (cpr_kvm_slot_add()) and to assigned devices as a mapping of its own (cpr_dma_map()). The next
+ * program may have one slot for all of the block; mappings for DMA it has to make as they are.
+ *
+ * A block doesn't shrink: what has been mapped stays. To give memory back, free its pages where
+ * they are (madvise() with MADV_REMOVE, as a balloon does), or have a block for each piece that can
+ * be unplugged.
+ *
+ * While an update is under way the call is refused: the new program knows the block as it was
+ * before. Between a preflight and the update it makes the update ask again.
+ *
+ * Errors: %CPR_ERROR_INVALID (@size; or the VMM's fd or the DAX region is too short),
+ * %CPR_ERROR_NOT_FOUND (not a block of @session), %CPR_ERROR_SYSTEM (with errno: ENOMEM, ENOSPC,
+ * EFBIG for RLIMIT_FSIZE, EAGAIN for RLIMIT_MEMLOCK), %CPR_ERROR_STATE. After a failure the block
+ * has its old size. Its backing may be longer than that, which does no harm, and the call can be
+ * made again.
+ *
+ * Permitted states: FRESH, ACTIVE.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_ram_grow (CprSession *session, CprRamBlock *block, size_t size, GError **error);
 
 /**
  * cpr_ram_remove:

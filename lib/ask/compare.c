@@ -175,7 +175,10 @@ compare_ram (const CprRamTable *ram, const GArray *all_declared, GPtrArray *find
 
       if (declared == NULL)
         REFUSE (RAM, block->name, "RAM block '%s': it is in the state, and nobody would take it", block->name);
-      else if (!declared->is_prefix && declared->size != block->size)
+      else if (declared->max_size > 0 && declared->max_size < block->size)
+        REFUSE (RAM, block->name, "RAM block '%s': size is %zu in the state, at most %" G_GUINT64_FORMAT " here",
+                block->name, block->size, declared->max_size);
+      else if (declared->max_size == 0 && !declared->is_prefix && declared->size != block->size)
         REFUSE (RAM, block->name, "RAM block '%s': size is %zu in the state, %" G_GUINT64_FORMAT " here", block->name,
                 block->size, declared->size);
     }

@@ -146,7 +146,9 @@ cpr_rehearsal_list (const CprQuestion *question,
     {
       const CprRamBlock *block = ram->blocks->pdata[i];
 
-      if (block->vaddr != NULL)
+      if (block->vaddr != NULL && block->max_size > 0)
+        cpr_inventory_add_ram_up_to (inventory, block->name, block->max_size);
+      else if (block->vaddr != NULL)
         cpr_inventory_add_ram (inventory, block->name, block->size);
     }
   for (guint i = 0; i < devices->devices->len; i++)

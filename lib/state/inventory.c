@@ -62,9 +62,9 @@ add_fd (CprInventory *inventory, const char *name, int index, bool is_prefix)
 }
 
 static void
-add_ram (CprInventory *inventory, const char *name, size_t size, bool is_prefix)
+add_ram (CprInventory *inventory, const char *name, size_t size, size_t max_size, bool is_prefix)
 {
-  const CprDeclaredRam declared = { g_strdup (name), size, is_prefix };
+  const CprDeclaredRam declared = { g_strdup (name), size, max_size, is_prefix };
 
   g_array_append_val (inventory->ram, declared);
 }
@@ -106,7 +106,15 @@ cpr_inventory_add_ram (CprInventory *inventory, const char *name, size_t size)
 {
   g_return_if_fail (inventory != NULL && name != NULL);
 
-  add_ram (inventory, name, size, false);
+  add_ram (inventory, name, size, 0, false);
+}
+
+void
+cpr_inventory_add_ram_up_to (CprInventory *inventory, const char *name, size_t max_size)
+{
+  g_return_if_fail (inventory != NULL && name != NULL && max_size > 0);
+
+  add_ram (inventory, name, 0, max_size, false);
 }
 
 void
@@ -114,7 +122,7 @@ cpr_inventory_add_ram_prefix (CprInventory *inventory, const char *prefix)
 {
   g_return_if_fail (inventory != NULL && prefix != NULL);
 
-  add_ram (inventory, prefix, 0, true);
+  add_ram (inventory, prefix, 0, 0, true);
 }
 
 void

@@ -16,7 +16,8 @@ typedef struct
 typedef struct
 {
   char *name;
-  uint64_t size; /* of a prefix: unused */
+  uint64_t size;     /* of a prefix: unused */
+  uint64_t max_size; /* not 0: any size up to that one, in place of `size` */
   bool is_prefix;
 } CprDeclaredRam;
 

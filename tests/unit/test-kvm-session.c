@@ -387,6 +387,31 @@ START_TEST (a_slot_is_a_piece_of_a_ram_block)
 }
 END_TEST
 
+/* The guest's code is in the part that was added. */
+START_TEST (a_part_that_a_block_got_later_is_a_slot_of_its_own)
+{
+  const CprRamOptions options = { .size = sizeof options, .max_size = 16 * PAGE };
+  CprRamBlock *block = cpr_ram_new (session, "code", 4 * PAGE, &options, &error);
+  CprKvmVm *vm = add (session, &machine);
+  struct kvm_regs regs = { .rip = 0, .rflags = 2 };
+  struct kvm_sregs sregs;
+
+  ck_assert_msg (cpr_kvm_slot_add (vm, 1, 0x40000, block, 0, 4 * PAGE, 0, &error), "%s", error->message);
+  ck_assert (!cpr_kvm_slot_add (vm, 2, 0x44000, block, 4 * PAGE, 2 * PAGE, 0, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "slot 2: RAM block 'code' has 16384 bytes, and not 8192 from 16384 on");
+  ck_assert_msg (cpr_ram_grow (session, block, 6 * PAGE, &error), "%s", error->message);
+  ck_assert_msg (cpr_kvm_slot_add (vm, 2, 0x44000, block, 4 * PAGE, 2 * PAGE, 0, &error), "%s", error->message);
+  kvm_boot (&machine, summing_code, sizeof summing_code, 0);
+  memcpy ((uint8_t *) cpr_ram_block_get_vaddr (block) + 4 * PAGE, summing_code, sizeof summing_code);
+  kvm_do (machine.vcpus[0], KVM_GET_SREGS, &sregs);
+  sregs.cs.base = 0x44000;
+  sregs.cs.selector = 0x4400;
+  kvm_do (machine.vcpus[0], KVM_SET_SREGS, &sregs);
+  kvm_do (machine.vcpus[0], KVM_SET_REGS, &regs);
+  run_to (&machine, KVM_EXIT_IO_IN);
+}
+END_TEST
+
 START_TEST (a_slot_that_cannot_be_is_refused_with_its_block)
 {
   static const struct
@@ -489,6 +514,7 @@ add_tests (TCase *tests)
   tcase_add_test (tests, an_access_in_pieces_asks_for_more);
   tcase_add_test (tests, a_run_that_fails_is_an_error_with_its_errno);
   tcase_add_test (tests, a_slot_is_a_piece_of_a_ram_block);
+  tcase_add_test (tests, a_part_that_a_block_got_later_is_a_slot_of_its_own);
   tcase_add_test (tests, a_slot_that_cannot_be_is_refused_with_its_block);
   tcase_add_test (tests, routes_are_there_in_the_next_vm);
   tcase_add_test (tests, routes_that_kvm_refuses_are_not_kept);

@@ -200,6 +200,15 @@ START_TEST (ram_blocks_are_compared_with_what_is_declared)
   REFUSES (RAM, "pc.ram", "RAM block 'pc.ram': size is 16384 in the state, 32768 here");
   case_init (&test);
   forget (&test.inventory->ram, sizeof (CprDeclaredRam));
+  cpr_inventory_add_ram_up_to (test.inventory, "pc.ram", 3 * PAGE);
+  REFUSES (RAM, "pc.ram", "RAM block 'pc.ram': size is 16384 in the state, at most 12288 here");
+  case_init (&test);
+  forget (&test.inventory->ram, sizeof (CprDeclaredRam));
+  cpr_inventory_add_ram_up_to (test.inventory, "pc.ram", 4 * PAGE);
+  cpr_inventory_add_ram (test.inventory, "vga", PAGE); /* the only finding */
+  REFUSES (RAM, "vga", "RAM block 'vga': it isn't in the state");
+  case_init (&test);
+  forget (&test.inventory->ram, sizeof (CprDeclaredRam));
   REFUSES (RAM, "pc.ram", "RAM block 'pc.ram': it is in the state, and nobody would take it");
   case_init (&test);
   cpr_inventory_add_ram (test.inventory, "vga", PAGE);

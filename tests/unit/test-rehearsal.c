@@ -123,8 +123,13 @@ build_ram (CprSession *session)
   const CprRamOptions options = {
     .size = sizeof options, .backend = CPR_RAM_FILE, .path = "/nonexistent/ram", .flags = CPR_RAM_PREALLOC
   };
+  const CprRamOptions growing = { .size = sizeof growing, .max_size = 8 * PAGE },
+                      outgrown = { .size = sizeof outgrown, .max_size = 2 * PAGE };
+  const CprRamOptions *maximum = is ("growing") ? &growing : is ("outgrown") ? &outgrown : NULL;
   CprRamBlock *block =
-      is ("ramless") ? NULL : cpr_ram_new (session, "pc.ram", is ("small") ? PAGE : 4 * PAGE, NULL, &error);
+      is ("ramless")
+          ? NULL
+          : cpr_ram_new (session, "pc.ram", is ("small") || maximum != NULL ? PAGE : 4 * PAGE, maximum, &error);
   uint64_t *words = block != NULL ? cpr_ram_block_get_vaddr (block) : NULL;
 
   if (block == NULL)
@@ -132,6 +137,7 @@ build_ram (CprSession *session)
       demand (error == NULL, "RAM");
       return;
     }
+  demand (!is ("growing") || cpr_ram_block_get_size (block) == 4 * PAGE, "RAM that has grown");
   demand (words[0] == 0 && cpr_ram_block_get_fd (block) >= 0, "RAM that can be read");
   words[0] = 1;
   block = cpr_ram_new (session, "huge", is ("smaller") ? PAGE : HUGE_SIZE, &options, &error);
@@ -368,6 +374,8 @@ END_TEST
 START_TEST (ram_is_compared_with_what_was_made)
 {
   assert_finds ("small", "RAM block 'pc.ram': size is 16384 in the state, 4096 here|");
+  assert_finds ("growing", "");
+  assert_finds ("outgrown", "RAM block 'pc.ram': size is 16384 in the state, at most 8192 here|");
   assert_finds ("smaller", "RAM block 'huge': size is 1073741824 in the state, 4096 here|");
   assert_finds ("ramless", "RAM block 'pc.ram': it is in the state, and nobody would take it|"
                            "RAM block 'huge': it is in the state, and nobody would take it|");

@@ -432,6 +432,9 @@ make_call (VfioProgram *program, CprCall call, GError **error)
     case CPR_CALL_RAM_NEW:
       cpr_ram_new (session, "new", PAGE, NULL, error);
       break;
+    case CPR_CALL_RAM_GROW:
+      cpr_ram_grow (session, program->ram, PAGE, error);
+      break;
     case CPR_CALL_RAM_REMOVE:
       cpr_ram_remove (session, program->ram, error);
       break;

@@ -353,6 +353,8 @@ nosy_pre_save (void *device G_GNUC_UNUSED, GError **to)
   assert_error (&error, CPR_ERROR_STATE, "cpr_session_update: not permitted in a session that is updating");
   ck_assert (!cpr_fd_remove (session, "irq", 0, &nested));
   assert_error (&nested, CPR_ERROR_STATE, "cpr_fd_remove");
+  ck_assert (!cpr_ram_grow (session, block, 8 * PAGE, &nested));
+  assert_error (&nested, CPR_ERROR_STATE, "cpr_ram_grow: not permitted in a session that is updating");
   return cpr_throw (to, CPR_ERROR_CALLBACK, "no registers");
 }
 

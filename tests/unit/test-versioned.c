@@ -136,7 +136,7 @@ start (void *user_data G_GNUC_UNUSED)
 static const CprField fields[] = { { .name = "x", .kind = CPR_KIND_UINT, .width = 4, .count = 1 }, CPR_FIELD_END };
 static const CprSessionConfig config = { .size = 112, .name = "vm", .stop = stop, .start = start };
 static const CprUpdate update = { .size = 80, .mode = 77 };
-static const CprRamOptions ram_options = { .size = 32 };
+static const CprRamOptions ram_options = { .size = 40 };
 static const CprDeviceType device_type = { .size = 104, .name = "more", .state = { "More", 4, fields } };
 static const CprVfioContainerOptions container_options = { .size = 32, .backend = CPR_VFIO_NONE };
 static const CprVfioDeviceOptions device_options = { .size = 16 };
@@ -157,7 +157,7 @@ static const struct
   { "CprSessionConfig", 112, 48, sizeof config, &config, take_config },
   { "CprUpdate", 80, 16, sizeof update, &update, take_update },
   { "CprUpdate", 80, 16, sizeof update, &update, take_preflight },
-  { "CprRamOptions", 32, 16, sizeof ram_options, &ram_options, take_ram_options },
+  { "CprRamOptions", 40, 16, sizeof ram_options, &ram_options, take_ram_options },
   { "CprDeviceType", 104, 48, sizeof device_type, &device_type, take_device_type },
   { "CprVfioContainerOptions", 32, 16, sizeof container_options, &container_options, take_container_options },
   { "CprVfioDeviceOptions", 16, 16, sizeof device_options, &device_options, take_device_options },

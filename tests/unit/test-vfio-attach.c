@@ -89,6 +89,26 @@ START_TEST (an_identical_map_is_kept_without_a_call)
 }
 END_TEST
 
+/* What a block has got since is mapped by itself, and the next program claims that mapping too. */
+START_TEST (ram_that_grew_is_mapped_for_dma_part_by_part)
+{
+  start_old (backends[_i]);
+  ck_assert (!vfio_map (&old, 100, RAM_PAGES, 8, &error));
+  assert_error (&error, CPR_ERROR_INVALID, "RAM block 'pc.ram'");
+  ck_assert_msg (cpr_ram_grow (old.session, old.ram, RAM_SIZE + 8 * PAGE, &error), "%s", error->message);
+  ck_assert_msg (vfio_map (&old, 100, RAM_PAGES, 8, &error), "%s", error->message);
+  hand_over ();
+  vfio_program_claim (&new);
+  ck_assert_uint_eq (cpr_ram_block_get_size (new.ram), RAM_SIZE + 8 * PAGE);
+  ck_assert (vfio_map_all (&new, &error));
+  ck_assert_msg (vfio_map (&new, 100, RAM_PAGES, 8, &error), "%s", error->message);
+  ck_assert (attach (&new, false));
+  if (backends[_i] != CPR_VFIO_NONE)
+    vfio_assert_attached (&new);
+  vfio_program_clear (&new);
+}
+END_TEST
+
 START_TEST (back_to_back_updates_leave_nothing)
 {
   start_old (CPR_VFIO_TYPE1);
@@ -426,6 +446,7 @@ main (void)
   BEGIN_SUITE ("vfio-attach");
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_loop_test (tests, an_identical_map_is_kept_without_a_call, 0, 3);
+  tcase_add_loop_test (tests, ram_that_grew_is_mapped_for_dma_part_by_part, 0, 3);
   tcase_add_test (tests, back_to_back_updates_leave_nothing);
   tcase_add_test (tests, another_map_than_in_the_state_is_named);
   tcase_add_test (tests, an_extra_map_is_an_error_or_unmapped_when_asked);

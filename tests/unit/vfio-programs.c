@@ -3,6 +3,8 @@
 
 #include <sys/mman.h>
 
+static const CprRamOptions growing = { .size = sizeof growing, .max_size = 2 * RAM_SIZE };
+
 void
 vfio_program_init (VfioProgram *program, unsigned required)
 {
@@ -24,7 +26,7 @@ vfio_program_start (VfioProgram *program, CprVfioBackend backend)
   GError *error = NULL;
 
   vfio_program_init (program, 0);
-  program->ram = cpr_ram_new (program->session, "pc.ram", RAM_SIZE, NULL, &error);
+  program->ram = cpr_ram_new (program->session, "pc.ram", RAM_SIZE, &growing, &error);
   assert_no_error (error);
   program->container = cpr_vfio_container_new (program->session, "c", &options, &error);
   assert_no_error (error);
@@ -118,7 +120,7 @@ vfio_program_claim (VfioProgram *program)
 {
   GError *error = NULL;
 
-  program->ram = cpr_ram_new (program->session, "pc.ram", RAM_SIZE, NULL, &error);
+  program->ram = cpr_ram_new (program->session, "pc.ram", RAM_SIZE, &growing, &error);
   assert_no_error (error);
   program->container = cpr_vfio_container_new (program->session, "c", NULL, &error);
   assert_no_error (error);

@@ -1,34 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The table of RAM blocks: how each is made, mapped, claimed and removed. Called by lib/session. */
+/* The table of RAM blocks: how a block comes in, is claimed, grows and goes. Called by
+ * lib/session. */
 #include "registry/ram/ram.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/populate.h"
 #include "base/sys.h"
-#include "base/uapi.h"
-#include "registry/ram/dax.h"
 #include "stream/reader.h"
 
 static const char *const backend_names[] = { "memfd", "hugetlb", "file", "fd", "private" };
 
 #define ALL_RAM_FLAGS (CPR_RAM_PREALLOC | CPR_RAM_HUGE_PAGES | CPR_RAM_DONT_DUMP | CPR_RAM_DONT_FORK | CPR_RAM_LOCKED)
-
-void
-cpr_ram_block_unmake (CprRamBlock *block)
-{
-  if (block->vaddr != NULL)
-    cpr_sys->munmap (block->vaddr, block->size);
-  block->vaddr = NULL;
-  if (block->owned)
-    cpr_fd_clear (&block->fd);
-  g_clear_pointer (&block->copy_of, g_free);
-}
 
 static void
 block_free (void *data)
@@ -54,10 +40,10 @@ cpr_ram_table_clear (CprRamTable *table)
   g_clear_pointer (&table->blocks, g_ptr_array_unref);
 }
 
-static CprRamBlock *
-find_block (const CprRamTable *table, const char *name)
+CprRamBlock *
+cpr_ram_table_get (const CprRamTable *table, const char *name)
 {
-  for (guint i = 0; i < table->blocks->len; i++)
+  for (guint i = 0; table->blocks != NULL && i < table->blocks->len; i++)
     {
       CprRamBlock *block = table->blocks->pdata[i];
 
@@ -77,149 +63,29 @@ find_fd (const CprFdTable *fds, const char *name)
 }
 
 static bool
+is_pages (size_t size)
+{
+  return size % (size_t) sysconf (_SC_PAGESIZE) == 0 && size <= G_MAXINT64;
+}
+
+static bool
 check_request (const char *name, size_t size, const CprRamOptions *options, GError **error)
 {
   if (!cpr_name_check ("RAM block", name, error))
     return false;
-  if (size == 0 || size % (size_t) sysconf (_SC_PAGESIZE) != 0 || size > G_MAXINT64)
+  if (size == 0 || !is_pages (size))
     return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': size is %zu, not a multiple of the page size", name,
                       size);
+  if (options->max_size != 0 && (options->max_size < size || !is_pages (options->max_size)))
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "RAM block '%s': its maximum is %zu, and should be a multiple of the page size, and at least %zu",
+                      name, options->max_size, size);
   if (options->backend > CPR_RAM_PRIVATE || (options->flags & ~(unsigned) ALL_RAM_FLAGS) != 0)
     return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': unknown backend %u or flags 0x%x", name,
                       options->backend, options->flags);
   if (options->backend == CPR_RAM_FILE && options->path == NULL)
     return cpr_throw (error, CPR_ERROR_INVALID, "RAM block '%s': a file needs a path", name);
   return true;
-}
-
-static bool
-open_memfd (CprRamBlock *block, unsigned flags, GError **error)
-{
-  g_autofree char *label = g_strdup_printf ("libcpr-ram:%.200s", block->name);
-
-  block->fd = cpr_memfd_new (label, flags);
-  if (block->fd < 0)
-    return cpr_throw_errno (error, errno, "RAM block '%s': memfd_create", block->name);
-  if (!cpr_fd_truncate (block->fd, block->size))
-    return cpr_throw_errno (error, errno, "RAM block '%s': a memfd of %zu bytes", block->name, block->size);
-  if (cpr_sys->fcntl (block->fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
-    return cpr_throw_errno (error, errno, "RAM block '%s': F_ADD_SEALS", block->name);
-  return true;
-}
-
-/* Checks a DAX region's size and alignment. The kernel would map more than there is, and the
- * guest would run into the region's end. */
-static bool
-check_dax (const CprRamBlock *block, GError **error)
-{
-  struct stat st;
-  CprDax dax;
-
-  if (cpr_sys->fstat (block->fd, &st) < 0)
-    return cpr_throw_errno (error, errno, "RAM block '%s': fstat", block->name);
-  if (!S_ISCHR (st.st_mode) || !cpr_dax_describe (st.st_rdev, &dax))
-    return true;
-  if (block->size > dax.size)
-    return cpr_throw (error, CPR_ERROR_INVALID,
-                      "RAM block '%s': its DAX region has %" G_GUINT64_FORMAT " bytes, %zu needed", block->name,
-                      dax.size, block->size);
-  return dax.align == 0 || block->size % dax.align == 0 ||
-         cpr_throw (error, CPR_ERROR_INVALID,
-                    "RAM block '%s': size is %zu, not a multiple of %" G_GUINT64_FORMAT ", as its DAX region needs it",
-                    block->name, block->size, dax.align);
-}
-
-/* Checks that the backing is large enough, or grows it. The st_size of a device says nothing, so
- * devices pass. */
-static bool
-check_size (const CprRamBlock *block, bool grow, GError **error)
-{
-  struct stat st;
-
-  if (cpr_sys->fstat (block->fd, &st) < 0)
-    return cpr_throw_errno (error, errno, "RAM block '%s': fstat", block->name);
-  if (!S_ISREG (st.st_mode) || (size_t) st.st_size >= block->size)
-    return true;
-  if (!grow)
-    return cpr_throw (error, CPR_ERROR_INVALID,
-                      "RAM block '%s': its backing has %" G_GINT64_FORMAT " bytes, %zu needed", block->name,
-                      (gint64) st.st_size, block->size);
-  if (!cpr_fd_truncate (block->fd, block->size))
-    return cpr_throw_errno (error, errno, "RAM block '%s': growing the file to %zu bytes", block->name, block->size);
-  return true;
-}
-
-bool
-cpr_ram_block_open (CprRamBlock *block, const CprRamOptions *options, GError **error)
-{
-  switch (block->backend)
-    {
-    case CPR_RAM_MEMFD:
-      return open_memfd (block, 0, error);
-    case CPR_RAM_HUGETLB:
-      return open_memfd (block, MFD_HUGETLB, error);
-    case CPR_RAM_FILE:
-      block->fd = cpr_fd_above_std (cpr_sys->open (options->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-      if (block->fd < 0)
-        return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, options->path);
-      cpr_sys->futimens (block->fd, NULL); /* a state that has its RAM in this file is out of date now: see file.c */
-      return check_size (block, true, error) && check_dax (block, error);
-    case CPR_RAM_FD:
-      block->fd = cpr_sys->fcntl (options->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-      if (block->fd < 0)
-        return cpr_throw_errno (error, errno, "RAM block '%s': fd %d", block->name, options->fd);
-      return check_size (block, false, error) && check_dax (block, error);
-    default:
-      return true;
-    }
-}
-
-static bool
-advise (const CprRamBlock *block, unsigned flag, int advice, const char *what, GError **error)
-{
-  if ((block->flags & flag) == 0 || cpr_sys->madvise (block->vaddr, block->size, advice) == 0)
-    return true;
-  return cpr_throw_errno (error, errno, "RAM block '%s': %s", block->name, what);
-}
-
-static bool
-set_attributes (const CprRamBlock *block, GError **error)
-{
-  if (!advise (block, CPR_RAM_HUGE_PAGES, MADV_HUGEPAGE, "MADV_HUGEPAGE", error) ||
-      !advise (block, CPR_RAM_DONT_DUMP, MADV_DONTDUMP, "MADV_DONTDUMP", error) ||
-      !advise (block, CPR_RAM_DONT_FORK, MADV_DONTFORK, "MADV_DONTFORK", error))
-    return false;
-  if ((block->flags & CPR_RAM_LOCKED) != 0 && cpr_sys->mlock2 (block->vaddr, block->size, MLOCK_ONFAULT) < 0)
-    return cpr_throw_errno (error, errno, "RAM block '%s': mlock2", block->name);
-  return true;
-}
-
-static bool
-map (CprRamBlock *block, int flags, int fd, uint64_t offset, GError **error)
-{
-  int protection = block->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
-  void *vaddr = cpr_sys->mmap (NULL, block->size, protection, flags, fd, (off_t) offset);
-
-  if (vaddr == MAP_FAILED)
-    return cpr_throw_errno (error, errno, "RAM block '%s': mapping %zu bytes", block->name, block->size);
-  block->vaddr = vaddr;
-  if (set_attributes (block, error))
-    return true;
-  cpr_sys->munmap (vaddr, block->size);
-  block->vaddr = NULL;
-  return false;
-}
-
-bool
-cpr_ram_block_map (CprRamBlock *block, GError **error)
-{
-  return map (block, block->fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, block->fd, 0, error);
-}
-
-bool
-cpr_ram_block_map_copy (CprRamBlock *block, int file, uint64_t offset, GError **error)
-{
-  return map (block, MAP_PRIVATE | MAP_NORESERVE, file, offset, error);
 }
 
 bool
@@ -230,16 +96,6 @@ cpr_ram_block_register (CprRamBlock *block, CprFdTable *fds, GError **error)
   return block->fd < 0 || cpr_fd_table_add (fds, fd_name, 0, block->fd, error);
 }
 
-static bool
-populate_block (CprRamBlock *block, GError **error)
-{
-  if (cpr_populate (block->vaddr, block->size))
-    return true;
-  if (errno == EINVAL && block->fd >= 0 && cpr_sys->fallocate (block->fd, 0, 0, (off_t) block->size) == 0)
-    return true; /* Linux < 5.14: the pages are allocated, and faults fill the page tables */
-  return cpr_throw_errno (error, errno, "RAM block '%s': allocating %zu bytes", block->name, block->size);
-}
-
 CprRamBlock *
 cpr_ram_table_add (
     CprRamTable *table, CprFdTable *fds, const char *name, size_t size, const CprRamOptions *options, GError **error)
@@ -248,7 +104,7 @@ cpr_ram_table_add (
 
   if (!check_request (name, size, options, error))
     return NULL;
-  if (find_block (table, name) != NULL)
+  if (cpr_ram_table_get (table, name) != NULL)
     {
       cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': there is one of that name", name);
       return NULL;
@@ -257,12 +113,13 @@ cpr_ram_table_add (
   block = g_new0 (CprRamBlock, 1);
   block->name = g_strdup (name);
   block->size = size;
+  block->max_size = options->max_size;
   block->backend = options->backend;
   block->flags = options->flags;
   block->fd = -1;
   block->owned = true;
   if (!cpr_ram_block_open (block, options, error) || !cpr_ram_block_map (block, error) ||
-      ((block->flags & CPR_RAM_PREALLOC) != 0 && !populate_block (block, error)) ||
+      ((block->flags & CPR_RAM_PREALLOC) != 0 && !cpr_ram_block_populate (block, 0, error)) ||
       !cpr_ram_block_register (block, fds, error))
     return NULL;
   g_ptr_array_add (table->blocks, block);
@@ -270,11 +127,12 @@ cpr_ram_table_add (
 }
 
 static bool
-claim_block (CprRamBlock *block, unsigned flags, bool read_only, GError **error)
+claim_block (CprRamBlock *block, const CprRamOptions *options, bool read_only, GError **error)
 {
   unsigned recorded = block->flags;
 
-  block->flags |= flags;
+  block->flags |= options->flags;
+  block->max_size = options->max_size;
   block->read_only = read_only;
   if (cpr_ram_block_map (block, error))
     {
@@ -282,7 +140,21 @@ claim_block (CprRamBlock *block, unsigned flags, bool read_only, GError **error)
       return true;
     }
   block->flags = recorded;
+  block->max_size = 0;
   return false;
+}
+
+/* A block that can grow is claimed with the size that it has by now. */
+static bool
+check_claimed_size (const CprRamBlock *block, size_t size, const CprRamOptions *options, GError **error)
+{
+  if (options->max_size == 0)
+    return block->size == size ||
+           cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': size is %zu in the state, %zu here", block->name,
+                      block->size, size);
+  return block->size <= options->max_size ||
+         cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': size is %zu in the state, at most %zu here",
+                    block->name, block->size, options->max_size);
 }
 
 CprRamBlock *
@@ -292,15 +164,12 @@ cpr_ram_table_find (CprRamTable *table, const char *name, size_t size, const Cpr
 
   if (!check_request (name, size, options, error))
     return NULL;
-  block = find_block (table, name);
+  block = cpr_ram_table_get (table, name);
   if (block == NULL)
     cpr_throw (error, CPR_ERROR_NOT_FOUND, "RAM block '%s': it isn't in the state", name);
   else if (block->vaddr != NULL)
     cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': it was taken before", name);
-  else if (block->size != size)
-    cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': size is %zu in the state, %zu here", name, block->size,
-               size);
-  else
+  else if (check_claimed_size (block, size, options, error))
     return block;
   return NULL;
 }
@@ -315,7 +184,7 @@ cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const Cpr
   if (block->backend != options->backend)
     cpr_throw (error, CPR_ERROR_MISMATCH, "RAM block '%s': backend is %s in the state, %s here", name,
                backend_names[block->backend], backend_names[options->backend]);
-  else if (check_size (block, false, error) && claim_block (block, options->flags, table->read_only, error))
+  else if (cpr_ram_block_check_backing (block, false, error) && claim_block (block, options, table->read_only, error))
     return block;
   return NULL;
 }
@@ -336,13 +205,35 @@ cpr_ram_table_unprotect (CprRamTable *table, GError **error)
   return true;
 }
 
+static bool
+throw_stranger (GError **error)
+{
+  return cpr_throw (error, CPR_ERROR_NOT_FOUND, "RAM block: it isn't one of this session");
+}
+
+bool
+cpr_ram_table_grow (const CprRamTable *table, CprRamBlock *block, size_t size, GError **error)
+{
+  size_t most;
+
+  if (!g_ptr_array_find (table->blocks, block, NULL))
+    return throw_stranger (error);
+  most = MAX (block->max_size, block->size);
+  if (size < block->size || size > most || !is_pages (size))
+    return cpr_throw (error, CPR_ERROR_INVALID,
+                      "RAM block '%s': it has %zu bytes and can have %zu%s; %zu isn't a multiple of the page size "
+                      "between these",
+                      block->name, block->size, most, block->max_size == 0 ? " (it has no max_size)" : "", size);
+  return size == block->size || cpr_ram_block_grow (block, size, error);
+}
+
 bool
 cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, GError **error)
 {
   CprFdEntry *entry;
 
   if (!g_ptr_array_find (table->blocks, block, NULL))
-    return cpr_throw (error, CPR_ERROR_NOT_FOUND, "RAM block: it isn't one of this session");
+    return throw_stranger (error);
   if (block->n_dma > 0)
     return cpr_throw (error, CPR_ERROR_EXISTS, "RAM block '%s': %u of its parts are mapped for DMA", block->name,
                       block->n_dma);
@@ -488,36 +379,4 @@ cpr_ram_table_read (CprRamTable *table, CprFdTable *fds, CprCursor *cursor, GErr
     if (!read_block (table, fds, cursor, error))
       return false;
   return cpr_cursor_check_end (cursor, "RAM", error);
-}
-
-const char *
-cpr_ram_block_get_name (const CprRamBlock *block)
-{
-  g_return_val_if_fail (block != NULL, NULL);
-
-  return block->name;
-}
-
-void *
-cpr_ram_block_get_vaddr (const CprRamBlock *block)
-{
-  g_return_val_if_fail (block != NULL, NULL);
-
-  return block->vaddr;
-}
-
-size_t
-cpr_ram_block_get_size (const CprRamBlock *block)
-{
-  g_return_val_if_fail (block != NULL, 0);
-
-  return block->size;
-}
-
-int
-cpr_ram_block_get_fd (const CprRamBlock *block)
-{
-  g_return_val_if_fail (block != NULL, -1);
-
-  return block->fd;
 }

@@ -14,6 +14,8 @@ struct _CprRamBlock
 {
   char *name;
   size_t size;
+  size_t max_size; /* that it can grow to; 0: it can't */
+  size_t reserved; /* bytes of addresses from vaddr on: at least those of its size */
   CprRamBackend backend;
   unsigned flags;
   int fd;         /* -1: private */
@@ -34,6 +36,8 @@ typedef struct
 void cpr_ram_table_init (CprRamTable *table);
 void cpr_ram_table_clear (CprRamTable *table); /* unmaps the blocks and closes their fds */
 
+/* The block of that name, claimed or not, or NULL. */
+CprRamBlock *cpr_ram_table_get (const CprRamTable *table, const char *name);
 /* Creates a block. */
 CprRamBlock *cpr_ram_table_add (
     CprRamTable *table, CprFdTable *fds, const char *name, size_t size, const CprRamOptions *options, GError **error);
@@ -43,18 +47,31 @@ cpr_ram_table_take (CprRamTable *table, const char *name, size_t size, const Cpr
 /* Finds an unclaimed block that fits the request, without claiming it. */
 CprRamBlock *
 cpr_ram_table_find (CprRamTable *table, const char *name, size_t size, const CprRamOptions *options, GError **error);
+/* Makes a block larger, up to its maximum. */
+bool cpr_ram_table_grow (const CprRamTable *table, CprRamBlock *block, size_t size, GError **error);
 bool cpr_ram_table_remove (CprRamTable *table, CprFdTable *fds, CprRamBlock *block, GError **error);
 
 /* Makes read-only mappings writable. */
 bool cpr_ram_table_unprotect (CprRamTable *table, GError **error);
+
+/* ---- One block: block.c. */
 
 /* The steps of making a block. cpr_ram_block_unmake() undoes those that were done. */
 bool cpr_ram_block_open (CprRamBlock *block, const CprRamOptions *options, GError **error);
 bool cpr_ram_block_map (CprRamBlock *block, GError **error);
 /* Maps @file from @offset on, copy-on-write. */
 bool cpr_ram_block_map_copy (CprRamBlock *block, int file, uint64_t offset, GError **error);
-bool cpr_ram_block_register (CprRamBlock *block, CprFdTable *fds, GError **error);
+/* Allocates the pages from offset @from on. */
+bool cpr_ram_block_populate (const CprRamBlock *block, size_t from, GError **error);
 void cpr_ram_block_unmake (CprRamBlock *block);
+/* Whether the backing is as long as the block, or can be made so: @grow. */
+bool cpr_ram_block_check_backing (const CprRamBlock *block, bool grow, GError **error);
+/* On failure the backing may be longer, and nothing else has changed. */
+bool cpr_ram_block_grow (CprRamBlock *block, size_t size, GError **error);
+
+/* ---- The table: ram.c. */
+
+bool cpr_ram_block_register (CprRamBlock *block, CprFdTable *fds, GError **error);
 
 /* The reason why the contents of such a block can't survive an execve. NULL if they can, or if
  * the request is refused anyway. */

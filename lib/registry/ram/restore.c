@@ -150,11 +150,13 @@ cpr_ram_table_restore (CprRamTable *table,
   flags = block->flags;
   block->backend = options->backend;
   block->flags |= options->flags;
+  block->max_size = options->max_size;
   block->owned = true;
   if (restore (store, find_stored (store, name), block, options, error) && cpr_ram_block_register (block, fds, error))
     return block;
   cpr_ram_block_unmake (block);
   block->backend = backend;
   block->flags = flags;
+  block->max_size = 0;
   return NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The public functions that make RAM blocks and remove them: a block that couldn't survive becomes
- * a blocker, or is refused. The VMM calls them. */
+/* The public functions that make RAM blocks, let them grow and remove them: a block that couldn't
+ * survive becomes a blocker, or is refused. The VMM calls them. */
 #include "base/versioned.h"
 #include "session/core.h"
 #include "session/parts/mode.h"
@@ -50,6 +50,19 @@ restore (CprSession *session, const char *name, size_t size, const CprRamOptions
   return block;
 }
 
+/* Memory that nobody else has and that isn't touched. A block that can grow has the size that it
+ * would be claimed with. */
+static CprRamBlock *
+rehearse (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
+{
+  const CprRamOptions own = { .size = sizeof own, .max_size = options->max_size };
+  const CprRamBlock *block = cpr_ram_table_get (&session->rehearsal->question.manifest.ram, name);
+
+  if (block != NULL && block->size <= own.max_size)
+    size = block->size;
+  return add (session, name, size, &own, error);
+}
+
 CprRamBlock *
 cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOptions *options, GError **error)
 {
@@ -64,13 +77,22 @@ cpr_ram_new (CprSession *session, const char *name, size_t size, const CprRamOpt
       g_prefix_error (error, "RAM block '%s': ", name);
       return NULL;
     }
-  if (session->rehearsal != NULL) /* memory that nobody else has and that isn't touched */
-    own = (CprRamOptions){ .size = sizeof own };
-  else if (cpr_session_takes_over (session))
+  if (session->rehearsal != NULL)
+    return rehearse (session, name, size, &own, error);
+  if (cpr_session_takes_over (session))
     return cpr_ram_table_take (&session->ram, name, size, &own, error);
-  else if (session->state == CPR_SESSION_STATE_INCOMING)
+  if (session->state == CPR_SESSION_STATE_INCOMING)
     return restore (session, name, size, &own, error);
   return add (session, name, size, &own, error);
+}
+
+bool
+cpr_ram_grow (CprSession *session, CprRamBlock *block, size_t size, GError **error)
+{
+  g_return_val_if_fail (session != NULL && block != NULL, false);
+
+  return cpr_session_check_call (session, CPR_CALL_RAM_GROW, error) &&
+         cpr_ram_table_grow (&session->ram, block, size, error);
 }
 
 bool

@@ -28,6 +28,7 @@ static const struct
   [CPR_CALL_HOLD_FD] = { "cpr_session_hold_fd", FRESH | INCOMING | LOADED | ACTIVE, 0 },
   [CPR_CALL_RELEASE_FD] = { "cpr_session_release_fd", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
   [CPR_CALL_RAM_NEW] = { "cpr_ram_new", FRESH | INCOMING | ACTIVE, 0 },
+  [CPR_CALL_RAM_GROW] = { "cpr_ram_grow", FRESH | ACTIVE, 0 },
   [CPR_CALL_RAM_REMOVE] = { "cpr_ram_remove", FRESH | ACTIVE | LOST | HANDED, 0 },
   [CPR_CALL_DEVICE_ADD] = { "cpr_device_add", FRESH | INCOMING | ACTIVE, 0 },
   [CPR_CALL_DEVICE_REMOVE] = { "cpr_device_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
