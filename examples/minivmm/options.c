@@ -54,20 +54,26 @@ set_choice (const Option *option, const char *value, Options *options, GError **
   return option_choose (option, value, get_member (option, options), error);
 }
 
-static bool
-set_size (const Option *option, const char *value, Options *options, GError **error)
+bool
+options_parse_size (const char *what, const char *value, uint64_t *size, GError **error)
 {
   char *end;
   uint64_t number = g_ascii_strtoull (value, &end, 10);
   unsigned shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
   if (!g_ascii_isdigit (*value) || end[shift != 0] || number > (GUEST_RAM_MAX >> shift))
-    return throw_error (error, "--ram: '%s' isn't a size, or more than %lluG", value, GUEST_RAM_MAX >> 30);
+    return throw_error (error, "%s: '%s' isn't a size, or more than %lluG", what, value, GUEST_RAM_MAX >> 30);
 
-  uint64_t size = number << shift;
-  if (size < GUEST_RAM_MIN || size % GUEST_RAM_UNIT)
-    return throw_error (error, "--ram: '%s' isn't a multiple of 2M, or less than %lluM", value, GUEST_RAM_MIN >> 20);
-  *(uint64_t *) get_member (option, options) = size;
+  *size = number << shift;
+  if (*size < GUEST_RAM_MIN || *size % GUEST_RAM_UNIT)
+    return throw_error (error, "%s: '%s' isn't a multiple of 2M, or less than %lluM", what, value, GUEST_RAM_MIN >> 20);
   return true;
+}
+
+static bool
+set_size (const Option *option, const char *value, Options *options, GError **error)
+{
+  g_autofree char *what = g_strconcat ("--", option->name, NULL);
+  return options_parse_size (what, value, get_member (option, options), error);
 }
 
 static bool
@@ -117,6 +123,7 @@ static const char *const streams[] = { "stdio", "null", NULL };
 #define RANGE(first, last) .least = (first), .most = (last)
 static const Option table[] = {
   { "ram", "SIZE[K|M|G]", "guest RAM, a multiple of 2M (64M)", set_size, MEMBER (ram_size) },
+  { "ram-max", "SIZE[K|M|G]", "what ram_grow can make of it at most", set_size, MEMBER (ram_max) },
   { "prealloc", NULL, "allocate all of it at the start", set_true, MEMBER (prealloc) },
   { "ram-backend", "BACKEND", "memfd (default), hugetlb, file:PATH or private", .parse = set_ram_backend },
   { "vcpus", "N", "1 to 64 (1)", set_number, MEMBER (n_vcpus), RANGE (1, MINIVMM_VCPUS_MAX) },

@@ -12,6 +12,7 @@ typedef struct
   bool help;
   const char *name;
   uint64_t ram_size;
+  uint64_t ram_max; /* 0: it doesn't grow */
   CprRamBackend ram_backend;
   const char *ram_path;
   bool prealloc;
@@ -53,6 +54,9 @@ struct _Option
 bool options_parse (Options *options, char **argv, GError **error);
 
 void options_print_help (void);
+
+/* "64M": a size that guest RAM can have. @what: where it stands, for the error. */
+bool options_parse_size (const char *what, const char *value, uint64_t *size, GError **error);
 
 /* For an option's `parse`. */
 bool option_choose (const Option *option, const char *value, const char **choice, GError **error);

@@ -2,6 +2,7 @@
 /* The parts of the machine: how main() builds and clears each of them. */
 #include "parts.h"
 
+#include "support/error.h"
 #include "support/log.h"
 
 /* ---- Guest RAM. It belongs to the session. */
@@ -13,6 +14,29 @@ build_ram (Machine *machine, GError **error)
 }
 
 const Part ram_part = { .build = build_ram };
+
+/* The guest is told last. */
+bool
+grow_ram (Machine *machine, uint64_t size, GError **error)
+{
+  GuestRam *ram = &machine->ram;
+  const GuestRam was = *ram;
+
+  if (machine->vfio)
+    return throw_error (error, "RAM doesn't grow here while a function of the host has all of it for DMA");
+  if (!cpr_ram_grow (machine->session, ram->block, size, error))
+    return false;
+  guest_ram_divide (ram, size);
+  if (!vm_add_ram (machine->vm, was.low_size, was.low_size, ram->low_size - was.low_size, error) ||
+      !vm_add_ram (machine->vm, GUEST_RAM_HIGH + was.high_size, GUEST_RAM_LOW_MAX + was.high_size,
+                   ram->high_size - was.high_size, error))
+    {
+      guest_ram_divide (ram, was.size);
+      return false;
+    }
+  guest_tell_ram (ram);
+  return true;
+}
 
 /* ---- The bus. It has no state: devices are put on it again. */
 

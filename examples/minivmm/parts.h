@@ -14,6 +14,9 @@ typedef struct
 } Part;
 
 extern const Part ram_part;
+/* Plugs memory in: the guest has @size bytes from now on. On failure it has what it had. */
+bool grow_ram (Machine *machine, uint64_t size, GError **error);
+
 extern const Part bus_part;
 extern const Part serial_part;
 extern const Part disk_part;

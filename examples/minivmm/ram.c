@@ -2,6 +2,14 @@
 /* Guest RAM as one RAM block, for parts.c. */
 #include "ram.h"
 
+void
+guest_ram_divide (GuestRam *ram, uint64_t size)
+{
+  ram->size = size;
+  __atomic_store_n (&ram->low_size, MIN (size, GUEST_RAM_LOW_MAX), __ATOMIC_RELAXED);
+  __atomic_store_n (&ram->high_size, size - MIN (size, GUEST_RAM_LOW_MAX), __ATOMIC_RELAXED);
+}
+
 bool
 guest_ram_new (GuestRam *ram, CprSession *session, const Options *options, GError **error)
 {
@@ -11,6 +19,7 @@ guest_ram_new (GuestRam *ram, CprSession *session, const Options *options, GErro
     .flags = options->prealloc ? CPR_RAM_PREALLOC : 0,
     .path = options->ram_path,
     .fd = -1,
+    .max_size = options->ram_max,
   };
   CprRamBlock *block = cpr_ram_new (session, "ram", options->ram_size, &ram_options, error);
   if (!block)
@@ -18,8 +27,7 @@ guest_ram_new (GuestRam *ram, CprSession *session, const Options *options, GErro
 
   ram->block = block;
   ram->vaddr = cpr_ram_block_get_vaddr (block);
-  ram->size = options->ram_size;
-  ram->low_size = MIN (ram->size, GUEST_RAM_LOW_MAX);
-  ram->high_size = ram->size - ram->low_size;
+  guest_ram_divide (ram, cpr_ram_block_get_size (block)); /* one that was taken over may have grown */
+  ram->max_size = MAX (ram->size, options->ram_max);
   return true;
 }

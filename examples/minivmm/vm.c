@@ -157,6 +157,12 @@ vm_loaded (Vm *vm, GError **error)
   return vm->accel->loaded (vm->accel_data, error);
 }
 
+bool
+vm_add_ram (Vm *vm, uint64_t gpa, uint64_t offset, uint64_t size, GError **error)
+{
+  return !size || !vm->accel->add_ram || vm->accel->add_ram (vm->accel_data, gpa, offset, size, error);
+}
+
 int
 vm_get_failure_fd (const Vm *vm)
 {

@@ -21,6 +21,9 @@ bool vm_reset (Vm *vm, const char *guest, GError **error);
  * fail. */
 bool vm_loaded (Vm *vm, GError **error);
 
+/* Gives the guest RAM from @offset of the block on at @gpa, also while it runs. @size may be 0. */
+bool vm_add_ram (Vm *vm, uint64_t gpa, uint64_t offset, uint64_t size, GError **error);
+
 /* Readable when a vCPU couldn't go on; the guest should then be paused. vm_clear_failure() makes
  * it unreadable. */
 int vm_get_failure_fd (const Vm *vm);

@@ -45,7 +45,10 @@ declare (CprInventory *inventory, void *user_data)
   const Machine *machine = user_data;
   const Options *options = &machine->options;
 
-  cpr_inventory_add_ram (inventory, "ram", options->ram_size);
+  if (options->ram_max)
+    cpr_inventory_add_ram_up_to (inventory, "ram", options->ram_max);
+  else
+    cpr_inventory_add_ram (inventory, "ram", options->ram_size);
   declare_files (inventory, options);
   cpr_inventory_add_device (inventory, "bus", &slots_type);
   cpr_inventory_add_device (inventory, "serial", &serial_type);

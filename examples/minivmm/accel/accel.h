@@ -27,6 +27,8 @@ typedef struct
   bool (*reset) (void *accel, unsigned vcpu, const GuestEntry *entry, GError **error); /* in a fresh VM only */
   bool (*loaded) (void *accel, GError **error);             /* nothing but the start is left to do */
   bool (*run) (void *accel, unsigned vcpu, GError **error); /* until it is told to stop, or can't go on */
+  /* NULL: it needn't be told. The guest may run. */
+  bool (*add_ram) (void *accel, uint64_t gpa, uint64_t offset, uint64_t size, GError **error);
   void (*set_stop) (void *accel, unsigned vcpu, bool stop); /* true: any time; a signal to the thread follows */
   uint64_t (*get_counter_khz) (void *accel);
   void (*free) (void *accel);

@@ -38,6 +38,16 @@ add_memory (Kvm *kvm, GError **error)
          (!kvm->config.vfio || (kvm->vfio = kvm_vfio_new (kvm->config.vfio, kvm->vm, kvm->vm_fd, 2, error)));
 }
 
+/* Memory that was plugged in gets slots behind those of the start. In the next program it is in
+ * theirs. */
+static bool
+kvm_add_ram (void *data, uint64_t gpa, uint64_t offset, uint64_t size, GError **error)
+{
+  Kvm *kvm = data;
+  return cpr_kvm_slot_add (kvm->vm, 2 + PCI_N_BARS + kvm->n_added++, gpa, kvm->config.ram->block, offset, size, 0,
+                           error);
+}
+
 static bool
 create_vm (Kvm *kvm, GError **error)
 {
@@ -217,6 +227,7 @@ const Accel accel_kvm = {
   .reset = kvm_reset,
   .loaded = kvm_loaded,
   .run = kvm_run,
+  .add_ram = kvm_add_ram,
   .set_stop = kvm_set_stop,
   .get_counter_khz = kvm_get_counter_khz,
   .free = kvm_free,

@@ -25,7 +25,8 @@ typedef struct
   int its_fd;
   size_t run_size;
   uint64_t counter_khz;
-  KvmVfio *vfio; /* NULL: none */
+  KvmVfio *vfio;    /* NULL: none */
+  unsigned n_added; /* slots of memory that was plugged in */
   KvmVcpu vcpus[];
 } Kvm;
 

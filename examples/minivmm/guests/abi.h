@@ -44,7 +44,8 @@
 #define GUEST_PCI_MEMORY     0xd0000000
 #define GUEST_PCI_MEMORY_END 0xe0000000
 
-/* The boot info: which RAM the guest may use, as [start, end) below 3 GiB and from 4 GiB on. */
+/* The boot info: which RAM the guest may use, as [start, end) below 3 GiB and from 4 GiB on. The
+ * ends may grow. */
 #define BOOT_INFO_LOW_START  0
 #define BOOT_INFO_LOW_END    8
 #define BOOT_INFO_HIGH_START 16

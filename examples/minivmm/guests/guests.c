@@ -84,6 +84,13 @@ info_word (const GuestRam *ram, unsigned offset)
 }
 
 void
+guest_tell_ram (const GuestRam *ram)
+{
+  __atomic_store_n (info_word (ram, BOOT_INFO_LOW_END), ram->low_size, __ATOMIC_SEQ_CST);
+  __atomic_store_n (info_word (ram, BOOT_INFO_HIGH_END), GUEST_RAM_HIGH + ram->high_size, __ATOMIC_SEQ_CST);
+}
+
+void
 guest_claim (const GuestRam *ram)
 {
   if (__atomic_fetch_add (info_word (ram, BOOT_INFO_OWNERS), 1, __ATOMIC_SEQ_CST))

@@ -68,6 +68,9 @@ bool guest_load (const GuestRam *ram, const GuestKind *kind, const char *name, G
 
 GuestEntry guest_get_entry (unsigned vcpu, unsigned n_vcpus);
 
+/* Says how much RAM there is by now; a guest looks now and then. */
+void guest_tell_ram (const GuestRam *ram);
+
 /* Around each time in which this program runs the guest. */
 void guest_claim (const GuestRam *ram);
 void guest_release (const GuestRam *ram);

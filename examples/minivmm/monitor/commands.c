@@ -193,6 +193,14 @@ system_wakeup (const Call *call)
 }
 
 static bool
+ram_grow (const Call *call)
+{
+  uint64_t size;
+  return options_parse_size ("ram_grow", call->arguments, &size, call->error) &&
+         grow_ram (call->machine, size, call->error);
+}
+
+static bool
 quit (const Call *call)
 {
   call->machine->quit = true;
@@ -227,6 +235,7 @@ static const Command commands[] = {
   { "cont", "", "let it run again", false, cont },
   { "system_suspend", "", "send the guest to sleep", true, system_suspend },
   { "system_wakeup", "", "wake it", true, system_wakeup },
+  { "ram_grow", "SIZE[K|M|G]", "plug in as much memory as is missing to SIZE, up to --ram-max", true, ram_grow },
   { "quit", "", "end the VM", false, quit },
   { "help", "", "show this", false, help },
   { .name = NULL },

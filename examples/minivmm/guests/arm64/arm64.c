@@ -26,12 +26,13 @@ static const BuiltInGuest built_in[] = {
 G_STATIC_ASSERT (GUEST_GIC_REDIST + MINIVMM_VCPUS_MAX * GUEST_GIC_REDIST_SIZE <= GUEST_PORTS);
 G_STATIC_ASSERT (GUEST_RAM_LOW_MAX >> 30 <= DEVICES && GUEST_RAM_HIGH >> 30 > DEVICES);
 
-/* Nothing beyond RAM: a CPU may read ahead. */
+/* Nothing beyond the RAM that there may be one day: a CPU may read ahead. */
 static uint64_t
 build_tables (const GuestRam *ram)
 {
   uint64_t *table = guest_ram_at (ram, GUEST_PDPT, 4096);
-  uint64_t n_low = (ram->low_size + (1ULL << 30) - 1) >> 30, n_high = (ram->high_size + (1ULL << 30) - 1) >> 30;
+  uint64_t low = MIN (ram->max_size, GUEST_RAM_LOW_MAX), high = ram->max_size - low;
+  uint64_t n_low = (low + (1ULL << 30) - 1) >> 30, n_high = (high + (1ULL << 30) - 1) >> 30;
 
   memset (table, 0, 4096);
   for (uint64_t i = 0; i < n_low; i++)

@@ -21,6 +21,7 @@ guest_arm64_memcheck_start:
         lsl     x21, x1, #12
         mov     x22, x2
         mov     x23, #0
+        stp     xzr, xzr, [sp, #-16]
         mov     x24, #0
         mrs     x25, cntvct_el0
 
@@ -64,6 +65,8 @@ checked:
         b.lo    page
 
 area_done:
+        sub     x1, sp, #16
+        str     x29, [x1, x27, lsl #3]
         cbnz    x27, pass_done
         mov     x27, #1
         ldr     x28, [x22, #BOOT_INFO_HIGH_START]
@@ -82,7 +85,10 @@ pass_done:
         b       pass
 
 mismatch:
-        cbz     x2, checked             /* the first pass finds what was there before */
+        sub     x1, sp, #16
+        ldr     x1, [x1, x27, lsl #3]
+        cmp     x28, x1                 /* a page that wasn't there in the pass before */
+        b.hs    checked
         mov     x4, x28
         bl      wrong
         b       checked

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The guest "memcheck": each vCPU owns every n-th page of RAM. In pass after pass it verifies the word that it wrote
  * into the page in the pass before and writes the next one. The word is the page's address plus a number of the pass's
- * own, so that a lost, a swapped and a stale page, and registers older or newer than RAM, all count as errors.
+ * own, so that a lost, a swapped and a stale page, and registers older or newer than RAM, all count as errors. A page
+ * that wasn't there in the pass before has no such word yet: where either RAM ended then is kept on the stack.
  *
  * Plain integer instructions only: some hosts interpret guest code, and so does the software CPU of tests/vmm.
  *
@@ -12,6 +13,7 @@
 #include "guests/abi.h"
 
 #define PASS_STEP 0x9e3779b97f4a7c15
+#define LAST_ENDS -16
 
         .section .rodata
         .globl  guest_memcheck_start, guest_memcheck_end
@@ -27,6 +29,9 @@ guest_memcheck_start:
         mov     %rsi, %r14
         shl     $12, %r14
         mov     %rdx, %r11
+        xor     %eax, %eax
+        mov     %rax, LAST_ENDS(%rsp)
+        mov     %rax, LAST_ENDS+8(%rsp)
         xor     %esi, %esi
         xor     %r12d, %r12d
         rdtsc
@@ -72,6 +77,7 @@ checked:
         jb      page
 
 area_done:
+        mov     %rbp, LAST_ENDS(%rsp, %r10, 8)
         test    %r10d, %r10d
         jne     pass_done
         inc     %r10d
@@ -92,8 +98,8 @@ pass_done:
         jmp     pass
 
 mismatch:
-        test    %r13, %r13              /* the first pass finds what was there before */
-        je      checked
+        cmp     LAST_ENDS(%rsp, %r10, 8), %rbx
+        jae     checked
         incq    REPORT_ERRORS(%r15)
         cmpq    $0, REPORT_FIRST_BAD(%r15)
         jne     checked

@@ -23,10 +23,11 @@ static const BuiltInGuest built_in[] = {
 #define GDT_DATA       0x00cf92000000ffffULL
 #define GDT_CODE_64BIT 0x00af9a000000ffffULL
 
+/* For all the RAM that there may be one day. */
 static unsigned
 count_page_dirs (const GuestRam *ram)
 {
-  uint64_t end = ram->high_size ? GUEST_RAM_HIGH + ram->high_size : GUEST_RAM_HIGH;
+  uint64_t end = GUEST_RAM_HIGH + (ram->max_size - MIN (ram->max_size, GUEST_RAM_LOW_MAX));
   return (unsigned) ((end + (1ULL << 30) - 1) >> 30);
 }
 
