@@ -162,6 +162,21 @@ def pipes_and_the_standard_input_are_read():
     return "pipe, file, file from its middle, devices, memfd"
 
 
+def compat_asks_about_all_tables():
+    with States() as states:
+        script, asked = os.path.join(states.folder.name, "keep"), os.path.join(states.folder.name, "asked")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\nexec cat <&3 >{asked}\n")
+        os.chmod(script, 0o755)
+        run("compat", states.full, script)
+        question, state = cpr.parse_question(read(asked)), cpr.parse(read(states.full))
+    for part in ("fds", "ram", "containers", "structs", "types"):
+        claim(question[part] == state[part], f"{part}: {question[part]}, and in the state {state[part]}")
+    claim([d["name"] for d in question["devices"]] == [d["name"] for d in state["devices"]], "the devices differ")
+    claim(question["vm"]["pid"] != state["vm"]["pid"], "it is asked in the name of another process")
+    return f"{len(state['containers'])} containers"
+
+
 def trouble_is_told():
     with States() as states:
         for arguments in ([], ["frobnicate", "x"], ["show"], ["show", "a", "b"], ["verify"], ["diff", "a"], ["schema"],
@@ -220,4 +235,5 @@ def files_that_change_do_no_harm():
 
 if __name__ == "__main__":
     main(show_prints_a_tree, nothing_that_a_terminal_obeys_is_printed, verify_says_where, diff_tells_what_differs,
-         each_difference_is_seen, pipes_and_the_standard_input_are_read, trouble_is_told, files_that_change_do_no_harm)
+         each_difference_is_seen, pipes_and_the_standard_input_are_read, compat_asks_about_all_tables,
+         trouble_is_told, files_that_change_do_no_harm)

@@ -63,8 +63,8 @@ write_body (InspectState *state, CprWriter *writer)
   cpr_reader_rewind (&state->reader);
   while (cpr_reader_next (&state->reader, &chunk))
     {
-      if (chunk.type == CPR_CHUNK_FDS || chunk.type == CPR_CHUNK_RAM || chunk.type == CPR_CHUNK_SCHEMA ||
-          chunk.type == CPR_CHUNK_SECTION)
+      if (chunk.type == CPR_CHUNK_FDS || chunk.type == CPR_CHUNK_RAM || chunk.type == CPR_CHUNK_DMA ||
+          chunk.type == CPR_CHUNK_SCHEMA || chunk.type == CPR_CHUNK_SECTION)
         copy_chunk (&chunk, writer);
       if (chunk.type == CPR_CHUNK_SCHEMA)
         write_devices (state, writer);
