@@ -180,7 +180,8 @@ def compat_asks_about_all_tables():
 def trouble_is_told():
     with States() as states:
         for arguments in ([], ["frobnicate", "x"], ["show"], ["show", "a", "b"], ["verify"], ["diff", "a"], ["schema"],
-                          ["compat", states.full], ["show", "--xml", "x"], ["verify", "--json", "x"],
+                          ["compat", states.full], ["record", "x"], ["compat", "--xml", states.full, "x"],
+                          ["show", "--xml", "x"], ["verify", "--json", "x"],
                           ["diff", states.full, states.full, states.full]):
             status, out, error = run(*arguments)
             claim((status, out) == (2, b"") and error.startswith("cpr-inspect: ") and "usage:" in error,
@@ -199,7 +200,7 @@ def trouble_is_told():
         os.rename(states.full, os.path.join(states.folder.name, "-x"))
         good("show", "--", "-x", cwd=states.folder.name)
     claim(re.fullmatch(rb"cpr-inspect \(libcpr\) \d+\.\d+\.\d+\n", good("--version")), "--version")
-    for command in ("show", "verify", "diff", "schema", "compat"):
+    for command in ("show", "verify", "diff", "schema", "compat", "record"):
         claim(command.encode() in good("--help"), f"--help doesn't name {command}")
     return "status 2"
 

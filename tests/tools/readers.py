@@ -34,7 +34,7 @@ def run(*arguments, stdin=b"", **options):
     done = subprocess.run([INSPECT, *arguments], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=PATIENCE, check=False, **options)
     error = done.stderr.decode(errors="surrogateescape")
-    claim("Sanitizer" not in error and "runtime error" not in error and done.returncode in (0, 1, 2),
+    claim("Sanitizer" not in error and "runtime error" not in error and done.returncode in (0, 1, 2, 3),
           f"{arguments} ends with {done.returncode}: {error}")
     return done.returncode, done.stdout, error
 

@@ -7,19 +7,21 @@
 #include "ask/exchange.h"
 #include "base/checksum.h"
 #include "commands.h"
+#include "findings.h"
 #include "process/program.h"
 #include "text.h"
-
-#define TIMEOUT_MS 10000
 
 /* One question to one program, and its answer. */
 typedef struct
 {
   char **command;
+  unsigned timeout_ms;
   char *path;
   char **envp;
   CprAsk ask;
   CprAnswer answer;
+  const char *code; /* where there is no answer: one word, and why */
+  char *reason;
 } Talk;
 
 /* ---- The question. */
@@ -50,16 +52,23 @@ write_devices (const InspectState *state, CprWriter *writer)
   cpr_writer_end_chunk (writer);
 }
 
-/* The state as a question of this process, which is the one that asks. */
 static void
-write_body (InspectState *state, CprWriter *writer)
+write_vm (const CprManifest *manifest, CprWriter *writer)
 {
-  CprManifest head = state->manifest;
-  CprChunk chunk;
+  CprManifest head = *manifest;
 
   head.pid = (uint32_t) getpid ();
   head.uid = geteuid ();
   cpr_manifest_write_vm (&head, writer);
+}
+
+/* The state as a question of this process, which is the one that asks. */
+static void
+write_state (InspectState *state, CprWriter *writer)
+{
+  CprChunk chunk;
+
+  write_vm (&state->manifest, writer);
   cpr_reader_rewind (&state->reader);
   while (cpr_reader_next (&state->reader, &chunk))
     {
@@ -69,6 +78,19 @@ write_body (InspectState *state, CprWriter *writer)
       if (chunk.type == CPR_CHUNK_SCHEMA)
         write_devices (state, writer);
     }
+}
+
+/* The same of another's question. */
+static void
+write_question (CprQuestion *question, CprWriter *writer)
+{
+  CprChunk chunk;
+
+  write_vm (&question->manifest, writer);
+  cpr_reader_rewind (&question->reader);
+  while (cpr_reader_next (&question->reader, &chunk))
+    if (chunk.type != CPR_CHUNK_QUESTION && chunk.type != CPR_CHUNK_VM && chunk.type != CPR_CHUNK_END)
+      copy_chunk (&chunk, writer);
 }
 
 /* @state: NULL: only what the program knows is asked for. */
@@ -81,8 +103,10 @@ put_question (const CprAsk *ask, InspectState *state, uint64_t *checksum, GError
 
   cpr_writer_init (&writer, -1);
   cpr_question_write_head (&head, &writer);
-  if (state != NULL)
-    write_body (state, &writer);
+  if (state != NULL && state->question != NULL)
+    write_question (state->question, &writer);
+  else if (state != NULL)
+    write_state (state, &writer);
   cpr_writer_finish (&writer);
   *checksum = cpr_checksum (writer.data, writer.len);
   ok = cpr_exchange_put_question (ask, &writer, error);
@@ -98,52 +122,57 @@ ask (Talk *talk, InspectState *state, GError **error)
 
   *child = (CprAsk){ .path = talk->path, .argv = talk->command, .envp = talk->envp };
   return cpr_ask_open (child, error) && put_question (child, state, &question, error) &&
-         cpr_ask_run (child, 1, TIMEOUT_MS, error) && cpr_exchange_take_answer (child, question, &talk->answer, error);
+         cpr_ask_run (child, 1, talk->timeout_ms, error) &&
+         cpr_exchange_take_answer (child, question, &talk->answer, error);
 }
 
-/* Says why not, where there is no answer. */
+static const char *
+get_failure_code (const CprAsk *ask, const GError *error)
+{
+  if (ask->timed_out || ask->outlived)
+    return "no-answer-in-time";
+  if (ask->failure != NULL)
+    return "no-answer";
+  return g_error_matches (error, CPR_ERROR, CPR_ERROR_CORRUPT) ? "answer-damaged" : "system";
+}
+
+/* False where there is no answer: talk_end() is called then, too. */
 static bool
-talk_begin (Talk *talk, char **command, InspectState *state)
+talk_begin (Talk *talk, char **command, unsigned timeout_ms, InspectState *state)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *program = inspect_text_escape (command[0], strlen (command[0])), *message = NULL;
 
-  *talk = (Talk){ .command = command };
+  *talk = (Talk){ .command = command, .timeout_ms = timeout_ms };
   talk->path = cpr_program_find (command[0], &error);
-  if (talk->path != NULL)
-    {
-      talk->envp = cpr_ask_make_envp (environ);
-      if (ask (talk, state, &error))
-        return true;
-      cpr_ask_clear (&talk->ask);
-    }
-  message = inspect_text_escape_message (error->message);
-  fprintf (stderr, "cpr-inspect: %s%s%s\n", talk->path != NULL ? program : "", talk->path != NULL ? ": " : "", message);
-  g_strfreev (talk->envp);
-  g_free (talk->path);
+  talk->envp = cpr_ask_make_envp (environ);
+  if (talk->path != NULL && ask (talk, state, &error))
+    return true;
+  talk->code = talk->path != NULL ? get_failure_code (&talk->ask, error) : "program-missing";
+  talk->reason = g_strdup (error->message);
   return false;
+}
+
+/* Why there is no answer. */
+static InspectStatus
+complain (const Talk *talk)
+{
+  g_autofree char *program = inspect_text_escape (talk->command[0], strlen (talk->command[0]));
+  g_autofree char *message = inspect_text_escape_message (talk->reason);
+
+  fprintf (stderr, "cpr-inspect: %s%s%s\n", talk->path != NULL ? program : "", talk->path != NULL ? ": " : "", message);
+  return INSPECT_UNASKED;
 }
 
 static void
 talk_end (Talk *talk)
 {
-  cpr_answer_clear (&talk->answer);
-  cpr_ask_clear (&talk->ask);
+  if (talk->reason == NULL)
+    cpr_answer_clear (&talk->answer);
+  if (talk->path != NULL)
+    cpr_ask_clear (&talk->ask);
   g_strfreev (talk->envp);
   g_free (talk->path);
-}
-
-static InspectStatus
-show_findings (const CprAnswer *answer)
-{
-  for (guint i = 0; i < answer->findings->len; i++)
-    {
-      const CprFinding *finding = answer->findings->pdata[i];
-      g_autofree char *message = inspect_text_escape_message (finding->message);
-
-      printf ("%s: %s\n", finding->severity == CPR_SEVERITY_REFUSAL ? "refusal" : "loss", message);
-    }
-  return cpr_findings_count_refusals (answer->findings) > 0 ? INSPECT_NO : INSPECT_YES;
+  g_free (talk->reason);
 }
 
 /* The answer's schema, which was verified before. */
@@ -163,31 +192,68 @@ show_types (const GByteArray *data)
 }
 
 InspectStatus
-inspect_schema (char **command)
+inspect_schema (char **command, unsigned timeout_ms)
 {
   InspectStatus status;
   Talk talk;
 
-  if (!talk_begin (&talk, command, NULL))
-    return INSPECT_TROUBLE;
-  show_types (talk.ask.answer);
-  status = show_findings (&talk.answer);
+  if (talk_begin (&talk, command, timeout_ms, NULL))
+    {
+      show_types (talk.ask.answer);
+      status = inspect_findings_show (&talk.answer);
+    }
+  else
+    status = complain (&talk);
   talk_end (&talk);
   return status;
 }
 
-InspectStatus
-inspect_compat (const char *file, char **command)
+/* Asks, and tells what came of it. */
+static InspectStatus
+compare (InspectState *state, const char *file, char **command, unsigned timeout_ms, bool json)
 {
-  InspectStatus status = INSPECT_TROUBLE;
-  InspectState state;
+  InspectVerdict verdict = { .file = file, .program = command[0] };
+  InspectStatus status;
   Talk talk;
+  bool ok = talk_begin (&talk, command, timeout_ms, state);
 
-  if (inspect_state_open (&state, file, "cpr-inspect: ") == INSPECT_YES && talk_begin (&talk, command, &state))
-    {
-      status = show_findings (&talk.answer);
-      talk_end (&talk);
-    }
+  verdict.vm = state->question != NULL ? state->question->manifest.vm_name : state->manifest.vm_name;
+  if (ok)
+    verdict.answer = &talk.answer;
+  verdict.code = talk.code;
+  verdict.reason = talk.reason;
+  if (json)
+    status = inspect_verdict_show_json (&verdict);
+  else
+    status = ok ? inspect_findings_show (&talk.answer) : complain (&talk);
+  talk_end (&talk);
+  return status;
+}
+
+/* The file is at fault. */
+static InspectStatus
+refuse (const char *file, char **command, bool json, const char *code, const char *complaint)
+{
+  const InspectVerdict verdict = { .file = file, .program = command[0], .code = code, .reason = complaint };
+  g_autofree char *escaped = inspect_text_escape (file, strlen (file));
+
+  if (json)
+    return inspect_verdict_show_json (&verdict);
+  fprintf (stderr, "cpr-inspect: %s: %s\n", escaped, complaint);
+  return INSPECT_UNASKED;
+}
+
+InspectStatus
+inspect_compat (const char *file, char **command, unsigned timeout_ms, bool json)
+{
+  g_autofree char *complaint = NULL;
+  InspectState state;
+  InspectStatus status = inspect_state_read (&state, file, true, &complaint);
+
+  if (status == INSPECT_YES)
+    status = compare (&state, file, command, timeout_ms, json);
+  else
+    status = refuse (file, command, json, status == INSPECT_NO ? "state-damaged" : "state-unreadable", complaint);
   inspect_state_close (&state);
   return status;
 }

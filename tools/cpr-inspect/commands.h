@@ -9,8 +9,10 @@
 InspectStatus inspect_show (char **files, bool json);
 InspectStatus inspect_verify (char **files);
 InspectStatus inspect_diff (char **files);
-InspectStatus inspect_schema (char **command);
-InspectStatus inspect_compat (const char *file, char **command);
+InspectStatus inspect_schema (char **command, unsigned timeout_ms);
+InspectStatus inspect_compat (const char *file, char **command, unsigned timeout_ms, bool json);
+/* Returns only where it fails. */
+InspectStatus inspect_record (const char *file, char **command);
 
 /* The two forms of a state. */
 void inspect_show_tree (const InspectState *state);

@@ -140,7 +140,7 @@ is_state (InspectState *state, GError **error)
 {
   uint32_t unwanted = state->reader.kind == CPR_STREAM_QUESTION ? CPR_CHUNK_QUESTION : CPR_CHUNK_ANSWER;
 
-  if (state->reader.kind == CPR_STREAM_STATE)
+  if (state->reader.kind == CPR_STREAM_STATE || (state->takes_question && state->reader.kind == CPR_STREAM_QUESTION))
     return true;
   for (guint i = 0; i < state->reader.chunks->len; i++)
     {
@@ -303,12 +303,37 @@ check_rest (InspectState *state, GError **error)
   return state->manifest.store->layout == CPR_RAM_LAYOUT_AREA ? check_area (state, error) : check_pages (state, error);
 }
 
+/* Of a program that asked, recorded by `record`. */
+static bool
+read_question (InspectState *state, GError **error)
+{
+  size_t len = (size_t) state->reader.len;
+  void *data = g_malloc (len);
+
+  if (state->data != NULL)
+    memcpy (data, state->data->data, len);
+  else if (!cpr_fd_read_at (state->fd, data, len, 0))
+    {
+      g_free (data);
+      return cpr_throw_errno (error, errno, "reading");
+    }
+  state->question = g_new0 (CprQuestion, 1);
+  if (!cpr_question_read (state->question, data, len, error))
+    return false;
+  return !state->question->head.schema_only ||
+         cpr_throw (error, CPR_ERROR_CORRUPT, "it is a question for the schema alone, and describes no VM");
+}
+
 static bool
 read_state (InspectState *state, GError **error)
 {
   CprCodec codec = cpr_fd_table_get_codec (&state->manifest.fds);
 
-  if (!read_frame (state, error) || !cpr_manifest_read (&state->manifest, &state->reader, error) ||
+  if (!read_frame (state, error))
+    return false;
+  if (state->reader.kind == CPR_STREAM_QUESTION)
+    return read_question (state, error);
+  if (!cpr_manifest_read (&state->manifest, &state->reader, error) ||
       !cpr_sections_verify (&state->manifest.schema, &state->reader, &codec, error) || !check_rest (state, error))
     return false;
   collect_devices (state);
@@ -335,29 +360,44 @@ skip_place (const char *message)
 }
 
 InspectStatus
-inspect_state_open (InspectState *state, const char *path, const char *prefix)
+inspect_state_read (InspectState *state, const char *path, bool takes_question, char **complaint)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *file = inspect_text_escape (path, strlen (path)), *message = NULL;
+  g_autofree char *message = NULL;
 
-  *state = (InspectState){ .path = path, .fd = -1 };
+  *state = (InspectState){ .path = path, .fd = -1, .takes_question = takes_question };
   state->devices = g_array_new (FALSE, FALSE, sizeof (InspectDevice));
   cpr_manifest_init (&state->manifest);
+  *complaint = NULL;
   if (read_state (state, &error))
     return INSPECT_YES;
   message = inspect_text_escape_message (skip_place (error->message));
   if (g_error_matches (error, CPR_ERROR, CPR_ERROR_SYSTEM))
     {
-      fprintf (stderr, "cpr-inspect: %s: %s\n", file, message);
+      *complaint = g_steal_pointer (&message);
       return INSPECT_TROUBLE;
     }
-  fprintf (stderr, "%s%s: offset %" G_GUINT64_FORMAT ": %s\n", prefix, file, state->reader.at, message);
+  *complaint = g_strdup_printf ("offset %" G_GUINT64_FORMAT ": %s", state->reader.at, message);
   return INSPECT_NO;
+}
+
+InspectStatus
+inspect_state_open (InspectState *state, const char *path, const char *prefix)
+{
+  g_autofree char *file = inspect_text_escape (path, strlen (path)), *complaint = NULL;
+  InspectStatus status = inspect_state_read (state, path, false, &complaint);
+
+  if (status != INSPECT_YES)
+    fprintf (stderr, "%s%s: %s\n", status == INSPECT_TROUBLE ? "cpr-inspect: " : prefix, file, complaint);
+  return status;
 }
 
 void
 inspect_state_close (InspectState *state)
 {
+  if (state->question != NULL)
+    cpr_question_clear (state->question);
+  g_clear_pointer (&state->question, g_free);
   cpr_manifest_clear (&state->manifest);
   cpr_reader_clear (&state->reader);
   g_clear_pointer (&state->devices, g_array_unref);

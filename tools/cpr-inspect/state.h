@@ -2,6 +2,7 @@
 #ifndef CPR_INSPECT_STATE_H
 #define CPR_INSPECT_STATE_H
 
+#include "ask/question.h"
 #include "state/manifest.h"
 #include "stream/reader.h"
 
@@ -10,7 +11,8 @@ typedef enum
 {
   INSPECT_YES = 0,
   INSPECT_NO = 1,
-  INSPECT_TROUBLE = 2
+  INSPECT_TROUBLE = 2,
+  INSPECT_UNASKED = 3 /* of `schema` and `compat`: there is no answer */
 } InspectStatus;
 
 typedef struct
@@ -20,7 +22,8 @@ typedef struct
   CprCursor fields;
 } InspectDevice;
 
-/* A state that was read and verified in full. */
+/* A state that was read and verified in full; or the question of a preflight, where its reader
+ * takes either. */
 typedef struct
 {
   const char *path;
@@ -30,10 +33,16 @@ typedef struct
   uint64_t size; /* of the file, with what follows the stream in reboot mode */
   CprManifest manifest;
   GArray *devices; /* InspectDevice, in the order of the stream */
+  bool takes_question;
+  CprQuestion *question; /* NULL for a state; with one the manifest and the devices above are empty */
 } InspectState;
 
-/* Reads what @path names, "-" is the standard input. On failure it says why: @prefix, the file,
- * and if the state is refused the offset of what is at fault. It can be closed then, too. */
+/* Reads what @path names, "-" is the standard input. On failure *@complaint is the reason, as one
+ * line without the file's name, and for g_free(). It can be closed then, too. */
+InspectStatus inspect_state_read (InspectState *state, const char *path, bool takes_question, char **complaint);
+
+/* The same of a state only, and it says itself why not: @prefix and the file come first where the
+ * state is refused. */
 InspectStatus inspect_state_open (InspectState *state, const char *path, const char *prefix);
 void inspect_state_close (InspectState *state);
 
