@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Claims on the plan of a rollout: a running guest is described without stopping it, programs are asked about the description,
 and the lines of 10,000 hosts become a plan by the commands in the manual."""
+import contextlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import sys
 import textwrap
 import time
 
-from readers import INSPECT, claim, cpr, read, run, source
+from readers import INSPECT, PATIENCE, claim, cpr, read, run, source
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 from minivmm import BUILD_1, BUILD_2, BUILD_3, BUILD_WRONG, MiniVmm, main  # noqa: E402
 
@@ -25,6 +26,15 @@ def ask(path, program, options=(), **more):
     status, out, error = run("compat", "--json", path, program, *options, **more)
     claim(error == "" and out.count(b"\n") == 1, f"{program}: {out!r}, {error!r}")
     return status, json.loads(out)
+
+
+@contextlib.contextmanager
+def running(accel):
+    """A guest with both cards."""
+    with MiniVmm(accel, "--ram", "64M", binary=BUILD_3) as vm:
+        for card in ("watchdog", "crashlog"):
+            vm.monitor.command(f"device_add {card}")
+        yield vm
 
 
 def described(vm, options):
@@ -67,9 +77,7 @@ def answers(vm, path):
 
 
 def a_running_guest_is_described_and_asked_about(accel):
-    with MiniVmm(accel, "--ram", "64M", binary=BUILD_3) as vm:
-        for card in ("watchdog", "crashlog"):
-            vm.monitor.command(f"device_add {card}")
+    with running(accel) as vm:
         path = described(vm, CARDS)
         lines = answers(vm, path)
         # The VMM's own preflight says the same.
@@ -91,6 +99,21 @@ def a_running_guest_is_described_and_asked_about(accel):
     return ", ".join(f"{line['verdict']}" for line in lines)
 
 
+def a_host_whose_kvm_lacks_something_would_refuse(accel):
+    if accel != "kvm":
+        return "SKIP: it needs KVM"
+    other_host = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /dev/kvm && exec "$@"', "sh"]
+    if subprocess.run([*other_host, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        return "SKIP: it may not mount"
+    with running(accel) as vm:
+        path = described(vm, CARDS)
+        done = subprocess.run([*other_host, INSPECT, "compat", "--json", path, BUILD_3, *vm.options, *CARDS], stdout=subprocess.PIPE,
+                              timeout=PATIENCE, check=False)
+    line = json.loads(done.stdout)
+    claim(done.returncode == 1 and [finding["code"] for finding in line["findings"]] == ["kvm"], f"{done}")
+    return line["findings"][0]["message"]
+
+
 def commands_of_the_manual():
     with open(os.path.join(source, "doc", "cpr-inspect.1"), encoding="utf-8") as file:
         blocks = re.findall(r"^\.Bd -literal\n(jq .*?)^\.Ed$", file.read(), re.M | re.S)
@@ -104,9 +127,7 @@ def commands_of_the_manual():
 def answers_of_10000_hosts_become_a_plan(accel):
     if not shutil.which("jq"):
         return "SKIP: there is no jq"
-    with MiniVmm(accel, "--ram", "64M", binary=BUILD_3) as vm:
-        for card in ("watchdog", "crashlog"):
-            vm.monitor.command(f"device_add {card}")
+    with running(accel) as vm:
         lines = answers(vm, described(vm, CARDS))
         directory = vm.directory
         want, good = {}, set()
@@ -134,4 +155,4 @@ def answers_of_10000_hosts_become_a_plan(accel):
     return f"{2 * HOSTS} lines, {len(rows)} reasons, {HOSTS - len(go)} hosts that refuse, {took:.1f} s"
 
 
-main(a_running_guest_is_described_and_asked_about, answers_of_10000_hosts_become_a_plan)
+main(a_running_guest_is_described_and_asked_about, a_host_whose_kvm_lacks_something_would_refuse, answers_of_10000_hosts_become_a_plan)
