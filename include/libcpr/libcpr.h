@@ -65,5 +65,6 @@
 #include <libcpr/kvm.h>
 #include <libcpr/kvm-irq.h>
 #include <libcpr/kvm-run.h>
+#include <libcpr/chardev.h>
 
 #endif

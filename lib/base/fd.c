@@ -358,6 +358,18 @@ cpr_fd_write_until (int fd, const void *data, size_t len, uint64_t end_ns)
   return ok;
 }
 
+ssize_t
+cpr_fd_write_some (int fd, const void *data, size_t len)
+{
+  WriteGuard guard;
+  ssize_t written;
+
+  guard_begin (&guard);
+  written = cpr_sys->write (fd, data, len);
+  guard_end (&guard, written >= 0);
+  return written;
+}
+
 bool
 cpr_fd_write_at (int fd, const void *data, size_t len, uint64_t offset)
 {

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <glib.h>
 
@@ -56,6 +57,9 @@ bool cpr_fd_write_all (int fd, const void *data, size_t len);
 /* The same into what somebody reads: until @end_ns (CLOCK_MONOTONIC; 0: for as long as it
  * takes), ETIMEDOUT afterwards, however little of it was read now and then. */
 bool cpr_fd_write_until (int fd, const void *data, size_t len, uint64_t end_ns);
+
+/* One write() of what there is room for, the same way: -1 with errno. */
+ssize_t cpr_fd_write_some (int fd, const void *data, size_t len);
 
 /* Has room for the first @size bytes of a file of memory, the same way, without making it
  * longer. */

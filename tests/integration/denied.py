@@ -40,7 +40,7 @@ MADE_BY = {
     "waitpid": ["wait4"], "_exit": ["exit_group"],
 }
 # Of libc, and no call of its own: by its parts, or none.
-NO_CALL = re.compile(r"mem\w+|str\w+|pthread_(?!sigmask)\w+|qsort|environ|on_exit|syscall|sysconf|dl_iterate_phdr|sig(add|empty|fill|is)\w+|posix_spawn\w+")
+NO_CALL = re.compile(r"inet_pton|mem\w+|str\w+|pthread_(?!sigmask)\w+|qsort|environ|on_exit|syscall|sysconf|dl_iterate_phdr|sig(add|empty|fill|is)\w+|posix_spawn\w+")
 
 # Without it no thread of any program ends: libc tries again for ever.
 UNDENIABLE = {"exit"}

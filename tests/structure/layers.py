@@ -11,7 +11,7 @@ import sys
 
 # From the lowest to the highest.
 ROOMS = ["base", "gate", "stream", "registry", "registry/ram", "registry/device", "registry/vfio", "vfio", "kvm", "kvm/x86", "kvm/arm64", "kvm/api", "kvm/needs", "process",
-         "state", "ask", "handoff", "handoff/exec", "handoff/transfer", "handoff/reboot", "session/parts", "session", "session/api"]
+         "state", "ask", "handoff", "handoff/exec", "handoff/transfer", "handoff/reboot", "session/parts", "session", "session/api", "chardev"]
 LENT = ("examples", "minivmm")  # its folder support
 LARGEST_FOLDER = 12  # in .c files
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "chardev/device.h"
 #include "kvm/state.h"
 
 #define N_STATES      7
@@ -22,9 +23,9 @@ static const char *const words[N_STATES] = {
 static char *
 read_headers (void)
 {
-  static const char *const names[] = { "error",    "session", "run-state", "exit",   "fd",   "ram",
-                                       "device",   "update",  "preflight", "event",  "gate", "vfio",
-                                       "vfio-irq", "kvm",     "kvm-irq",   "kvm-run" };
+  static const char *const names[] = { "error",    "session", "run-state", "exit",    "fd",     "ram",
+                                       "device",   "update",  "preflight", "event",   "gate",   "vfio",
+                                       "vfio-irq", "kvm",     "kvm-irq",   "kvm-run", "chardev" };
   const char *top = g_getenv ("abs_top_srcdir") != NULL ? g_getenv ("abs_top_srcdir") : g_getenv ("top_srcdir");
   GString *all = g_string_new (NULL);
 
@@ -328,9 +329,16 @@ static void
 make_kvm_call (VfioProgram *program, CprCall call, GError **error)
 {
   CprKvmVm vm = { .session = program->session };
+  CprChardev chardev = { .session = program->session };
 
   switch (call)
     {
+    case CPR_CALL_CHARDEV_NEW:
+      cpr_chardev_new (program->session, "new", "null", error);
+      break;
+    case CPR_CALL_CHARDEV_REMOVE:
+      cpr_chardev_remove (&chardev, error);
+      break;
     case CPR_CALL_KVM_VM_NEW:
       cpr_kvm_vm_new (program->session, "new", -1, -1, 0, error);
       break;
