@@ -151,21 +151,21 @@ enum
 
 /* The serial port is the guest's: nobody touches it while the guest stands still. */
 static void
-serve_serial (const Machine *machine, const struct pollfd *fds)
+serve_serial (const Machine *machine)
 {
   if (!cpr_gate_enter (machine->gate))
     return;
-  serial_serve (machine->serial, fds);
+  serial_serve (machine->serial);
   cpr_gate_leave (machine->gate);
 }
 
-static void
+static int
 fill_fds (const Machine *machine, struct pollfd fds[N_FDS])
 {
   fds[POWER] = (struct pollfd){ power_get_fd (machine->power), POLLIN, 0 };
   fds[FAILURE] = (struct pollfd){ cpus_get_failure_fd (machine->cpus), POLLIN, 0 };
   control_fill_fds (machine->control, &fds[CONTROL]);
-  serial_fill_fds (machine->serial, &fds[SERIAL]);
+  return serial_fill_fds (machine->serial, &fds[SERIAL]);
 }
 
 /* Until the guest ends, or leaves. */
@@ -176,8 +176,9 @@ run (const Machine *machine, GError **error)
 
   for (;;)
     {
-      fill_fds (machine, fds);
-      if (poll (fds, N_FDS, -1) < 0)
+      int timeout_ms = fill_fds (machine, fds);
+
+      if (poll (fds, N_FDS, timeout_ms) < 0)
         {
           if (errno != EINTR)
             return throw_errno (error, "poll");
@@ -187,20 +188,30 @@ run (const Machine *machine, GError **error)
         return true;
       if (fds[FAILURE].revents)
         return throw_error (error, "the guest can't go on");
-      serve_serial (machine, &fds[SERIAL]);
+      serve_serial (machine);
       if (!control_serve (machine->control, &fds[CONTROL]))
         return true;
     }
 }
 
+/* Once the vCPUs are gone. */
+static bool
+end_devices (const Machine *machine)
+{
+  if (!cpr_gate_dismiss (machine->gate, STOP_TIMEOUT_MS, NULL))
+    return false;
+  serial_end (machine->serial);
+  return true;
+}
+
 /* A VM that was reset is a fresh one. The end of the session waits until nothing is left of the
  * last update: a program that is executed while a guardian lives would look for its state. */
 static void
-start_anew (const Machine *machine, char **argv)
+start_anew (const Machine *machine, char **argv, bool has_ended)
 {
   g_autofree char **fresh = options_without_incoming (argv);
 
-  if (cpr_gate_dismiss (machine->gate, STOP_TIMEOUT_MS, NULL))
+  if (has_ended)
     cpr_session_free (machine->session);
   execv ("/proc/self/exe", fresh);
   log_line ("reset: errno %d", errno);
@@ -246,7 +257,9 @@ main (int argc, char **argv)
   if (!ok)
     log_line ("%s", error->message);
   remove_socket (&machine);
+
+  bool has_ended = end_devices (&machine);
   if (ok && power_get_wish (machine.power) == POWER_RESET)
-    start_anew (&machine, argv);
+    start_anew (&machine, argv, has_ended);
   _exit (ok ? EXIT_SUCCESS : EXIT_FAILURE); /* with the guest */
 }

@@ -28,7 +28,8 @@ static const Option table[] = {
   { "memory", offsetof (Texts, memory), "SIZE     its RAM, such as 512M or 4G (256M)" },
   { "cpus", offsetof (Texts, n_cpus), "N          its CPUs (1)" },
   { "disk", offsetof (Texts, options.disk), "PATH       an image file, its virtio disk" },
-  { "serial", offsetof (Texts, options.serial), "WHERE    its serial port: stdio, pty, file:PATH or null (stdio)" },
+  { "serial", offsetof (Texts, options.serial),
+    "WHERE    its serial port, as QEMU's -serial: stdio, pty, unix:PATH,server=on,wait=off, … (stdio)" },
   { "control", offsetof (Texts, options.control), "PATH    a socket for commands: status, update, transfer, quit" },
   { "incoming", offsetof (Texts, options.incoming), "WHERE  take over the guest that comes there: unix:PATH" },
 };

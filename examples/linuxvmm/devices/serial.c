@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A 16550 at the first PC serial port. What the guest sends is written by the vCPU at once, as
- * far as the reader takes it; the rest, and what the guest gets, is the main loop's. */
+/* A 16550 at the first PC serial port. Its other end is a character device of the library: the vCPU
+ * writes there, and the main loop takes in what comes. */
 #include "devices/serial.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -10,7 +11,6 @@
 
 #include "boot/layout.h"
 #include "devices/irq.h"
-#include "devices/serial-line.h"
 #include "support/error.h"
 #include "support/log.h"
 
@@ -50,15 +50,16 @@ enum
 struct _Serial
 {
   pthread_mutex_t mutex; /* of what follows */
-  SerialLine line;
+  CprChardev *line;
   IrqLine irq;
   int wake_fd; /* has the main loop look again at what to wait for */
 
   uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
   bool send_event; /* the holding register has become empty, and the guest hasn't seen it yet */
-  uint32_t n_received, n_unsent;
+  bool is_held;    /* nobody takes the byte in the holding register yet */
+  uint8_t held;
+  uint32_t n_received;
   uint8_t received[FIFO];
-  uint8_t unsent[FIFO];
 };
 
 static const CprField serial_fields[] = {
@@ -70,8 +71,9 @@ static const CprField serial_fields[] = {
   CPR_FIELD (Serial, dll),
   CPR_FIELD (Serial, dlm),
   CPR_FIELD (Serial, send_event),
+  CPR_FIELD (Serial, is_held),
+  CPR_FIELD (Serial, held),
   CPR_FIELD_COUNTED (Serial, received, n_received),
-  CPR_FIELD_COUNTED (Serial, unsent, n_unsent),
   CPR_FIELD_END,
 };
 
@@ -126,6 +128,17 @@ receive (Serial *serial, uint8_t byte)
     serial->received[serial->n_received++] = byte;
 }
 
+/* The line has room again for what waits there. */
+static void
+refill (Serial *serial)
+{
+  size_t n = cpr_chardev_read (serial->line, serial->received + serial->n_received, FIFO - serial->n_received);
+
+  serial->n_received += (uint32_t) n;
+  if (n > 0)
+    wake_main_loop (serial);
+}
+
 static uint8_t
 take_received (Serial *serial)
 {
@@ -133,25 +146,22 @@ take_received (Serial *serial)
 
   if (serial->n_received == 0)
     return 0;
-  if (serial->n_received == FIFO)
-    wake_main_loop (serial); /* there is room again */
   memmove (serial->received, serial->received + 1, --serial->n_received);
+  refill (serial);
   return byte;
 }
 
-/* Where nobody is at the other end all of it is gone. */
+/* A byte that nobody takes waits until the main loop has made room. */
 static void
 flush (Serial *serial)
 {
-  ssize_t n = serial->n_unsent;
-
-  if (serial->line.out >= 0)
-    n = write_at_once (serial->line.out, serial->unsent, serial->n_unsent);
-  if (n <= 0)
-    return;
-  serial->n_unsent -= (uint32_t) n;
-  memmove (serial->unsent, serial->unsent + n, serial->n_unsent);
-  serial->send_event = serial->send_event || serial->n_unsent == 0;
+  if (serial->is_held && cpr_chardev_write (serial->line, &serial->held, 1) == 1)
+    {
+      serial->is_held = false;
+      serial->send_event = true;
+    }
+  if (cpr_chardev_get_unsent (serial->line) > 0)
+    wake_main_loop (serial);
 }
 
 static void
@@ -164,11 +174,9 @@ send_byte (Serial *serial, uint8_t byte)
       serial->send_event = true;
       return;
     }
-  if (serial->n_unsent < FIFO)
-    serial->unsent[serial->n_unsent++] = byte;
+  serial->is_held = true;
+  serial->held = byte;
   flush (serial);
-  if (serial->n_unsent > 0)
-    wake_main_loop (serial);
 }
 
 /* ---- Registers. */
@@ -176,7 +184,7 @@ send_byte (Serial *serial, uint8_t byte)
 static void
 write_ier (Serial *serial, uint8_t value)
 {
-  if (value & ~serial->ier & IER_SEND && serial->n_unsent == 0)
+  if (value & ~serial->ier & IER_SEND && !serial->is_held)
     serial->send_event = true;
   serial->ier = value & 0x0f;
 }
@@ -188,7 +196,7 @@ write_fcr (Serial *serial, uint8_t value)
   if (value & FCR_CLEAR_RECEIVE)
     serial->n_received = 0;
   if (value & FCR_CLEAR_SEND)
-    serial->n_unsent = 0;
+    serial->is_held = false;
 }
 
 static void
@@ -262,7 +270,7 @@ read_register (Serial *serial, unsigned reg)
     case REG_MCR:
       return serial->mcr;
     case REG_LSR:
-      return (serial->n_received > 0 ? LSR_DATA : 0) | (serial->n_unsent == 0 ? LSR_SEND_EMPTY : 0);
+      return (serial->n_received > 0 ? LSR_DATA : 0) | (serial->is_held ? 0 : LSR_SEND_EMPTY);
     case REG_MSR:
       return read_msr (serial);
     default:
@@ -295,41 +303,46 @@ static const BusDevice serial_ports = { serial_write, serial_read };
 
 /* ---- The main loop's part. */
 
-void
+int
 serial_fill_fds (Serial *serial, struct pollfd fds[SERIAL_FDS])
 {
+  int timeout_ms;
+
   pthread_mutex_lock (&serial->mutex);
   fds[0] = (struct pollfd){ serial->wake_fd, POLLIN, 0 };
-  fds[1] = (struct pollfd){ serial->n_received < FIFO ? serial->line.in : -1, POLLIN, 0 };
-  fds[2] = (struct pollfd){ serial->n_unsent > 0 ? serial->line.out : -1, POLLOUT, 0 };
+  timeout_ms = cpr_chardev_fill_fds (serial->line, &fds[1]);
   pthread_mutex_unlock (&serial->mutex);
-}
-
-static void
-read_line (Serial *serial)
-{
-  uint8_t bytes[FIFO];
-  ssize_t n = read (serial->line.in, bytes, FIFO - serial->n_received);
-
-  if (n == 0)
-    serial->line.in = -1; /* nobody will send anything any more */
-  for (ssize_t i = 0; i < n; i++)
-    receive (serial, bytes[i]);
+  return timeout_ms;
 }
 
 void
-serial_serve (Serial *serial, const struct pollfd fds[SERIAL_FDS])
+serial_serve (Serial *serial)
 {
   uint64_t count;
   bool was_up = begin (serial);
 
-  if (fds[0].revents && read (serial->wake_fd, &count, sizeof count) < 0)
-    log_line ("serial port: the main loop was woken for nothing");
-  if (fds[1].revents && serial->n_received < FIFO)
-    read_line (serial);
-  if (fds[2].revents)
-    flush (serial);
+  if (read (serial->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN)
+    log_line ("serial port: errno %d", errno);
+  cpr_chardev_serve (serial->line);
+  refill (serial);
+  flush (serial);
   end (serial, was_up);
+}
+
+/* The operator can't know which pseudo terminal it is. */
+static void
+tell_place (const CprChardev *line)
+{
+  g_autofree char *place = cpr_chardev_describe (line);
+
+  if (g_str_has_prefix (place, "pty:"))
+    log_line ("serial port: %s", place + strlen ("pty:"));
+}
+
+void
+serial_end (Serial *serial)
+{
+  cpr_chardev_remove (serial->line, NULL);
 }
 
 Serial *
@@ -340,11 +353,15 @@ serial_new (CprSession *session, CprKvmVm *vm, Bus *bus, const char *where, GErr
   pthread_mutex_init (&serial->mutex, NULL);
   serial->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (serial->wake_fd < 0)
-    throw_errno (error, "serial port: eventfd");
-  if (serial->wake_fd < 0 || !serial_line_open (&serial->line, session, where, error) ||
-      !irq_line_new (&serial->irq, session, vm, SERIAL_IRQ, error) ||
+    {
+      throw_errno (error, "serial port: eventfd");
+      return NULL;
+    }
+  serial->line = cpr_chardev_new (session, "serial", where, error);
+  if (!serial->line || !irq_line_new (&serial->irq, session, vm, SERIAL_IRQ, error) ||
       !cpr_device_add (session, "serial", &serial_type, serial, error))
     return NULL;
+  tell_place (serial->line);
   bus_add (bus, BUS_PORTS, SERIAL_PORT, N_REGS, &serial_ports, serial);
   return serial;
 }
