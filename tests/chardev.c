@@ -16,7 +16,9 @@
 #include <libcpr/libcpr.h>
 
 #define PORTS_MAX 16
+#define N_CLIENTS 3
 #define PIECE     1024
+#define PIECES    8
 #define PERIOD    65521 /* of the row */
 
 typedef struct
@@ -54,10 +56,11 @@ typedef struct
   pthread_mutex_t mutex; /* of the ports */
   pthread_t cpu;
   int wake_fd;
-  CprChardev *commands;
+  CprChardev *commands; /* a server */
+  CprChardev *asker;    /* its client whose command is executed */
   Port ports[PORTS_MAX];
-  char line[256];
-  size_t line_len;
+  char lines[N_CLIENTS][256];
+  size_t line_lens[N_CLIENTS];
 } Vm;
 
 static void
@@ -82,20 +85,21 @@ byte_at (uint64_t at)
 
 /* ---- The guest. */
 
+/* More than the other ends take: there is always something on its way. */
 static void
 send_on (Port *port)
 {
-  size_t n;
-
-  while (port->n_ahead < PIECE)
+  for (unsigned i = 0; i < PIECES; i++)
     {
-      port->ahead[port->n_ahead] = byte_at (port->n_sent + port->n_ahead);
-      port->n_ahead++;
+      size_t n;
+
+      for (; port->n_ahead < PIECE; port->n_ahead++)
+        port->ahead[port->n_ahead] = byte_at (port->n_sent + port->n_ahead);
+      n = cpr_chardev_write (port->chardev, port->ahead, port->n_ahead);
+      port->n_sent += n;
+      port->n_ahead -= (uint32_t) n;
+      memmove (port->ahead, port->ahead + n, port->n_ahead);
     }
-  n = cpr_chardev_write (port->chardev, port->ahead, port->n_ahead);
-  port->n_sent += n;
-  port->n_ahead -= (uint32_t) n;
-  memmove (port->ahead, port->ahead + n, port->n_ahead);
 }
 
 static void
@@ -134,15 +138,16 @@ run_cpu (void *data)
   return NULL;
 }
 
-static void
+/* A piece at a time: what came and wasn't read is on its way, too. True: there may be more. */
+static bool
 receive (Port *port)
 {
   uint8_t bytes[PIECE];
-  size_t n;
+  size_t n = cpr_chardev_read (port->chardev, bytes, sizeof bytes);
 
-  while ((n = cpr_chardev_read (port->chardev, bytes, sizeof bytes)) > 0)
-    for (size_t i = 0; i < n; i++)
-      port->n_wrong += bytes[i] != byte_at (port->n_received++);
+  for (size_t i = 0; i < n; i++)
+    port->n_wrong += bytes[i] != byte_at (port->n_received++);
+  return n > 0;
 }
 
 /* ---- Commands. */
@@ -150,7 +155,7 @@ receive (Port *port)
 static void
 say (const Vm *vm, const char *text)
 {
-  cpr_chardev_write (vm->commands, text, strlen (text));
+  cpr_chardev_write (vm->asker, text, strlen (text));
 }
 
 static void
@@ -167,9 +172,10 @@ tell_status (Vm *vm)
       const Port *port = &vm->ports[i];
       g_autofree char *what = cpr_chardev_describe (port->chardev);
 
-      g_string_append_printf (text, "; %s %s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT, what,
-                              cpr_chardev_is_connected (port->chardev) ? "on" : "off", port->n_sent, port->n_received,
-                              port->n_wrong);
+      g_string_append_printf (
+          text, "; %s %s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GSIZE_FORMAT, what,
+          cpr_chardev_is_connected (port->chardev) ? "on" : "off", port->n_sent, port->n_received, port->n_wrong,
+          cpr_chardev_get_unsent (port->chardev));
     }
   g_string_append_c (text, '\n');
   say (vm, text->str);
@@ -249,20 +255,22 @@ execute (Vm *vm, char *line)
 }
 
 static void
-read_commands (Vm *vm)
+read_commands (Vm *vm, unsigned place)
 {
-  char byte;
+  char *line = vm->lines[place], byte;
+  size_t *len = &vm->line_lens[place];
 
-  while (cpr_chardev_read (vm->commands, &byte, 1) == 1)
+  vm->asker = cpr_chardev_get_client (vm->commands, place);
+  cpr_chardev_serve (vm->asker);
+  while (cpr_chardev_read (vm->asker, &byte, 1) == 1)
     if (byte == '\n')
       {
-        g_autofree char *line = g_strndup (vm->line, vm->line_len);
-
-        vm->line_len = 0;
+        line[*len] = '\0';
+        *len = 0;
         execute (vm, line);
       }
-    else if (vm->line_len < sizeof vm->line)
-      vm->line[vm->line_len++] = byte;
+    else if (*len < sizeof vm->lines[0] - 1)
+      line[(*len)++] = byte;
 }
 
 /* ---- Start-up and main loop. */
@@ -290,7 +298,7 @@ build (Vm *vm)
   vm->session = cpr_session_new (&config, &error);
   if (vm->session == NULL)
     die (vm, "session", error);
-  vm->commands = cpr_chardev_new (vm->session, "commands", vm->backends[0], &error);
+  vm->commands = cpr_chardev_new_server (vm->session, "commands", vm->backends[0], N_CLIENTS, &error);
   if (vm->commands == NULL)
     die (vm, "commands", error);
   for (char **backend = vm->backends + 1; *backend != NULL && vm->n_ports < PORTS_MAX; backend++)
@@ -324,52 +332,67 @@ start (Vm *vm)
     die (vm, "start", error);
 }
 
-static int
-fill_fds (Vm *vm, struct pollfd *fds)
+static CprChardev *
+get_chardev (const Vm *vm, unsigned number)
 {
-  int timeout_ms = cpr_chardev_fill_fds (vm->commands, fds);
+  if (number == 0)
+    return vm->commands;
+  return number <= N_CLIENTS ? cpr_chardev_get_client (vm->commands, number - 1)
+                             : vm->ports[number - 1 - N_CLIENTS].chardev;
+}
 
-  for (unsigned i = 0; i < vm->n_ports; i++)
+static int
+fill_fds (const Vm *vm, struct pollfd *fds)
+{
+  int timeout_ms = -1;
+
+  for (unsigned i = 0; i < 1 + N_CLIENTS + vm->n_ports; i++)
     {
-      int other = cpr_chardev_fill_fds (vm->ports[i].chardev, fds + CPR_CHARDEV_FDS * (i + 1));
+      int other = cpr_chardev_fill_fds (get_chardev (vm, i), fds + CPR_CHARDEV_FDS * i);
 
       timeout_ms = other >= 0 && (timeout_ms < 0 || other < timeout_ms) ? other : timeout_ms;
     }
   return timeout_ms;
 }
 
-static void
+static bool
 serve (Vm *vm)
 {
+  bool more = false;
+
   pthread_mutex_lock (&vm->mutex);
   for (unsigned i = 0; i < vm->n_ports; i++)
     {
       cpr_chardev_serve (vm->ports[i].chardev);
-      receive (&vm->ports[i]);
+      more = receive (&vm->ports[i]) || more;
     }
   pthread_mutex_unlock (&vm->mutex);
+  for (unsigned i = 0; i < N_CLIENTS; i++)
+    read_commands (vm, i);
   cpr_chardev_serve (vm->commands);
-  read_commands (vm);
+  return more;
 }
 
 static void
 run (Vm *vm)
 {
-  struct pollfd fds[CPR_CHARDEV_FDS * (PORTS_MAX + 1) + 1];
+  struct pollfd fds[CPR_CHARDEV_FDS * (1 + N_CLIENTS + PORTS_MAX) + 1];
+  bool more = true;
   uint64_t count;
 
   for (;;)
     {
-      nfds_t n = CPR_CHARDEV_FDS * (vm->n_ports + 1);
+      nfds_t n = CPR_CHARDEV_FDS * (1 + N_CLIENTS + vm->n_ports);
       int timeout_ms;
 
       pthread_mutex_lock (&vm->mutex);
       timeout_ms = fill_fds (vm, fds);
       pthread_mutex_unlock (&vm->mutex);
       fds[n] = (struct pollfd){ vm->wake_fd, POLLIN, 0 };
-      if (poll (fds, n + 1, timeout_ms) > 0 && fds[n].revents != 0 && read (vm->wake_fd, &count, sizeof count) < 0)
+      if (poll (fds, n + 1, more ? 0 : timeout_ms) > 0 && fds[n].revents != 0 &&
+          read (vm->wake_fd, &count, sizeof count) < 0)
         perror ("eventfd");
-      serve (vm);
+      more = serve (vm);
     }
 }
 

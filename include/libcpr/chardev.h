@@ -33,8 +33,8 @@ G_BEGIN_DECLS
  *   it isn't.
  * - `pipe:PATH`: reads the named pipe PATH.in and writes the named pipe PATH.out.
  * - `unix:PATH,server=on,wait=off` and `tcp:HOST:PORT,server=on,wait=off`: a socket that listens.
- *   It has one client at a time; others wait for their turn. A Unix socket that nobody listens at
- *   is replaced.
+ *   It has one client at a time, or several with cpr_chardev_new_server(); others wait for their
+ *   turn. A Unix socket that nobody listens at is replaced.
  * - `unix:PATH` and `tcp:HOST:PORT`: a client of somebody else's socket. `reconnect=SECONDS` or
  *   `reconnect-ms=MS`: it connects in the background, again and again until it succeeds, and also
  *   when the connection is lost. Without it the device connects once, as it is made.
@@ -131,8 +131,61 @@ typedef struct _CprChardev CprChardev;
 CPR_API CprChardev *cpr_chardev_new (CprSession *session, const char *name, const char *backend, GError **error);
 
 /**
+ * cpr_chardev_new_server:
+ * @session: a session
+ * @name: as for cpr_chardev_new()
+ * @backend: `unix:` or `tcp:` with `server=on,wait=off`
+ * @n_clients: how many clients it has at a time, from 1 up; the same in the new program
+ * @error: where an error goes, or %NULL
+ *
+ * Makes a socket that listens for several clients, such as a monitor's. Each client has a place,
+ * which is a character device of its own: see cpr_chardev_get_client(). The server itself is only
+ * waited for and served. More clients than there are places wait for their turn.
+ *
+ * Errors: as cpr_chardev_new(), and %CPR_ERROR_INVALID (the backend isn't a server).
+ *
+ * Permitted states: FRESH, INCOMING, ACTIVE.
+ *
+ * Returns: (transfer full): the server, to be ended with cpr_chardev_remove(), or %NULL
+ *
+ * Since: 0.1
+ */
+CPR_API CprChardev *
+cpr_chardev_new_server (CprSession *session, const char *name, const char *backend, unsigned n_clients, GError **error);
+
+/**
+ * cpr_chardev_get_client:
+ * @server: a server of cpr_chardev_new_server()
+ * @place: 0 to one less than its number of clients
+ *
+ * Gets the character device of a place. It is there whether or not somebody is connected, is waited
+ * for and served like any other, and lives as long as the server. After an update a client has the
+ * same place. The next client gets a place only once everything from the one before was read. Serve
+ * the clients first and look at each, then serve the server: so no client comes unnoticed to the
+ * place of another one. Permitted states: all.
+ *
+ * Returns: (transfer none): the client's character device
+ *
+ * Since: 0.1
+ */
+CPR_API CprChardev *cpr_chardev_get_client (const CprChardev *server, unsigned place);
+
+/**
+ * cpr_chardev_disconnect:
+ * @chardev: a character device that is a client or has one
+ *
+ * Ends a connection from this side: sends as much of what waits as is taken at once, closes, and
+ * drops what came and wasn't read. A server's next client is served, and a client that reconnects
+ * does so. It is called where the session is used. Without a connection, before the commit, and
+ * where the guest is another process's, it does nothing. Permitted states: all.
+ *
+ * Since: 0.1
+ */
+CPR_API void cpr_chardev_disconnect (CprChardev *chardev);
+
+/**
  * cpr_chardev_remove:
- * @chardev: a character device; freed
+ * @chardev: a character device, but not a server's client; freed, with its clients
  * @error: where an error goes, or %NULL
  *
  * Ends a character device and closes what it has. Bytes that wait are lost. The process that has

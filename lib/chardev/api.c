@@ -36,6 +36,7 @@ go_live (CprChardev *chardev, GError **error)
 static void
 destroy (CprChardev *chardev)
 {
+  g_clear_pointer (&chardev->clients, g_ptr_array_unref);
   cpr_chardev_spec_clear (&chardev->spec);
   g_free (chardev->device_name);
   g_free (chardev->name);
@@ -58,6 +59,8 @@ close_all (CprChardev *chardev)
 static bool
 start (CprChardev *chardev, GError **error)
 {
+  chardev->kind = chardev->spec.kind;
+  chardev->device_name = g_strconcat (CPR_CHARDEV_PREFIX, chardev->name, NULL);
   if (!cpr_device_add (chardev->session, chardev->device_name, cpr_chardev_get_state_type (), chardev, error))
     return false;
   if (cpr_chardev_open_ends (chardev, error) && (!owns_guest (chardev->session) || go_live (chardev, error)))
@@ -67,6 +70,33 @@ start (CprChardev *chardev, GError **error)
   return false;
 }
 
+static void
+stop (CprChardev *chardev)
+{
+  for (guint i = 0; chardev->clients != NULL && i < chardev->clients->len; i++)
+    stop (chardev->clients->pdata[i]);
+  cpr_device_remove (chardev->session, chardev->device_name, NULL);
+  close_all (chardev);
+  destroy (chardev);
+}
+
+static CprChardev *
+make (CprSession *session, CprCall call, const char *name, const char *backend, GError **error)
+{
+  CprChardev *chardev;
+
+  if (!cpr_session_check_call (session, call, error) || !cpr_fd_table_check_name (name, 0, error))
+    return NULL;
+  chardev = g_new0 (CprChardev, 1);
+  chardev->session = session;
+  chardev->fd_name = chardev->name = g_strdup (name);
+  chardev->connection_index = CPR_CHARDEV_FD_CONNECTION;
+  if (cpr_chardev_spec_parse (&chardev->spec, name, backend, error))
+    return chardev;
+  destroy (chardev);
+  return NULL;
+}
+
 CprChardev *
 cpr_chardev_new (CprSession *session, const char *name, const char *backend, GError **error)
 {
@@ -74,20 +104,65 @@ cpr_chardev_new (CprSession *session, const char *name, const char *backend, GEr
 
   g_return_val_if_fail (session != NULL && name != NULL && backend != NULL, NULL);
 
-  if (!cpr_session_check_call (session, CPR_CALL_CHARDEV_NEW, error) || !cpr_fd_table_check_name (name, 0, error))
-    return NULL;
-  chardev = g_new0 (CprChardev, 1);
-  chardev->session = session;
-  chardev->name = g_strdup (name);
-  chardev->device_name = g_strconcat (CPR_CHARDEV_PREFIX, name, NULL);
-  if (cpr_chardev_spec_parse (&chardev->spec, name, backend, error))
-    {
-      chardev->kind = chardev->spec.kind;
-      if (start (chardev, error))
-        return chardev;
-    }
+  chardev = make (session, CPR_CALL_CHARDEV_NEW, name, backend, error);
+  if (chardev == NULL || start (chardev, error))
+    return chardev;
   destroy (chardev);
   return NULL;
+}
+
+static bool
+add_client (CprChardev *server, GError **error)
+{
+  CprChardev *client = g_new0 (CprChardev, 1);
+
+  client->session = server->session;
+  client->name = g_strdup_printf ("%s/%u", server->name, server->clients->len);
+  client->fd_name = server->name;
+  client->connection_index = CPR_CHARDEV_FD_CLIENTS + (int) server->clients->len;
+  client->spec = (CprChardevSpec){ .kind = CPR_CHARDEV_ACCEPTED, .where = g_strdup (server->spec.where) };
+  client->is_client = true;
+  if (start (client, error))
+    {
+      g_ptr_array_add (server->clients, client);
+      return true;
+    }
+  destroy (client);
+  return false;
+}
+
+CprChardev *
+cpr_chardev_new_server (CprSession *session, const char *name, const char *backend, unsigned n_clients, GError **error)
+{
+  CprChardev *server;
+
+  g_return_val_if_fail (session != NULL && name != NULL && backend != NULL && n_clients > 0, NULL);
+
+  server = make (session, CPR_CALL_CHARDEV_NEW_SERVER, name, backend, error);
+  if (server == NULL)
+    return NULL;
+  if (server->spec.kind != CPR_CHARDEV_SERVER)
+    cpr_throw (error, CPR_ERROR_INVALID, "chardev '%s': it should be a server, and is '%s'", name, backend);
+  else if (start (server, error))
+    {
+      server->clients = g_ptr_array_new ();
+      while (server->clients->len < n_clients && add_client (server, error))
+        ;
+      if (server->clients->len == n_clients)
+        return server;
+      stop (server);
+      return NULL;
+    }
+  destroy (server);
+  return NULL;
+}
+
+CprChardev *
+cpr_chardev_get_client (const CprChardev *server, unsigned place)
+{
+  g_return_val_if_fail (server != NULL && server->clients != NULL && place < server->clients->len, NULL);
+
+  return server->clients->pdata[place];
 }
 
 bool
@@ -95,7 +170,7 @@ cpr_chardev_remove (CprChardev *chardev, GError **error)
 {
   CprSession *session;
 
-  g_return_val_if_fail (chardev != NULL, false);
+  g_return_val_if_fail (chardev != NULL && !chardev->is_client, false);
 
   session = chardev->session;
   if (!cpr_session_check_call (session, CPR_CALL_CHARDEV_REMOVE, error))
@@ -104,9 +179,7 @@ cpr_chardev_remove (CprChardev *chardev, GError **error)
     cpr_terminal_give_back (&chardev->terminal, STDIN_FILENO);
   if (owns_guest (session) && chardev->listener >= 0 && chardev->spec.path != NULL)
     cpr_sys->unlink (chardev->spec.path);
-  cpr_device_remove (session, chardev->device_name, NULL);
-  close_all (chardev);
-  destroy (chardev);
+  stop (chardev);
   return true;
 }
 
@@ -138,7 +211,7 @@ cpr_chardev_fill_fds (const CprChardev *chardev, struct pollfd *fds)
     return -1;
   if (!chardev->is_live)
     return 0;
-  if (chardev->in.fd < 0 && chardev->next_try_ns == 0)
+  if (chardev->listener >= 0 && chardev->next_try_ns == 0 && cpr_chardev_find_place (chardev) != NULL)
     input->fd = chardev->listener;
   else if (!chardev->is_away && !chardev->has_ended && chardev->n_input < CPR_CHARDEV_INPUT_MAX)
     input->fd = chardev->in.fd;
@@ -153,7 +226,7 @@ cpr_chardev_fill_fds (const CprChardev *chardev, struct pollfd *fds)
 static void
 end_connection (CprChardev *chardev)
 {
-  if (chardev->spec.kind == CPR_CHARDEV_SERVER || chardev->spec.kind == CPR_CHARDEV_CLIENT)
+  if (cpr_chardev_kind_is_socket (chardev->spec.kind))
     cpr_chardev_hang_up (chardev);
   else if (chardev->spec.kind == CPR_CHARDEV_PTY)
     {
@@ -186,6 +259,18 @@ cpr_chardev_serve (CprChardev *chardev)
     cpr_session_log (chardev->session, CPR_LOG_WARNING, "chardev '%s': output is lost: %s", chardev->name,
                      g_strerror (chardev->errnum));
   chardev->errnum = 0;
+}
+
+void
+cpr_chardev_disconnect (CprChardev *chardev)
+{
+  g_return_if_fail (chardev != NULL);
+
+  if (!may_serve (chardev) || !cpr_chardev_kind_is_socket (chardev->spec.kind) || chardev->in.fd < 0)
+    return;
+  cpr_chardev_flush (chardev);
+  cpr_chardev_hang_up (chardev);
+  chardev->n_input = 0;
 }
 
 /* ---- The guest's part. */
@@ -269,11 +354,13 @@ cpr_chardev_get_type (void)
 void
 cpr_inventory_add_chardev (CprInventory *inventory, const char *name)
 {
-  g_autofree char *device = NULL;
+  g_autofree char *device = NULL, *clients = NULL;
 
   g_return_if_fail (inventory != NULL && name != NULL);
 
   device = g_strconcat (CPR_CHARDEV_PREFIX, name, NULL);
+  clients = g_strconcat (device, "/", NULL);
   cpr_inventory_add_fd (inventory, name, -1);
   cpr_inventory_add_device (inventory, device, cpr_chardev_get_state_type ());
+  cpr_inventory_add_device_prefix (inventory, clients, cpr_chardev_get_state_type ());
 }

@@ -56,7 +56,7 @@ fail (CprChardev *chardev, int errnum)
   chardev->n_output = 0;
   if (chardev->spec.kind == CPR_CHARDEV_PTY)
     chardev->is_away = true;
-  else if (chardev->spec.kind == CPR_CHARDEV_SERVER || chardev->spec.kind == CPR_CHARDEV_CLIENT)
+  else if (cpr_chardev_kind_is_socket (chardev->spec.kind))
     chardev->is_broken = true;
   else
     chardev->errnum = errnum;

@@ -22,7 +22,8 @@ enum
   CPR_CHARDEV_FD_LISTENER = 2,
   CPR_CHARDEV_FD_CONNECTION = 3,
   CPR_CHARDEV_FD_IN = 4,
-  CPR_CHARDEV_FD_OUT = 5
+  CPR_CHARDEV_FD_OUT = 5,
+  CPR_CHARDEV_FD_CLIENTS = 16 /* from here on: a server's clients, by their places */
 };
 
 struct _CprChardev
@@ -31,6 +32,11 @@ struct _CprChardev
   char *name;
   char *device_name;
   CprChardevSpec spec;
+  const char *fd_name; /* in the fd table: of a server's client the server's, else its own */
+  int connection_index;
+
+  GPtrArray *clients; /* of a server that has several at a time; else NULL */
+  bool is_client;     /* among them: it isn't ended by itself */
 
   bool is_live;         /* its fds may be read and written: not before the commit, nor once its state is saved */
   bool is_away;         /* of a pseudo terminal: nobody has it open */
@@ -60,6 +66,8 @@ void cpr_chardev_close_ends (CprChardev *chardev);
 
 /* The client has gone: closes the connection, and forgets what was meant for it. */
 void cpr_chardev_hang_up (CprChardev *chardev);
+/* Which character device gets a server's next client; NULL: none has a place. */
+CprChardev *cpr_chardev_find_place (const CprChardev *server);
 /* Looks for a connection, where a server or client has none. */
 void cpr_chardev_look_for_connection (CprChardev *chardev);
 

@@ -104,7 +104,7 @@ use_connection (CprChardev *chardev, int fd)
 static bool
 add_connection (CprChardev *chardev, int fd, GError **error)
 {
-  if (!cpr_fd_add (chardev->session, chardev->name, CPR_CHARDEV_FD_CONNECTION, fd, error))
+  if (!cpr_fd_add (chardev->session, chardev->fd_name, chardev->connection_index, fd, error))
     {
       cpr_sys->close (fd);
       return false;
@@ -121,7 +121,7 @@ take_connection (CprChardev *chardev)
 
   if (cpr_session_get_state (chardev->session) != CPR_SESSION_STATE_INCOMING)
     return false;
-  fd = cpr_fd_take (chardev->session, chardev->name, CPR_CHARDEV_FD_CONNECTION, NULL);
+  fd = cpr_fd_take (chardev->session, chardev->fd_name, chardev->connection_index, NULL);
   if (fd >= 0)
     use_connection (chardev, fd);
   return fd >= 0 || cpr_session_takes_over (chardev->session) || cpr_session_is_rehearsal (chardev->session);
@@ -176,6 +176,9 @@ cpr_chardev_open_ends (CprChardev *chardev, GError **error)
       return open_end (chardev, CPR_CHARDEV_FD_LISTENER, &chardev->listener, error);
     case CPR_CHARDEV_CLIENT:
       return open_client (chardev, error);
+    case CPR_CHARDEV_ACCEPTED:
+      take_connection (chardev);
+      return true;
     }
   g_return_val_if_reached (false);
 }
@@ -184,7 +187,7 @@ static void
 close_fd (const CprChardev *chardev, int index, int *fd)
 {
   if (*fd >= 0)
-    cpr_fd_remove (chardev->session, chardev->name, index, NULL);
+    cpr_fd_remove (chardev->session, chardev->fd_name, index, NULL);
   cpr_fd_clear (fd);
 }
 
@@ -193,7 +196,7 @@ cpr_chardev_hang_up (CprChardev *chardev)
 {
   int fd = chardev->in.fd;
 
-  close_fd (chardev, CPR_CHARDEV_FD_CONNECTION, &fd);
+  close_fd (chardev, chardev->connection_index, &fd);
   chardev->in = chardev->out = CPR_END_NONE;
   chardev->has_ended = chardev->is_broken = false;
   chardev->n_output = 0;
@@ -220,7 +223,8 @@ cpr_chardev_close_ends (CprChardev *chardev)
       break;
     case CPR_CHARDEV_SERVER:
     case CPR_CHARDEV_CLIENT:
-      close_fd (chardev, CPR_CHARDEV_FD_CONNECTION, &in);
+    case CPR_CHARDEV_ACCEPTED:
+      close_fd (chardev, chardev->connection_index, &in);
       close_fd (chardev, CPR_CHARDEV_FD_LISTENER, &chardev->listener);
       cpr_fd_clear (&chardev->connecting);
       break;
@@ -231,20 +235,37 @@ cpr_chardev_close_ends (CprChardev *chardev)
   cpr_end_forget (&chardev->out);
 }
 
-static void
-accept_client (CprChardev *chardev)
+/* Whatever the client before had sent is read first. */
+CprChardev *
+cpr_chardev_find_place (const CprChardev *server)
 {
+  if (server->clients == NULL)
+    return server->in.fd < 0 ? (CprChardev *) server : NULL;
+  for (guint i = 0; i < server->clients->len; i++)
+    {
+      CprChardev *client = server->clients->pdata[i];
+
+      if (client->in.fd < 0 && client->n_input == 0)
+        return client;
+    }
+  return NULL;
+}
+
+static void
+accept_client (CprChardev *server)
+{
+  CprChardev *client = cpr_chardev_find_place (server);
   g_autoptr (GError) error = NULL;
   int fd;
 
-  if (cpr_now_ns () < chardev->next_try_ns)
+  if (client == NULL || cpr_now_ns () < server->next_try_ns)
     return;
-  fd = cpr_chardev_accept (&chardev->spec, chardev->listener);
-  chardev->next_try_ns = 0;
+  fd = cpr_chardev_accept (&server->spec, server->listener);
+  server->next_try_ns = 0;
   if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-    chardev->next_try_ns = cpr_now_ns () + TURN_AWAY_NS; /* it waits, and poll() would say so all the time */
-  if (fd >= 0 && !add_connection (chardev, fd, &error))
-    cpr_session_log (chardev->session, CPR_LOG_WARNING, "a client was turned away: %s", error->message);
+    server->next_try_ns = cpr_now_ns () + TURN_AWAY_NS; /* it waits, and poll() would say so all the time */
+  if (fd >= 0 && !add_connection (client, fd, &error))
+    cpr_session_log (server->session, CPR_LOG_WARNING, "a client was turned away: %s", error->message);
 }
 
 static void
@@ -282,10 +303,8 @@ reconnect (CprChardev *chardev)
 void
 cpr_chardev_look_for_connection (CprChardev *chardev)
 {
-  if (chardev->in.fd >= 0)
-    return;
   if (chardev->listener >= 0)
     accept_client (chardev);
-  else if (chardev->spec.kind == CPR_CHARDEV_CLIENT)
+  else if (chardev->spec.kind == CPR_CHARDEV_CLIENT && chardev->in.fd < 0)
     reconnect (chardev);
 }

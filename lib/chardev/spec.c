@@ -45,9 +45,17 @@ static const Flag flags[] = {
 const char *
 cpr_chardev_kind_get_name (CprChardevKind kind)
 {
-  static const char *const names[] = { NULL, "null", "stdio", "pty", "file", "pipe", "a server", "a client" };
+  static const char *const names[] = { NULL,       "null",     "stdio",
+                                       "pty",      "file",     "pipe",
+                                       "a server", "a client", "a server's client" };
 
   return kind >= CPR_CHARDEV_NULL && kind < G_N_ELEMENTS (names) ? names[kind] : "unknown";
+}
+
+bool
+cpr_chardev_kind_is_socket (CprChardevKind kind)
+{
+  return kind == CPR_CHARDEV_SERVER || kind == CPR_CHARDEV_CLIENT || kind == CPR_CHARDEV_ACCEPTED;
 }
 
 /* Parts between commas; two commas are one that belongs to the part. */

@@ -16,7 +16,8 @@ typedef enum
   CPR_CHARDEV_FILE = 4,
   CPR_CHARDEV_PIPE = 5,
   CPR_CHARDEV_SERVER = 6,
-  CPR_CHARDEV_CLIENT = 7
+  CPR_CHARDEV_CLIENT = 7,
+  CPR_CHARDEV_ACCEPTED = 8 /* a server's client, where it has several */
 } CprChardevKind;
 
 /* The other end, as the operator wrote it. */
@@ -37,6 +38,8 @@ typedef struct
 bool cpr_chardev_spec_parse (CprChardevSpec *spec, const char *name, const char *text, GError **error);
 void cpr_chardev_spec_clear (CprChardevSpec *spec);
 
+/* Whether its end is a connection, which can be lost. */
+bool cpr_chardev_kind_is_socket (CprChardevKind kind);
 const char *cpr_chardev_kind_get_name (CprChardevKind kind);
 
 #endif

@@ -194,6 +194,103 @@ START_TEST (a_client_that_reconnects_does_so_until_somebody_is_there)
 }
 END_TEST
 
+/* ---- Servers with several clients. */
+
+static void
+make_server (unsigned n_clients)
+{
+  g_autofree char *backend = g_strdup_printf ("unix:%s/s,server=on,wait=off", rig.folder);
+
+  rig.chardev = cpr_chardev_new_server (rig.session, "com1", backend, n_clients, &rig.error);
+  assert_no_error (rig.error);
+}
+
+static void
+serve_all (unsigned n_clients)
+{
+  for (unsigned i = 0; i < n_clients; i++)
+    cpr_chardev_serve (cpr_chardev_get_client (rig.chardev, i));
+  rig_serve ();
+  for (unsigned i = 0; i < n_clients; i++)
+    cpr_chardev_serve (cpr_chardev_get_client (rig.chardev, i));
+}
+
+static void
+assert_client_reads (unsigned place, const char *expected)
+{
+  char data[256] = "";
+
+  cpr_chardev_read (cpr_chardev_get_client (rig.chardev, place), data, sizeof data - 1);
+  ck_assert_str_eq (data, expected);
+}
+
+START_TEST (each_client_of_a_server_has_a_place_and_the_others_wait)
+{
+  int fds[3];
+
+  make_server (2);
+  for (unsigned i = 0; i < 3; i++)
+    {
+      fds[i] = rig_connect_to ("s");
+      ck_assert_int_eq (write (fds[i], &"abc"[i], 1), 1);
+      rig_serve ();
+    }
+  rig_assert_waits_for (""); /* the third one waits outside */
+  serve_all (2);
+  assert_client_reads (0, "a");
+  assert_client_reads (1, "b");
+  ck_assert_uint_eq (cpr_chardev_write (cpr_chardev_get_client (rig.chardev, 1), "B", 1), 1);
+  rig_assert_gets (fds[1], "B");
+  ck_assert_int_ge (cpr_fd_get (rig.session, "com1", CPR_CHARDEV_FD_CLIENTS + 1), 0);
+  ck_assert_int_eq (write (fds[0], "z", 1), 1);
+  close (fds[0]);
+  serve_all (2);
+  ck_assert (!cpr_chardev_is_connected (cpr_chardev_get_client (rig.chardev, 0)));
+  assert_client_reads (0, "z"); /* until then nobody gets the place */
+  serve_all (2);
+  assert_client_reads (0, "c");
+  close (fds[1]);
+  close (fds[2]);
+}
+END_TEST
+
+START_TEST (a_connection_can_be_ended_from_this_side)
+{
+  char byte;
+  int fd;
+
+  make_server (1);
+  fd = rig_connect_to ("s");
+  ck_assert_int_eq (write (fd, "unread", 6), 6);
+  serve_all (1);
+  ck_assert_uint_eq (cpr_chardev_write (cpr_chardev_get_client (rig.chardev, 0), "bye", 3), 3);
+  cpr_chardev_disconnect (cpr_chardev_get_client (rig.chardev, 0));
+  cpr_chardev_disconnect (cpr_chardev_get_client (rig.chardev, 0));
+  rig_assert_gets (fd, "bye");
+  ck_assert_int_le (read (fd, &byte, 1), 0);
+  close (fd);
+  assert_client_reads (0, "");
+  fd = rig_connect_to ("s");
+  ck_assert_int_eq (write (fd, "next", 4), 4);
+  serve_all (1);
+  assert_client_reads (0, "next");
+  close (fd);
+}
+END_TEST
+
+START_TEST (only_a_server_has_several_clients)
+{
+  static const char *const backends[] = { "null", "unix:x", "tcp:127.0.0.1:1", "pty" };
+
+  for (size_t i = 0; i < G_N_ELEMENTS (backends); i++)
+    {
+      ck_assert_ptr_null (cpr_chardev_new_server (rig.session, "com1", backends[i], 2, &rig.error));
+      assert_error (&rig.error, CPR_ERROR_INVALID, "chardev 'com1': it should be a server, and is");
+    }
+  ck_assert_uint_eq (rig.session->devices.devices->len, 0);
+}
+END_TEST
+
 static int
 listen_on_tcp (uint16_t *port)
 {
@@ -247,6 +344,9 @@ main (void)
   tcase_add_test (tests, a_dead_server_s_socket_is_replaced_and_a_living_one_s_not);
   tcase_add_test (tests, a_client_connects_and_a_lost_connection_stays_lost);
   tcase_add_test (tests, a_client_that_reconnects_does_so_until_somebody_is_there);
+  tcase_add_test (tests, each_client_of_a_server_has_a_place_and_the_others_wait);
+  tcase_add_test (tests, a_connection_can_be_ended_from_this_side);
+  tcase_add_test (tests, only_a_server_has_several_clients);
   tcase_add_test (tests, tcp_connects_at_once_and_in_the_background);
   return run_suite (suite);
 }

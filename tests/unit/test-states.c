@@ -336,6 +336,9 @@ make_kvm_call (VfioProgram *program, CprCall call, GError **error)
     case CPR_CALL_CHARDEV_NEW:
       cpr_chardev_new (program->session, "new", "null", error);
       break;
+    case CPR_CALL_CHARDEV_NEW_SERVER:
+      cpr_chardev_new_server (program->session, "new", "unix:/nowhere/x,server=on,wait=off", 1, error);
+      break;
     case CPR_CALL_CHARDEV_REMOVE:
       cpr_chardev_remove (&chardev, error);
       break;

@@ -46,6 +46,7 @@ static const struct
   [CPR_CALL_DMA_MAP] = { "cpr_dma_map", FRESH | INCOMING | ACTIVE, 0 },
   [CPR_CALL_DMA_UNMAP] = { "cpr_dma_unmap", FRESH | ACTIVE, MADE_AGAIN },
   [CPR_CALL_CHARDEV_NEW] = { "cpr_chardev_new", FRESH | INCOMING | ACTIVE, 0 },
+  [CPR_CALL_CHARDEV_NEW_SERVER] = { "cpr_chardev_new_server", FRESH | INCOMING | ACTIVE, 0 },
   [CPR_CALL_CHARDEV_REMOVE] = { "cpr_chardev_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
   [CPR_CALL_KVM_VM_NEW] = { "cpr_kvm_vm_new", FRESH | INCOMING | ACTIVE, 0 },
   [CPR_CALL_KVM_VM_REMOVE] = { "cpr_kvm_vm_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
