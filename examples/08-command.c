@@ -3,13 +3,11 @@
  *
  * `08-command SOCKET` listens there. "update PROGRAM" updates to that program, with the same
  * arguments; "quit" ends. The start-up fails as in older VMMs: die() prints why, and exits. */
-#include <errno.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <libcpr/libcpr.h>
@@ -36,53 +34,20 @@ die (CprSession *session, const char *reason)
   exit (EXIT_FAILURE);
 }
 
-/* Called once in the VM's life: the other programs take the socket over. */
-static int
-listen_at (const char *name, int index, void *path, GError **error)
-{
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-  g_strlcpy (address.sun_path, path, sizeof address.sun_path);
-  if (bind (fd, (const struct sockaddr *) &address, sizeof address) < 0 || listen (fd, 1) < 0)
-    {
-      cpr_error_set_errno (error, CPR_ERROR_SYSTEM, errno, "socket %s", address.sun_path);
-      return -1;
-    }
-  return fd;
-}
-
-/* After a start, and after an update that came back: nothing to answer, or the end of an update. */
-static bool
-answer (CprSession *session)
-{
-  CprUpdateStatus status;
-  const char *reason;
-  int fd = cpr_session_take_reply_fd (session, &status, &reason);
-
-  if (fd < 0)
-    return false;
-  dprintf (fd, "%s%s%s\n", cpr_update_status_get_name (status), reason != NULL ? ": " : "",
-           reason != NULL ? reason : "");
-  close (fd);
-  return true;
-}
-
 static void
 update_to (CprSession *session, const char *program, int client)
 {
   CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .program = program, .reply_fd = client };
-  g_autoptr (GError) error = NULL;
 
-  cpr_session_update (session, &update, &error); /* returns only on failure */
-  if (!answer (session))                         /* nothing had begun yet: the call isn't permitted now */
-    dprintf (client, "failed: %s\n", error->message);
+  cpr_session_update (session, &update, NULL); /* returns only on failure */
+  cpr_session_reply (session);
 }
 
 /* False: the end. */
 static bool
-serve (CprSession *session, int client)
+serve (CprSession *session, int listener)
 {
+  int client = accept4 (listener, NULL, NULL, SOCK_CLOEXEC);
   char line[256] = "";
   bool go_on = true;
 
@@ -107,19 +72,18 @@ main (int argc, char **argv)
   };
   g_autoptr (CprSession) session = NULL;
   g_autoptr (GError) error = NULL;
-  int socket = -1, client;
+  struct pollfd listener = { -1, POLLIN, 0 };
 
-  signal (SIGPIPE, SIG_IGN); /* a client that hangs up must not take the guest along */
   session = cpr_session_new (&config, &error);
   if (session != NULL && argc > 1)
-    socket = cpr_fd_open (session, "command", 0, listen_at, argv[1], &error);
-  if (socket < 0 || !cpr_session_load (session, &error) || !cpr_session_start (session, &error))
+    listener.fd = cpr_fd_open_listener (session, "command", 0, argv[1], &error);
+  if (listener.fd < 0 || !cpr_session_load (session, &error) || !cpr_session_start (session, &error))
     die (session, error != NULL ? error->message : "the path of a socket is missing");
 
   printf ("process %d listens\n", getpid ());
   fflush (stdout);
-  answer (session);
-  while ((client = accept4 (socket, NULL, NULL, SOCK_CLOEXEC)) >= 0 && serve (session, client))
+  cpr_session_reply (session);
+  while (poll (&listener, 1, -1) > 0 && serve (session, listener.fd))
     ;
   unlink (argv[1]);
   return EXIT_SUCCESS;

@@ -10,11 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "support/listen.h"
 #include "update.h"
 
 #define CONTROL_LINE_MAX 4096
-#define WAITING_MAX      16 /* connections */
 
 struct _Control
 {
@@ -26,12 +24,6 @@ struct _Control
   size_t len;
   char line[CONTROL_LINE_MAX];
 };
-
-static int
-open_listen_fd (const char *name, int index, void *path, GError **error)
-{
-  return listen_at ("control", path, WAITING_MAX, error);
-}
 
 Control *
 control_new (CprSession *session,
@@ -45,7 +37,7 @@ control_new (CprSession *session,
   *control =
       (Control){ .session = session, .describe = describe, .user_data = user_data, .listen_fd = -1, .client = -1 };
   if (path)
-    control->listen_fd = cpr_fd_open (session, "control", 0, open_listen_fd, (void *) path, error);
+    control->listen_fd = cpr_fd_open_listener (session, "control", 0, path, error);
   return !path || control->listen_fd >= 0 ? control : NULL;
 }
 

@@ -251,7 +251,7 @@ main (int argc, char **argv)
   signal (SIGPIPE, SIG_IGN); /* a reader of the serial port that goes away must not take the VM along */
   if (!start (&machine, argv, &error))
     fail (&machine, error);
-  update_answer (machine.session);
+  cpr_session_reply (machine.session);
 
   bool ok = run (&machine, &error);
   if (!ok)

@@ -3,7 +3,6 @@
 #include "update.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -24,25 +23,6 @@
 
 extern char **environ;
 
-bool
-update_answer (CprSession *session)
-{
-  CprUpdateInfo info = { .size = sizeof info };
-  CprUpdateStatus status;
-  const char *reason;
-  int fd = cpr_session_take_reply_fd (session, &status, &reason);
-
-  if (fd < 0)
-    return false;
-  cpr_session_get_update_info (session, &info);
-  if (status == CPR_UPDATE_COMPLETED)
-    dprintf (fd, "completed: the guest stood still for %" PRIu64 " us\n", info.pause_ns / 1000);
-  else
-    dprintf (fd, "%s: %s\n", cpr_update_status_get_name (status), reason ? reason : "");
-  close (fd);
-  return true;
-}
-
 /* True: the guest has left. */
 static bool
 run (CprSession *session, CprUpdate *update, int client)
@@ -55,7 +35,7 @@ run (CprSession *session, CprUpdate *update, int client)
   update->reply_fd = client;
   if (cpr_session_update (session, update, &error))
     return true;
-  if (!update_answer (session)) /* nothing had begun yet: the call isn't permitted now */
+  if (!cpr_session_reply (session)) /* nothing had begun yet: the call isn't permitted now */
     dprintf (client, "failed: %s\n", error->message);
   return false;
 }

@@ -12,8 +12,4 @@ void update_exec (CprSession *session, const char *program, int client);
  * VMM, and this process has nothing more to do. */
 bool update_transfer (CprSession *session, const char *program, int client);
 
-/* Where the guest is, after a start and after an update that came back: tells whoever asked how
- * it went. */
-bool update_answer (CprSession *session);
-
 #endif

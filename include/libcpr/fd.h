@@ -172,6 +172,61 @@ CPR_API int
 cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error);
 
 /**
+ * cpr_fd_open_listener:
+ * @session: a session
+ * @name: a name of 1 to 255 bytes
+ * @index: 0 to %G_MAXINT
+ * @path: where the socket is in the file system: 1 to 106 bytes
+ * @error: where an error goes, or %NULL
+ *
+ * Claims a listening socket if the old program handed it over; otherwise makes it, and adds it. The
+ * socket is a Unix stream socket, non-blocking and close-on-exec. It is bound once in the VM's
+ * life, or again in reboot mode. It has room for 16 connections that nobody has accepted yet.
+ *
+ * The file has mode 0600, and gets its name when the socket listens. So only this user can connect;
+ * chmod() afterwards lets others in. A socket at @path that nobody listens at is a dead VM's, and
+ * is replaced. Any other file there is an error and stays. The path is the caller's to unlink when
+ * the VM ends, and only where this process still has the guest.
+ *
+ * Call poll() before accept4(): after a transfer both programs have the socket, and a client that
+ * one of them sees may be accepted by the other, or be gone. Then accept4() fails with EAGAIN.
+ *
+ * Errors: as cpr_fd_add(); %CPR_ERROR_INVALID (@path is empty or too long), %CPR_ERROR_EXISTS
+ * (somebody listens at @path, or a file that is no socket is there), %CPR_ERROR_SYSTEM. Nothing is
+ * left open.
+ *
+ * In a rehearsal no socket is made, as with cpr_fd_open(). Permitted states: FRESH, INCOMING,
+ * LOADED, ACTIVE.
+ *
+ * Returns: the fd, the caller's, or -1
+ *
+ * Since: 0.1
+ */
+CPR_API int
+cpr_fd_open_listener (CprSession *session, const char *name, int index, const char *path, GError **error);
+
+/**
+ * cpr_fd_open_eventfd:
+ * @session: a session
+ * @name: a name of 1 to 255 bytes
+ * @index: 0 to %G_MAXINT
+ * @error: where an error goes, or %NULL
+ *
+ * Claims an eventfd if the old program handed it over; otherwise makes one, and adds it: for a
+ * queue's doorbell or an interrupt. It is non-blocking and close-on-exec, and its count is 0. The
+ * count survives an update in exec and in transfer mode.
+ *
+ * Errors: as cpr_fd_add(); %CPR_ERROR_SYSTEM. Nothing is left open.
+ *
+ * Permitted states: FRESH, INCOMING, LOADED, ACTIVE.
+ *
+ * Returns: the fd, the caller's, or -1
+ *
+ * Since: 0.1
+ */
+CPR_API int cpr_fd_open_eventfd (CprSession *session, const char *name, int index, GError **error);
+
+/**
  * cpr_fd_get:
  * @session: a session
  * @name: a name

@@ -584,6 +584,35 @@ CPR_API const char *cpr_update_status_get_name (CprUpdateStatus status);
  */
 CPR_API int cpr_session_take_reply_fd (CprSession *session, CprUpdateStatus *status, const char **reason);
 
+/**
+ * cpr_session_reply:
+ * @session: a session
+ *
+ * Tells whoever asked for the last update, @reply_fd of #CprUpdate, how it ended, and closes the
+ * library's duplicate of that connection. It is cpr_session_take_reply_fd() with a line of text.
+ * Call it in the same two places: after cpr_session_start(), and after cpr_session_update() where
+ * that returned. A client that stays connected has its own fd in the fd table, which stays open.
+ *
+ * The line ends with a newline, and begins with cpr_update_status_get_name() and a colon:
+ *
+ * - `completed: the guest stood still for 2.14 ms`. A guest that was stopped already, and one that
+ *   this program handed over or saved, has other words after the colon;
+ * - `failed: REASON`, where the update failed in this program;
+ * - `rolled-back: REASON` and `rescued: REASON`, after the new program failed.
+ *
+ * Whoever asked may have hung up by now: the function raises no SIGPIPE. A peer that doesn't read is
+ * waited for, 1 s at most.
+ *
+ * Permitted states: all. There is nobody to tell in every state but ACTIVE and HANDED_OVER, and in
+ * a forked child.
+ *
+ * Returns: %TRUE if the line was written. %FALSE if nobody asked, the call of cpr_session_update()
+ *     wasn't permitted, or the peer is gone
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_reply (CprSession *session);
+
 G_END_DECLS
 
 #endif

@@ -221,9 +221,9 @@ def update_all(vm, commands):
     n_passes = vm.ticks()[-1][1]
     for number, command in enumerate(commands, 1):
         answer = vm.tell(command)
-        pause = re.fullmatch(r"completed: the guest stood still for (\d+) us", answer)
+        pause = re.fullmatch(r"completed: the guest stood still for ([\d.]+) ms", answer)
         claim(pause, f"update {number}: {answer}")
-        pauses.append(int(pause[1]))
+        pauses.append(round(float(pause[1]) * 1000))
         claim(f"after {number} updates" in vm.tell("status"), vm.tell("status"))
         vm.wait_for_ticks()
         times.append(vm.time())

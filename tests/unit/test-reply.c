@@ -199,6 +199,71 @@ START_TEST (each_status_has_a_name)
 }
 END_TEST
 
+/* ---- The answer as a line. */
+
+static void
+make_connection (int ends[2])
+{
+  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+}
+
+START_TEST (a_failed_update_is_answered_with_one_line_and_the_connection_stays_the_callers)
+{
+  CprSession *session;
+  char line[4096];
+  Guest guest;
+  int ends[2];
+  ssize_t len;
+
+  guest_init (&guest);
+  session = session_new_active (&guest, "vm");
+  make_connection (ends);
+  ck_assert (!cpr_session_reply (session)); /* nobody has asked yet */
+  ck_assert (!update_with (session, ends[0], NULL));
+  ck_assert (cpr_session_reply (session));
+  ck_assert (!cpr_session_reply (session));
+  ck_assert (is_open (ends[0]));
+  len = recv (ends[1], line, sizeof line, MSG_DONTWAIT);
+  ck_assert_int_gt (len, 0);
+  ck_assert (memchr (line, '\n', (size_t) len) == line + len - 1);
+  ck_assert (g_str_has_prefix (line, "failed: program '/nowhere': No such file or directory"));
+  close (ends[0]);
+  ck_assert_int_eq (read (ends[1], line, 1), 0); /* the library's duplicate is closed */
+  close (ends[1]);
+  cpr_session_free (session);
+  guest_clear (&guest);
+}
+END_TEST
+
+START_TEST (a_peer_that_is_gone_or_does_not_read_takes_no_program_along)
+{
+  uint64_t begin_ns = cpr_now_ns ();
+  static char block[4096];
+  CprSession *session;
+  Guest guest;
+  int ends[2];
+
+  guest_init (&guest);
+  session = session_new_active (&guest, "vm");
+  make_connection (ends);
+  close (ends[1]);
+  ck_assert (!update_with (session, ends[0], NULL));
+  ck_assert (!cpr_session_reply (session)); /* SIGPIPE would have ended the test */
+  close (ends[0]);
+
+  make_connection (ends);
+  while (send (ends[0], block, sizeof block, MSG_DONTWAIT) > 0)
+    ;
+  ck_assert (!update_with (session, ends[0], NULL));
+  ck_assert (!cpr_session_reply (session));
+  ck_assert_uint_lt (cpr_now_ns () - begin_ns, UINT64_C (30) * 1000000000);
+  close (ends[0]);
+  close (ends[1]);
+  cpr_session_free (session);
+  guest_clear (&guest);
+}
+END_TEST
+
 static int
 run_tests (void)
 {
@@ -208,6 +273,8 @@ run_tests (void)
   tcase_add_test (tests, an_fd_that_nobody_takes_is_closed_by_the_next_update_and_with_the_session);
   tcase_add_test (tests, what_cannot_be_a_reply_fd_is_refused);
   tcase_add_test (tests, each_status_has_a_name);
+  tcase_add_test (tests, a_failed_update_is_answered_with_one_line_and_the_connection_stays_the_callers);
+  tcase_add_test (tests, a_peer_that_is_gone_or_does_not_read_takes_no_program_along);
   if (under_valgrind ()) /* it can't follow the guardian */
     return run_suite (suite);
   tcase_add_test (tests, the_new_program_answers_after_the_commit);

@@ -36,7 +36,7 @@ fill_listener (const char *path, int *fds, unsigned n)
 START_TEST (a_listener_that_accepts_nobody_is_given_up)
 {
   g_autofree char *folder = g_dir_make_tmp ("cpr-XXXXXX", NULL), *path = g_build_filename (folder, "socket", NULL);
-  int listener = cpr_channel_listen (path, NULL), fds[16], ends[2];
+  int listener = cpr_channel_listen (path, 1, NULL), fds[16], ends[2];
   unsigned n = fill_listener (path, fds, G_N_ELEMENTS (fds));
   GError *error = NULL;
 
@@ -46,7 +46,7 @@ START_TEST (a_listener_that_accepts_nobody_is_given_up)
   ck_assert_int_eq (write (ends[1], "", 1), 1);
   ck_assert_int_lt (cpr_channel_connect (path, 0, ends[0], &error), 0);
   assert_error (&error, CPR_ERROR_ROLLED_BACK, "update: cancelled while connecting to the socket");
-  ck_assert_int_lt (cpr_channel_listen (path, &error), 0); /* somebody listens there, and has no room */
+  ck_assert_int_lt (cpr_channel_listen (path, 1, &error), 0); /* somebody listens there, and has no room */
   ck_assert_int_eq (cpr_error_get_errno (error), EEXIST);
   g_clear_error (&error);
   while (n-- > 0)
@@ -67,23 +67,23 @@ START_TEST (a_stale_socket_is_replaced_and_a_file_is_not)
   g_autofree char *path = g_build_filename (folder, "socket", NULL), *file = g_build_filename (folder, "file", NULL);
   GError *error = NULL;
   struct stat st;
-  int fd = cpr_channel_listen (path, NULL), client;
+  int fd = cpr_channel_listen (path, 1, NULL), client;
 
   ck_assert_int_ge (fd, 0);
   ck_assert (stat (path, &st) == 0 && S_ISSOCK (st.st_mode) && (st.st_mode & 0777) == 0600);
-  ck_assert_int_lt (cpr_channel_listen (path, &error), 0); /* somebody listens there */
+  ck_assert_int_lt (cpr_channel_listen (path, 1, &error), 0); /* somebody listens there */
   ck_assert_int_eq (cpr_error_get_errno (error), EEXIST);
   g_clear_error (&error);
   client = cpr_channel_connect (path, 0, -1, NULL);
   ck_assert_int_ge (client, 0);
   close (client);
   close (fd);
-  fd = cpr_channel_listen (path, NULL);
+  fd = cpr_channel_listen (path, 1, NULL);
   ck_assert_int_ge (fd, 0);
   close (fd);
 
   ck_assert (g_file_set_contents (file, "x", 1, NULL));
-  ck_assert_int_lt (cpr_channel_listen (file, &error), 0);
+  ck_assert_int_lt (cpr_channel_listen (file, 1, &error), 0);
   ck_assert_int_eq (cpr_error_get_errno (error), EEXIST);
   g_clear_error (&error);
   ck_assert (stat (file, &st) == 0 && S_ISREG (st.st_mode));

@@ -431,6 +431,12 @@ make_call (VfioProgram *program, CprCall call, GError **error)
     case CPR_CALL_FD_OPEN:
       cpr_fd_open (session, "new", 0, open_nothing, NULL, error);
       break;
+    case CPR_CALL_FD_OPEN_LISTENER:
+      cpr_fd_open_listener (session, "new", 0, "", error);
+      break;
+    case CPR_CALL_FD_OPEN_EVENTFD:
+      cpr_fd_open_eventfd (session, "new", 0, error);
+      break;
     case CPR_CALL_FD_REMOVE:
       cpr_fd_remove (session, "new", 0, error);
       break;

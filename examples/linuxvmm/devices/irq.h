@@ -4,9 +4,6 @@
 
 #include <libcpr/libcpr.h>
 
-/* An eventfd that survives; -1 with an error. */
-int event_open (CprSession *session, const char *name, unsigned index, GError **error);
-
 /* An interrupt line of a device: an eventfd that KVM listens to. It is an edge: raised once for
  * each thing that the guest is to look at. Any thread may raise it at any time. While the guest
  * stands still, and KVM has no VM to raise it in, the interrupt waits in the eventfd, which

@@ -289,7 +289,7 @@ virtio_new (const VirtioPlace *place, unsigned slot, const VirtioType *type, GEr
   virtio->gate = place->gate;
   virtio->ram = place->ram;
   pthread_mutex_init (&virtio->mutex, NULL);
-  virtio->kick_fd = event_open (place->session, type->name, 0, error);
+  virtio->kick_fd = cpr_fd_open_eventfd (place->session, type->name, 0, error);
   if (virtio->kick_fd < 0 || !irq_line_new (&virtio->irq, place->session, place->vm, VIRTIO_IRQ + slot, error) ||
       !cpr_kvm_ioeventfd_add (place->vm, virtio->kick_fd, address + VIRTIO_MMIO_QUEUE_NOTIFY, 4, 0, 0, error) ||
       !cpr_device_add (place->session, type->name, &virtio_type, virtio, error))

@@ -136,7 +136,7 @@ connect_old (Arrival *arrival, const CprSessionConfig *config, GError **error)
   if (!cpr_channel_parse (config->incoming, &path, &fd, error))
     return false;
   if (path != NULL)
-    fd = cpr_channel_listen (path, error);
+    fd = cpr_channel_listen (path, 1, error);
   if (fd < 0 || (path == NULL && !is_listening (fd, &listening, error)))
     return false;
   if (!listening)

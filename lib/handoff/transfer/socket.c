@@ -104,32 +104,43 @@ remove_stale (const char *path, const struct sockaddr_un *address)
 /* Sets the mode before bind(), which gives it to the file: so there is no instant in which other
  * users may connect. */
 static bool
-listen_at (int fd, const struct sockaddr_un *address)
+listen_at (int fd, const struct sockaddr_un *address, int backlog)
 {
   return cpr_sys->fchmod (fd, 0600) == 0 &&
-         cpr_sys->bind (fd, (const struct sockaddr *) address, sizeof *address) == 0 && cpr_sys->listen (fd, 1) == 0;
+         cpr_sys->bind (fd, (const struct sockaddr *) address, sizeof *address) == 0 &&
+         cpr_sys->listen (fd, backlog) == 0;
 }
 
 /* The socket gets its name only when it listens. So a program that waits for the file can
  * connect at its first try. */
 int
-cpr_channel_listen (const char *path, GError **error)
+cpr_channel_listen (const char *path, int backlog, GError **error)
 {
   g_autofree char *made = g_strconcat (path, "~", NULL);
   struct sockaddr_un address, first;
   int fd;
 
+  if (strlen (path) >= sizeof address.sun_path - 1)
+    {
+      cpr_throw (error, CPR_ERROR_INVALID, "socket '%s': its path has more than %zu bytes", path,
+                 sizeof address.sun_path - 2);
+      return -1;
+    }
   if (!make_address (path, &address, error) || !make_address (made, &first, error))
     return -1;
   remove_stale (path, &address);
   remove_stale (made, &first);
   fd = open_socket (0);
-  if (fd >= 0 && listen_at (fd, &first) && cpr_sys->link (made, path) == 0)
+  if (fd >= 0 && listen_at (fd, &first, backlog) && cpr_sys->link (made, path) == 0)
     {
       cpr_sys->unlink (made);
       return fd;
     }
-  cpr_throw_errno (error, errno, "socket '%s': listening", path);
+  if (errno == EEXIST)
+    cpr_error_set_errno (error, CPR_ERROR_EXISTS, EEXIST, "socket '%s': a program listens there, or it is no socket",
+                         path);
+  else
+    cpr_throw_errno (error, errno, "socket '%s': listening", path);
   cpr_sys->unlink (made);
   cpr_fd_clear (&fd);
   return -1;

@@ -2,10 +2,17 @@
 /* The public functions of the fd table, and of the fds that a guardian holds. The VMM calls
  * them. */
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/sys.h"
+#include "handoff/transfer/channel.h"
 #include "session/core.h"
+
+/* The public header promises this. */
+#define LISTENER_BACKLOG 16
 
 static bool
 find_held (const CprSession *session, int fd, guint *at)
@@ -99,14 +106,13 @@ open_and_add (CprSession *session, const char *name, int index, CprFdOpen open, 
   return add_fd (session, name, index, fd, error) ? fd : -1; /* an fd that can't be added has another owner */
 }
 
-int
-cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
+static int
+open_fd (
+    CprSession *session, CprCall call, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
 {
   const CprFdEntry *entry;
 
-  g_return_val_if_fail (session != NULL && name != NULL && open != NULL, -1);
-
-  if (!cpr_session_check_call (session, CPR_CALL_FD_OPEN, error) || !cpr_fd_table_check_name (name, index, error))
+  if (!cpr_session_check_call (session, call, error) || !cpr_fd_table_check_name (name, index, error))
     return -1;
   entry = cpr_fd_table_find (&session->fds, name, index);
   if (entry != NULL && !entry->claimed)
@@ -117,6 +123,54 @@ cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, v
       return -1;
     }
   return open_and_add (session, name, index, session->rehearsal != NULL ? open_stand_in : open, user_data, error);
+}
+
+int
+cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, void *user_data, GError **error)
+{
+  g_return_val_if_fail (session != NULL && name != NULL && open != NULL, -1);
+
+  return open_fd (session, CPR_CALL_FD_OPEN, name, index, open, user_data, error);
+}
+
+static int
+open_listener (const char *name G_GNUC_UNUSED, int index G_GNUC_UNUSED, void *path, GError **error)
+{
+  int fd = cpr_channel_listen (path, LISTENER_BACKLOG, error);
+
+  if (fd >= 0 && cpr_sys->fcntl (fd, F_SETFL, O_NONBLOCK) < 0)
+    {
+      cpr_throw_errno (error, errno, "socket '%s'", (const char *) path);
+      cpr_sys->unlink (path);
+      cpr_fd_clear (&fd);
+    }
+  return fd;
+}
+
+int
+cpr_fd_open_listener (CprSession *session, const char *name, int index, const char *path, GError **error)
+{
+  g_return_val_if_fail (session != NULL && name != NULL && path != NULL, -1);
+
+  return open_fd (session, CPR_CALL_FD_OPEN_LISTENER, name, index, open_listener, (void *) path, error);
+}
+
+static int
+open_eventfd (const char *name, int index, void *user_data G_GNUC_UNUSED, GError **error)
+{
+  int fd = cpr_fd_above_std (cpr_sys->eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK));
+
+  if (fd < 0)
+    cpr_throw_errno (error, errno, "fd '%s' %d: eventfd", name, index);
+  return fd;
+}
+
+int
+cpr_fd_open_eventfd (CprSession *session, const char *name, int index, GError **error)
+{
+  g_return_val_if_fail (session != NULL && name != NULL, -1);
+
+  return open_fd (session, CPR_CALL_FD_OPEN_EVENTFD, name, index, open_eventfd, NULL, error);
 }
 
 int

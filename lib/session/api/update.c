@@ -3,9 +3,16 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+#include "base/sys.h"
+#include "base/text.h"
 #include "base/versioned.h"
 #include "session/parts/request.h"
 #include "session/update.h"
+
+#define NS_PER_MS 1e6
+/* How long the answer to an update may take; the public header promises it. */
+#define REPLY_NS (UINT64_C (1) * 1000000000)
 
 bool
 cpr_session_update (CprSession *session, const CprUpdate *update, GError **error)
@@ -59,6 +66,42 @@ cpr_session_take_reply_fd (CprSession *session, CprUpdateStatus *status, const c
   if (reason != NULL)
     *reason = fd >= 0 ? session->timeline.error : NULL;
   return fd;
+}
+
+/* The rest of the line after the status. */
+static char *
+describe_end (const CprSession *session)
+{
+  CprUpdateInfo info = { .size = sizeof info };
+
+  if (session->timeline.error != NULL)
+    return cpr_text_make_line (session->timeline.error, strlen (session->timeline.error));
+  if (session->state == CPR_SESSION_STATE_HANDED_OVER)
+    return g_strdup (session->timeline.mode == CPR_MODE_REBOOT ? "the guest is saved" : "the guest was handed over");
+  cpr_session_get_update_info (session, &info);
+  if (info.pause_ns == 0)
+    return g_strdup ("the guest was stopped already");
+  return g_strdup_printf ("the guest stood still for %.2f ms", (double) info.pause_ns / NS_PER_MS);
+}
+
+bool
+cpr_session_reply (CprSession *session)
+{
+  g_autofree char *end = NULL, *line = NULL;
+  CprUpdateStatus status;
+  bool ok;
+  int fd;
+
+  g_return_val_if_fail (session != NULL, false);
+
+  fd = cpr_session_take_reply_fd (session, &status, NULL);
+  if (fd < 0)
+    return false;
+  end = describe_end (session);
+  line = g_strdup_printf ("%s: %s\n", cpr_update_status_get_name (status), end);
+  ok = cpr_fd_write_until (fd, line, strlen (line), cpr_now_ns () + REPLY_NS);
+  cpr_fd_clear (&fd);
+  return ok;
 }
 
 const char *

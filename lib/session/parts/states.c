@@ -24,6 +24,8 @@ static const struct
   [CPR_CALL_FD_TAKE] = { "cpr_fd_take", FRESH | INCOMING, 0 },
   [CPR_CALL_FD_TAKE_ALL] = { "cpr_fd_take_all", FRESH | INCOMING, 0 },
   [CPR_CALL_FD_OPEN] = { "cpr_fd_open", FRESH | INCOMING | LOADED | ACTIVE, 0 },
+  [CPR_CALL_FD_OPEN_LISTENER] = { "cpr_fd_open_listener", FRESH | INCOMING | LOADED | ACTIVE, 0 },
+  [CPR_CALL_FD_OPEN_EVENTFD] = { "cpr_fd_open_eventfd", FRESH | INCOMING | LOADED | ACTIVE, 0 },
   [CPR_CALL_FD_REMOVE] = { "cpr_fd_remove", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
   [CPR_CALL_HOLD_FD] = { "cpr_session_hold_fd", FRESH | INCOMING | LOADED | ACTIVE, 0 },
   [CPR_CALL_RELEASE_FD] = { "cpr_session_release_fd", FRESH | INCOMING | LOADED | ACTIVE | LOST | HANDED, 0 },
