@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* 09-vmm: the result of the guide's day: KVM, a vCPU, a queue with a worker, a control socket.
  *
- * `09-vmm SOCKET` runs a guest. `09-vmm SOCKET unix:PATH` and `09-vmm SOCKET file:PATH` take one
- * over. The commands at SOCKET are "wait" (until the guest has got 1000 more answers), "update
- * PROGRAM", "update unix:PATH", "update file:PATH", "quit". The guest puts a request into a ring,
- * rings a doorbell, sleeps until the interrupt, and writes the answer to a port. */
+ * `09-vmm SOCKET` runs a guest. `09-vmm SOCKET file:PATH` takes one out of a file. The commands at
+ * SOCKET are "wait" (until the guest has got 1000 more answers), "exec PROGRAM", "transfer
+ * PROGRAM", "save file:PATH", "quit". The guest puts a request into a ring, rings a doorbell,
+ * sleeps until the interrupt, and writes the answer to a port. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -16,10 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <libcpr/libcpr.h>
@@ -176,34 +174,6 @@ start_threads (Vm *vm)
 
 /* ---- The machine. */
 
-static int
-make_event (const char *name, int index, void *user_data, GError **error)
-{
-  int fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-  if (fd < 0)
-    cpr_error_set_errno (error, CPR_ERROR_SYSTEM, errno, "%s", name);
-  return fd;
-}
-
-/* A path that is there is a dead VM's: this one has the socket already, unless it is fresh or comes
- * from a file. */
-static int
-listen_at (const char *name, int index, void *path, GError **error)
-{
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-  g_strlcpy (address.sun_path, path, sizeof address.sun_path);
-  unlink (address.sun_path);
-  if (bind (fd, (const struct sockaddr *) &address, sizeof address) < 0 || listen (fd, 1) < 0)
-    {
-      cpr_error_set_errno (error, CPR_ERROR_SYSTEM, errno, "socket %s", address.sun_path);
-      return -1;
-    }
-  return fd;
-}
-
 static void
 create_vcpu (Vm *vm)
 {
@@ -236,17 +206,17 @@ create_vm (Vm *vm, GError **error)
 static bool
 create_queue (Vm *vm, GError **error)
 {
-  vm->doorbell = cpr_fd_open (vm->session, "doorbell", 0, make_event, NULL, error);
-  vm->interrupt = vm->doorbell < 0 ? -1 : cpr_fd_open (vm->session, "interrupt", 0, make_event, NULL, error);
+  vm->doorbell = cpr_fd_open_eventfd (vm->session, "doorbell", 0, error);
+  vm->interrupt = vm->doorbell < 0 ? -1 : cpr_fd_open_eventfd (vm->session, "interrupt", 0, error);
   return vm->interrupt >= 0 && cpr_device_add (vm->session, "queue", &queue_type, &vm->queue, error) &&
          cpr_kvm_ioeventfd_add (vm->kvm, vm->doorbell, DOORBELL, 2, 0, KVM_IOEVENTFD_FLAG_PIO, error) &&
          cpr_kvm_irqfd_add (vm->kvm, vm->interrupt, IRQ, -1, error);
 }
 
 static bool
-build (Vm *vm, char *path, GError **error)
+build (Vm *vm, const char *path, GError **error)
 {
-  vm->control = cpr_fd_open (vm->session, "control", 0, listen_at, path, error);
+  vm->control = cpr_fd_open_listener (vm->session, "control", 0, path, error);
   vm->ram = vm->control < 0 ? NULL : cpr_ram_new (vm->session, "ram", RAM_SIZE, NULL, error);
   if (vm->ram == NULL)
     return false;
@@ -287,34 +257,22 @@ reset (const Vm *vm)
 
 /* ---- The control socket. */
 
-/* Says how the update ended that brought the guest here, or that came back. */
-static bool
-answer (const Vm *vm)
-{
-  CprUpdateStatus status;
-  const char *reason;
-  int fd = cpr_session_take_reply_fd (vm->session, &status, &reason);
-
-  if (fd < 0)
-    return false;
-  dprintf (fd, "%s %s\n", cpr_update_status_get_name (status), reason != NULL ? reason : "");
-  close (fd);
-  return true;
-}
-
+/* Returns where the update failed. */
 static void
-update_to (const Vm *vm, const char *where, int client)
+update_to (const Vm *vm, CprMode mode, const char *where, int client)
 {
-  CprMode mode = g_str_has_prefix (where, "unix:")   ? CPR_MODE_TRANSFER
-                 : g_str_has_prefix (where, "file:") ? CPR_MODE_REBOOT
-                                                     : CPR_MODE_EXEC;
-  CprUpdate update = { .size = sizeof update, .mode = mode, .program = where, .uri = where, .reply_fd = client };
-  g_autoptr (GError) error = NULL;
-  bool left = cpr_session_update (vm->session, &update, &error);
+  CprUpdate update = { .size = sizeof update, .mode = mode, .reply_fd = client };
+  bool left;
 
-  if (!answer (vm) && !left) /* nothing had begun yet: the call isn't permitted now */
-    dprintf (client, "failed %s\n", error->message);
-  if (left) /* the guest is another program's, or in the file, and so is the socket's path */
+  if (mode == CPR_MODE_REBOOT)
+    update.uri = where;
+  else
+    update.program = where;
+  left = cpr_session_update (vm->session, &update, NULL);
+  if (left)
+    close (vm->control); /* the VM's next program listens there */
+  cpr_session_reply (vm->session);
+  if (left)
     _exit (EXIT_SUCCESS);
 }
 
@@ -334,16 +292,23 @@ wait_for_answers (Vm *vm, int client)
 
 /* False: the end. */
 static bool
-serve_client (Vm *vm, int client)
+serve_client (Vm *vm)
 {
-  char line[256] = "";
+  int client = accept4 (vm->control, NULL, NULL, SOCK_CLOEXEC);
+  char line[256] = "", where[256] = "";
 
-  if (read (client, line, sizeof line - 1) > 0 && g_str_has_prefix (g_strchomp (line), "update "))
-    update_to (vm, line + strlen ("update "), client);
-  else if (strcmp (line, "wait") == 0)
+  if (client < 0 || read (client, line, sizeof line - 1) <= 0)
+    ; /* it has hung up */
+  else if (sscanf (line, "exec %255s", where) == 1)
+    update_to (vm, CPR_MODE_EXEC, where, client);
+  else if (sscanf (line, "transfer %255s", where) == 1)
+    update_to (vm, CPR_MODE_TRANSFER, where, client);
+  else if (sscanf (line, "save %255s", where) == 1)
+    update_to (vm, CPR_MODE_REBOOT, where, client);
+  else if (g_str_has_prefix (line, "wait"))
     wait_for_answers (vm, client);
   close (client);
-  return strcmp (line, "quit") != 0;
+  return !g_str_has_prefix (line, "quit");
 }
 
 int
@@ -358,7 +323,7 @@ main (int argc, char **argv)
     .incoming_flags = CPR_INCOMING_EXIT_GOES_BACK | CPR_INCOMING_REHEARSE,
   };
   g_autoptr (GError) error = NULL;
-  int client;
+  struct pollfd control = { .events = POLLIN };
 
   signal (SIGPIPE, SIG_IGN); /* a client that hangs up must not take the guest along */
   if (argc < 2)
@@ -374,8 +339,9 @@ main (int argc, char **argv)
 
   printf ("process %d has the guest\n", getpid ());
   fflush (stdout);
-  answer (&vm);
-  while ((client = accept4 (vm.control, NULL, NULL, SOCK_CLOEXEC)) >= 0 && serve_client (&vm, client))
+  cpr_session_reply (vm.session);
+  control.fd = vm.control;
+  while (poll (&control, 1, -1) > 0 && serve_client (&vm))
     ;
   unlink (argv[1]);
   _exit (EXIT_SUCCESS); /* with the guest */

@@ -71,9 +71,9 @@ execute (Control *control, const char *line)
   if (strcmp (line, "status") == 0)
     tell_status (control);
   else if (g_str_has_prefix (line, exec))
-    update_exec (control->session, line + strlen (exec), control->client);
+    update_run (control->session, CPR_MODE_EXEC, line + strlen (exec), control->client);
   else if (g_str_has_prefix (line, transfer))
-    return !update_transfer (control->session, line + strlen (transfer), control->client);
+    return !update_run (control->session, CPR_MODE_TRANSFER, line + strlen (transfer), control->client);
   else
     dprintf (control->client, "unknown command; there are: status, update PROGRAM, transfer PROGRAM, quit\n");
   return true;

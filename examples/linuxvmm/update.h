@@ -4,12 +4,9 @@
 
 #include <libcpr/libcpr.h>
 
-/* Puts @program in the place of this one, with the same arguments, in the same process. Returns
- * only if that failed; @client was told why. */
-void update_exec (CprSession *session, const char *program, int client);
-
-/* Starts @program in a process of its own and gives the guest to it. True: it is the guest's
- * VMM, and this process has nothing more to do. */
-bool update_transfer (CprSession *session, const char *program, int client);
+/* Gives the guest to @program, with the same arguments: in the same process, or in transfer mode in
+ * one of its own. True: that is the guest's VMM, and this process has nothing more to do. False: it
+ * failed, and @client was told why. */
+bool update_run (CprSession *session, CprMode mode, const char *program, int client);
 
 #endif

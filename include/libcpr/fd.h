@@ -202,8 +202,7 @@ cpr_fd_open (CprSession *session, const char *name, int index, CprFdOpen open, v
  *
  * Since: 0.1
  */
-CPR_API int
-cpr_fd_open_listener (CprSession *session, const char *name, int index, const char *path, GError **error);
+CPR_API int cpr_fd_open_listener (CprSession *session, const char *name, int index, const char *path, GError **error);
 
 /**
  * cpr_fd_open_eventfd:

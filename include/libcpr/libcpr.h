@@ -56,6 +56,7 @@
 #include <libcpr/field-cxx.h>
 #include <libcpr/device.h>
 #include <libcpr/update.h>
+#include <libcpr/reply.h>
 #include <libcpr/event.h>
 #include <libcpr/exit.h>
 #include <libcpr/gate.h>

@@ -186,10 +186,10 @@ typedef enum
  *     that would block one of them fails with %CPR_ERROR_BLOCKED, see cpr_blocker_add()
  * @incoming: (nullable): where a state comes from if this process wasn't started with one, as
  *     SCHEME:ADDRESS; %NULL: nowhere. It is ignored where a state was handed to this process in
- *     exec mode, so it may stay in a command line that is used again. `unix:PATH` and `unix-fd:N`:
- *     transfer mode, see cpr_session_new(). `file:PATH`: the file of an update in reboot mode, see
- *     #SECTION:reboot-mode; it can be taken up once. `pipe:ADDRESS`: the fd that @open_incoming
- *     opens
+ *     exec mode, or the old program started it for a transfer. So it may stay in a command line
+ *     that is used again. `unix:PATH` and `unix-fd:N`: transfer mode, see cpr_session_new().
+ *     `file:PATH`: the file of an update in reboot mode, see #SECTION:reboot-mode; it can be taken
+ *     up once. `pipe:ADDRESS`: the fd that @open_incoming opens
  * @open_incoming: (nullable): for `pipe:ADDRESS`: returns an fd to read the state from, which is
  *     the library's from then on, or -1 with @error set. cpr_session_new() calls it, and only where
  *     the state will really be read
@@ -237,11 +237,13 @@ typedef struct
  *
  * The library doesn't rely on the environment to know whether there is a state. The variable
  * `LIBCPR_STATE` is a hint, which it verifies. Where the variable was lost on the way (`env -i`, a
- * login shell), the library finds the state among the open fds. An existing state is taken up or
- * refused, but never ignored, because a second, empty guest would run on the same disk. In exec
- * mode a process that a wrapper forked is refused too: only the process that the update was meant
- * for may have the guest. There is one limit. A wrapper such as sudo, which forks, closes all fds
- * and clears the environment, leaves nothing to find; don't update through one.
+ * login shell), the library finds the state among the open fds. The same holds for a program that
+ * the old one has started for a transfer: it finds the connection, which is used like `unix-fd:N`.
+ * An existing state is taken up or refused, but never ignored, because a second, empty guest would
+ * run on the same disk. In exec mode a process that a wrapper forked is refused too: only the
+ * process that the update was meant for may have the guest. There is one limit. A wrapper such as
+ * sudo, which forks, closes all fds and clears the environment, leaves nothing to find; don't
+ * update through one.
  *
  * Taking up a state consists of these acts:
  *

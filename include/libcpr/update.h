@@ -77,32 +77,44 @@ G_BEGIN_DECLS
  * SECTION:transfer-mode
  * @title: Transfer mode
  *
- * The new program is another process, which waits at @uri: see @incoming of #CprSessionConfig. It
- * prepares everything while the guest runs, so the pause is the shortest.
+ * The new program is another process. It prepares everything while the guest runs, so the pause is
+ * the shortest. The library starts it, or it waits at @uri: see @incoming of #CprSessionConfig.
  *
- * Members of #CprUpdate: @uri is `unix:PATH`, the socket where the new program listens, or
- * `unix-fd:N`, a connected Unix stream socket, which stays the caller's. N is 3 or more. The mode
- * also reads @preflight_timeout_ms, @deadline_ms and @pause_budget_ms. Its flags are
- * %CPR_UPDATE_NO_PREFLIGHT and %CPR_UPDATE_NO_WAY_BACK. @program, @argv and @envp are ignored.
+ * Members of #CprUpdate: without @uri, @program, @argv and @envp say what is started, as in exec
+ * mode: @argv %NULL stands for the recorded arguments. @uri is `unix:PATH`, the socket where a new
+ * program listens that somebody else has started, or `unix-fd:N`, a connected Unix stream socket,
+ * which stays the caller's. N is 3 or more. With @uri the other three are ignored. The mode also
+ * reads @preflight_timeout_ms, @deadline_ms and @pause_budget_ms. Its flags are
+ * %CPR_UPDATE_NO_PREFLIGHT and %CPR_UPDATE_NO_WAY_BACK.
+ *
+ * A program that the library starts is a child of this process. It takes the guest up in its
+ * cpr_session_new(), whatever its @incoming says. It inherits what an execve would leave it: the
+ * standard streams, working directory, limits, ignored signals, and the calling thread's signal
+ * mask, CPU affinity and scheduling policy. It has no other fds, and leads a process group of its
+ * own. If the update fails, the program gets 2 s to end by itself, and none if it has not asked for
+ * the guest. Then its group is killed, and it is reaped. The error says how it died if it gave no
+ * reason. If the update succeeds, this process's parent, or init, reaps it later. In a VMM that
+ * reaps all children itself, or ignores SIGCHLD, only the words for the death are missing.
  *
  * Steps:
  *
- * 1. With the guest running, the old program connects. The new program gets the fds of the fd table
- *    and answers for itself as in a preflight; no program is started. It has @preflight_timeout_ms
- *    from the connection to its answer.
+ * 1. With the guest running, the old program starts the new one, or connects to it. The new program
+ *    gets the fds of the fd table and answers for itself as in a preflight. It has
+ *    @preflight_timeout_ms for this, from its start or from the connection on.
  * 2. Still with the guest running, the new program claims everything, fills its page tables and
  *    says that it is ready. It has @deadline_ms for this.
  * 3. The guest is stopped. Its state is saved, sealed and offered to the new program.
  * 4. The new program loads and commits. It has @deadline_ms again. No message that it sends makes
  *    either time longer.
  *
- * The standard streams aren't handed over in this mode. The two programs can't both hold a lock
- * that each would take for itself, with fcntl() or on a file that each opens.
+ * The standard streams aren't handed over to a program that waits at @uri. The two programs can't
+ * both hold a lock that each would take for itself, with fcntl() or on a file that each opens.
  *
- * Errors: %CPR_ERROR_INVALID (@uri), %CPR_ERROR_REFUSED, %CPR_ERROR_MISMATCH (another user, VM, PID
- * namespace or clocks), %CPR_ERROR_VERSION (the two libcprs have no version of the protocol in
- * common), %CPR_ERROR_ROLLED_BACK (the new program failed, ended or took too long, or the update
- * was cancelled).
+ * Errors: %CPR_ERROR_INVALID (@uri; neither @uri nor @program), %CPR_ERROR_SYSTEM (the program
+ * can't be started), %CPR_ERROR_REFUSED, %CPR_ERROR_MISMATCH (another user, VM, PID namespace or
+ * clocks), %CPR_ERROR_VERSION (the two libcprs have no version of the protocol in common),
+ * %CPR_ERROR_ROLLED_BACK (the new program failed, ended or took too long, or the update was
+ * cancelled).
  *
  * After failure: the guest goes on here. The new program can't have the guest any more if it fails,
  * ends, takes too long, or is cancelled with cpr_session_cancel(). If the guest had been offered to
@@ -186,8 +198,8 @@ G_BEGIN_DECLS
  * CprMode:
  * @CPR_MODE_EXEC: the new program replaces the old one in the same process, by execve: the PID
  *     stays; see #SECTION:exec-mode
- * @CPR_MODE_TRANSFER: the new program is another process, which was started before and has prepared
- *     everything: the shortest pause; see #SECTION:transfer-mode
+ * @CPR_MODE_TRANSFER: the new program is another process, which has prepared everything before the
+ *     stop: the shortest pause; see #SECTION:transfer-mode
  * @CPR_MODE_REBOOT: the state goes to a file, or through a pipe; this program ends, and another one
  *     takes the state up later, also after a restart of the host; see #SECTION:reboot-mode
  *
@@ -258,10 +270,11 @@ typedef enum
  * @size: `sizeof (CprUpdate)`, see #SECTION:libcpr
  * @mode: how the guest travels
  * @flags: or-ed #CprUpdateFlags
- * @argv: (nullable): exec mode: the new program's arguments, ended by %NULL. argv[0] is the program
- *     too, unless @program is set. %NULL: the recorded arguments with @program as argv[0]
- * @envp: (nullable): exec mode: the new program's environment, ended by %NULL, or %NULL for this
- *     process's
+ * @argv: (nullable): exec and transfer mode: the new program's arguments, ended by %NULL. argv[0]
+ *     is the program too, unless @program is set. %NULL: the recorded arguments with @program as
+ *     argv[0]
+ * @envp: (nullable): exec and transfer mode: the new program's environment, ended by %NULL, or
+ *     %NULL for this process's
  * @preflight_timeout_ms: exec and transfer mode: how long an asked program may take to answer, in
  *     ms; 0: 10 s. In transfer mode the time starts at the connection
  * @deadline_ms: how long the new program may take, in ms. Exec mode: from the execve to the commit.
@@ -284,8 +297,9 @@ typedef enum
  *     then, so the callback can wait for the process that reads the pipe. If it returns %FALSE,
  *     with @error set, the update is undone
  * @callback_data: passed to @progress and @confirm
- * @program: (nullable): exec mode: the program to execute, with @argv as its arguments or with the
- *     recorded ones. %NULL: argv[0]. A name without a slash is searched in this process's PATH
+ * @program: (nullable): exec and transfer mode: the program to execute or to start, with @argv as
+ *     its arguments or with the recorded ones. %NULL: argv[0]. A name without a slash is searched
+ *     in this process's PATH
  * @reply_fd: every mode: the connection of whoever asked for the update, 3 or more; 0 or -1: none.
  *     The library keeps a duplicate, which goes where the guest goes, see
  *     cpr_session_take_reply_fd(). The fd itself stays the caller's
@@ -294,8 +308,8 @@ typedef enum
  *
  * | member | exec | transfer | reboot |
  * |---|---|---|---|
- * | @program, @argv, @envp | yes | ignored | ignored |
- * | @uri | ignored | `unix:`, `unix-fd:` | `file:`, `fd:` |
+ * | @program, @argv, @envp | yes | without @uri | ignored |
+ * | @uri | ignored | %NULL, `unix:`, `unix-fd:` | `file:`, `fd:` |
  * | @preflight_timeout_ms | yes | yes | ignored |
  * | @deadline_ms | yes | yes | with `fd:` |
  * | @pause_budget_ms | yes | yes | yes |
@@ -544,74 +558,6 @@ CPR_API void cpr_session_get_update_info (const CprSession *session, CprUpdateIn
  * Since: 0.1
  */
 CPR_API const char *cpr_update_status_get_name (CprUpdateStatus status);
-
-/**
- * cpr_session_take_reply_fd:
- * @session: a session
- * @status: (out) (nullable): how the update ended; %CPR_UPDATE_NONE if the result is -1
- * @reason: (out) (nullable): why the update failed, the session's until the next update; %NULL if
- *     it didn't fail or if the result is -1
- *
- * Takes the connection of whoever asked for the last update, @reply_fd of #CprUpdate, to answer it.
- * The program that has the guest afterwards gets it:
- *
- * - after the commit the new program, from cpr_session_start() on;
- * - after a failure before the execve, or in transfer mode before the commit, the program that
- *   called cpr_session_update();
- * - after a rollback or a rescue the old program, executed again, from cpr_session_start() on;
- * - in reboot mode the program that called cpr_session_update(), whether it failed or not. The
- *   program that takes the state up later gets nothing.
- *
- * So the same lines answer in each case: call them after cpr_session_start(), and after
- * cpr_session_update() where that returned. After a call of cpr_session_update() that wasn't
- * permitted there is nothing to take.
- *
- * Whoever asked may have hung up by now. A write to such a socket raises SIGPIPE, which ends the
- * program that has just got the guest, so ignore that signal.
- *
- * The fd is no part of the fd table. If nobody takes it, the next cpr_session_update() or
- * cpr_session_free() closes it. If no program can take the guest, the guardian keeps it with
- * everything else. A peer sees the end of the connection when every copy is closed, which takes
- * some milliseconds after the commit: the guardian has one. If the caller's own fd is in the fd
- * table, that one survives as well, and both are open.
- *
- * Permitted states: all. The result is -1 in every state but ACTIVE and HANDED_OVER, and in a
- * forked child.
- *
- * Returns: an fd, which is the caller's now and close-on-exec, or -1 if there is none to take
- *
- * Since: 0.1
- */
-CPR_API int cpr_session_take_reply_fd (CprSession *session, CprUpdateStatus *status, const char **reason);
-
-/**
- * cpr_session_reply:
- * @session: a session
- *
- * Tells whoever asked for the last update, @reply_fd of #CprUpdate, how it ended, and closes the
- * library's duplicate of that connection. It is cpr_session_take_reply_fd() with a line of text.
- * Call it in the same two places: after cpr_session_start(), and after cpr_session_update() where
- * that returned. A client that stays connected has its own fd in the fd table, which stays open.
- *
- * The line ends with a newline, and begins with cpr_update_status_get_name() and a colon:
- *
- * - `completed: the guest stood still for 2.14 ms`. A guest that was stopped already, and one that
- *   this program handed over or saved, has other words after the colon;
- * - `failed: REASON`, where the update failed in this program;
- * - `rolled-back: REASON` and `rescued: REASON`, after the new program failed.
- *
- * Whoever asked may have hung up by now: the function raises no SIGPIPE. A peer that doesn't read is
- * waited for, 1 s at most.
- *
- * Permitted states: all. There is nobody to tell in every state but ACTIVE and HANDED_OVER, and in
- * a forked child.
- *
- * Returns: %TRUE if the line was written. %FALSE if nobody asked, the call of cpr_session_update()
- *     wasn't permitted, or the peer is gone
- *
- * Since: 0.1
- */
-CPR_API bool cpr_session_reply (CprSession *session);
 
 G_END_DECLS
 

@@ -17,6 +17,7 @@
 #include "base/signals.h"
 #include "base/sys.h"
 #include "base/text.h"
+#include "process/child.h"
 #include "process/program.h"
 
 /* Our own fds are above the child's, so that putting them in place overwrites none. */
@@ -29,10 +30,6 @@
 
 /* How often a child is looked at where there is no pidfd. */
 #define LOOK_MS 10
-
-/* How long the end of a killed child is waited for. Some children can't be killed: a set-uid
- * program, or any where a filter denies kill(). */
-#define DEATH_NS (UINT64_C (3) * 1000000000)
 
 char **
 cpr_ask_make_envp (char *const *envp)
@@ -151,7 +148,7 @@ judge (CprAsk *ask, const siginfo_t *info, unsigned timeout_ms)
   else if (ask->timed_out)
     reason = g_strdup_printf ("it gave no answer within %u ms, killed", timeout_ms);
   else if (info != NULL && info->si_code != CLD_EXITED)
-    reason = g_strdup_printf ("it was killed by signal %d (%s)", info->si_status, strsignal (info->si_status));
+    reason = cpr_child_describe_end (info);
   else if (answered)
     return;
   else if (info == NULL)
@@ -163,19 +160,6 @@ judge (CprAsk *ask, const siginfo_t *info, unsigned timeout_ms)
 }
 
 /* ---- The life of a child. */
-
-static char *
-describe_start_failure (const CprAsk *ask, int errnum)
-{
-  const char *absence = errnum == ENOENT && ask->by_fd ? cpr_proc_describe_absence ("/proc/self/fd") : NULL;
-  const char *hint = "";
-
-  if (absence != NULL)
-    return g_strdup_printf ("it can't be started: %s", absence);
-  if (errnum == ENOENT && !ask->by_fd && cpr_sys->faccessat (AT_FDCWD, ask->path, F_OK, 0) == 0)
-    hint = " (it is there: the interpreter that it names isn't)";
-  return g_strdup_printf ("it can't be started: %s%s", g_strerror (errnum), hint);
-}
 
 /* File actions and attributes fail only where memory runs out, and there GLib has ended the process
  * before. */
@@ -236,79 +220,22 @@ read_pipe (CprAsk *ask, int *fd, void (*keep) (CprAsk *ask, const char *data, si
   return len > 0;
 }
 
-/* Kills the child's process group, and the child, which may have left the group. Where another
- * thread has reaped the child, its number may be another process's by now. */
-static void
-kill_all (const CprAsk *ask)
-{
-  siginfo_t info;
-
-  if (cpr_sys->waitid (P_PID, (id_t) ask->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD)
-    return;
-  cpr_sys->kill (-ask->pid, SIGKILL);
-  cpr_signals_send (ask->pid, -1, SIGKILL);
-}
-
-/* The same as waitid() with WNOHANG, where a seccomp filter denies waitid(). */
-static int
-take_status_otherwise (const CprAsk *ask, siginfo_t *info)
-{
-  int status = 0;
-  pid_t waited = cpr_sys->waitpid (ask->pid, &status, WNOHANG);
-
-  info->si_pid = waited > 0 ? waited : 0;
-  info->si_code = WIFEXITED (status) ? CLD_EXITED : CLD_KILLED;
-  info->si_status = WIFEXITED (status) ? WEXITSTATUS (status) : WTERMSIG (status);
-  return waited < 0 ? -1 : 0;
-}
-
-static int
-take_status (const CprAsk *ask, siginfo_t *info)
-{
-  int waited = cpr_sys->waitid (P_PID, (id_t) ask->pid, info, WEXITED | WNOHANG);
-
-  return waited < 0 && errno != EINTR && errno != ECHILD ? take_status_otherwise (ask, info) : waited;
-}
-
-/* Takes the child's status. False where another thread has taken it, or where the child goes on. */
-static bool
-reap (CprAsk *ask, siginfo_t *info)
-{
-  uint64_t end_ns = cpr_now_ns () + DEATH_NS;
-  struct pollfd death = { ask->pidfd, POLLIN, 0 };
-
-  for (;;)
-    {
-      *info = (siginfo_t){ .si_pid = 0 };
-      if (take_status (ask, info) < 0)
-        {
-          if (errno != EINTR)
-            return false;
-        }
-      else if (info->si_pid != 0)
-        return true;
-      ask->outlived = cpr_now_ns () >= end_ns;
-      if (ask->outlived)
-        return false;
-      cpr_sys->poll (&death, 1, LOOK_MS);
-    }
-}
-
 /* Ends the child and its group, and takes the rest of its output and its status. */
 static void
 end (CprAsk *ask, unsigned timeout_ms)
 {
   siginfo_t info;
-  bool reaped;
+  CprReaped reaped;
 
-  kill_all (ask);
-  reaped = reap (ask, &info);
+  cpr_child_kill_all (ask->pid);
+  reaped = cpr_child_reap (ask->pid, ask->pidfd, &info);
+  ask->outlived = reaped == CPR_OUTLIVED;
   cpr_fd_clear (&ask->pidfd);
   for (int i = 0; i < LAST_CHUNKS && read_pipe (ask, &ask->answer_pipe[0], keep_answer); i++)
     ;
   for (int i = 0; i < LAST_CHUNKS && read_pipe (ask, &ask->output_pipe[0], keep_output); i++)
     ;
-  judge (ask, reaped ? &info : NULL, timeout_ms);
+  judge (ask, reaped == CPR_REAPED ? &info : NULL, timeout_ms);
   ask->pid = 0;
 }
 
@@ -331,7 +258,7 @@ start (CprAsk *ask, unsigned timeout_ms, GError **error)
   if (errnum != 0)
     {
       ask->pid = 0;
-      ask->failure = describe_start_failure (ask, errnum);
+      ask->failure = cpr_child_describe_start_failure (ask->by_fd ? NULL : ask->path, errnum);
       return true;
     }
   cpr_fd_clear (&ask->answer_pipe[1]); /* else the end of the pipe would never be seen */
@@ -343,16 +270,6 @@ start (CprAsk *ask, unsigned timeout_ms, GError **error)
            errno != EPERM) /* a sandbox's filter, or valgrind: it is looked at instead */
     return cpr_throw_errno (error, errno, "preflight: pidfd_open");
   return true;
-}
-
-static bool
-has_ended (const CprAsk *ask, short revents)
-{
-  siginfo_t info = { .si_pid = 0 };
-
-  if (ask->pidfd >= 0)
-    return revents != 0;
-  return cpr_sys->waitid (P_PID, (id_t) ask->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid != 0;
 }
 
 /* Waits until one of the children writes or ends, or until the deadline. */
@@ -387,7 +304,7 @@ wait_once (CprAsk *asks, size_t n_asks, uint64_t deadline_ns, unsigned timeout_m
         read_pipe (ask, &ask->answer_pipe[0], keep_answer);
       if (fds[3 * i + 2].revents != 0)
         read_pipe (ask, &ask->output_pipe[0], keep_output);
-      ended = has_ended (ask, fds[3 * i].revents);
+      ended = ask->pidfd >= 0 ? fds[3 * i].revents != 0 : cpr_child_has_ended (ask->pid, -1);
       ask->timed_out = !ended && left_ms == 0;
       if (ended || left_ms == 0 || ask->answer->len > CPR_ANSWER_MAX)
         end (ask, timeout_ms);

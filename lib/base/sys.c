@@ -215,6 +215,7 @@ const CprSys cpr_sys_kernel = {
   .getdents64 = sys_getdents64,
   .fchmod = fchmod,
   .socket = socket,
+  .socketpair = socketpair,
   .bind = sys_bind,
   .listen = listen,
   .accept4 = sys_accept4,

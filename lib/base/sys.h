@@ -56,6 +56,7 @@ typedef struct
   ssize_t (*getdents64) (int fd, void *buffer, size_t size);
   int (*fchmod) (int fd, mode_t mode);
   int (*socket) (int domain, int type, int protocol);
+  int (*socketpair) (int domain, int type, int protocol, int fds[2]);
   int (*bind) (int fd, const struct sockaddr *address, socklen_t len);
   int (*listen) (int fd, int backlog);
   int (*accept4) (int fd, struct sockaddr *address, socklen_t *len, int flags);

@@ -116,20 +116,47 @@ take_up (CprIncoming **incoming,
   return true;
 }
 
+/* The channel on which the old program, which started this one, waits. */
+static bool
+take_up_from (CprIncoming **incoming, int fd, const CprSessionConfig *config, const GError *fault, GError **error)
+{
+  g_autofree char *uri = g_strdup_printf ("%s:%d", cpr_carrier_transfer.alias, fd);
+  CprSessionConfig own = *config;
+
+  own.incoming = uri;
+  return take_up (incoming, &cpr_carrier_transfer, -1, &own, fault, NULL, error);
+}
+
+/* The inherited fds come first, whatever @config says: a state among them is a guest, and a program
+ * that overlooked it would run a second one on the same disks. A state comes before a channel: only
+ * the variable can name a channel beside a state. */
+static bool
+find_inherited (int *state, int *channel, GError **error)
+{
+  bool is_named = g_getenv (CPR_STATE_VARIABLE) != NULL;
+
+  *state = *channel = -1;
+  if (is_named && !cpr_carrier_transfer.find (channel, error))
+    return false;
+  if (*channel < 0 && !cpr_carrier_exec.find (state, error))
+    return false;
+  return is_named || *state >= 0 || cpr_carrier_transfer.find (channel, error);
+}
+
 bool
 cpr_incoming_take_up (
     CprIncoming **incoming, int *question, const CprSessionConfig *config, const GError *fault, GError **error)
 {
   const CprCarrierType *carrier;
   const char *address;
-  int fd;
+  int fd, channel;
 
-  /* The inherited fds come first, whatever @config says: a state among them is a guest, and a
-   * program that overlooked it would run a second one on the same disks. */
   *incoming = NULL;
   *question = -1;
-  if (!cpr_carrier_exec.find (&fd, error))
+  if (!find_inherited (&fd, &channel, error))
     return false;
+  if (channel >= 0)
+    return take_up_from (incoming, channel, config, fault, error);
   if (fd >= 0 && cpr_question_is_one (fd))
     *question = fd;
   else if (fd >= 0)

@@ -406,6 +406,12 @@ faulty_socket (int domain, int type, int protocol)
 }
 
 static int
+faulty_socketpair (int domain, int type, int protocol, int fds[2])
+{
+  return fault_fails ("socketpair") ? -1 : cpr_sys_kernel.socketpair (domain, type, protocol, fds);
+}
+
+static int
 faulty_bind (int fd, const struct sockaddr *address, socklen_t len)
 {
   return fault_fails ("bind") ? -1 : cpr_sys_kernel.bind (fd, address, len);
@@ -509,6 +515,7 @@ CprSys fault_calls = {
   .link = faulty_link,
   .fchmod = faulty_fchmod,
   .socket = faulty_socket,
+  .socketpair = faulty_socketpair,
   .bind = faulty_bind,
   .listen = faulty_listen,
   .accept4 = faulty_accept4,

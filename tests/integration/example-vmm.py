@@ -4,6 +4,7 @@
 at a time, and waits for an interrupt each time, gets all answers."""
 import contextlib
 import os
+import re
 import select
 import socket
 import subprocess
@@ -13,7 +14,13 @@ import tempfile
 from minivmm import PATIENCE, claim, main, poll, top, why_no_kvm
 
 VMM = os.path.join(top, "examples", "09-vmm")
-N_EXECS = 20
+N_EXECS, N_TRANSFERS = 20, 5
+COMPLETED = r"completed: the guest stood still for [0-9.]+ ms"
+FAILING = {
+    "/nowhere": "program '/nowhere': No such file or directory",
+    "/bin/false": r"new program '/bin/false': it exited with status 1 before it asked for the guest: .*",
+    os.path.join(top, "examples", "01-fd"): "new program: .*",
+}
 
 
 class Vm:
@@ -59,8 +66,8 @@ def running():
 def exec_mode(accel):
     with running() as (vm, _):
         for _ in range(N_EXECS):
-            answer = vm.tell("update /proc/self/exe")
-            claim(answer == "completed", answer)
+            answer = vm.tell("exec /proc/self/exe")
+            claim(re.fullmatch(COMPLETED, answer), answer)
             vm.check_guest()
         vm.end()
         return f"{N_EXECS} updates"
@@ -68,38 +75,53 @@ def exec_mode(accel):
 
 def a_refused_update_and_a_failed_one(accel):
     with running() as (vm, _):
-        refused = vm.tell("update /bin/true")
-        claim(refused.startswith("failed "), refused)
+        refused = vm.tell("exec /bin/true")
+        claim(refused.startswith("failed: "), refused)
         vm.check_guest()
-        failed = vm.tell(f"update {os.path.join(top, 'examples', '01-fd')}")
-        claim(failed.startswith("rolled-back "), failed)
+        failed = vm.tell(f"exec {os.path.join(top, 'examples', '01-fd')}")
+        claim(failed.startswith("rolled-back: "), failed)
         vm.check_guest()
         vm.end()
         return failed
 
 
+def children(process):
+    with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
+        return file.read().split()
+
+
 def transfer_mode(accel):
-    with running() as (vm, folder):
-        uri = f"unix:{folder}/transfer"
-        other = Vm(folder, uri)
-        try:
-            poll(lambda: other.process.poll() is not None or os.path.exists(f"{folder}/transfer"), "for the new program to listen")
-            answer = vm.end(f"update {uri}")
-            claim(answer == "completed", answer)
-            other.wait_for_guest()
-            other.check_guest()
-            other.end()
-        finally:
-            other.process.kill()
-            other.process.wait()
+    """The new programs are started by the old ones, and write to the same pipe, which ends with the last of them."""
+    with running() as (vm, _):
+        for number in range(N_TRANSFERS):
+            answer = vm.tell("transfer /proc/self/exe")
+            claim(re.fullmatch(COMPLETED, answer), answer)
+            vm.wait_for_guest()
+            vm.check_guest()
+        claim(vm.process.wait(PATIENCE) == 0, "the first program's end")
+        vm.tell("quit")
+        poll(lambda: select.select([vm.process.stdout], [], [], 0)[0], "for the last program's end")
+        rest = vm.process.stdout.read()
+        claim(rest == "", f"after the end: {rest!r}")
+        return answer
+
+
+def a_failed_transfer(accel):
+    with running() as (vm, _):
+        for program, reason in FAILING.items():
+            answer = vm.tell(f"transfer {program}")
+            claim(re.fullmatch(f"failed: {reason}", answer), answer)
+            claim(not children(vm.process), f"{program}: it is left behind")
+            vm.check_guest()
+        vm.end()
         return answer
 
 
 def reboot_mode(accel):
     with running() as (vm, folder):
         uri = f"file:{folder}/state"
-        answer = vm.end(f"update {uri}")
-        claim(answer == "completed", answer)
+        answer = vm.end(f"save {uri}")
+        claim(answer == "completed: the guest is saved", answer)
         other = Vm(folder, uri)
         try:
             other.wait_for_guest()
@@ -118,4 +140,4 @@ if why_no_kvm():
     print(f"SKIP: {why_no_kvm()}")
     sys.exit(77)
 os.environ["CPR_TEST_ACCEL"] = "kvm"  # it has no other
-main(exec_mode, a_refused_update_and_a_failed_one, transfer_mode, reboot_mode)
+main(exec_mode, a_refused_update_and_a_failed_one, transfer_mode, a_failed_transfer, reboot_mode)

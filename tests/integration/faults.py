@@ -29,7 +29,7 @@ ERRNOS = {
     "waitid": [EINTR], "sched_setscheduler": [EPERM], "pwrite": [ENOSPC, EIO, EINTR], "lseek": [EINVAL], "futimens": [EPERM],
     "fsync": [EIO, ENOSPC], "sync_file_range": [EIO], "flock": [ENOLCK, EWOULDBLOCK], "rename_new": [EIO, EACCES, ENOSPC],
     "link": [ENOSPC, EEXIST, EPERM], "unlink": [EIO, EACCES], "fchmod": [EPERM], "readlink": [EACCES],
-    "socket": [EMFILE, ENOMEM], "bind": [EADDRINUSE, EACCES], "listen": [EADDRINUSE], "setsockopt": [ENOMEM],
+    "socket": [EMFILE, ENOMEM], "socketpair": [EMFILE, ENOMEM], "bind": [EADDRINUSE, EACCES], "listen": [EADDRINUSE], "setsockopt": [ENOMEM],
     "accept4": [EMFILE, ECONNABORTED, EINTR], "connect": [ECONNREFUSED, EAGAIN], "sendmsg": [EPIPE, ENOBUFS, EINTR, ETOOMANYREFS],
     "recvmsg": [ECONNRESET, EINTR, ENOMEM], "pidfd_send_signal": [EPERM, ESRCH],
     "getrlimit": [EPERM], "setrlimit": [EPERM], "setitimer": [EINVAL], "KVM": [ENOMEM, EINVAL, EIO],

@@ -24,7 +24,7 @@ NUMBERS = {
     "renameat2": 316, "rt_sigaction": 13, "rt_sigpending": 127, "rt_sigprocmask": 14, "rt_sigtimedwait": 128,
     "sched_getaffinity": 204, "sched_getparam": 143, "sched_getscheduler": 145, "sched_setaffinity": 203,
     "sched_setscheduler": 144, "sched_yield": 24, "sendmsg": 46, "setitimer": 38, "setpgid": 109, "setpriority": 141,
-    "setsockopt": 54, "sigaltstack": 131, "socket": 41, "sync_file_range": 277, "tgkill": 234, "timer_create": 222,
+    "setsockopt": 54, "sigaltstack": 131, "socket": 41, "socketpair": 53, "sync_file_range": 277, "tgkill": 234, "timer_create": 222,
     "timer_delete": 226, "timer_settime": 223, "umask": 95, "unlink": 87, "utimensat": 280, "wait4": 61, "waitid": 247,
     "write": 1,
 }

@@ -6,13 +6,15 @@ import os
 import re
 import sys
 
-MAKES = re.compile(r"cpr_sys->(open|socket|accept4|eventfd|memfd_create|pidfd_open|pidfd_getfd|pipe2|dup3|recvmsg)\b|"
+MAKES = re.compile(r"cpr_sys->(open|socket|accept4|eventfd|memfd_create|pidfd_open|pidfd_getfd|pipe2|socketpair|dup3|recvmsg)\b|"
                    r"(?<![\w>])(open|openat|fopen|socket|socketpair|pipe2?|eventfd|timerfd_create|memfd_create|dup|dup2|dup3) \(")
 WRAPPED = re.compile(r"cpr_fd_(above_std|from) \(\s*$")
 ELSEWHERE = {  # file, call: where it is seen to
     ("lib/base/fd.c", "memfd_create"): "cpr_memfd_new() moves what it returns",
     ("lib/ask/child.c", "pipe2"): "open_pipe() moves both ends",
     ("lib/handoff/transfer/channel.c", "recvmsg"): "take_fds() moves each",
+    ("lib/handoff/transfer/hello.c", "recvmsg"): "cpr_hello_is_waiting() has no room for fds",
+    ("lib/handoff/transfer/start.c", "socketpair"): "cpr_start_open() moves both ends",
     ("lib/handoff/exec/give-back.c", "dup3"): "fetch_fd() puts a carried fd at its own number",
     ("lib/process/streams.c", "dup3"): "fetch() puts a standard stream at its own number",
     ("lib/session/api/fd.c", "open"): "the VMM's own callback",

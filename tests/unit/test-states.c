@@ -412,9 +412,8 @@ make_vfio_call (VfioProgram *program, CprCall call, GError **error)
 }
 
 static void
-make_call (VfioProgram *program, CprCall call, GError **error)
+make_fd_call (VfioProgram *program, CprCall call, GError **error)
 {
-  static Disk disk;
   CprSession *session = program->session;
 
   switch (call)
@@ -446,6 +445,19 @@ make_call (VfioProgram *program, CprCall call, GError **error)
     case CPR_CALL_RELEASE_FD:
       cpr_session_release_fd (session, 3, error);
       break;
+    default:
+      make_vfio_call (program, call, error);
+    }
+}
+
+static void
+make_call (VfioProgram *program, CprCall call, GError **error)
+{
+  static Disk disk;
+  CprSession *session = program->session;
+
+  switch (call)
+    {
     case CPR_CALL_RAM_NEW:
       cpr_ram_new (session, "new", PAGE, NULL, error);
       break;
@@ -468,7 +480,7 @@ make_call (VfioProgram *program, CprCall call, GError **error)
       cpr_notifier_remove (session, 1, error);
       break;
     default:
-      make_vfio_call (program, call, error);
+      make_fd_call (program, call, error);
     }
 }
 

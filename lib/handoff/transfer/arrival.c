@@ -4,6 +4,7 @@
 #include "handoff/transfer/arrival.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "ask/exchange.h"
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "handoff/incoming.h"
 #include "handoff/transfer/channel.h"
 #include "handoff/transfer/hello.h"
+#include "process/program.h"
 #include "registry/ram/fill.h"
 #include "state/seal.h"
 
@@ -48,6 +50,30 @@ get_arrival (const CprIncoming *incoming)
 }
 
 /* ---- The connection. */
+
+/* An fd that is the channel of a transfer: the variable names it, or else it is found among all
+ * fds. A program that overlooked it would run a second guest on the same disks. */
+bool
+cpr_arrival_find (int *fd, GError **error)
+{
+  const char *hint = g_getenv (CPR_STATE_VARIABLE);
+  g_autoptr (GArray) open_fds = NULL;
+  gint64 number;
+
+  *fd = -1;
+  if (hint != NULL)
+    {
+      if (g_ascii_string_to_signed (hint, 10, STDERR_FILENO + 1, G_MAXINT, &number, NULL) &&
+          cpr_hello_is_waiting ((int) number))
+        *fd = (int) number;
+      return true;
+    }
+  open_fds = cpr_fd_list (error);
+  for (guint i = 0; open_fds != NULL && i < open_fds->len && *fd < 0; i++)
+    if (cpr_hello_is_waiting (g_array_index (open_fds, int, i)))
+      *fd = g_array_index (open_fds, int, i);
+  return open_fds != NULL;
+}
 
 static void
 limit_waits (Arrival *arrival, uint64_t patience_ns)
@@ -328,6 +354,7 @@ cpr_arrival_take_up (CprIncoming *incoming, const CprSessionConfig *config, cons
     {
       /* This process keeps its own signal mask: no signal was blocked for an execve. */
       incoming->manifest.signal_mask = cpr_signals_get_mask ();
+      g_unsetenv (CPR_STATE_VARIABLE);
       return true;
     }
   cpr_channel_send_failure (&arrival->channel, reason->message);

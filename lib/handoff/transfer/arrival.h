@@ -5,6 +5,7 @@
 #include "handoff/carrier.h"
 
 /* The new program's half of transfer mode, for the table in handoff/transfer/transfer.c. */
+bool cpr_arrival_find (int *fd, GError **error);
 bool cpr_arrival_take_up (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error);
 bool cpr_arrival_await_state (CprIncoming *incoming, const CprRamTable *ram, GError **error);
 bool cpr_arrival_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error);

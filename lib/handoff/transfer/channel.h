@@ -89,7 +89,7 @@ bool cpr_channel_parse (const char *uri, const char **path, int *fd, GError **er
 /* Connects to the socket at @path, whose listener may not accept. Gives up at @deadline_ns (0:
  * never), or when @cancel_fd (or -1) is readable; -1 with an error. */
 int cpr_channel_connect (const char *path, uint64_t deadline_ns, int cancel_fd, GError **error);
-/* Listens at @path, for the VMM too; -1 with an error. Replaces a stale socket, and nothing else. */
+/* Listens at @path; -1 with an error. Replaces a stale socket, and nothing else. */
 int cpr_channel_listen (const char *path, int backlog, GError **error);
 
 /* Sends a message. @fds stay the caller's. Waits for room until the channel's deadline, but for

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/sys.h"
 #include "stream/wire.h"
 
 /* A HELLO:
@@ -63,6 +64,22 @@ cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error)
   hello->clocks.boottime_ns = cpr_cursor_get_u64 (&cursor);
   hello->has_clocks = !cursor.failed;
   return true;
+}
+
+bool
+cpr_hello_is_waiting (int fd)
+{
+  uint8_t bytes[CPR_MESSAGE_HEADER + sizeof (uint64_t)];
+  CprCursor cursor = { .data = bytes, .len = sizeof bytes };
+  struct iovec part = { bytes, sizeof bytes };
+  struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
+  struct stat st;
+
+  if (cpr_sys->fstat (fd, &st) < 0 || !S_ISSOCK (st.st_mode) ||
+      cpr_sys->recvmsg (fd, &header, MSG_PEEK | MSG_DONTWAIT) != sizeof bytes)
+    return false;
+  return cpr_cursor_get_u32 (&cursor) == CPR_MESSAGE_HELLO && cpr_cursor_get_u32 (&cursor) > 0 &&
+         cpr_cursor_get_u64 (&cursor) == HELLO_MAGIC;
 }
 
 static void

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Transfer mode in the old program: the new program is a process of its own, which was started
- * before. Its half of the conversation is in handoff/transfer/arrival.c, and the messages are in
- * handoff/transfer/channel.h. There is no guardian: the old program lives until the commit and
- * takes the guest back itself. Called by the order of steps in lib/session. */
+/* Transfer mode in the old program: the new program is a process of its own, which waits already or
+ * is started here. Its half of the conversation is in handoff/transfer/arrival.c, and the messages
+ * are in handoff/transfer/channel.h. There is no guardian: the old program lives until the commit
+ * and takes the guest back itself. Called by the order of steps in lib/session. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,6 +19,7 @@
 #include "handoff/transfer/arrival.h"
 #include "handoff/transfer/channel.h"
 #include "handoff/transfer/hello.h"
+#include "handoff/transfer/start.h"
 #include "state/seal.h"
 
 #define WHOM "new program"
@@ -33,6 +34,7 @@ typedef struct
   CprCarrier base;
   CprChannel channel;
   CprMessage message; /* the last one received */
+  CprStart start;
   CprFdTable *fds;
   CprBaton baton;
   uint64_t timeout_ns;
@@ -49,28 +51,39 @@ transfer_check (const CprUpdate *update, GError **error)
   int fd;
 
   if (update->uri == NULL)
-    return cpr_throw (error, CPR_ERROR_INVALID, "update: transfer mode needs a URI");
+    return update->program != NULL ||
+           cpr_throw (error, CPR_ERROR_INVALID, "update: transfer mode needs a program to start, or a URI");
   return cpr_channel_parse (update->uri, &path, &fd, error);
 }
 
 /* Connects, or duplicates an inherited socket, which stays the caller's. */
+static int
+connect_to (const char *uri, uint64_t deadline_ns, int cancel_fd, GError **error)
+{
+  const char *path;
+  int fd;
+
+  if (!cpr_channel_parse (uri, &path, &fd, error))
+    return -1;
+  if (path != NULL)
+    return cpr_channel_connect (path, deadline_ns, cancel_fd, error);
+  fd = cpr_sys->fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (fd < 0)
+    cpr_throw_errno (error, errno, "'%s'", uri);
+  return fd;
+}
+
 static bool
 connect_new (Transfer *transfer, const CprCarrierPlan *plan, GError **error)
 {
   uint64_t deadline_ns = cpr_now_ns () + plan->ask_timeout_ns;
-  const char *path, *uri = plan->update->uri;
+  const char *uri = plan->update->uri;
   int fd;
 
-  if (!cpr_channel_parse (uri, &path, &fd, error))
-    return false;
-  if (path != NULL)
-    fd = cpr_channel_connect (path, deadline_ns, plan->cancel_fd, error);
+  if (uri != NULL)
+    fd = connect_to (uri, deadline_ns, plan->cancel_fd, error);
   else
-    {
-      fd = cpr_sys->fcntl (fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-      if (fd < 0)
-        return cpr_throw_errno (error, errno, "'%s'", uri);
-    }
+    fd = cpr_start_open (&transfer->start, plan->update, error);
   if (fd < 0 || !cpr_channel_open (&transfer->channel, fd, WHOM, error))
     return false;
   transfer->channel.cancel_fd = plan->cancel_fd;
@@ -85,12 +98,43 @@ send_signal (const Transfer *transfer, int number)
 }
 
 static bool
-greet (Transfer *transfer, const char *vm_name, GError **error)
+has_hung_up (const Transfer *transfer)
+{
+  struct pollfd fds[] = { { transfer->channel.fd, POLLRDHUP, 0 }, { transfer->channel.pidfd, POLLIN, 0 } };
+
+  return cpr_sys->poll (fds, G_N_ELEMENTS (fds), 0) > 0;
+}
+
+/* A program that is started finds the greeting in its channel. */
+static bool
+exchange_greetings (Transfer *transfer, const CprCarrierPlan *plan, GError **error)
 {
   CprChannel *channel = &transfer->channel;
   const CprClocks asked = cpr_clocks_get ();
+  g_autofree char *end = NULL;
 
-  if (!cpr_channel_send_hello (channel, vm_name, error) || !cpr_channel_receive_hello (channel, vm_name, &asked, error))
+  if (!cpr_channel_send_hello (channel, plan->vm_name, error) ||
+      (transfer->start.path != NULL && !cpr_start_run (&transfer->start, plan->update, error)))
+    return false;
+  if (cpr_channel_receive_hello (channel, plan->vm_name, &asked, error))
+    return true;
+  if (channel->peer == 0 && has_hung_up (transfer))
+    end = cpr_start_describe_end (&transfer->start);
+  if (end == NULL)
+    return false;
+  g_clear_error (error);
+  return cpr_throw (error, CPR_ERROR_ROLLED_BACK,
+                    WHOM " '%s': %s before it asked for the guest: did its start-up fail before cpr_session_new(), or "
+                         "isn't it made with libcpr?",
+                    transfer->start.path, end);
+}
+
+static bool
+greet (Transfer *transfer, const CprCarrierPlan *plan, GError **error)
+{
+  CprChannel *channel = &transfer->channel;
+
+  if (!exchange_greetings (transfer, plan, error))
     return false;
   if (channel->peer == getpid ())
     return cpr_throw (error, CPR_ERROR_MISMATCH, WHOM ": it is this very process");
@@ -148,15 +192,18 @@ gave_up (const Transfer *transfer)
 }
 
 /* A new program that has the fds and didn't get the guest holds locks, devices and memory for
- * nothing. It gets time to end by itself, since the guest already runs. */
+ * nothing. It gets time to end by itself, since the guest already runs. A program that was started
+ * here, and said nothing, gets none. */
 static void
 dismiss (Transfer *transfer)
 {
-  if (!transfer->gave_fds || transfer->handed_over)
+  if (transfer->handed_over)
     return;
   cpr_fd_clear (&transfer->channel.fd); /* the new program sees the end of the connection */
-  if (!ends_within (transfer, GRACE_MS))
+  if ((transfer->gave_fds || (transfer->start.pid != 0 && transfer->channel.pidfd >= 0)) &&
+      !ends_within (transfer, GRACE_MS))
     end_new (transfer);
+  cpr_start_end (&transfer->start);
 }
 
 static void
@@ -165,6 +212,7 @@ transfer_close (CprCarrier *carrier)
   Transfer *transfer = (Transfer *) carrier;
 
   dismiss (transfer);
+  cpr_start_clear (&transfer->start);
   cpr_message_clear (&transfer->message);
   cpr_channel_close (&transfer->channel);
   cpr_baton_clear (&transfer->baton);
@@ -180,12 +228,13 @@ transfer_open (const CprCarrierPlan *plan, GError **error)
 
   transfer->base = (CprCarrier){ .type = &cpr_carrier_transfer, .stream_fd = -1 };
   transfer->channel = (CprChannel){ .fd = -1, .pidfd = -1, .cancel_fd = -1 };
+  transfer->start = (CprStart){ .its_fd = -1, .pidfd = -1 };
   transfer->baton.fd = -1;
   transfer->fds = plan->fds;
   transfer->timeout_ns = plan->timeout_ns;
   if (connect_new (transfer, plan, &reason))
     {
-      if (greet (transfer, plan->vm_name, &reason) && open_own (transfer, plan, &reason))
+      if (greet (transfer, plan, &reason) && open_own (transfer, plan, &reason))
         return &transfer->base;
       cpr_channel_send_failure (&transfer->channel, reason->message);
     }
@@ -230,18 +279,29 @@ send_question (Transfer *transfer, const CprWriter *question, bool wants_answer,
   return ok;
 }
 
-/* Adds what the new program said before it ended without a message. Copied first: that program may
- * write the page at any time. */
 static void
-add_reason (const Transfer *transfer, GError **error)
+append (GError *error, const char *separator, const char *text)
+{
+  char *message = error->message;
+
+  error->message = g_strconcat (message, separator, text, NULL);
+  g_free (message);
+}
+
+/* Adds how the new program ended, where it is a child that has ended, and what it said before. That
+ * is copied first: the program may write the page at any time. */
+static void
+add_reason (const Transfer *transfer, GError *error)
 {
   g_autofree char *said = g_strndup (transfer->baton.page->reason, CPR_BATON_REASON_SIZE - 1);
-  g_autofree char *line = cpr_text_make_line (said, strlen (said)), *message = NULL;
+  g_autofree char *line = cpr_text_make_line (said, strlen (said)), *end = NULL;
 
-  if (error == NULL || line[0] == '\0')
-    return;
-  message = (*error)->message;
-  (*error)->message = g_strdup_printf ("%s; before that: %s", message, line);
+  if (has_hung_up (transfer))
+    end = cpr_start_describe_end (&transfer->start);
+  if (end != NULL)
+    append (error, ": ", end);
+  if (line[0] != '\0')
+    append (error, "; before that: ", line);
 }
 
 /* Receives the next message, which has to be of @type. BUSY may come before it, and doesn't move
@@ -254,8 +314,8 @@ receive (Transfer *transfer, CprMessageType type, const char *what, GError **err
   do
     if (!cpr_channel_receive (&transfer->channel, message, what, error))
       {
-        if (!gave_up (transfer))
-          add_reason (transfer, error);
+        if (!gave_up (transfer) && error != NULL)
+          add_reason (transfer, *error);
         return false;
       }
   while (message->type == CPR_MESSAGE_BUSY);
@@ -377,6 +437,7 @@ const CprCarrierType cpr_carrier_transfer = {
   .seal = transfer_seal,
   .go = transfer_go,
   .close = transfer_close,
+  .find = cpr_arrival_find,
   .take_up = cpr_arrival_take_up,
   .take_fd = cpr_arrival_take_fd,
   .await_state = cpr_arrival_await_state,
