@@ -188,11 +188,11 @@ CPR_API void cpr_chardev_disconnect (CprChardev *chardev);
  * @chardev: a character device, but not a server's client; freed, with its clients
  * @error: where an error goes, or %NULL
  *
- * Ends a character device and closes what it has. Bytes that wait are lost. The process that has
- * the guest also gives the terminal its settings back and removes the path of a server's Unix
- * socket. So does a program that has handed the guest over, but only for the terminal; where the
- * new program uses the same terminal, the old one should end without this call. Before the commit
- * nothing is closed, as the old program may have to go on.
+ * Ends a character device and closes what it has. The process that has the guest first sends the
+ * bytes that wait, as far as they are taken at once. It gives the terminal its settings back, and
+ * removes the path of a server's Unix socket. A program that has handed the guest over gives its
+ * terminal back too; where the new program uses the same terminal, the old one should end without
+ * this call. Before the commit nothing is closed, as the old program may have to go on.
  *
  * Call it before cpr_session_free().
  *

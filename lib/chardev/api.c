@@ -75,6 +75,8 @@ stop (CprChardev *chardev)
 {
   for (guint i = 0; chardev->clients != NULL && i < chardev->clients->len; i++)
     stop (chardev->clients->pdata[i]);
+  if (owns_guest (chardev->session))
+    cpr_chardev_flush (chardev);
   cpr_device_remove (chardev->session, chardev->device_name, NULL);
   close_all (chardev);
   destroy (chardev);

@@ -77,6 +77,21 @@ START_TEST (a_client_that_takes_nothing_is_waited_for_without_waiting)
 }
 END_TEST
 
+START_TEST (what_waits_at_the_end_is_sent_if_it_is_taken)
+{
+  int client;
+
+  rig_make ("unix:", "/s,server=on,wait=off");
+  client = rig_connect_to ("s");
+  rig_serve ();
+  ck_assert (cpr_chardev_get_type ()->pre_save (rig.chardev, &rig.error));
+  rig_writes ("last words");
+  rig_end_now ();
+  rig_assert_gets (client, "last words");
+  close (client);
+}
+END_TEST
+
 START_TEST (a_client_that_goes_takes_along_what_waited_for_it)
 {
   int client;
@@ -338,6 +353,7 @@ main (void)
   tcase_add_test (tests, a_server_has_one_client_after_the_other);
   tcase_add_test (tests, bytes_that_were_sent_before_the_hang_up_can_be_read);
   tcase_add_test (tests, a_client_that_takes_nothing_is_waited_for_without_waiting);
+  tcase_add_test (tests, what_waits_at_the_end_is_sent_if_it_is_taken);
   tcase_add_test (tests, a_client_that_goes_takes_along_what_waited_for_it);
   tcase_add_test (tests, input_waits_outside_when_there_is_no_room);
   tcase_add_test (tests, what_came_is_read_though_nothing_can_be_sent);
