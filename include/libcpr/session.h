@@ -189,7 +189,8 @@ typedef enum
  *     exec mode, or the old program started it for a transfer. So it may stay in a command line
  *     that is used again. `unix:PATH` and `unix-fd:N`: transfer mode, see cpr_session_new().
  *     `file:PATH`: the file of an update in reboot mode, see #SECTION:reboot-mode; it can be taken
- *     up once. `pipe:ADDRESS`: the fd that @open_incoming opens
+ *     up once. `pipe:ADDRESS`: the fd that @open_incoming opens. `defer`: @choose_incoming says
+ *     where
  * @open_incoming: (nullable): for `pipe:ADDRESS`: returns an fd to read the state from, which is
  *     the library's from then on, or -1 with @error set. cpr_session_new() calls it, and only where
  *     the state will really be read
@@ -201,6 +202,11 @@ typedef enum
  *     and opens the gate afterwards. So @stop and @start have only the rest to do, and are %NULL
  *     where there is none. If @stop fails, the gate is opened again. Borrowed: it must live as long
  *     as the guest may be stopped or started here, which cpr_session_free() doesn't do
+ * @choose_incoming: (nullable): for `defer` in @incoming: returns where the state comes from, as
+ *     SCHEME:ADDRESS, newly allocated with g_malloc(), or %NULL with @error set. cpr_session_new()
+ *     calls it, and only where no state was handed to this process: an operator may decide in any
+ *     time. There is no session yet, so the callback can listen for the operator but not register
+ *     what it opens
  *
  * How a session is set up. Zero it, set @size, then the fields.
  *
@@ -224,6 +230,7 @@ typedef struct
   unsigned incoming_flags;
   unsigned stop_timeout_ms;
   CprGate *gate;
+  char *(*choose_incoming) (void *user_data, GError **error);
 } CprSessionConfig;
 
 /**
@@ -276,8 +283,9 @@ typedef struct
  * %CPR_ERROR_VERSION, %CPR_ERROR_MISMATCH (the state belongs to another VM, user or boot, or was
  * used before; or an fd isn't what it was), %CPR_ERROR_NOT_OWNER (the state is meant for another
  * process, or another process is taking it up), %CPR_ERROR_SYSTEM (also where /proc isn't mounted),
- * %CPR_ERROR_CALLBACK or the error of @open_incoming. In transfer mode also %CPR_ERROR_REFUSED
- * (this program's own answer) and %CPR_ERROR_ROLLED_BACK (the old program ended or gave up).
+ * %CPR_ERROR_CALLBACK or the error of @open_incoming or @choose_incoming. In transfer mode also
+ * %CPR_ERROR_REFUSED (this program's own answer) and %CPR_ERROR_ROLLED_BACK (the old program ended
+ * or gave up).
  *
  * After failure, where the state was meant for this process and is intact, the guest goes back. In
  * exec mode the old program is executed again, and the function returns only if that fails. In
@@ -364,6 +372,44 @@ CPR_API bool cpr_session_load (CprSession *session, GError **error);
  * Since: 0.1
  */
 CPR_API bool cpr_session_start (CprSession *session, GError **error);
+
+/**
+ * cpr_session_defer:
+ * @session: a session
+ * @deferred: %TRUE: the time limit is stopped; %FALSE: it starts again, from the beginning
+ * @error: where an error goes, or %NULL
+ *
+ * Stops the time limit of an incoming session in exec mode, @deadline_ms of #CprUpdate, for a VMM
+ * whose operator decides when the guest goes on. The guest stands still meanwhile, and the way back
+ * stays: after an error, a crash or a kill of this program the old program gets the guest, however
+ * long the wait was. A hang isn't noticed meanwhile. Call it again with %FALSE when the operator
+ * has decided: the program has the whole time limit again, from then to the commit. The guardian
+ * may notice the new limit up to 250 ms late.
+ *
+ * The pause budget isn't stopped, since it limits how long the guest stands still: an update that
+ * waits for an operator has none. A supervisor's watchdog isn't stopped either.
+ *
+ * Until the commit the old program may get everything back. It doesn't get the bytes that this
+ * program has read meanwhile from a connection that was handed over. So take whole requests only,
+ * and answer each.
+ *
+ * In a fresh session, in a rehearsal and in reboot mode there is no time limit, and the call
+ * succeeds without effect. In transfer mode it fails: the old program has stopped the guest for
+ * this program and waits. There the operator decides before cpr_session_new() takes up the state,
+ * with the guest running: see @choose_incoming of #CprSessionConfig.
+ *
+ * Errors: %CPR_ERROR_NOT_OWNER (the guardian has taken the guest back, because the time had passed;
+ * end without touching the guest), %CPR_ERROR_STATE (also in transfer mode).
+ *
+ * After failure: nothing has changed.
+ *
+ * Permitted states: FRESH, INCOMING, LOADED.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_session_defer (CprSession *session, bool deferred, GError **error);
 
 /**
  * cpr_session_abort:

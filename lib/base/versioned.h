@@ -26,7 +26,7 @@ typedef struct
   (&(const CprVersioned){ #type, sizeof (type), CPR_VERSIONED_END (type, least), \
                           CPR_VERSIONED_END (type, last_of_first) })
 
-#define CPR_VERSIONED_CONFIG            CPR_VERSIONED (CprSessionConfig, user_data, gate)
+#define CPR_VERSIONED_CONFIG            CPR_VERSIONED (CprSessionConfig, user_data, choose_incoming)
 #define CPR_VERSIONED_UPDATE            CPR_VERSIONED (CprUpdate, mode, reply_fd)
 #define CPR_VERSIONED_UPDATE_INFO       CPR_VERSIONED (CprUpdateInfo, size, ram_total)
 #define CPR_VERSIONED_RAM_OPTIONS       CPR_VERSIONED (CprRamOptions, backend, max_size)

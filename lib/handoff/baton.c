@@ -130,9 +130,21 @@ cpr_baton_is_closed (const CprBatonPage *page, int n)
 }
 
 void
-cpr_baton_begin_attempt (CprBatonPage *page, uint64_t now_ns)
+cpr_baton_begin_time (CprBatonPage *page, uint64_t now_ns)
 {
   atomic_store (&page->deadline_ns, page->timeout_ns != 0 ? now_ns + page->timeout_ns : 0);
+}
+
+void
+cpr_baton_stop_time (CprBatonPage *page)
+{
+  atomic_store (&page->deadline_ns, 0);
+}
+
+void
+cpr_baton_begin_attempt (CprBatonPage *page, uint64_t now_ns)
+{
+  cpr_baton_begin_time (page, now_ns);
   atomic_store (&page->attempt_ns, now_ns);
 }
 

@@ -118,6 +118,9 @@ bool cpr_baton_is_closed (const CprBatonPage *page, int n);
 
 /* Begins the next candidate's attempt, and its time, at @now_ns. */
 void cpr_baton_begin_attempt (CprBatonPage *page, uint64_t now_ns);
+/* The present candidate's whole time begins again at @now_ns, or has no end until that is said. */
+void cpr_baton_begin_time (CprBatonPage *page, uint64_t now_ns);
+void cpr_baton_stop_time (CprBatonPage *page);
 
 /* CPR_ERROR_PAUSE_BUDGET if the pause has lasted longer than it may. @step is the step that has
  * just ended, for the message. */

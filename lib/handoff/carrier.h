@@ -98,6 +98,9 @@ struct _CprCarrierType
   /* In cpr_session_load(): returns when incoming->reader has the sections. NULL: the reader has
    * had them since the take-up. */
   bool (*await_state) (CprIncoming *incoming, const CprRamTable *ram, GError **error);
+  /* Stops the time limit of this program, or starts it again. Fails where the old program waits
+   * with the guest stopped and can't be told. NULL: the mode has no limit here. */
+  bool (*defer) (CprIncoming *incoming, bool deferred, GError **error);
   /* The mode's part of the commit, right before the baton is taken. On failure this program can't
    * have the guest. NULL: taking the baton is the whole commit. */
   bool (*commit) (CprIncoming *incoming, GError **error);

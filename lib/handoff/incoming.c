@@ -143,12 +143,39 @@ find_inherited (int *state, int *channel, GError **error)
   return is_named || *state >= 0 || cpr_carrier_transfer.find (channel, error);
 }
 
+static bool
+take_up_named (CprIncoming **incoming, const CprSessionConfig *config, const GError *fault, GError **error)
+{
+  const char *address;
+  const CprCarrierType *carrier = cpr_carrier_type_find (config->incoming, &address, error);
+
+  return carrier != NULL && take_up (incoming, carrier, -1, config, fault, address, error);
+}
+
+/* The VMM says now where the state is. It isn't asked where its configuration is at fault: no guest
+ * can come then. */
+static bool
+take_up_deferred (CprIncoming **incoming, const CprSessionConfig *config, const GError *fault, GError **error)
+{
+  g_autoptr (GError) reason = NULL;
+  g_autofree char *where = NULL;
+  CprSessionConfig chosen = *config;
+
+  if (fault != NULL)
+    return true;
+  chosen.incoming = where = config->choose_incoming (config->user_data, &reason);
+  if (where != NULL)
+    return take_up_named (incoming, &chosen, NULL, error);
+  if (reason == NULL)
+    return cpr_throw (error, CPR_ERROR_CALLBACK, "incoming: choose_incoming failed without an error");
+  g_propagate_error (error, g_steal_pointer (&reason));
+  return false;
+}
+
 bool
 cpr_incoming_take_up (
     CprIncoming **incoming, int *question, const CprSessionConfig *config, const GError *fault, GError **error)
 {
-  const CprCarrierType *carrier;
-  const char *address;
   int fd, channel;
 
   *incoming = NULL;
@@ -161,11 +188,10 @@ cpr_incoming_take_up (
     *question = fd;
   else if (fd >= 0)
     return take_up (incoming, &cpr_carrier_exec, fd, config, fault, NULL, error);
+  else if (g_strcmp0 (config->incoming, CPR_INCOMING_DEFER) == 0)
+    return take_up_deferred (incoming, config, fault, error);
   else if (config->incoming != NULL)
-    {
-      carrier = cpr_carrier_type_find (config->incoming, &address, error);
-      return carrier != NULL && take_up (incoming, carrier, -1, config, fault, address, error);
-    }
+    return take_up_named (incoming, config, fault, error);
   return true;
 }
 
@@ -208,6 +234,12 @@ bool
 cpr_incoming_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
 {
   return incoming->carrier->give_back (incoming, held, reason, error);
+}
+
+bool
+cpr_incoming_defer (CprIncoming *incoming, bool deferred, GError **error)
+{
+  return incoming->carrier->defer == NULL || incoming->carrier->defer (incoming, deferred, error);
 }
 
 bool

@@ -7,6 +7,9 @@
 #include "handoff/carrier.h"
 #include "state/manifest.h"
 
+/* `incoming` of CprSessionConfig where the VMM says later where the state is. */
+#define CPR_INCOMING_DEFER "defer"
+
 /* A state that this process was handed, from its take-up to the commit. */
 struct _CprIncoming
 {
@@ -54,6 +57,9 @@ bool cpr_incoming_check_owner (const CprIncoming *incoming, GError **error);
 
 /* Returns when the reader has the sections. */
 bool cpr_incoming_await_state (CprIncoming *incoming, const CprRamTable *ram, GError **error);
+
+/* The time limit of this program is stopped, or starts again. */
+bool cpr_incoming_defer (CprIncoming *incoming, bool deferred, GError **error);
 
 /* The commit: takes the baton. */
 bool cpr_incoming_commit (CprIncoming *incoming, GError **error);

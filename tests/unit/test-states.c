@@ -301,6 +301,9 @@ make_session_call (VfioProgram *program, CprCall call, GError **error)
     case CPR_CALL_SET_ARGV:
       cpr_session_set_argv (session, argv, error);
       break;
+    case CPR_CALL_DEFER:
+      cpr_session_defer (session, true, error);
+      break;
     case CPR_CALL_PAUSE:
       cpr_session_pause (session, error);
       break;

@@ -134,7 +134,7 @@ start (void *user_data G_GNUC_UNUSED)
 }
 
 static const CprField fields[] = { { .name = "x", .kind = CPR_KIND_UINT, .width = 4, .count = 1 }, CPR_FIELD_END };
-static const CprSessionConfig config = { .size = 112, .name = "vm", .stop = stop, .start = start };
+static const CprSessionConfig config = { .size = 120, .name = "vm", .stop = stop, .start = start };
 static const CprUpdate update = { .size = 80, .mode = 77 };
 static const CprRamOptions ram_options = { .size = 40 };
 static const CprDeviceType device_type = { .size = 104, .name = "more", .state = { "More", 4, fields } };
@@ -154,7 +154,7 @@ static const struct
   const void *example;
   bool (*take) (const void *given);
 } structs[] = {
-  { "CprSessionConfig", 112, 48, sizeof config, &config, take_config },
+  { "CprSessionConfig", 120, 48, sizeof config, &config, take_config },
   { "CprUpdate", 80, 16, sizeof update, &update, take_update },
   { "CprUpdate", 80, 16, sizeof update, &update, take_preflight },
   { "CprRamOptions", 40, 16, sizeof ram_options, &ram_options, take_ram_options },

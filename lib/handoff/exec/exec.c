@@ -264,6 +264,7 @@ const CprCarrierType cpr_carrier_exec = {
   .close = exec_close,
   .find = cpr_execve_find,
   .take_up = cpr_execve_take_up,
+  .defer = cpr_execve_defer,
   .committed = cpr_execve_committed,
   .give_back = cpr_execve_give_back,
   .leave = cpr_execve_leave,

@@ -245,16 +245,24 @@ set_handlers (CprFatal *fatal)
 /* As PID 1 of a namespace this process can't be killed by a guardian, which lives in the same
  * namespace. So a timer ends a wait that takes too long: its SIGABRT runs the handler. */
 static void
-set_timer (CprFatal *fatal)
+make_timer (CprFatal *fatal)
 {
-  uint64_t deadline = fatal->page->deadline_ns;
   struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGABRT };
-  const struct itimerspec when = { .it_value = { (time_t) (deadline / 1000000000u), (long) (deadline % 1000000000u) } };
 
-  if (fatal->pid != 1 || deadline == 0 || timer_create (CLOCK_MONOTONIC, &event, &fatal->timer) < 0)
+  if (fatal->pid != 1 || fatal->page->deadline_ns == 0 || timer_create (CLOCK_MONOTONIC, &event, &fatal->timer) < 0)
     return;
   fatal->has_timer = true;
-  timer_settime (fatal->timer, TIMER_ABSTIME, &when, NULL);
+  cpr_fatal_set_timer (fatal);
+}
+
+void
+cpr_fatal_set_timer (CprFatal *fatal)
+{
+  uint64_t deadline = fatal->page->deadline_ns; /* 0 disarms the timer */
+  const struct itimerspec when = { .it_value = { (time_t) (deadline / 1000000000u), (long) (deadline % 1000000000u) } };
+
+  if (fatal->has_timer)
+    timer_settime (fatal->timer, TIMER_ABSTIME, &when, NULL);
 }
 
 static void
@@ -323,7 +331,7 @@ cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprR
       return NULL;
     }
   set_handlers (fatal);
-  set_timer (fatal);
+  make_timer (fatal);
   return fatal;
 }
 

@@ -16,6 +16,9 @@ typedef struct _CprFatal CprFatal;
 CprFatal *
 cpr_fatal_arm (CprBatonPage *page, unsigned attempt, const CprFdTable *fds, CprRescue *rescue, CprGuardian *guardian);
 
+/* The deadline in the page has changed. */
+void cpr_fatal_set_timer (CprFatal *fatal);
+
 /* Executes the old program as the handlers do, in any thread. The reason is in the baton's page.
  * Returns if that isn't possible. */
 void cpr_fatal_leave (void);

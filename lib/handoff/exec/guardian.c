@@ -69,6 +69,9 @@ struct _CprGuardian
  * deadline. The offer wakes nobody: it is the owner's last act before its execve. */
 #define LOOK_AGAIN_NS (20 * 1000 * 1000)
 
+/* How often to look whether the candidate's time runs again, which an operator decides. */
+#define LOOK_WHILE_STOPPED_NS (250 * 1000 * 1000)
+
 /* How long the guardian of a dead candidate may take to see the death, on a busy machine. */
 #define FENCE_NS (10 * UINT64_C (1000000000))
 
@@ -125,8 +128,10 @@ get_patience (const CprGuardian *guardian, CprBatonWord word)
     return 0;
   if (guardian->pidfd < 0 || (word.state == CPR_BATON_OWNED && word.attempt == 0))
     return LOOK_AGAIN_NS;
-  if (guardian->follows || word.state != CPR_BATON_OFFERED || word.pid != guardian->watched || deadline == 0)
+  if (guardian->follows || word.state != CPR_BATON_OFFERED || word.pid != guardian->watched)
     return 0;
+  if (deadline == 0)
+    return guardian->page->timeout_ns != 0 ? LOOK_WHILE_STOPPED_NS : 0;
   now = cpr_raw_now_ns ();
   return now < deadline ? deadline - now : 1;
 }

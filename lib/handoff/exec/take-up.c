@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/signals.h"
+#include "base/sys.h"
 #include "base/uapi.h"
 #include "handoff/exec/image.h"
 #include "state/executable.h"
@@ -238,6 +239,23 @@ cpr_execve_take_up (CprIncoming *incoming, const CprSessionConfig *config, const
   if (incoming->attempt == 1)
     arm (incoming);
   take_name (incoming);
+  return true;
+}
+
+/* A guardian that is asleep until the former deadline finds another one, or none, when it wakes. */
+bool
+cpr_execve_defer (CprIncoming *incoming, bool deferred, GError **error)
+{
+  const CprExecveTaken *taken = incoming->transport;
+
+  if (!cpr_incoming_check_owner (incoming, error))
+    return false;
+  if (deferred)
+    cpr_baton_stop_time (incoming->baton.page);
+  else
+    cpr_baton_begin_time (incoming->baton.page, cpr_now_ns ());
+  if (taken->fatal != NULL)
+    cpr_fatal_set_timer (taken->fatal);
   return true;
 }
 

@@ -18,6 +18,7 @@ typedef struct
 /* The carrier's functions in the new program. */
 bool cpr_execve_find (int *fd, GError **error);
 bool cpr_execve_take_up (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error);
+bool cpr_execve_defer (CprIncoming *incoming, bool deferred, GError **error);
 void cpr_execve_committed (CprIncoming *incoming);
 bool cpr_execve_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error); /* in give-back.c */
 void cpr_execve_leave (CprIncoming *incoming);

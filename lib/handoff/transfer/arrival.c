@@ -479,6 +479,14 @@ cpr_arrival_await_state (CprIncoming *incoming, const CprRamTable *ram, GError *
 /* ---- The end. */
 
 /* The old program still has the guest, or takes it back as soon as it gets this message. */
+/* The old program has a deadline of its own for each thing that it waits for. */
+bool
+cpr_arrival_defer (CprIncoming *incoming, bool deferred, GError **error)
+{
+  return cpr_throw (error, CPR_ERROR_STATE,
+                    "cpr_session_defer: not possible in transfer mode, where the old program waits for this one");
+}
+
 bool
 cpr_arrival_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error)
 {

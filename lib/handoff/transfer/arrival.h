@@ -8,6 +8,7 @@
 bool cpr_arrival_find (int *fd, GError **error);
 bool cpr_arrival_take_up (CprIncoming *incoming, const CprSessionConfig *config, const char *address, GError **error);
 bool cpr_arrival_await_state (CprIncoming *incoming, const CprRamTable *ram, GError **error);
+bool cpr_arrival_defer (CprIncoming *incoming, bool deferred, GError **error);
 bool cpr_arrival_give_back (CprIncoming *incoming, GArray *held, GError *reason, GError **error);
 void cpr_arrival_finish (CprIncoming *incoming);
 void cpr_arrival_clear (CprIncoming *incoming);

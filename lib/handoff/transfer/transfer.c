@@ -439,6 +439,7 @@ const CprCarrierType cpr_carrier_transfer = {
   .close = transfer_close,
   .find = cpr_arrival_find,
   .take_up = cpr_arrival_take_up,
+  .defer = cpr_arrival_defer,
   .take_fd = cpr_arrival_take_fd,
   .await_state = cpr_arrival_await_state,
   .give_back = cpr_arrival_give_back,

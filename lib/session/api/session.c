@@ -59,6 +59,15 @@ cpr_session_set_argv (CprSession *session, char *const *argv, GError **error)
   return true;
 }
 
+bool
+cpr_session_defer (CprSession *session, bool deferred, GError **error)
+{
+  g_return_val_if_fail (session != NULL, false);
+
+  return cpr_session_check_call (session, CPR_CALL_DEFER, error) &&
+         (session->incoming == NULL || cpr_incoming_defer (session->incoming, deferred, error));
+}
+
 char *const *
 cpr_session_get_argv (const CprSession *session)
 {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/name.h"
+#include "handoff/incoming.h"
 #include "session/parts/mode.h"
 
 bool
@@ -18,5 +19,8 @@ cpr_config_check (const CprSessionConfig *config, GError **error)
   if (config->unclaimed_fds > CPR_UNCLAIMED_CLOSE)
     return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': unknown policy %u for unclaimed fds", config->name,
                       config->unclaimed_fds);
+  if (g_strcmp0 (config->incoming, CPR_INCOMING_DEFER) == 0 && config->choose_incoming == NULL)
+    return cpr_throw (error, CPR_ERROR_INVALID, "VM '%s': incoming 'defer' needs the choose_incoming callback",
+                      config->name);
   return config->required_modes == 0 || cpr_modes_check ("required_modes", config->required_modes, error);
 }

@@ -60,6 +60,7 @@ static const struct
   [CPR_CALL_START] = { "cpr_session_start", LOADED, 0 },
   [CPR_CALL_ABORT] = { "cpr_session_abort", INCOMING | LOADED, 0 },
   [CPR_CALL_SET_ARGV] = { "cpr_session_set_argv", FRESH | INCOMING | LOADED | ACTIVE, 0 },
+  [CPR_CALL_DEFER] = { "cpr_session_defer", FRESH | INCOMING | LOADED, 0 },
   [CPR_CALL_PAUSE] = { "cpr_session_pause", ACTIVE, 0 },
   [CPR_CALL_RESUME] = { "cpr_session_resume", ACTIVE, 0 },
   [CPR_CALL_PREFLIGHT] = { "cpr_session_preflight", ACTIVE, 0 },
