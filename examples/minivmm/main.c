@@ -44,7 +44,6 @@ static bool
 open_session (Machine *machine, GError **error)
 {
   const Options *options = &machine->options;
-  g_autofree char *incoming = update_name_incoming (options->incoming);
   CprSessionConfig config = {
     .size = sizeof config,
     .name = options->name,
@@ -54,7 +53,9 @@ open_session (Machine *machine, GError **error)
     .start = start_guest,
     .log = log_message,
     .user_data = machine,
-    .incoming = incoming,
+    .required_modes = options->required_modes,
+    .incoming = options->incoming,
+    .choose_incoming = monitor_choose_incoming,
     .open_incoming = update_open_incoming,
     .incoming_flags =
         CPR_INCOMING_EXIT_GOES_BACK | CPR_INCOMING_REHEARSE | (options->incoming_map ? CPR_INCOMING_MAP_RAM : 0),
@@ -80,7 +81,8 @@ run (Machine *machine, GError **error)
   machine->gate = cpr_gate_new (error);
   return machine->gate && open_session (machine, error) && build_parts (machine, error) &&
          cpr_session_load (machine->session, error) && vm_loaded (machine->vm, error) &&
-         cpr_session_start (machine->session, error) && monitor_run (machine->monitor, error);
+         monitor_wait (machine->monitor, error) && cpr_session_start (machine->session, error) &&
+         monitor_run (machine->monitor, error);
 }
 
 static void
@@ -144,14 +146,16 @@ main (int argc, char **argv)
   signal (SIGPIPE, SIG_IGN);
   bool ok = run (&machine, &error);
   signal (SIGUSR2, SIG_IGN);
-  if (!ok)
+  bool gave_up = !ok && machine.quit && !machine.session; /* while it waited for a guest */
+  if (!ok && !gave_up)
     {
       log_line ("%s", error->message);
+      monitor_fail (machine.monitor, error->message);
       /* Before the commit this goes back to the old program, which tells whoever asked. Else it
        * does nothing. */
       if (machine.session)
         cpr_session_abort (machine.session, error, NULL);
     }
   clear (&machine);
-  return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+  return ok || gave_up ? EXIT_SUCCESS : EXIT_FAILURE;
 }

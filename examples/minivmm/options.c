@@ -8,6 +8,7 @@
 #include "guests/guests.h"
 #include "release.h"
 #include "support/error.h"
+#include "update.h"
 
 static void *
 get_member (const Option *option, Options *options)
@@ -76,6 +77,14 @@ set_size (const Option *option, const char *value, Options *options, GError **er
   return options_parse_size (what, value, get_member (option, options), error);
 }
 
+/* A number without a unit is in MiB. */
+static bool
+set_memory (const Option *option, const char *value, Options *options, GError **error)
+{
+  g_autofree char *in_units = g_strconcat (value, value[strspn (value, "0123456789")] ? "" : "M", NULL);
+  return set_size (option, in_units, options, error);
+}
+
 static bool
 set_ram_backend (const Option *option, const char *value, Options *options, GError **error)
 {
@@ -116,6 +125,35 @@ set_serial (const Option *option, const char *value, Options *options, GError **
                                            : set_choice (option, value, options, error);
 }
 
+static bool
+set_incoming (const Option *option, const char *value, Options *options, GError **error)
+{
+  g_autofree char *name = update_name_incoming (value);
+  options->incoming = g_intern_string (name);
+  return true;
+}
+
+/* "unix:PATH,server=on,wait=off" is how QEMU's users write it. */
+static bool
+set_monitor (const Option *option, const char *value, Options *options, GError **error)
+{
+  g_autofree char *path = NULL;
+  if (!g_str_has_prefix (value, "unix:"))
+    return set_text (option, value, options, error);
+  value += strlen ("unix:");
+  path = g_strndup (value, strcspn (value, ","));
+  options->monitor = g_intern_string (path);
+  return true;
+}
+
+/* An object for which an update by exec or to another process isn't possible is an error. */
+static bool
+set_capable (const Option *option, const char *value, Options *options, GError **error)
+{
+  options->required_modes = CPR_MODES_EXEC | CPR_MODES_TRANSFER;
+  return true;
+}
+
 static const char *const streams[] = { "stdio", "null", NULL };
 
 /* clang-format off */
@@ -123,10 +161,12 @@ static const char *const streams[] = { "stdio", "null", NULL };
 #define RANGE(first, last) .least = (first), .most = (last)
 static const Option table[] = {
   { "ram", "SIZE[K|M|G]", "guest RAM, a multiple of 2M (64M)", set_size, MEMBER (ram_size) },
+  { "m", "SIZE[K|M|G]", "the same, without a unit in M", set_memory, MEMBER (ram_size) },
   { "ram-max", "SIZE[K|M|G]", "what ram_grow can make of it at most", set_size, MEMBER (ram_max) },
   { "prealloc", NULL, "allocate all of it at the start", set_true, MEMBER (prealloc) },
   { "ram-backend", "BACKEND", "memfd (default), hugetlb, file:PATH or private", .parse = set_ram_backend },
   { "vcpus", "N", "1 to 64 (1)", set_number, MEMBER (n_vcpus), RANGE (1, MINIVMM_VCPUS_MAX) },
+  { "smp", "N", "the same", set_number, MEMBER (n_vcpus), RANGE (1, MINIVMM_VCPUS_MAX) },
   { "guest", "GUEST", "ticker (default), memcheck, edu or a flat 64-bit binary", set_text, MEMBER (guest) },
   { "serial", "WHERE", "stdio, file:PATH or null (default)", set_serial, MEMBER (serial), .choices = streams },
   { "disk", "PATH", "an image file, locked for this VM", set_text, MEMBER (disk) },
@@ -136,7 +176,7 @@ static const Option table[] = {
     MEMBER (vfio_trap) },
   { "dma-parts", "N", "map guest RAM for it in that many parts, as if there were holes in it (1)", set_number,
     MEMBER (dma_parts), RANGE (1, 1000) },
-  { "monitor", "PATH", "a Unix socket", set_text, MEMBER (monitor) },
+  { "monitor", "[unix:]PATH", "a Unix socket", set_monitor, MEMBER (monitor) },
   { "stay", "PATH", "don't end when another one has taken the VM over, but serve a monitor there", set_text,
     MEMBER (stay) },
   { "name", "NAME", "the VM's name (minivmm)", set_text, MEMBER (name) },
@@ -150,8 +190,9 @@ static const Option table[] = {
   { "pause-budget", "MS", "how long the guest may stand still in an update; then it is undone (0: for ever)",
     set_number, MEMBER (pause_budget_ms), RANGE (0, G_MAXUINT) },
   { "incoming", "URI", "wait for the VM of another minivmm: unix:PATH, or unix-fd:N for a socket that is there; or\n"
-    "                          take up a saved guest, once: file:PATH, or exec:COMMAND, which prints it", set_text,
-    MEMBER (incoming) },
+    "                          take up a saved guest, once: file:PATH, fd:N, or exec:COMMAND, which prints it; or\n"
+    "                          defer: the monitor's migrate_incoming says when, and which of these", .parse = set_incoming },
+  { "only-cpr-capable", NULL, "refuse what can't go along by exec or to another process", .parse = set_capable },
   { "incoming-map", NULL, "map its RAM from that file instead of reading it", set_true, MEMBER (incoming_map) },
   { "help", NULL, "show this", set_true, MEMBER (help) },
   { .name = NULL },
@@ -192,17 +233,24 @@ find_option (const char *name, size_t len)
   return option ? option : find_in (table, name, len);
 }
 
+/* What follows the dashes: two, or one, as QEMU's users write it. NULL: there are none. */
+static const char *
+skip_dashes (const char *text)
+{
+  return text[0] != '-' ? NULL : text + (text[1] == '-' ? 2 : 1);
+}
+
 /* The option at *@word, and its value, which may be the next word: *@word is the last of them. */
 static bool
 parse_words (Options *options, char ***word, GError **error)
 {
-  const char *text = **word;
-  if (!g_str_has_prefix (text, "--"))
+  const char *text = **word, *name = skip_dashes (text);
+  if (!name)
     return throw_error (error, "'%s' isn't an option", text);
 
-  size_t len = strcspn (text + 2, "=");
-  const char *value = text[2 + len] ? text + 2 + len + 1 : NULL;
-  const Option *option = find_option (text + 2, len);
+  size_t len = strcspn (name, "=");
+  const char *value = name[len] ? name + len + 1 : NULL;
+  const Option *option = find_option (name, len);
   if (!option || (value && !option->value))
     return throw_error (error, "%s: unknown option, or it takes no value", text);
   if (option->value && !value && !(value = *++*word))

@@ -34,6 +34,7 @@ typedef struct
   unsigned pause_budget_ms; /* 0: none */
   const char *incoming;     /* where a VM comes from; NULL: a fresh one */
   bool incoming_map;
+  unsigned required_modes; /* or-ed CprModes; 0: none */
 } Options;
 
 /* One option of the command line. Which of the members after `parse` are used depends on that. */

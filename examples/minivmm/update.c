@@ -36,7 +36,7 @@ notice_event (CprSession *session, CprEvent event, CprMode mode, void *user_data
 bool
 update_add (Machine *machine, GError **error)
 {
-  machine->update.mode = CPR_MODE_EXEC;
+  machine->update.mode = machine->update.mode ? machine->update.mode : CPR_MODE_EXEC;
   return cpr_notifier_add (machine->session, CPR_MODES_ALL, 0, notice_event, &machine->update, error) &&
          cpr_device_add (machine->session, "update", &update_type, &machine->update, error);
 }
@@ -149,17 +149,17 @@ save (Machine *machine, const char *uri, GError **error)
 char *
 update_name_incoming (const char *where)
 {
-  static const char exec[] = "exec:";
-  if (where && g_str_has_prefix (where, exec))
-    return g_strconcat ("pipe:", where + strlen (exec), NULL);
-  return g_strdup (where);
+  bool ours = g_str_has_prefix (where, "exec:") || g_str_has_prefix (where, "fd:");
+  return g_strconcat (ours ? "pipe:" : "", where, NULL);
 }
 
 int
 update_open_incoming (const char *address, void *user_data, GError **error)
 {
   Pipe pipe = { 0, -1 }; /* its command ends with what it says */
-  return pipe_open (&pipe, address, false, error) ? pipe.fd : -1;
+  if (g_str_has_prefix (address, "fd:"))
+    return pipe_copy_fd (address + strlen ("fd:"), error);
+  return pipe_open (&pipe, address + strlen ("exec:"), false, error) ? pipe.fd : -1;
 }
 
 /* ---- The update. */
@@ -208,6 +208,21 @@ update_has_left (const Machine *machine)
 {
   return machine->update.mode == CPR_MODE_TRANSFER &&
          cpr_session_get_state (machine->session) == CPR_SESSION_STATE_HANDED_OVER;
+}
+
+bool
+update_went_well (const Machine *machine)
+{
+  CprUpdateInfo info = { .size = sizeof info };
+  cpr_session_get_update_info (machine->session, &info);
+  return info.status == CPR_UPDATE_COMPLETED;
+}
+
+bool
+update_is_deferred (const Machine *machine)
+{
+  return !g_strcmp0 (machine->options.incoming, "defer") && cpr_session_is_incoming (machine->session) &&
+         update_went_well (machine);
 }
 
 bool

@@ -41,7 +41,14 @@ bool update_has_left (const Machine *machine);
 /* The guest still runs in another process, and is about to come here. */
 bool update_is_transferred (CprSession *session);
 
-/* For CprSessionConfig: what --incoming names, and a pipe from a command. */
+/* How the last update ended: false where the guest came back from the new program. */
+bool update_went_well (const Machine *machine);
+
+/* The guest came with this process, and stands still until an operator lets it go on. */
+bool update_is_deferred (const Machine *machine);
+
+/* For CprSessionConfig: what --incoming names, and what it is opened to: a pipe from a command, or
+ * a copy of an fd. */
 char *update_name_incoming (const char *where);
 int update_open_incoming (const char *address, void *user_data, GError **error);
 

@@ -32,11 +32,11 @@ def it_takes_the_guest_back(accel):
 
 def its_rehearsal_finds_what_is_wrong(accel):
     with MiniVmm(None, *GUEST, binary=EXAMPLE) as vm:
-        ticks, stops = vm.wait_for_ticks().ticks, vm.monitor.info("status")["stops"]
+        ticks, stops = vm.wait_for_ticks().ticks, vm.monitor.info("stops")["stops"]
         answers = [vm.try_update(EXAMPLE, options=options) for options in (["--ram", "128M"], ["--vcpus", "3"], ["--disk", "/nowhere"])]
         for answer, words in zip(answers, ("RAM block 'ram': size is", "'kvm/vcpu2': it isn't in the state", "disk: /nowhere")):
             claim(answer.startswith("Error: new program") and words in answer, f"{answer!r}")
-        claim(vm.monitor.info("status")["stops"] == stops, "the guest was stopped")
+        claim(vm.monitor.info("stops")["stops"] == stops, "the guest was stopped")
         claim(vm.wait_for_ticks(ticks).errors == 0, "memory errors")
         vm.update(EXAMPLE)
         return answers[-1].strip()

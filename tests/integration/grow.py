@@ -90,13 +90,13 @@ def the_old_program_takes_back_all_of_it(accel):
 def a_program_with_a_smaller_maximum_is_refused_before_the_stop(accel):
     with MiniVmm(accel, *MEMORY) as vm:
         grow(vm, 24)
-        stops = vm.monitor.info("status")["stops"]
+        stops = vm.monitor.info("stops")["stops"]
         said = "RAM block 'ram': size is 25165824 in the state, at most 23068672 here"
         for binary in (BUILD_1, BUILD_2):
             answer = vm.try_update(binary, options=["--ram-max", "22M"])
             claim(said in answer, f"{answer!r}")
         expect_failure(vm, Successor(vm, "--ram-max", "22M"), said)
-        claim(vm.monitor.info("status")["stops"] == stops, "the guest was stopped")
+        claim(vm.monitor.info("stops")["stops"] == stops, "the guest was stopped")
         has(vm, 24)
 
 

@@ -260,7 +260,7 @@ def set_up(vm, refusal):
 
 def refuse(vm, refusal):
     """An update that is refused while the guest runs, with exactly that line."""
-    before, stops = vm.wait_for_ticks(), vm.monitor.info("status")["stops"]
+    before, stops = vm.wait_for_ticks(), vm.monitor.info("stops")["stops"]
     options = device_options(refusal.new_cards)
     answer = vm.try_update(refusal.new, options=options).partition(" (and ")[0].rstrip("\n")
     line = f"new program '{refusal.new}': {refusal.line}"
@@ -269,7 +269,7 @@ def refuse(vm, refusal):
     claim(migration.status == "failed" and migration.error.partition(" (and ")[0] == line, f"{migration}")
     steps = {step: migration.step_us[step] for step in ("guardian", "stop", "save", "exec")}
     claim(not any(steps.values()) and migration.pause_us == 0, f"it came as far as {steps}, pause {migration.pause_us}")
-    status = vm.monitor.info("status")
+    status = {**vm.monitor.info("status"), **vm.monitor.info("stops")}
     claim(status == {"VM status": "running", "stops": stops}, f"there were {stops} stops, and there is {status}")
     claim((vm.version().build, vm.version().pid) == (refusal.old, vm.pid), f"{vm.version()}")
     check = vm.monitor.ask("migrate_check").splitlines()

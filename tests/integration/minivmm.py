@@ -254,10 +254,12 @@ class MiniVmm:
     """A running minivmm, to be used with `with`: where all went well it ends by `quit`, with exit code 0 and nothing
     left over; where not, what it printed is shown; and in any case it and all that came of it is gone afterwards."""
 
-    def __init__(self, accel, *options, binary=BUILD_1, prefix=(), environment=None, pass_fds=(), preexec=None):
+    def __init__(self, accel, *options, binary=BUILD_1, prefix=(), environment=None, pass_fds=(), preexec=None,
+                 socket_path=None):
         self.directory = tempfile.mkdtemp(prefix="cpr-")
-        self.socket_path = os.path.join(self.directory, "m")
-        self.options = [*(["--accel", accel] if accel else []), "--monitor", self.socket_path, *options]
+        self.socket_path = socket_path or os.path.join(self.directory, "m")  # one that is given is among `options`
+        self.options = [*(["--accel", accel] if accel else []), *([] if socket_path else ["--monitor", self.socket_path]),
+                        *options]
         self.clients = []
         self.ended = False  # the test has seen to its end itself
         # Not a file: a test may limit the size of files.
@@ -377,7 +379,7 @@ class MiniVmm:
     def send_update(self, binary=BUILD_2, options=(), prefix=(), argv=None):
         """Asks for an update and doesn't wait: to the binary with our options and then `options`, or to `argv`."""
         self.set_command(*(argv or [*prefix, binary, *self.options, *options]))
-        self.monitor.send("migrate -d")
+        self.monitor.send("migrate")
 
     def try_update(self, *args, **kwargs):
         """Asks for an update; what the monitor answers."""

@@ -5,8 +5,9 @@ crashes or hangs leads back to the old one in the same process."""
 import shutil
 import subprocess
 import sys
+import time
 
-from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main
+from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main, poll
 
 
 class Namespace(MiniVmm):
@@ -36,9 +37,24 @@ def pid_1_leads_back_by_itself(accel):
         return "; ".join(seen)
 
 
+def its_timer_stands_still_while_an_operator_decides(accel):
+    with Namespace(accel, "--deadline", "1000") as vm:
+        ticks = vm.wait_for_ticks().ticks
+        vm.set_command(BUILD_2, *vm.options, "--incoming", "defer", "--fail-at", "decided", "--fail-by", "hang")
+        vm.monitor.command("migrate -d")
+        end = time.monotonic() + 1.5
+        poll(lambda: time.monotonic() > end, "for time to pass")
+        claim(vm.status() == "paused (inmigrate)", vm.status())
+        vm.monitor.send("migrate_incoming file:x")
+        answer = vm.monitor.receive()  # it hangs then
+        claim("rolled-back" in answer and "no answer in 1000 ms" in answer, answer)
+        claim(vm.version().pid == 1, f"{vm.version()}")
+        vm.wait_for_ticks(ticks)
+
+
 probe = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True, check=False) \
     if shutil.which("unshare") else None
 if probe is None or probe.returncode:
     print("SKIP: unshare --pid:", "missing" if probe is None else probe.stderr.decode().strip())
     sys.exit(77)
-main(pid_1_leads_back_by_itself)
+main(pid_1_leads_back_by_itself, its_timer_stands_still_while_an_operator_decides)

@@ -224,8 +224,8 @@ def ram_in_place_on_hugetlbfs(accel):
         return f"SKIP: {lack}"
 
 
-RUN_STATES = ((["stop"], "paused", ["cont"]), (["system_suspend"], "suspended", ["system_wakeup"]),
-              (["system_suspend", "stop"], "paused (suspended)", ["cont", "system_wakeup"]))
+RUN_STATES = ((["stop"], "paused", ["cont"]), (["system_suspend"], "paused (suspended)", ["system_wakeup"]),
+              (["system_suspend", "stop"], "paused", ["cont", "system_wakeup"]))
 
 
 def run_states_are_kept(accel):

@@ -5,8 +5,10 @@ one that sleeps sleeps on and wakes on request, one that is paused as well wakes
 from minivmm import BUILD_1, BUILD_2, MiniVmm, claim, main
 
 # The commands that lead there from running, what `info status` says then, and those that lead back.
-SUSPENDED = (["system_suspend"], "suspended", ["system_wakeup"])
-PAUSED_SUSPENDED = (["system_suspend", "stop"], "paused (suspended)", ["cont", "system_wakeup"])
+SUSPENDED = (["system_suspend"], "paused (suspended)", ["system_wakeup"])
+PAUSED_SUSPENDED = (["system_suspend", "stop"], "paused", ["cont", "system_wakeup"])
+NAMES = {"paused (suspended)": "suspended", "paused": "suspended_and_paused"}
+NOT_ASLEEP = "Error: Unable to wake up: guest is not in suspended state\n"
 
 
 def expect(vm, status):
@@ -43,7 +45,7 @@ def updates_in(run_state):
             vm.update(BUILD_1)
             expect(vm, "running")
             return f"3 updates while {status} at {before[1].ticks} ticks; then {vm.wait_for_ticks(on.ticks).ticks}"
-    test.__name__ = "a_guest_that_is_" + "_and_".join(reversed(status.strip(")").split(" ("))) + "_stays_so"
+    test.__name__ = f"a_guest_that_is_{NAMES[status]}_stays_so"
     return test
 
 
@@ -64,8 +66,7 @@ def failures_in(run_state):
             bring(vm, back)
             expect(vm, "running")
             return f"3 failures while {status} at {before[1].ticks} ticks; then {vm.wait_for_ticks(before[1].ticks).ticks}"
-    test.__name__ = "a_guest_that_is_" + "_and_".join(reversed(status.strip(")").split(" ("))) + \
-        "_stays_so_when_the_update_fails"
+    test.__name__ = f"a_guest_that_is_{NAMES[status]}_stays_so_when_the_update_fails"
     return test
 
 
@@ -84,14 +85,16 @@ def a_rescued_guest_sleeps_on(accel):
 
 def each_wish_is_kept_apart(accel):
     """The whole table, from running and back, with an update in each state."""
-    steps = [("stop", "paused"), ("system_suspend", "paused (suspended)"), ("cont", "suspended"),
-             ("cont", "suspended"), ("stop", "paused (suspended)"), ("system_wakeup", "paused"), ("system_wakeup", "paused"),
-             ("cont", "running"), ("cont", "running"), ("system_wakeup", "running"), ("system_suspend", "suspended"),
-             ("system_suspend", "suspended"), ("system_wakeup", "running")]
+    asleep = "paused (suspended)"
+    steps = [("stop", "paused"), ("system_wakeup", "paused"), ("system_suspend", "paused"), ("cont", asleep), ("cont", asleep),
+             ("stop", "paused"), ("system_wakeup", "paused"), ("cont", asleep), ("system_wakeup", "running"), ("cont", "running"),
+             ("system_wakeup", "running"), ("system_suspend", asleep), ("system_suspend", asleep), ("system_wakeup", "running")]
     with MiniVmm(accel, "--ram", "64M") as vm:
         ticks, build = vm.wait_for_ticks().ticks, 1
         for command, status in steps:
-            vm.monitor.command(command)
+            refused = command == "system_wakeup" and vm.status() != asleep
+            answer = vm.monitor.ask(command)
+            claim(answer == (NOT_ASLEEP if refused else ""), f"'{command}' answers {answer!r}")
             expect(vm, status)
             build = 3 - build
             vm.update(BUILD_1 if build == 1 else BUILD_2)

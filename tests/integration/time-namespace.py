@@ -26,7 +26,7 @@ def namespace(pid):
 def a_transfer_there_is_refused_before_the_stop(accel):
     with MiniVmm(accel) as vm:
         vm.wait_for_ticks()
-        stops = vm.monitor.info("status")["stops"]
+        stops = vm.monitor.info("stops")["stops"]
         for clock in CLOCKS:
             for seconds in (FAR, 1, -1):
                 if clock == "boottime" and seconds < 0:
@@ -35,7 +35,7 @@ def a_transfer_there_is_refused_before_the_stop(accel):
                 answer = expect_failure(vm, successor, "it is in another time namespace", f"CLOCK_{clock.upper()}")
                 claim("ahead" in answer if seconds > 0 else "behind" in answer, answer)
                 claim(successor.wait() == 1, "the new program goes on")
-        claim(vm.monitor.info("status")["stops"] == stops, "the guest was stopped")
+        claim(vm.monitor.info("stops")["stops"] == stops, "the guest was stopped")
         before = vm.wait_for_ticks()
         transfer(vm, Successor(vm))
         vm.wait_for_ticks(before.ticks)
@@ -54,12 +54,12 @@ def a_namespace_with_the_same_clocks_is_no_other(accel):
 def an_update_there_is_refused_before_the_stop(accel):
     with MiniVmm(accel) as vm:
         vm.wait_for_ticks()
-        stops = vm.monitor.info("status")["stops"]
+        stops = vm.monitor.info("stops")["stops"]
         for clock in CLOCKS:
             before = vm.wait_for_ticks()
             answer = vm.try_update(BUILD_2, prefix=unshare(clock, FAR))
             claim("it is in another time namespace" in answer, f"it answers {answer!r}")
-            claim(vm.monitor.info("status")["stops"] == stops, "the guest was stopped")
+            claim(vm.monitor.info("stops")["stops"] == stops, "the guest was stopped")
             vm.wait_for_ticks(before.ticks)
         vm.update(BUILD_2)
         return answer.strip()

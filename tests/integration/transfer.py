@@ -374,10 +374,10 @@ def another_vm_is_refused(accel):
 def what_wouldnt_fit_is_refused_before_the_stop(accel):
     with MiniVmm(accel, "--ram", "64M") as vm:
         vm.wait_for_ticks()
-        stops = vm.monitor.info("status")["stops"]
+        stops = vm.monitor.info("stops")["stops"]
         successor = Successor(vm, "--ram", "128M", "--vcpus", "2")
         answer = expect_failure(vm, successor, "it isn't in the state", "(and 1 more)")
-        claim(vm.monitor.info("status")["stops"] == stops, "the guest was stopped")
+        claim(vm.monitor.info("stops")["stops"] == stops, "the guest was stopped")
         claim(successor.wait() == 1, "the new program goes on")
         return answer.strip()
 
@@ -390,10 +390,10 @@ def what_its_start_up_did_not_take_is_refused_before_the_stop(accel):
         with tempfile.TemporaryDirectory(prefix="cpr-") as directory, \
                 MiniVmm(accel, "--rehearse", "--vcpus", "2", "--serial", f"file:{directory}/serial") as vm:
             vm.wait_for_ticks()
-            stops = vm.monitor.info("status")["stops"]
+            stops = vm.monitor.info("stops")["stops"]
             successor = Successor(vm, *options)
             answer = expect_failure(vm, successor, *words)
-            claim(vm.monitor.info("status")["stops"] == stops, "the guest was stopped")
+            claim(vm.monitor.info("stops")["stops"] == stops, "the guest was stopped")
             claim(successor.wait() == 1, "the new program goes on")
             transfer(vm, Successor(vm))
     return answer.strip()

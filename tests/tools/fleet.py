@@ -39,12 +39,12 @@ def running(accel):
 
 def described(vm, options):
     """The description of a running guest, and that nothing of it was stopped for that."""
-    before, stops = vm.wait_for_ticks(), vm.monitor.info("status")["stops"]
+    before, stops = vm.wait_for_ticks(), vm.monitor.info("stops")["stops"]
     path = os.path.join(vm.directory, "vm1.cpr")
     vm.set_command(INSPECT, "record", path, BUILD_3, *vm.options, *options)
     claim(vm.monitor.ask("migrate_check") == "would go through\n", "it is refused by its own program")
     vm.wait_for_ticks(before.ticks)
-    claim(vm.monitor.info("status")["stops"] == stops, "the guest was stopped")
+    claim(vm.monitor.info("stops")["stops"] == stops, "the guest was stopped")
     claim(stat.S_IMODE(os.stat(path).st_mode) == 0o600 and os.listdir(vm.directory).count("vm1.cpr") == 1, "the file's mode")
     claim({device["name"] for device in cpr.parse_question(read(path))["asked"]} >= {"watchdog", "crashlog"}, "no cards")
     return path

@@ -97,7 +97,7 @@ def fall_asleep(vm, path, in_place=False):
     claim("a paused guest doesn't go to sleep" in vm.monitor.ask("system_suspend"), "it went to sleep while it was paused")
     vm.monitor.command("cont")
     vm.monitor.command("system_suspend")
-    claim(vm.status() == "suspended", f"the guest is {vm.status()}")
+    claim(vm.status() == "paused (suspended)", f"the guest is {vm.status()}")
     dma = look(vm)
     claim(dma.msis == dma.begun >= before.begun, f"{before}, then {dma}")
     save(vm, "file:" + path, in_place)
@@ -107,7 +107,7 @@ def fall_asleep(vm, path, in_place=False):
 
 
 def wake_up(vm, dma):
-    claim(vm.status() == "suspended" and look(vm) == dma, f"{vm.status()}, {dma} became {look(vm)}")
+    claim(vm.status() == "paused (suspended)" and look(vm) == dma, f"{vm.status()}, {dma} became {look(vm)}")
     vm.monitor.command("system_wakeup")
     return wait_for_interrupts(vm, dma, 4)
 
@@ -469,11 +469,11 @@ def a_new_process_with_too_low_a_limit_changes_nothing(accel):
 
 def a_program_without_the_device_is_refused(accel):
     with machine() as vm:
-        before, stops = device_works(vm), vm.monitor.info("status")["stops"]
+        before, stops = device_works(vm), vm.monitor.info("stops")["stops"]
         at = vm.options.index("--vfio")
         answer = vm.try_update(argv=[BUILD_2, *vm.options[:at], *vm.options[at + 2:]])
         claim("vfio" in answer.lower() and "completed" not in answer, answer)
-        stopped = vm.monitor.info("status")["stops"] != stops
+        stopped = vm.monitor.info("stops")["stops"] != stops
         before = wait_for_interrupts(vm, before, 2)
         vm.update(BUILD_2)
         wait_for_interrupts(vm, before, 2)

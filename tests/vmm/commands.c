@@ -113,14 +113,14 @@ port_out (const Call *call)
 }
 
 const Command test_commands[] = {
-  { "info ram", "", "size and hash of guest RAM, while it doesn't run", false, info_ram },
-  { "info serial", "", "the serial port's registers, and what this release has besides", false, info_serial },
-  { "info bus", "", "what is in the bus's slots", false, info_bus },
-  { "info card", "CARD", "a card's state", false, info_card },
-  { "device_add", "CARD", "plug in a card, with the guest running", true, device_add },
-  { "device_del", "CARD", "unplug it", true, device_del },
-  { "device_set", "DEVICE FIELD VALUE", "change what a guest can't", true, device_set },
-  { "in", "PORT", "read a port, as the guest would", true, port_in },
-  { "out", "PORT VALUE", "write a port, as the guest would", true, port_out },
+  { "info ram", "", "size and hash of guest RAM, while it doesn't run", COMMAND_AT_HOME, info_ram },
+  { "info serial", "", "the serial port's registers, and what this release has besides", COMMAND_AT_HOME, info_serial },
+  { "info bus", "", "what is in the bus's slots", COMMAND_AT_HOME, info_bus },
+  { "info card", "CARD", "a card's state", COMMAND_AT_HOME, info_card },
+  { "device_add", "CARD", "plug in a card, with the guest running", COMMAND_WITH_GUEST, device_add },
+  { "device_del", "CARD", "unplug it", COMMAND_WITH_GUEST, device_del },
+  { "device_set", "DEVICE FIELD VALUE", "change what a guest can't", COMMAND_WITH_GUEST, device_set },
+  { "in", "PORT", "read a port, as the guest would", COMMAND_WITH_GUEST, port_in },
+  { "out", "PORT VALUE", "write a port, as the guest would", COMMAND_WITH_GUEST, port_out },
   { .name = NULL },
 };

@@ -157,6 +157,8 @@ const Part fail_last_part = { .build = fail_at_devices };
 
 bool __real_vm_loaded (Vm *vm, GError **error);
 bool __wrap_vm_loaded (Vm *vm, GError **error);
+bool __real_monitor_wait (Monitor *monitor, GError **error);
+bool __wrap_monitor_wait (Monitor *monitor, GError **error);
 bool __real_monitor_run (Monitor *monitor, GError **error);
 bool __wrap_monitor_run (Monitor *monitor, GError **error);
 
@@ -164,6 +166,12 @@ bool
 __wrap_vm_loaded (Vm *vm, GError **error)
 {
   return __real_vm_loaded (vm, error) && lives ("start", error);
+}
+
+bool
+__wrap_monitor_wait (Monitor *monitor, GError **error)
+{
+  return __real_monitor_wait (monitor, error) && lives ("decided", error);
 }
 
 bool

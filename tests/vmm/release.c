@@ -63,7 +63,7 @@ parse_protect (const Option *option, const char *value, Options *options, GError
 }
 
 static const char *const accels[] = { "auto", "kvm", "soft", NULL };
-static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "running", NULL };
+static const char *const steps[] = { "new", "ram", "fds", "devices", "load", "start", "decided", "running", NULL };
 static const char *const ways[] = { "error", "segv", "abort", "exit", "call-exit", "thread-exit", "kill", "stop",
                                     "halt",  "hang", "child", "slow", "write",     "rewrite",     NULL };
 
@@ -71,7 +71,7 @@ static const Option test_options[] = {
   { "accel", "ACCEL", "auto (default), kvm or soft", parse_accel, .choices = accels },
   { "device", "CARD", "a card, watchdog or crashlog, if this build has it; may be repeated", .parse = parse_card },
   { "verify-ram", NULL, "hash all of RAM before and after an update; makes the pause long", .parse = parse_verify_ram },
-  { "fail-at", "STEP", "fail when taking over a guest, at new, ram, fds, devices, load, start or running",
+  { "fail-at", "STEP", "fail when taking over a guest, at new, ram, fds, devices, load, start, decided or running",
     parse_fail_at, .choices = steps },
   { "fail-by", "HOW",
     "in which way: error (default), segv, abort, exit (at once), call-exit, thread-exit, kill, stop, halt, hang, "

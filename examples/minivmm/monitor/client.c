@@ -16,7 +16,11 @@ bool
 client_receive (Client *client)
 {
   size_t room = CLIENT_INPUT_MAX - client->input_len;
-  ssize_t len = recv (client->fd, client->input + client->input_len, room, MSG_DONTWAIT);
+  uint8_t *input = client->input + client->input_len;
+  ssize_t len = recv (client->fd, input, room, MSG_DONTWAIT | MSG_PEEK);
+  const uint8_t *end = len > 0 ? memchr (input, '\n', (size_t) len) : NULL;
+  if (len > 0)
+    len = recv (client->fd, input, end ? (size_t) (end + 1 - input) : (size_t) len, MSG_DONTWAIT);
   if (len < 0)
     return errno == EAGAIN || errno == EINTR;
   client->input_len += (uint32_t) len;

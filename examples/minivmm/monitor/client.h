@@ -23,7 +23,9 @@ typedef struct
  * its connection. */
 extern const CprField client_fields[];
 
-/* Takes in what the client has sent, without waiting for it. False: nothing more will come. */
+/* Takes in what the client has sent, up to the end of a line, without waiting for it. Later lines
+ * stay in the socket: if this program gives the guest back, the old one finds them there. False:
+ * nothing more will come. */
 bool client_receive (Client *client);
 
 /* The first line of the input, which is taken out; NULL: there is no whole line. The line is out

@@ -17,20 +17,33 @@ has_guest (const Machine *machine)
   return cpr_session_get_state (machine->session) == CPR_SESSION_STATE_ACTIVE;
 }
 
-static bool
-info_status (const Call *call)
+const char *
+command_get_status (const Machine *machine)
 {
   static const char *const names[] = {
     [CPR_RUN_STATE_RUNNING] = "running",
     [CPR_RUN_STATE_PAUSED] = "paused",
     [CPR_RUN_STATE_SUSPENDED] = "suspended",
-    [CPR_RUN_STATE_PAUSED_SUSPENDED] = "paused (suspended)",
+    [CPR_RUN_STATE_PAUSED_SUSPENDED] = "paused", /* the owner's wish comes first: cont shows the sleep */
   };
-  const Machine *machine = call->machine;
-  g_string_append_printf (call->answer, "VM status: %s\nstops: %u\n",
-                          has_guest (machine) ? names[cpr_session_get_run_state (machine->session)]
-                                              : "paused (postmigrate)",
-                          machine->n_stops);
+  if (monitor_is_waiting (machine->monitor))
+    return "inmigrate";
+  return has_guest (machine) ? names[cpr_session_get_run_state (machine->session)] : "postmigrate";
+}
+
+static bool
+info_status (const Call *call)
+{
+  const char *status = command_get_status (call->machine);
+  bool plain = !strcmp (status, "running") || !strcmp (status, "paused");
+  g_string_append_printf (call->answer, plain ? "VM status: %s\n" : "VM status: paused (%s)\n", status);
+  return true;
+}
+
+static bool
+info_stops (const Call *call)
+{
+  g_string_append_printf (call->answer, "stops: %u\n", call->machine->n_stops);
   return true;
 }
 
@@ -72,7 +85,7 @@ static bool
 info_version (const Call *call)
 {
   g_string_append_printf (call->answer, "minivmm build %u, pid %d, accel %s\n", release.number, (int) getpid (),
-                          vm_get_accel_name (call->machine->vm));
+                          release.get_accel ()->name);
   return true;
 }
 
@@ -123,13 +136,23 @@ reset_gap (const Call *call)
 }
 
 static bool
+skip_word (const char **text, const char *word)
+{
+  size_t len = strlen (word);
+  if (strncmp (*text, word, len) != 0 || (*text)[len] != ' ')
+    return false;
+  *text += len + strspn (*text + len, " ");
+  return true;
+}
+
+static bool
 set_parameter (const Call *call)
 {
-  static const char mode[] = "mode ", command[] = "cpr-exec-command ";
-  if (g_str_has_prefix (call->arguments, mode))
-    return update_set_mode (&call->machine->update, call->arguments + strlen (mode), call->error);
-  if (g_str_has_prefix (call->arguments, command))
-    return update_set_command (&call->machine->update, call->arguments + strlen (command), call->error);
+  const char *value = call->arguments;
+  if (skip_word (&value, "mode"))
+    return update_set_mode (&call->machine->update, value, call->error);
+  if (skip_word (&value, "cpr-exec-command") || skip_word (&value, "cpr-exec-args")) /* its former name */
+    return update_set_command (&call->machine->update, value, call->error);
   return throw_error (call->error, "unknown parameter '%s'", call->arguments);
 }
 
@@ -145,14 +168,50 @@ set_capability (const Call *call)
   return true;
 }
 
+/* "-d" before the URI: whoever asks doesn't wait for the end. */
+static const char *
+skip_detach (const Call *call)
+{
+  const char *uri = call->arguments;
+  if (skip_word (&uri, "-d") || !strcmp (uri, "-d"))
+    monitor_detach (call->machine->monitor);
+  return strcmp (uri, "-d") ? uri : "";
+}
+
 /* The answer to success comes from the new program: the monitor's state says who asked. */
 static bool
 migrate (const Call *call)
 {
-  const char *uri = call->arguments + (g_str_has_prefix (call->arguments, "-d") ? 2 : 0);
-  if (!update_run (call->machine, uri + strspn (uri, " "), call->error))
+  const char *uri = skip_detach (call);
+  if (!update_run (call->machine, uri, call->error))
     return false;
   return monitor_leave (call->machine->monitor, call->error);
+}
+
+/* Of a program that waits for an operator. An update that takes its time is cancelled in
+ * monitor_serve(). */
+static bool
+migrate_cancel (const Call *call)
+{
+  call->machine->quit = monitor_is_waiting (call->machine->monitor);
+  return true;
+}
+
+bool
+command_accept_guest (Machine *machine, const char *uri, GError **error)
+{
+  if (!monitor_is_waiting (machine->monitor))
+    return throw_error (error, "this program doesn't wait for a guest: see --incoming defer");
+  if (!*uri)
+    return throw_error (error, "migrate_incoming URI");
+  monitor_accept_guest (machine->monitor, uri);
+  return true;
+}
+
+static bool
+migrate_incoming (const Call *call)
+{
+  return command_accept_guest (call->machine, call->arguments, call->error);
 }
 
 static bool
@@ -185,11 +244,19 @@ system_suspend (const Call *call)
   return cpr_session_suspend (machine->session, call->error);
 }
 
+bool
+command_wake (Machine *machine, GError **error)
+{
+  if (cpr_session_get_run_state (machine->session) != CPR_RUN_STATE_SUSPENDED)
+    return throw_error (error, "Unable to wake up: guest is not in suspended state");
+  guest_wake (&machine->ram);
+  return cpr_session_wakeup (machine->session, error);
+}
+
 static bool
 system_wakeup (const Call *call)
 {
-  guest_wake (&call->machine->ram);
-  return cpr_session_wakeup (call->machine->session, call->error);
+  return command_wake (call->machine, call->error);
 }
 
 static bool
@@ -210,34 +277,40 @@ quit (const Call *call)
 static bool help (const Call *call);
 
 static const Command commands[] = {
-  { "info status", "", "running, paused, suspended or both; postmigrate: the guest was handed over", false,
-    info_status },
-  { "info guest", "", "what the guest reports", false, info_guest },
-  { "info migrate", "", "how the last update went, with times", false, info_migrate },
-  { "info blockers", "", "why no update is possible now", false, info_blockers },
-  { "info version", "", "build, process and accelerator", false, info_version },
-  { "info serial", "", "the serial port's registers", false, info_serial },
-  { "info vfio", "", "the function of the host that the guest has", false, info_vfio },
-  { "info dma", "", "what a guest counts that has one", false, info_dma },
-  { "info fds", "", "the fds that survive an update", false, info_fds },
-  { "gap_reset", "", "forget the longest gap", true, reset_gap },
+  { "info status", "", "running or paused, and why; inmigrate: it isn't here yet, postmigrate: it was handed over",
+    COMMAND_ALWAYS, info_status },
+  { "info stops", "", "how often an update, or its owner, has stopped the guest", COMMAND_AT_HOME, info_stops },
+  { "info guest", "", "what the guest reports", COMMAND_AT_HOME, info_guest },
+  { "info migrate", "", "how the last update went, with times", COMMAND_AT_HOME, info_migrate },
+  { "info blockers", "", "why no update is possible now", COMMAND_AT_HOME, info_blockers },
+  { "info version", "", "build, process and accelerator", COMMAND_ALWAYS, info_version },
+  { "info serial", "", "the serial port's registers", COMMAND_AT_HOME, info_serial },
+  { "info vfio", "", "the function of the host that the guest has", COMMAND_AT_HOME, info_vfio },
+  { "info dma", "", "what a guest counts that has one", COMMAND_AT_HOME, info_dma },
+  { "info fds", "", "the fds that survive an update", COMMAND_AT_HOME, info_fds },
+  { "gap_reset", "", "forget the longest gap", COMMAND_WITH_GUEST, reset_gap },
   { "migrate_set_parameter", "mode cpr-exec | mode cpr-transfer | mode cpr-reboot | cpr-exec-command BINARY ARG...",
-    "what to update to", false, set_parameter },
-  { "migrate_set_capability", "x-ignore-shared on | off", "cpr-reboot: RAM that is in a file stays there", false,
-    set_capability },
+    "what to update to", COMMAND_ALWAYS, set_parameter },
+  { "migrate_set_capability", "x-ignore-shared on | off", "cpr-reboot: RAM that is in a file stays there",
+    COMMAND_ALWAYS, set_capability },
   { "migrate", "[-d] [URI]",
     "update: cpr-exec: by default to this very program; cpr-transfer: to the one at URI; cpr-reboot: save to file:PATH "
     "or "
     "exec:COMMAND",
-    false, migrate },
-  { "migrate_check", "", "ask whether an update would work, with the guest running", false, migrate_check },
-  { "stop", "", "pause the guest", false, stop },
-  { "cont", "", "let it run again", false, cont },
-  { "system_suspend", "", "send the guest to sleep", true, system_suspend },
-  { "system_wakeup", "", "wake it", true, system_wakeup },
-  { "ram_grow", "SIZE[K|M|G]", "plug in as much memory as is missing to SIZE, up to --ram-max", true, ram_grow },
-  { "quit", "", "end the VM", false, quit },
-  { "help", "", "show this", false, help },
+    COMMAND_AT_HOME, migrate },
+  { "migrate_incoming", "URI", "let the guest come from there, when this program waits for it", COMMAND_ALWAYS,
+    migrate_incoming },
+  { "migrate_cancel", "", "end that wait, or an update that takes its time: the guest goes back", COMMAND_ALWAYS,
+    migrate_cancel },
+  { "migrate_check", "", "ask whether an update would work, with the guest running", COMMAND_AT_HOME, migrate_check },
+  { "stop", "", "pause the guest", COMMAND_AT_HOME, stop },
+  { "cont", "", "let it run again", COMMAND_AT_HOME, cont },
+  { "system_suspend", "", "send the guest to sleep", COMMAND_WITH_GUEST, system_suspend },
+  { "system_wakeup", "", "wake it", COMMAND_WITH_GUEST, system_wakeup },
+  { "ram_grow", "SIZE[K|M|G]", "plug in as much memory as is missing to SIZE, up to --ram-max", COMMAND_WITH_GUEST,
+    ram_grow },
+  { "quit", "", "end the VM", COMMAND_ALWAYS, quit },
+  { "help", "", "show this", COMMAND_ALWAYS, help },
   { .name = NULL },
 };
 
@@ -285,7 +358,10 @@ command_execute (Machine *machine, const char *line, GString *answer)
     command = find_command (commands, stripped, &call.arguments);
   if (!command)
     g_string_append_printf (answer, "unknown command: '%s'\n", stripped);
-  else if (command->needs_guest && !has_guest (machine))
+  else if (command->when != COMMAND_ALWAYS && monitor_is_waiting (machine->monitor))
+    g_string_append_printf (answer, "Error: %s: the guest isn't here yet; migrate_incoming URI lets it come\n",
+                            command->name);
+  else if (command->when == COMMAND_WITH_GUEST && !has_guest (machine))
     g_string_append_printf (answer, "Error: %s is not permitted in a session that is handed over\n", command->name);
   else if (!command->run (&call))
     g_string_append_printf (answer, "Error: %s\n", error->message);

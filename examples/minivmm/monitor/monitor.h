@@ -29,6 +29,23 @@ void monitor_unwatch (Monitor *monitor, int fd);
  * asked for an update how that ended. */
 bool monitor_run (Monitor *monitor, GError **error);
 
+/* With --incoming defer an operator says by migrate_incoming when the guest comes. For
+ * CprSessionConfig: where from, if it didn't come with this process. The guest is elsewhere. */
+char *monitor_choose_incoming (void *user_data, GError **error);
+
+/* The same, if it did come with this process: it stands still here, and runs when this returns.
+ * False: the operator gave it up, and it goes back. */
+bool monitor_wait (Monitor *monitor, GError **error);
+
+bool monitor_is_waiting (const Monitor *monitor);
+/* The operator has said where the guest is. */
+void monitor_accept_guest (Monitor *monitor, const char *incoming);
+/* Tells that operator why it couldn't come; @monitor may be NULL. */
+void monitor_fail (Monitor *monitor, const char *reason);
+
+/* Whoever asks for an update just now goes on at once and is told nothing more than a failure. */
+void monitor_detach (Monitor *monitor);
+
 /* After an update: where another process has the guest now, and with it the clients, this one
  * ends, or serves a monitor of its own. */
 bool monitor_leave (Monitor *monitor, GError **error);

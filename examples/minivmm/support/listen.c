@@ -26,6 +26,15 @@ remove_stale_socket (const char *who, const struct sockaddr_un *address, GError 
   return true;
 }
 
+char *
+listen_get_path (int fd)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  socklen_t len = sizeof address;
+  getsockname (fd, (struct sockaddr *) &address, &len);
+  return g_strndup (address.sun_path, sizeof address.sun_path);
+}
+
 int
 listen_at (const char *who, const char *path, int backlog, GError **error)
 {

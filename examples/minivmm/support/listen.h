@@ -10,4 +10,7 @@
  * with @who. The socket of a dead VM, which is still in the file system, is replaced. */
 int listen_at (const char *who, const char *path, int backlog, GError **error);
 
+/* Where the socket @fd listens. */
+char *listen_get_path (int fd);
+
 #endif

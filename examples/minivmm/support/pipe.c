@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,6 +63,22 @@ pipe_open (Pipe *pipe, const char *command, bool writes, GError **error)
   close (ours);
   pipe->pid = 0;
   return false;
+}
+
+int
+pipe_copy_fd (const char *number, GError **error)
+{
+  guint64 fd;
+  int copy;
+  if (!g_ascii_string_to_unsigned (number, 10, STDERR_FILENO + 1, INT_MAX, &fd, NULL))
+    {
+      throw_error (error, "fd '%s': it isn't a number from 3 up", number);
+      return -1;
+    }
+  copy = fcntl ((int) fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (copy < 0)
+    throw_errno (error, "fd %s", number);
+  return copy;
 }
 
 bool

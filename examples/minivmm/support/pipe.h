@@ -20,4 +20,7 @@ bool pipe_open (Pipe *pipe, const char *command, bool writes, GError **error);
 /* Closes our end and waits for the command's end: an error unless it went well. */
 bool pipe_close (Pipe *pipe, GError **error);
 
+/* A copy of the fd of this process that @number names, from 3 up; -1 with an error. */
+int pipe_copy_fd (const char *number, GError **error);
+
 #endif
