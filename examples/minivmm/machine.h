@@ -8,6 +8,7 @@
 #include "devices/vfio.h"
 #include "monitor/monitor.h"
 #include "options.h"
+#include "qmp/qmp.h"
 #include "ram.h"
 #include "update.h"
 #include "vm.h"
@@ -24,6 +25,7 @@ struct _Machine
   Serial *serial;
   Disk *disk; /* NULL: none */
   Monitor *monitor;
+  Qmp *qmp;   /* NULL: none */
   Vfio *vfio; /* NULL: none */
   Vm *vm;
   Update update;

@@ -18,6 +18,7 @@ stop_guest (void *user_data, GError **error)
 {
   Machine *machine = user_data;
   machine->n_stops++;
+  qmp_stopped (machine->qmp);
   guest_release (&machine->ram);
   return true;
 }
@@ -29,6 +30,7 @@ start_guest (void *user_data)
   if (machine->disk)
     disk_hold (machine->disk);
   guest_claim (&machine->ram);
+  qmp_started (machine->qmp);
 }
 
 static void

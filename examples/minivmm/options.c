@@ -154,6 +154,21 @@ set_capable (const Option *option, const char *value, Options *options, GError *
   return true;
 }
 
+/* As QEMU's users write it: a server that doesn't wait for its first client is all there is. */
+static bool
+set_qmp (const Option *option, const char *value, Options *options, GError **error)
+{
+  static const char *const known[] = { "server", "server=on", "nowait", "wait=off", NULL };
+  g_auto (GStrv) words = g_strsplit (value, ",", -1);
+  if (!words[0] || !g_str_has_prefix (words[0], "unix:") || !words[0][strlen ("unix:")])
+    return throw_error (error, "--qmp: '%s' isn't unix:PATH,server=on,wait=off", value);
+  for (char **word = words + 1; *word; word++)
+    if (!g_strv_contains (known, *word))
+      return throw_error (error, "--qmp: unknown '%s': there is unix:PATH,server=on,wait=off", *word);
+  options->qmp = g_intern_string (words[0] + strlen ("unix:"));
+  return true;
+}
+
 static const char *const streams[] = { "stdio", "null", NULL };
 
 /* clang-format off */
@@ -177,6 +192,7 @@ static const Option table[] = {
   { "dma-parts", "N", "map guest RAM for it in that many parts, as if there were holes in it (1)", set_number,
     MEMBER (dma_parts), RANGE (1, 1000) },
   { "monitor", "[unix:]PATH", "a Unix socket", set_monitor, MEMBER (monitor) },
+  { "qmp", "unix:PATH,server=on,wait=off", "a Unix socket that speaks QMP", .parse = set_qmp },
   { "stay", "PATH", "don't end when another one has taken the VM over, but serve a monitor there", set_text,
     MEMBER (stay) },
   { "name", "NAME", "the VM's name (minivmm)", set_text, MEMBER (name) },

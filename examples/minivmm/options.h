@@ -25,6 +25,7 @@ typedef struct
   CprVfioBackend vfio_backend;
   unsigned dma_parts;
   const char *monitor;
+  const char *qmp;  /* the path of its socket; NULL: none */
   const char *stay; /* after a transfer: another monitor's path; NULL: end */
   bool no_guardian;
   bool no_preflight;

@@ -108,6 +108,25 @@ clear_monitor (Machine *machine)
 
 const Part monitor_part = { .build = build_monitor, .clear = clear_monitor };
 
+/* ---- QMP, in the monitor's main loop. */
+
+static bool
+build_qmp (Machine *machine, GError **error)
+{
+  if (!machine->options.qmp)
+    return true;
+  machine->qmp = qmp_new (machine, machine->options.qmp, error);
+  return machine->qmp != NULL;
+}
+
+static void
+clear_qmp (Machine *machine)
+{
+  qmp_free (machine->qmp);
+}
+
+const Part qmp_part = { .build = build_qmp, .clear = clear_qmp };
+
 /* ---- A function of the host. */
 
 static bool

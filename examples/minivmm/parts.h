@@ -21,6 +21,7 @@ extern const Part bus_part;
 extern const Part serial_part;
 extern const Part disk_part;
 extern const Part monitor_part;
+extern const Part qmp_part;
 extern const Part vfio_part;
 extern const Part vm_part;
 extern const Part update_part;

@@ -3,7 +3,7 @@
 #include "release.h"
 
 static const Part *const parts[] = {
-  &ram_part, &bus_part, &serial_part, &disk_part, &monitor_part, &vfio_part, &vm_part, &update_part, NULL,
+  &ram_part, &bus_part, &serial_part, &disk_part, &monitor_part, &qmp_part, &vfio_part, &vm_part, &update_part, NULL,
 };
 
 static const Accel *

@@ -45,6 +45,12 @@ static const char *const mode_names[] = {
   [CPR_MODE_EXEC] = "cpr-exec", [CPR_MODE_TRANSFER] = "cpr-transfer", [CPR_MODE_REBOOT] = "cpr-reboot"
 };
 
+const char *
+update_get_mode_name (CprMode mode)
+{
+  return mode_names[mode];
+}
+
 bool
 update_set_mode (Update *update, const char *mode, GError **error)
 {
@@ -104,7 +110,8 @@ static bool
 report_progress (uint64_t done, uint64_t total, void *user_data, GError **error)
 {
   const Machine *machine = user_data;
-  return monitor_serve (machine->monitor) || throw_error (error, "it was cancelled");
+  bool go_on = monitor_serve (machine->monitor);
+  return (qmp_serve (machine->qmp) && go_on) || throw_error (error, "it was cancelled");
 }
 
 /* True: the command at the other end has read all that it was sent. */

@@ -30,6 +30,7 @@ bool update_add (Machine *machine, GError **error);
 
 /* @command is a command line with the shell's quoting. */
 bool update_set_command (Update *update, const char *command, GError **error);
+const char *update_get_mode_name (CprMode mode);
 bool update_set_mode (Update *update, const char *mode, GError **error);
 
 /* Updates, in transfer mode to @uri. After a failure the guest is as it was. On success main()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Claim: minivmm needs few lines for libcpr, and none for KVM's state. Counted is each line of code with a word in it that names
 something of the library (cpr_, Cpr, CPR_), and all of a function that is there for nothing else (PURPOSE). Comments and tables of
-devices' fields don't count. A line counts once: for the topic of its function, or else of the first name in it.
+devices' fields don't count. A line counts once: for the topic of its function, or else of the first name in it; in qmp/, and where that is called, for QMP.
 
     tests/structure/embedding.py --lines [TOPIC...]        also prints the lines"""
 import os
@@ -18,6 +18,8 @@ LIMITS = [
     # memory that can be plugged in.
     (("RAM that grows",), 31), (("what it shows",), 130), (("transfer mode",), 50), (("reboot mode",), 120), (("assigned devices",), 50),
     (("operator's choice",), 51),
+    # A second way to steer it, which shows as much again and tells of each step.
+    (("QMP",), 75),
 ]
 
 # The functions that are there for the update only; `*`: all of the file.
@@ -61,6 +63,7 @@ NAMES = [
                 r"CPR_(RUN_STATE|SEVERITY|STEP)"),
     ("session", r""),
 ]
+FOR_QMP = re.compile(r"\bqmp_(?:stopped|started|serve|leave) \(|\bupdate_get_mode_name\b")
 NAME = re.compile(r"\b(?:cpr_|Cpr[A-Z]|CPR_)\w*")
 TABLE = re.compile(r"^(?:static )?(?:extern )?const Cpr(?:Field|Struct|DeviceType) ")
 # What reads or sets state that KVM keeps. At power-on minivmm gives its vCPUs a CPUID and enters long mode, or on AArch64 gives them
@@ -124,6 +127,8 @@ def find_tables(lines):
 
 
 def topic_of(path, function, line):
+    if FOR_QMP.search(line) or (path.startswith("qmp/") and NAME.search(line)):
+        return "QMP"
     for topic, names in (PURPOSE.get(path, {}) if re.search(r"\w", line) else {}).items():
         if names == "*" or function in names.split():
             return topic

@@ -37,6 +37,11 @@ declare_files (CprInventory *inventory, const Options *options)
       cpr_inventory_add_fd (inventory, "monitor-listen", 0);
       cpr_inventory_add_fd (inventory, "monitor-client", -1);
     }
+  if (options->qmp)
+    {
+      cpr_inventory_add_fd (inventory, "qmp-listen", 0);
+      cpr_inventory_add_fd (inventory, "qmp-client", -1);
+    }
 }
 
 static void
@@ -53,6 +58,8 @@ declare (CprInventory *inventory, void *user_data)
   cpr_inventory_add_device (inventory, "bus", &slots_type);
   cpr_inventory_add_device (inventory, "serial", &serial_type);
   cpr_inventory_add_device (inventory, "monitor", &monitor_type);
+  if (options->qmp)
+    cpr_inventory_add_device (inventory, "qmp", &qmp_type);
   cards_declare (inventory);
   if (options->vfio)
     {
@@ -66,15 +73,15 @@ declare (CprInventory *inventory, void *user_data)
 }
 
 /* Whatever the options are; those of the cards that the release knows follow. */
-#define N_TYPES 7
+#define N_TYPES 8
 #define N_CARDS 8
 
 void
 declare_instead (CprSessionConfig *config)
 {
-  static const CprDeviceType *types[N_TYPES + N_CARDS + 1] = { NULL,          &slots_type,     &serial_type,
-                                                               &monitor_type, &soft_vcpu_type, &update_type,
-                                                               &ram_hash_type };
+  static const CprDeviceType *types[N_TYPES + N_CARDS + 1] = { NULL,           &slots_type,     &serial_type,
+                                                               &monitor_type,  &soft_vcpu_type, &update_type,
+                                                               &ram_hash_type, &qmp_type };
   types[0] = cpr_vfio_pci_get_type ();
   for (unsigned i = 0; known_cards[i]; i++)
     {

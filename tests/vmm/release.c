@@ -100,7 +100,7 @@ static const Part cards_part = { .build = cards_build, .clear = cards_clear };
 static const Part *const parts[] = {
   &fail_first_part,
   &ram_part, &fail_ram_part,
-  &bus_part, &slots_part, &serial_part, &disk_part, &monitor_part, &fail_fds_part,
+  &bus_part, &slots_part, &serial_part, &disk_part, &monitor_part, &qmp_part, &fail_fds_part,
   &cards_part, &vfio_part, &vm_part, &update_part, &ram_hash_part, &fail_last_part,
   NULL,
 };

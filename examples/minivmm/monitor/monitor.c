@@ -344,6 +344,7 @@ monitor_leave (Monitor *monitor, GError **error)
 {
   const char *stay = monitor->machine->options.stay;
 
+  qmp_leave (monitor->machine->qmp);
   if (!update_has_left (monitor->machine))
     return true;
   for (int i = 0; i < CLIENTS_MAX; i++)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* In place of the other files of this folder where there is no jansson: parts.c, main.c, update.c
+ * and the monitor find nothing to call. */
+#include "qmp/qmp.h"
+
+#include "support/error.h"
+
+const CprDeviceType qmp_type = { .size = sizeof (CprDeviceType), .name = "qmp", .version = 1, .minimum_version = 1 };
+
+Qmp *
+qmp_new (Machine *machine, const char *path, GError **error)
+{
+  throw_error (error, "--qmp: this minivmm was built without QMP, as jansson was missing");
+  return NULL;
+}
+
+void
+qmp_free (Qmp *qmp)
+{
+}
+
+void
+qmp_stopped (Qmp *qmp)
+{
+}
+
+void
+qmp_started (Qmp *qmp)
+{
+}
+
+bool
+qmp_serve (Qmp *qmp)
+{
+  return true;
+}
+
+void
+qmp_leave (Qmp *qmp)
+{
+}
