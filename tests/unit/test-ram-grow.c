@@ -246,6 +246,36 @@ START_TEST (a_growth_that_fails_changes_nothing_and_can_be_made_again)
 }
 END_TEST
 
+/* What can't be unmapped of the reserved addresses is no failure. */
+START_TEST (a_block_with_a_maximum_that_fails_leaves_nothing)
+{
+  int fd = file_new (MOST);
+  const CprRamOptions options = kind_of_backing (_i, fd);
+  g_autofree char *before = process_describe ();
+  CprRamBlock *block = NULL;
+  unsigned n = 1;
+
+  for (;; n++)
+    {
+      faults_begin (n, ENOMEM, 0);
+      block = cpr_ram_table_add (&table, &fds, "pc.ram", 4 * PAGE, &options, &error);
+      faults_end ();
+      if (faults.failed == NULL)
+        break;
+      ck_assert (block != NULL || error != NULL);
+      g_clear_error (&error);
+      if (block != NULL)
+        ck_assert (cpr_ram_table_remove (&table, &fds, block, NULL));
+      assert_process_is (before);
+      ck_assert_uint_eq (table.blocks->len + fds.entries->len, 0);
+    }
+  ck_assert_uint_ge (n, 6);
+  ck_assert (grow (block, MOST));
+  ck_assert (cpr_ram_table_remove (&table, &fds, block, NULL));
+  close (fd);
+}
+END_TEST
+
 START_TEST (huge_pages_can_begin_at_the_reserved_addresses)
 {
   const CprRamOptions options = { .size = sizeof options, .max_size = MOST };
@@ -339,6 +369,27 @@ START_TEST (a_block_is_claimed_with_the_size_that_it_has)
 }
 END_TEST
 
+START_TEST (a_claim_that_fails_can_be_made_again)
+{
+  const CprRamOptions options = { .size = sizeof options, .max_size = MOST };
+  CprRamBlock *block = add (4 * PAGE, &options), *taken = NULL;
+
+  number_pages (block, 0);
+  hand_over ();
+  for (unsigned n = 1; taken == NULL; n++)
+    {
+      faults_begin (n, ENOMEM, 0);
+      taken = cpr_ram_table_take (&incoming, "pc.ram", PAGE, &options, &error);
+      faults_end ();
+      ck_assert (taken != NULL || faults.failed != NULL);
+      g_clear_error (&error);
+    }
+  assert_numbered (taken);
+  ck_assert (cpr_ram_table_grow (&incoming, taken, MOST, &error));
+  incoming_clear ();
+}
+END_TEST
+
 START_TEST (a_block_beyond_the_maximum_is_refused_and_can_still_be_taken)
 {
   const CprRamOptions options = { .size = sizeof options, .max_size = MOST },
@@ -372,9 +423,11 @@ main (void)
   tcase_add_test (tests, an_fd_of_the_vmm_has_to_have_grown_before);
   tcase_add_test (tests, a_growth_beyond_the_file_size_limit_is_efbig_and_no_signal);
   tcase_add_loop_test (tests, a_growth_that_fails_changes_nothing_and_can_be_made_again, 0, N_KINDS);
+  tcase_add_loop_test (tests, a_block_with_a_maximum_that_fails_leaves_nothing, 0, N_KINDS);
   tcase_add_test (tests, huge_pages_can_begin_at_the_reserved_addresses);
   tcase_add_test (tests, huge_pages_grow_too_or_fail_as_a_whole);
   tcase_add_loop_test (tests, a_block_is_claimed_with_the_size_that_it_has, 0, 2);
+  tcase_add_test (tests, a_claim_that_fails_can_be_made_again);
   tcase_add_test (tests, a_block_beyond_the_maximum_is_refused_and_can_still_be_taken);
   return run_suite (suite);
 }
