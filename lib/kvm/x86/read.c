@@ -199,7 +199,7 @@ run (CprKvmVcpu *vcpu, CprKvmScript *script, GError **error)
 
 /* ---- A vCPU is read. */
 
-/* What the VMM has given the vCPU. */
+/* The parts that the VMM has given the vCPU. */
 static bool
 get_config (CprKvmVcpu *vcpu, GError **error)
 {

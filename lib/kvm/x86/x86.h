@@ -44,7 +44,7 @@ bool cpr_kvm_msr_is_of_bank (const CprKvmVcpu *vcpu, uint32_t index);
 /* Reads them, with the TSC, and finds out which can be read. */
 bool cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error);
 /* The same in a script, if it is known which can be read. Else, and where one can't be read any
- * more, the taking reads them all. */
+ * more, cpr_kvm_msrs_take() reads them all. */
 uint32_t cpr_kvm_msrs_get_room (const CprKvmVcpu *vcpu);
 void cpr_kvm_msrs_add (const CprKvmVcpu *vcpu, CprKvmScript *script);
 bool cpr_kvm_msrs_take (CprKvmVcpu *vcpu, const CprKvmScript *script, GError **error);
