@@ -96,7 +96,7 @@ rig_listen_at (const char *name)
   int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
   ck_assert_int_eq (bind (fd, (struct sockaddr *) &address, sizeof address), 0);
-  ck_assert_int_eq (listen (fd, 4), 0);
+  ck_assert_int_eq (listen (fd, 64), 0);
   return fd;
 }
 

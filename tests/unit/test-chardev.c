@@ -9,8 +9,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "faults.h"
-
 /* ---- The text of a backend. */
 
 START_TEST (a_backend_that_is_not_understood_is_refused_by_its_words)
@@ -293,46 +291,6 @@ START_TEST (another_kind_of_backend_is_refused_when_it_is_loaded)
 }
 END_TEST
 
-/* Each call that can fail in its making does, and leaves nothing behind. */
-START_TEST (whatever_fails_in_its_making_nothing_is_left)
-{
-  g_autofree char *s = rig_path_of ("s"), *log = rig_path_of ("log"), *other = rig_path_of ("other");
-  char *const backends[] = { g_strdup_printf ("unix:%s,server=on,wait=off", s),
-                             g_strdup ("tcp:127.0.0.1:1,reconnect=1"), g_strdup ("pty"),
-                             g_strdup_printf ("file:%s", log), g_strdup_printf ("unix:%s", other) };
-  int server = rig_listen_at ("other");
-
-  for (size_t i = 0; i < G_N_ELEMENTS (backends); i++)
-    {
-      unsigned fail_at = 0;
-      bool ok;
-
-      do
-        {
-          char *before = process_describe ();
-
-          faults_begin (++fail_at, 0, 0);
-          rig.chardev = cpr_chardev_new (rig.session, "com1", backends[i], &rig.error);
-          faults_end ();
-          ok = faults.failed == NULL;
-          if (rig.chardev != NULL)
-            rig_end_now ();
-          else
-            g_clear_error (&rig.error);
-          assert_process_is (before);
-          g_free (before);
-          ck_assert_uint_eq (rig.session->fds.entries->len, 0);
-        }
-      while (!ok);
-      g_free (backends[i]);
-    }
-  close (server);
-  unlink (s);
-  unlink (log);
-  unlink (other);
-}
-END_TEST
-
 int
 main (void)
 {
@@ -353,6 +311,5 @@ main (void)
   tcase_add_test (tests, who_does_not_have_the_guest_touches_nothing);
   tcase_add_test (tests, before_the_commit_its_end_closes_nothing);
   tcase_add_test (tests, another_kind_of_backend_is_refused_when_it_is_loaded);
-  tcase_add_test (tests, whatever_fails_in_its_making_nothing_is_left);
   return run_suite (suite);
 }
