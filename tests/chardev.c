@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* chardev [--incoming URI] [--fail WHEN] BACKEND…: a VMM whose guest does nothing but talk: at each
  * of its character devices it sends an endless row of bytes, and checks that the same row comes.
- * The first BACKEND is where commands come: "status", "exec [WHEN]", "transfer URI", "reboot URI",
- * "pause", "resume", "quit".
- * WHEN the new program fails: "load" (after its load), "kill" (it is killed there). */
+ * The first BACKEND is where commands come: "status", "exec [WHEN]", "transfer [URI]",
+ * "reboot URI", "pause", "resume", "quit". WHEN the new program fails: "load" (after its load),
+ * "kill" (it is killed there). */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -219,7 +219,8 @@ update (Vm *vm, CprMode mode, const char *argument)
   g_autofree char **argv = make_argv (vm, mode == CPR_MODE_EXEC ? argument : NULL);
   const CprUpdate wish = { .size = sizeof wish,
                            .mode = mode,
-                           .argv = mode == CPR_MODE_EXEC ? argv : NULL,
+                           .argv = mode == CPR_MODE_EXEC || argument == NULL ? argv : NULL,
+                           .program = mode == CPR_MODE_TRANSFER && argument == NULL ? argv[0] : NULL,
                            .uri = mode == CPR_MODE_EXEC ? NULL : argument };
   g_autofree char *answer = NULL;
 

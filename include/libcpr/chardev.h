@@ -191,8 +191,8 @@ CPR_API void cpr_chardev_disconnect (CprChardev *chardev);
  * Ends a character device and closes what it has. The process that has the guest first sends the
  * bytes that wait, as far as they are taken at once. It gives the terminal its settings back, and
  * removes the path of a server's Unix socket. A program that has handed the guest over gives its
- * terminal back too; where the new program uses the same terminal, the old one should end without
- * this call. Before the commit nothing is closed, as the old program may have to go on.
+ * terminal back too, unless the library started the new program, which has the same terminal then.
+ * Before the commit nothing is closed, as the old program may have to go on.
  *
  * Call it before cpr_session_free().
  *

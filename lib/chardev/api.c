@@ -177,7 +177,7 @@ cpr_chardev_remove (CprChardev *chardev, GError **error)
   session = chardev->session;
   if (!cpr_session_check_call (session, CPR_CALL_CHARDEV_REMOVE, error))
     return false;
-  if (owns_guest (session) || session->state == CPR_SESSION_STATE_HANDED_OVER)
+  if (owns_guest (session) || (session->state == CPR_SESSION_STATE_HANDED_OVER && !session->shares_streams))
     cpr_terminal_give_back (&chardev->terminal, STDIN_FILENO);
   if (owns_guest (session) && chardev->listener >= 0 && chardev->spec.path != NULL)
     cpr_sys->unlink (chardev->spec.path);

@@ -38,6 +38,7 @@ struct _CprSession
   GHashTable *warnings;  /* of preflights, that were logged; said once */
   CprTimeline timeline;  /* of the last update */
   CprReply reply;        /* of the last update */
+  bool shares_streams;   /* the guest was handed over to a program that has this one's standard streams */
   _Atomic int cancel_fd; /* an eventfd from the first update on that can be cancelled; -1: there was none */
 
   bool was_incoming;       /* or rehearses that */

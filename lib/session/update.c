@@ -134,6 +134,7 @@ launch (CprSession *session, const CprUpdate *update, CprCarrier *carrier, GErro
   cpr_writer_clear (&state.writer);
   cpr_schema_builder_clear (&state.builder);
   cpr_timeline_unshare (&session->timeline);
+  session->shares_streams = update->mode == CPR_MODE_TRANSFER && update->uri == NULL;
   if (ok)
     session->state = CPR_SESSION_STATE_HANDED_OVER;
   else

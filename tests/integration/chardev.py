@@ -449,9 +449,11 @@ def a_terminal_is_set_once_and_given_back_at_the_end(_accel):
         marked = list(raw)
         marked[3] |= termios.TOSTOP  # as a guest's user may: nobody may set the terminal anew
         termios.tcsetattr(theirs, termios.TCSANOW, marked)
-        for how in ("exec", "exec load", "exec kill", "exec"):
+        for how in ("exec", "exec load", "transfer", "exec kill", "exec"):
             vm.send(how)
             vm.status(vm.peers)
+            if how == "transfer":  # to a program that has the same terminal
+                vm.process.wait(PATIENCE)
             claim(termios.tcgetattr(theirs) == marked, f"{how}: {termios.tcgetattr(theirs)}, not {marked}")
         vm.send("quit")
         poll(lambda: not os.path.exists(vm.control_path), "for the end")
