@@ -3,6 +3,7 @@
  * answer has gone out. */
 #include <string.h>
 
+#include "monitor/commands.h"
 #include "qmp/commands.h"
 #include "qmp/server.h"
 #include "support/error.h"
@@ -82,16 +83,10 @@ json_t *
 qmp_migrate_incoming (const QmpCall *call, GError **error)
 {
   const char *uri = json_string_value (json_object_get (call->arguments, "uri"));
-  if (!monitor_is_waiting (call->machine->monitor))
-    {
-      throw_error (error, "this program doesn't wait for a guest: see --incoming defer");
-      return NULL;
-    }
-  monitor_accept_guest (call->machine->monitor, uri);
-  return json_object ();
+  return command_accept_guest (call->machine, uri, error) ? json_object () : NULL;
 }
 
-/* Of one that takes its time, or waits for an operator: the others are over before it can be read. */
+/* Of one that takes its time, or waits for an operator: others are over before it can be read. */
 json_t *
 qmp_migrate_cancel (const QmpCall *call, GError **error)
 {
