@@ -36,13 +36,13 @@ monitor_choose_incoming (void *user_data, GError **error)
 bool
 monitor_wait (Monitor *monitor, GError **error)
 {
-  Machine *machine = monitor->machine;
-  if (monitor->incoming || !update_is_deferred (machine))
+  if (monitor->incoming || !update_is_deferred (monitor->machine))
     return true;
+  if (!check_path (monitor->path, error) || !cpr_session_defer (monitor->machine->session, true, error))
+    return false;
   monitor_answer (monitor, monitor->asker, "");
   monitor->asker = NOBODY;
-  return check_path (monitor->path, error) && cpr_session_defer (machine->session, true, error) &&
-         wait_for_operator (monitor, error) && cpr_session_defer (machine->session, false, error);
+  return wait_for_operator (monitor, error) && cpr_session_defer (monitor->machine->session, false, error);
 }
 
 bool
