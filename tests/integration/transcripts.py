@@ -491,7 +491,7 @@ def a_guest_that_is_being_saved_is_not_saved_twice(accel):
         ticks, other = vm.wait_for_ticks().ticks, vm.connect()
         vm.monitor.command("migrate_set_parameter mode cpr-reboot")
         os.mkfifo(where + "/go")
-        vm.monitor.send("migrate -d exec:cat go > /dev/null; cat > /dev/null")  # reads nothing before it may
+        vm.monitor.send("migrate -d exec:cat go > /dev/null; sleep 1; cat > /dev/null")  # long enough for a look at the clients
         poll(vm.process.children, "for the save to begin")
         other.send("migrate -d file:twice\nmigrate_incoming file:x\ncont\nmigrate_cancel")
         with open(where + "/go", "w", encoding="ascii"):
