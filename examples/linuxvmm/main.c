@@ -11,6 +11,8 @@
 #include "control.h"
 #include "cpus.h"
 #include "devices/disk.h"
+#include "devices/net.h"
+#include "devices/rng.h"
 #include "devices/serial.h"
 #include "options.h"
 #include "support/error.h"
@@ -32,6 +34,7 @@ typedef struct
   Power *power;
   Serial *serial;
   Disk *disk; /* NULL: none */
+  Net *net;   /* NULL: none */
   Cpus *cpus;
 } Machine;
 
@@ -66,15 +69,19 @@ open_session (Machine *machine, char **argv, GError **error)
   return machine->session && cpr_session_set_argv (machine->session, fresh, error);
 }
 
+/* The guest finds them in the slots in this order. */
 static bool
-build_disk (Machine *machine, GError **error)
+build_virtio (Machine *machine, GError **error)
 {
   const VirtioPlace place = { machine->session, machine->gate, kvm_get_vm (machine->kvm), machine->bus, &machine->ram };
+  const Options *options = &machine->options;
+  unsigned slot = 0;
 
-  if (!machine->options.disk)
-    return true;
-  machine->disk = disk_new (&place, 0, machine->options.disk, error);
-  return machine->disk != NULL;
+  if (options->disk && !(machine->disk = disk_new (&place, slot++, options->disk, error)))
+    return false;
+  if (options->net && !(machine->net = net_new (&place, slot++, options->net, error)))
+    return false;
+  return !options->rng || rng_new (&place, slot, options->rng, error);
 }
 
 static bool
@@ -88,7 +95,7 @@ build_devices (Machine *machine, GError **error)
     return false;
   machine->serial = serial_new (machine->session, vm, machine->bus, machine->options.serial, error);
   kvm_connect (machine->kvm, machine->bus, machine->power);
-  return machine->serial && build_disk (machine, error);
+  return machine->serial && build_virtio (machine, error);
 }
 
 static void
@@ -96,11 +103,17 @@ describe (GString *text, void *user_data)
 {
   const Machine *machine = user_data;
 
-  if (!machine->disk)
-    return;
-  DiskCounts counts = disk_get_counts (machine->disk);
-  g_string_append_printf (text, ", disk: %" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64 " flushes", counts.reads,
-                          counts.writes, counts.flushes);
+  if (machine->disk)
+    {
+      DiskCounts counts = disk_get_counts (machine->disk);
+      g_string_append_printf (text, ", disk: %" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64 " flushes", counts.reads,
+                              counts.writes, counts.flushes);
+    }
+  if (machine->net)
+    {
+      NetCounts counts = net_get_counts (machine->net);
+      g_string_append_printf (text, ", net: %" PRIu64 " received, %" PRIu64 " sent", counts.received, counts.sent);
+    }
 }
 
 static bool

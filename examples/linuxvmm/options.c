@@ -28,6 +28,8 @@ static const Option table[] = {
   { "memory", offsetof (Texts, memory), "SIZE     its RAM, such as 512M or 4G (256M)" },
   { "cpus", offsetof (Texts, n_cpus), "N          its CPUs (1)" },
   { "disk", offsetof (Texts, options.disk), "PATH       an image file, its virtio disk" },
+  { "net", offsetof (Texts, options.net), "WHERE       its virtio network card: tap,ifname=NAME[,mac=ADDRESS]" },
+  { "rng", offsetof (Texts, options.rng), "FILE        where its random numbers come from, such as /dev/urandom" },
   { "serial", offsetof (Texts, options.serial),
     "WHERE    its serial port, as QEMU's -serial: stdio, pty, unix:PATH,server=on,wait=off, … (stdio)" },
   { "control", offsetof (Texts, options.control), "PATH    a socket for commands: status, update, transfer, quit" },
@@ -99,6 +101,12 @@ options_print_help (void)
   printf ("linuxvmm --kernel FILE [OPTION VALUE]...\n");
   for (size_t i = 0; i < G_N_ELEMENTS (table); i++)
     printf ("  --%s %s\n", table[i].name, table[i].help);
+}
+
+unsigned
+options_count_virtio (const Options *options)
+{
+  return (options->disk ? 1 : 0) + (options->net ? 1 : 0) + (options->rng ? 1 : 0);
 }
 
 char **

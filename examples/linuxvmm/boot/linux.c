@@ -152,7 +152,7 @@ linux_load (const GuestRam *ram, const Options *options, BootEntry *entry, GErro
       !load_cmdline (ram, options->append, params, error))
     return false;
   describe_memory (ram, params);
-  params->acpi_rsdp_addr = acpi_make_tables (ram, options->n_cpus, options->disk ? 1 : 0);
+  params->acpi_rsdp_addr = acpi_make_tables (ram, options->n_cpus, options_count_virtio (options));
   make_page_tables (ram);
   make_gdt (ram);
   *entry = (BootEntry){ BOOT_KERNEL + ENTRY_64, BOOT_STACK, BOOT_PARAMS, BOOT_PML4, BOOT_GDT };

@@ -60,8 +60,16 @@ static const CprDeviceType virtio_type = {
 /* ---- Registers. */
 
 static void
+negotiate (const Virtio *virtio, uint64_t features)
+{
+  if (virtio->type->negotiated)
+    virtio->type->negotiated (virtio->type->device, features & virtio->type->features);
+}
+
+static void
 reset (Virtio *virtio)
 {
+  negotiate (virtio, 0);
   virtio->n_resets++; /* a request that is under way belongs to nobody any more */
   virtio->driver_features = 0;
   virtio->device_half = virtio->driver_half = 0;
@@ -108,6 +116,16 @@ write_queue (Virtqueue *queue, uint64_t offset, uint32_t value)
 }
 
 static void
+write_status (Virtio *virtio, uint32_t value)
+{
+  if (value == 0)
+    reset (virtio);
+  else if (value & ~virtio->status & VIRTIO_CONFIG_S_FEATURES_OK)
+    negotiate (virtio, virtio->driver_features);
+  virtio->status = value;
+}
+
+static void
 write_register (Virtio *virtio, uint64_t offset, uint32_t value)
 {
   switch (offset)
@@ -129,10 +147,7 @@ write_register (Virtio *virtio, uint64_t offset, uint32_t value)
       virtio->interrupt &= ~value;
       break;
     case VIRTIO_MMIO_STATUS:
-      if (value == 0)
-        reset (virtio);
-      else
-        virtio->status = value;
+      write_status (virtio, value);
       break;
     default:
       if (virtio->queue < virtio->type->n_queues)
@@ -235,22 +250,41 @@ static void
 give_back (Virtio *virtio, unsigned index, const Chain *chain, uint32_t written, unsigned n_resets)
 {
   pthread_mutex_lock (&virtio->mutex);
-  if (n_resets == virtio->n_resets && virtqueue_push (&virtio->queues[index], virtio->ram, chain->head, written))
+  if (written == VIRTIO_LATER && n_resets == virtio->n_resets)
+    virtqueue_unpop (&virtio->queues[index]);
+  else if (n_resets == virtio->n_resets && virtqueue_push (&virtio->queues[index], virtio->ram, chain->head, written))
     interrupt (virtio, VIRTIO_MMIO_INT_VRING);
   pthread_mutex_unlock (&virtio->mutex);
 }
 
-/* One request. Whoever stops the guest waits for no more than that. */
+/* One request. Whoever stops the guest waits for no more than that. A request that has to wait adds
+ * to @events what it waits for. */
 static bool
-serve_one (Virtio *virtio, unsigned index)
+serve_one (Virtio *virtio, unsigned index, short *events)
 {
   static __thread Chain chain;
   unsigned n_resets;
 
   if (!take (virtio, index, &chain, &n_resets))
     return false;
-  give_back (virtio, index, &chain, virtio->type->serve (virtio->type->device, index, &chain), n_resets);
-  return true;
+  uint32_t written = virtio->type->serve (virtio->type->device, index, &chain);
+  give_back (virtio, index, &chain, written, n_resets);
+  if (written != VIRTIO_LATER)
+    return true;
+  *events |= virtio->type->events[index];
+  return false;
+}
+
+/* Of each queue one request. False: nothing is left to be done, until there is one of @events. */
+static bool
+serve_all (Virtio *virtio, short *events)
+{
+  bool served = false;
+
+  *events = 0;
+  for (unsigned i = 0; i < virtio->type->n_queues; i++)
+    served = serve_one (virtio, i, events) || served;
+  return served;
 }
 
 /* A kick that was read before an update is forgotten with the program that read it, so the
@@ -259,20 +293,19 @@ static void *
 virtio_main (void *data)
 {
   Virtio *virtio = data;
-  struct pollfd kick = { .fd = virtio->kick_fd, .events = POLLIN };
+  struct pollfd fds[] = { { .fd = virtio->kick_fd, .events = POLLIN }, { .fd = -1 } };
   uint64_t count;
 
   cpr_gate_join (virtio->gate, virtio->type->name, NULL, NULL, NULL);
   while (cpr_gate_enter (virtio->gate))
     {
-      bool served = false;
       if (read (virtio->kick_fd, &count, sizeof count) < 0 && errno != EAGAIN)
         log_line ("%s: errno %d", virtio->type->name, errno);
-      for (unsigned i = 0; i < virtio->type->n_queues; i++)
-        served = serve_one (virtio, i) || served;
+      bool served = serve_all (virtio, &fds[1].events);
       cpr_gate_leave (virtio->gate);
+      fds[1].fd = fds[1].events ? virtio->type->fd : -1;
       if (!served)
-        poll (&kick, 1, -1);
+        poll (fds, G_N_ELEMENTS (fds), -1);
     }
   return NULL;
 }

@@ -10,6 +10,7 @@
 typedef struct _Virtio Virtio;
 
 #define VIRTIO_QUEUES_MAX 2
+#define VIRTIO_LATER      UINT32_MAX
 
 typedef struct
 {
@@ -23,8 +24,14 @@ typedef struct
 
   /* Does a request, on the device's thread, from inside the gate; returns how many bytes it
    * filled. The guest is stopped, and state is saved, before it or after it, and never in its
-   * middle. */
+   * middle. VIRTIO_LATER: nothing was done, and the request stays in its queue until @fd is ready
+   * for @events of that queue. */
   uint32_t (*serve) (void *device, unsigned queue, const Chain *chain);
+  int fd; /* used only after VIRTIO_LATER */
+  short events[VIRTIO_QUEUES_MAX];
+
+  /* The driver has chosen among @features; 0 when it resets the device. NULL: it needn't know. */
+  void (*negotiated) (void *device, uint64_t features);
 } VirtioType;
 
 typedef struct

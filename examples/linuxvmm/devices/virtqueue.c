@@ -89,6 +89,12 @@ virtqueue_pop (Virtqueue *queue, const GuestRam *ram, Chain *chain)
   return read_chain (queue, ram, chain) ? VIRTQUEUE_CHAIN : VIRTQUEUE_BROKEN;
 }
 
+void
+virtqueue_unpop (Virtqueue *queue)
+{
+  queue->next_avail--;
+}
+
 /* The guest may have moved the queue while the request was done: its answer goes nowhere then. */
 bool
 virtqueue_push (const Virtqueue *queue, const GuestRam *ram, uint16_t head, uint32_t written)

@@ -38,6 +38,9 @@ typedef enum
 /* Takes the next request out. */
 VirtqueueResult virtqueue_pop (Virtqueue *queue, const GuestRam *ram, Chain *chain);
 
+/* Puts the one that was taken out last back in its place. */
+void virtqueue_unpop (Virtqueue *queue);
+
 /* Gives it back, with @written bytes filled. True: the guest wants an interrupt. */
 bool virtqueue_push (const Virtqueue *queue, const GuestRam *ram, uint16_t head, uint32_t written);
 
