@@ -23,7 +23,7 @@ PROGRAM = os.path.join(top, "tests", "vm", "linux-guest")
 N_EXECS = int(os.environ.get("CPR_TEST_EXECS", "6"))
 N_TRANSFERS = int(os.environ.get("CPR_TEST_TRANSFERS", "3"))
 N_CPUS = 2
-MODULES = ("virtio_ring", "virtio", "virtio_mmio", "virtio_blk")
+MODULES = ("virtio_ring", "virtio", "virtio_mmio", "virtio_blk", "failover", "net_failover", "virtio_net", "virtio-rng")
 COMMANDS = ["update /proc/self/exe"] * N_EXECS + [f"transfer {VMM}"] * N_TRANSFERS
 BOOT_PATIENCE = 5 * PATIENCE
 CMDLINE = "console=ttyS0 loglevel=5 " + os.environ.get("CPR_TEST_APPEND", "").replace(";", " ")
@@ -70,7 +70,7 @@ def make_initramfs(path, modules):
 
 
 def read_modules():
-    """Those that a virtio disk needs, in the order of loading, as far as the kernel hasn't got them built in. None: one is missing."""
+    """Those that virtio devices need, in the order of loading, as far as the kernel hasn't got them built in. None: one is missing."""
     tree = "/lib/modules/" + os.path.basename(find_kernel()).partition("-")[2]
     with contextlib.suppress(OSError), open(os.path.join(tree, "modules.builtin"), encoding="utf-8") as file:
         builtin = {os.path.basename(line.strip()) for line in file}

@@ -6,8 +6,11 @@
  *   t NUMBER   what time it is
  *   k          the kernel's messages since the last time
  *   d          ends the writing to the disk, and says what was written
+ *   n          what came over the network
+ *   e          32 random bytes
  *   o, r       switches the machine off, restarts it */
 #include "linux-guest-disk.h"
+#include "linux-guest-net.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -166,6 +169,26 @@ print_kernel_log (void)
   known = size > known ? size : known;
 }
 
+/* Those of the virtio device, and not the kernel's own. */
+static void
+print_random_bytes (void)
+{
+  uint8_t bytes[32];
+  FILE *file = fopen ("/dev/hwrng", "rb");
+
+  if (file == NULL || fread (bytes, sizeof bytes, 1, file) != 1)
+    perror ("/dev/hwrng");
+  else
+    {
+      printf ("random ");
+      for (size_t i = 0; i < sizeof bytes; i++)
+        printf ("%02x", bytes[i]);
+      printf ("\n");
+    }
+  if (file)
+    fclose (file);
+}
+
 static void
 execute (const char *line)
 {
@@ -175,6 +198,10 @@ execute (const char *line)
     print_kernel_log ();
   else if (line[0] == 'd')
     disk_end ();
+  else if (line[0] == 'n')
+    net_tell ();
+  else if (line[0] == 'e')
+    print_random_bytes ();
   else if (line[0] == 'o')
     reboot (RB_POWER_OFF);
   else if (line[0] == 'r')
@@ -232,6 +259,7 @@ main (void)
     if (fork () == 0)
       run_checker (i);
   disk_begin ();
+  net_begin ();
   uname (&system);
   printf ("GUEST with %u CPUs, Linux %s\n", n_cpus, system.release);
   for (unsigned long tick = 1;; tick++)

@@ -10,6 +10,7 @@ kvm-rescue       | stock | single | integration/rescue.py       | 300 | CPR_TEST
 linux-updates    | stock | one    | integration/linux.py        | 600 | CPR_TEST_ONLY=switches_off CPR_TEST_EXECS=12 CPR_TEST_TRANSFERS=6
 linux-restart    | stock | one    | integration/linux.py        | 600 | CPR_TEST_ONLY=linux_restarts
 linux-disk       | stock | one    | integration/linux.py        | 600 | CPR_TEST_ONLY=disk CPR_TEST_EXECS=4 CPR_TEST_TRANSFERS=2
+linux-net        | stock | one    | integration/linux-net.py    | 900 | CPR_TEST_EXECS=8 CPR_TEST_TRANSFERS=4
 kvm-state        | stock |        | vm/unit.py                  | 600 |
 dax-kexec        | stock | disk   | vm/dax.py                   | 600 |
 vfio-type1       | stock |        | vm/vfio.py                  | 900 | CPR_TEST_VFIO=type1
@@ -33,7 +34,7 @@ kernel_package=linux-image-cloud-amd64
 kernel_config=$here/kernel.config
 
 # What VFIO, KVM, DAX regions and the disk of a guest's Linux need, with what they depend on, as modules in the order of loading.
-kernel_modules='vfio-pci vfio_iommu_type1 kvm_amd nd_pmem dax_pmem device_dax nd_e820 virtio_mmio virtio_blk'
+kernel_modules='vfio-pci vfio_iommu_type1 kvm_amd nd_pmem dax_pmem device_dax nd_e820 virtio_mmio virtio_blk virtio_net virtio-rng tun'
 
 programs=(tests/vmm/minivmm tests/vmm/minivmm-next tests/vmm/minivmm-later tests/vmm/minivmm-wrong
           examples/linuxvmm/linuxvmm tests/vm/linux-guest
