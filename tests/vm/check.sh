@@ -68,7 +68,7 @@ run() # NAME KERNEL MORE SCRIPT SECONDS ENVIRONMENT…
     single) threads=single ;;
     one)
       threads=single cpus=1 more_devices=(-cpu max,-cx16,-la57) more_words=tsc=reliable
-      set -- "$@" 'CPR_TEST_APPEND=lapic=notscdeadline;nohz=off;highres=off;watchdog_thresh=60'
+      [[ "$*" = *CPR_TEST_APPEND=* ]] || set -- "$@" "CPR_TEST_APPEND=$guest_words"
       ;;
   esac
   words="$top_srcdir/tests/$script,top_builddir=$top_builddir,top_srcdir=$top_srcdir,CPR_TEST_ACCEL=kvm"

@@ -57,6 +57,7 @@ find_stock_kernel()
 have_programs()
 {
   local program
+  [ -z "${QEMU_SUITE-}" ] || [ -e "$tools/usr/bin/$emulator" ] || { missing="$emulator of $QEMU_SUITE"; return 1; }
   for program in "${host_programs[@]}"; do
     command -v "$program" >/dev/null || { missing=$program; return 1; }
   done
@@ -64,11 +65,27 @@ have_programs()
 
 have_guest() { [ "$(cat "$root/packages" 2>/dev/null)" = "${guest_packages[*]}" ] && find_stock_kernel; }
 
-# The emulator, what else this machine hasn't got, and their libraries.
+# A source of apt's for another suite of the distribution.
+suite_source() # SUITE
+{
+  local mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  mirror=$(sed -n 's|^URIs: *\([^ ]*/debian\)/* *$|\1|p; s|^deb .*\(https\{0,1\}://[^ ]*/debian\)/* .*|\1|p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+  [ -n "$mirror" ] && [ -e $keyring ] || return
+  echo "deb [signed-by=$keyring] $mirror $1 main"
+}
+
+# The emulator, what else this machine hasn't got, and their libraries. QEMU_SUITE: the emulator of another suite.
 get_programs()
 {
-  private_apt apt-get update >"$log/apt" 2>&1 || true # one of the system's sources may be out of order
-  private_apt apt-get install --download-only --no-install-recommends -y "${host_packages[@]}" >>"$log/apt" 2>&1 ||
+  local suite=()
+  if [ -n "${QEMU_SUITE-}" ]; then
+    cat /etc/apt/sources.list >"$cache/qemu.list" 2>/dev/null || true
+    suite_source "$QEMU_SUITE" >>"$cache/qemu.list" || lack "only a Debian machine knows where $QEMU_SUITE is"
+    suite=(-o Dir::Etc::sourcelist="$cache/qemu.list" -o APT::Default-Release="$QEMU_SUITE")
+  fi
+  private_apt apt-get "${suite[@]}" update >"$log/apt" 2>&1 || true # one of the system's sources may be out of order
+  private_apt apt-get "${suite[@]}" install --download-only --no-install-recommends -y "${host_packages[@]}" >>"$log/apt" 2>&1 ||
     { tail -n 5 "$log/apt"; lack "the packages ${host_packages[*]} can't be had"; }
   unpack_archives "$cache/apt/archives" "$tools"
   [ ${#unneeded[@]} -eq 0 ] || find "$tools/usr/bin" "${unneeded[@]}" -delete
@@ -149,11 +166,8 @@ check_build_tools()
 # Of a suite that has a kernel with IOMMU_IOAS_CHANGE_PROCESS (6.14).
 get_kernel_source()
 {
-  local mirror name suite=${KERNEL_SUITE:-trixie-backports} keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  mirror=$(sed -n 's|^URIs: *\([^ ]*/debian\)/* *$|\1|p; s|^deb .*\(https\{0,1\}://[^ ]*/debian\)/* .*|\1|p' \
-    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
-  [ -n "$mirror" ] && [ -e $keyring ] || lack 'only a Debian machine knows where the source of a kernel is'
-  echo "deb [signed-by=$keyring] $mirror $suite main" >"$cache/source.list"
+  local name suite=${KERNEL_SUITE:-trixie-backports}
+  suite_source "$suite" >"$cache/source.list" || lack 'only a Debian machine knows where the source of a kernel is'
 
   local apt=(-o Dir::Etc::sourcelist="$cache/source.list" -o Dir::Etc::sourceparts=/dev/null
              -o Dir::State::lists="$cache/apt/source-lists")
