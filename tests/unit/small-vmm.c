@@ -40,16 +40,36 @@ answer (CprSession *session)
   close (fd);
 }
 
+/* Does without the environment's variables. */
 static void
-make_update (CprSession *session, const char *how, int fd, const char *uri)
+set_command (CprUpdate *update, char **argv, char *by_env[8])
 {
+  update->mode = CPR_MODE_TRANSFER;
+  update->uri = NULL;
+  if (!g_str_has_prefix (argv[2], SMALL_VMM_LOST))
+    return;
+  by_env[0] = (char *) "env";
+  by_env[1] = (char *) "-i";
+  for (int i = 0; argv[i] != NULL; i++)
+    by_env[2 + i] = argv[i];
+  update->program = "env";
+  update->argv = by_env;
+}
+
+static void
+make_update (CprSession *session, char **argv)
+{
+  const char *how = argv[2], *uri = argv[4];
+  char *by_env[8] = { NULL };
   CprUpdate update = { .size = sizeof update, .mode = CPR_MODE_EXEC, .flags = CPR_UPDATE_NO_PREFLIGHT };
 
   if (g_str_has_prefix (how, SMALL_VMM_NO_GUARDIAN))
     update.flags |= CPR_UPDATE_NO_GUARDIAN;
   update.program = strcmp (how, SMALL_VMM_NOWHERE) == 0 ? "/nowhere" : "/proc/self/exe";
-  update.reply_fd = fd;
+  update.reply_fd = atoi (argv[3]);
   update.uri = uri;
+  if (g_str_has_prefix (how, SMALL_VMM_START) || g_str_has_prefix (how, SMALL_VMM_LOST))
+    set_command (&update, argv, by_env);
   if (strcmp (how, SMALL_VMM_TRANSFER) == 0)
     update.mode = CPR_MODE_TRANSFER;
   if (strcmp (how, SMALL_VMM_REBOOT) == 0)
@@ -82,7 +102,7 @@ small_vmm_main (char **argv, unsigned incoming_flags, SmallVmmStart start)
   if (session == NULL)
     return 2;
   is_first = !cpr_session_is_incoming (session);
-  how = skip (skip (how, SMALL_VMM_SUCCESSOR), SMALL_VMM_NO_GUARDIAN);
+  how = skip (skip (skip (skip (how, SMALL_VMM_SUCCESSOR), SMALL_VMM_NO_GUARDIAN), SMALL_VMM_START), SMALL_VMM_LOST);
   if (is_way_there (session) && start != NULL)
     start (session, how, SMALL_VMM_NEW);
   if (cpr_session_take_reply_fd (session, NULL, NULL) >= 0 || !cpr_session_load (session, NULL))
@@ -92,7 +112,7 @@ small_vmm_main (char **argv, unsigned incoming_flags, SmallVmmStart start)
   if (!cpr_session_start (session, NULL))
     return 4;
   if (is_first)
-    make_update (session, argv[2], atoi (argv[3]), uri);
+    make_update (session, argv);
   answer (session);
   return 0;
 }

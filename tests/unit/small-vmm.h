@@ -25,6 +25,8 @@ typedef void (*SmallVmmStart) (CprSession *session, const char *how, SmallVmmSte
 #define SMALL_VMM_TRANSFER    "transfer"   /* to URI */
 #define SMALL_VMM_REBOOT      "reboot"     /* to URI, once */
 #define SMALL_VMM_SUCCESSOR   "successor:" /* and a HOW: it waits at URI, and makes no update */
+#define SMALL_VMM_START       "start:"     /* and a HOW: a transfer to a program that the update starts */
+#define SMALL_VMM_LOST        "lost:"      /* the same, without environment variables */
 #define SMALL_VMM_NO_URI      ""
 #define SMALL_VMM_NO_GUARDIAN "no-guardian:" /* and a HOW: its update does without */
 
