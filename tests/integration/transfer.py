@@ -20,6 +20,7 @@ RAM = os.environ.get("CPR_TEST_RAM", "64M")
 N_VCPUS = int(os.environ.get("CPR_TEST_VCPUS", "2"))
 STEPS = ["new", "ram", "fds", "devices", "load", "start"]
 REFUSED = "Error: "
+N_STARTED = 3
 
 
 class Waiting:
@@ -433,11 +434,28 @@ def rubbish_is_refused(accel):
         vm.wait_for_ticks(before.ticks)
 
 
+def without_a_uri_the_old_program_starts_the_new_one(accel):
+    with MiniVmm(accel) as vm:
+        vm.wait_for_ticks()
+        for _ in range(N_STARTED):
+            vm.monitor.command("migrate_set_parameter mode cpr-transfer")
+            pause = get_pause(vm.monitor.ask("migrate"))
+            status = vm.follow()
+            claim(status == 0, f"the old program ended with {status}")
+            vm.wait_for_ticks(vm.guest().ticks)
+        vm.monitor.command("migrate_set_parameter mode cpr-transfer")
+        vm.monitor.command("migrate_set_parameter cpr-exec-command /bin/false")
+        answer = vm.monitor.ask("migrate")
+        claim(answer.startswith(REFUSED) and "it exited with status 1 before it asked for the guest" in answer, answer)
+        vm.wait_for_ticks(vm.guest().ticks)
+        return f"{N_STARTED} transfers, last pause {pause} us; then: {answer.strip()}"
+
+
 def nobody_there_is_an_error(accel):
     with MiniVmm(accel) as vm:
         vm.wait_for_ticks()
         vm.monitor.command("migrate_set_parameter mode cpr-transfer")
-        for uri, words in (("unix:/nowhere/at/all", "connecting: No such file"), ("", "needs a URI"),
+        for uri, words in (("unix:/nowhere/at/all", "connecting: No such file"),
                            ("tcp:1.2.3.4:5", "neither unix:PATH nor unix-fd:N"), ("unix-fd:0", "neither"),
                            ("unix-fd:77", "Bad file descriptor")):
             answer = vm.monitor.ask(f"migrate {uri}")
@@ -456,4 +474,4 @@ if __name__ == "__main__":
          a_slow_program_is_too_slow_for_a_pause_budget, a_transfer_can_be_cancelled, the_death_of_the_new_owner_is_the_end,
          another_vm_is_refused, what_wouldnt_fit_is_refused_before_the_stop,
          what_its_start_up_did_not_take_is_refused_before_the_stop, another_users_program_is_refused,
-         rubbish_is_refused, nobody_there_is_an_error)
+         rubbish_is_refused, without_a_uri_the_old_program_starts_the_new_one, nobody_there_is_an_error)

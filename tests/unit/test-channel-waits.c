@@ -173,7 +173,7 @@ START_TEST (the_reason_of_who_has_gone_is_not_waited_for_for_ever)
   ck_assert_int_eq (shutdown (ours.fd, SHUT_RD), 0);
   pid = play_forever (send_busy);
   ck_assert (!cpr_channel_send (&theirs, CPR_MESSAGE_STOPPED, NULL, 0, NULL, 0, &error));
-  assert_error (&error, CPR_ERROR_SYSTEM, WHOM ": sending message 10: Broken pipe");
+  assert_error (&error, CPR_ERROR_ROLLED_BACK, WHOM ": it closed the connection (sending message 10)");
   end_player (pid);
 }
 END_TEST

@@ -336,6 +336,10 @@ throw_unsent (CprChannel *channel, CprMessageType type, int errnum, GError **err
       return false;
     }
   g_clear_error (&reason);
+  if (errnum == EPIPE || errnum == ECONNRESET)
+    return cpr_error_set_errno (
+        error, CPR_ERROR_ROLLED_BACK, errnum, "%s: it closed the connection%s (sending message %u)", channel->whom,
+        type == CPR_MESSAGE_HELLO ? " at once: it has ended, or it isn't made with libcpr" : "", type);
   return cpr_throw_errno (error, errnum, "%s: sending message %u", channel->whom, type);
 }
 

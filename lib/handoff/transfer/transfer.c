@@ -296,7 +296,7 @@ add_reason (const Transfer *transfer, GError *error)
   g_autofree char *said = g_strndup (transfer->baton.page->reason, CPR_BATON_REASON_SIZE - 1);
   g_autofree char *line = cpr_text_make_line (said, strlen (said)), *end = NULL;
 
-  if (has_hung_up (transfer))
+  if (has_hung_up (transfer)) /* else it is too late, or was cancelled */
     end = cpr_start_describe_end (&transfer->start);
   if (end != NULL)
     append (error, ": ", end);
@@ -340,7 +340,11 @@ transfer_ask (CprCarrier *carrier, CprWriter *question, CprAnswer *answer, GErro
 
   transfer->gave_fds = true;
   if (!send_fds (transfer, error) || !send_question (transfer, question, answer != NULL, error))
-    return false;
+    {
+      if (error != NULL && cpr_error_get_errno (*error) == EPIPE) /* it gave no reason */
+        add_reason (transfer, *error);
+      return false;
+    }
   return answer == NULL || receive_answer (transfer, cpr_checksum (question->data, question->len), answer, error);
 }
 
