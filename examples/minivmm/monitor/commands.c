@@ -294,7 +294,8 @@ static const Command commands[] = {
   { "migrate_set_capability", "x-ignore-shared on | off", "cpr-reboot: RAM that is in a file stays there",
     COMMAND_ALWAYS, set_capability },
   { "migrate", "[-d] [URI]",
-    "update: cpr-exec: by default to this very program; cpr-transfer: to the one at URI, or to one that is started now; "
+    "update: cpr-exec: by default to this very program; cpr-transfer: to the one at URI, or to one that is started "
+    "now; "
     "cpr-reboot: save to file:PATH or exec:COMMAND",
     COMMAND_AT_HOME, migrate },
   { "migrate_incoming", "URI", "let the guest come from there, when this program waits for it", COMMAND_ALWAYS,
