@@ -8,6 +8,8 @@
 #include "kvm/vm.h"
 #include "kvm/x86/x86.h"
 
+#define ROOM 4096 /* of the script's arguments */
+
 /* ---- The abilities of KVM. */
 
 #define ASK(capability, answer) cpr_kvm_vm_ask (vm, capability, #capability, answer, error)
@@ -67,20 +69,6 @@ cpr_kvm_vm_learn (CprKvmVm *vm, GError **error)
 
 /* ---- Reading. */
 
-static bool
-get_clock (CprKvmVm *vm, GError **error)
-{
-  struct kvm_clock_data clock = { 0 };
-
-  if (!cpr_kvm_vm_call (vm, KVM_GET_CLOCK, &clock, error))
-    return false;
-  vm->taken_ns = vm->at_ns = cpr_now_ns ();
-  vm->clock_ns = clock.clock;
-  vm->clock_flags = clock.flags;
-  vm->clock_realtime_ns = clock.realtime;
-  return true;
-}
-
 /* ENXIO says that there is none, ENOTTY that the kernel was built without. */
 static bool
 get_part (const CprKvmVm *vm, unsigned long request, const char *name, void *part, bool *there, GError **error)
@@ -88,21 +76,6 @@ get_part (const CprKvmVm *vm, unsigned long request, const char *name, void *par
   *there = cpr_sys->ioctl (vm->fd, request, part) >= 0;
   return *there || errno == ENXIO || errno == ENOTTY ||
          cpr_throw_errno (error, errno, "KVM VM '%s': %s", vm->name, name);
-}
-
-static bool
-get_irqchip (CprKvmVm *vm, GError **error)
-{
-  memset (vm->irqchips, 0, sizeof vm->irqchips);
-  if (!get_part (vm, KVM_GET_IRQCHIP, "KVM_GET_IRQCHIP", &vm->irqchips[0], &vm->has_irqchip, error))
-    return false;
-  for (uint32_t i = 1; vm->has_irqchip && i < CPR_KVM_N_IRQCHIPS; i++)
-    {
-      vm->irqchips[i].chip_id = i;
-      if (!cpr_kvm_vm_call (vm, KVM_GET_IRQCHIP, &vm->irqchips[i], error))
-        return false;
-    }
-  return true;
 }
 
 bool
@@ -123,11 +96,79 @@ cpr_kvm_vm_lacks_pit (const CprKvmVm *vm)
   return get_part (vm, KVM_GET_PIT2, "KVM_GET_PIT2", &pit, &there, NULL) && !there;
 }
 
-static bool
-get_pit (CprKvmVm *vm, GError **error)
+/* The time is right after the clock's. */
+static void
+add_clock (CprKvmScript *script)
 {
+  cpr_kvm_script_add (script, KVM_GET_CLOCK, "KVM_GET_CLOCK", sizeof (struct kvm_clock_data));
+  cpr_kvm_script_add_time (script);
+}
+
+static void
+add_chips (CprKvmScript *script)
+{
+  for (uint32_t i = 0; i < CPR_KVM_N_IRQCHIPS; i++)
+    {
+      struct kvm_irqchip *chip =
+          cpr_kvm_script_add_part (script, KVM_GET_IRQCHIP, "KVM_GET_IRQCHIP", sizeof *chip, ENXIO, ENOTTY);
+
+      chip->chip_id = i;
+    }
+  cpr_kvm_script_add_part (script, KVM_GET_PIT2, "KVM_GET_PIT2", sizeof (struct kvm_pit_state2), ENXIO, ENOTTY);
+}
+
+static void
+take_clock (CprKvmVm *vm, const CprKvmScript *script)
+{
+  struct kvm_clock_data clock;
+
+  if (!cpr_kvm_script_copy (script, KVM_GET_CLOCK, &clock, sizeof clock))
+    return;
+  vm->clock_ns = clock.clock;
+  vm->clock_flags = clock.flags;
+  vm->clock_realtime_ns = clock.realtime;
+  cpr_kvm_script_copy (script, 0, &vm->taken_ns, sizeof vm->taken_ns);
+  vm->at_ns = vm->taken_ns;
+}
+
+static void
+take_chips (CprKvmVm *vm, const CprKvmScript *script)
+{
+  memset (vm->irqchips, 0, sizeof vm->irqchips);
   memset (&vm->pit, 0, sizeof vm->pit);
-  return get_part (vm, KVM_GET_PIT2, "KVM_GET_PIT2", &vm->pit, &vm->has_pit, error);
+  vm->has_irqchip = true;
+  for (uint32_t i = 0; i < CPR_KVM_N_IRQCHIPS; i++)
+    {
+      const CprKvmCall *call = cpr_kvm_script_find (script, KVM_GET_IRQCHIP, i);
+
+      if (call != NULL)
+        memcpy (&vm->irqchips[i], cpr_kvm_script_get (script, call), sizeof vm->irqchips[i]);
+      vm->has_irqchip = vm->has_irqchip && call != NULL;
+    }
+  vm->has_pit = cpr_kvm_script_copy (script, KVM_GET_PIT2, &vm->pit, sizeof vm->pit);
+}
+
+/* @with_clock: else only what doesn't come and go. */
+static bool
+run_script (CprKvmVm *vm, bool with_clock, GError **error)
+{
+  const CprKvmCall *failed;
+  CprKvmScript script;
+
+  cpr_kvm_script_init (&script, vm->fd, ROOM);
+  if (with_clock)
+    add_clock (&script);
+  add_chips (&script);
+  failed = cpr_kvm_script_run (&script);
+  if (failed != NULL)
+    cpr_throw_errno (error, -failed->result, "KVM VM '%s': %s", vm->name, failed->name);
+  else
+    {
+      take_clock (vm, &script);
+      take_chips (vm, &script);
+    }
+  cpr_kvm_script_clear (&script);
+  return failed == NULL;
 }
 
 bool
@@ -136,15 +177,13 @@ cpr_kvm_vm_get (void *data, GError **error)
   CprKvmVm *vm = data;
 
   cpr_kvm_vm_get_routes (vm);
-  return cpr_kvm_vm_put_irqfds_off (vm, error) && cpr_kvm_vm_put_vfio_off (vm, error) && get_clock (vm, error) &&
-         get_irqchip (vm, error) && get_pit (vm, error);
+  return cpr_kvm_vm_put_irqfds_off (vm, error) && cpr_kvm_vm_put_vfio_off (vm, error) && run_script (vm, true, error);
 }
 
 void
 cpr_kvm_machine_probe (CprKvmVm *vm)
 {
-  if (get_irqchip (vm, NULL))
-    get_pit (vm, NULL);
+  run_script (vm, false, NULL);
 }
 
 /* ---- Setting. */

@@ -222,7 +222,67 @@ cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error)
       if (n_read < n)
         skip (vcpu, at);
     }
+  vcpu->tsc_taken_ns = vcpu->tsc_at_ns = cpr_now_ns ();
   vcpu->knows_msrs = true;
+  return true;
+}
+
+static uint32_t
+get_batch_size (uint32_t n)
+{
+  return (uint32_t) (offsetof (CprKvmMsrs, entries) + n * sizeof (struct kvm_msr_entry));
+}
+
+uint32_t
+cpr_kvm_msrs_get_room (const CprKvmVcpu *vcpu)
+{
+  uint32_t n_batches = vcpu->msrs.count / (BATCH - 1) + 1;
+
+  return n_batches * CPR_KVM_SCRIPT_ROOM (get_batch_size (BATCH));
+}
+
+/* The TSC is the last one of each batch, and its time is right after it. */
+void
+cpr_kvm_msrs_add (const CprKvmVcpu *vcpu, CprKvmScript *script)
+{
+  for (uint32_t at = 0, n; vcpu->knows_msrs && at < vcpu->msrs.count; at += n)
+    {
+      CprKvmMsrs *batch;
+
+      n = MIN (vcpu->msrs.count - at, BATCH - 1);
+      batch = cpr_kvm_script_add (script, KVM_GET_MSRS, "KVM_GET_MSRS", get_batch_size (n + 1));
+      memcpy (batch->entries, &vcpu->msrs.entries[at], n * sizeof batch->entries[0]);
+      batch->entries[n] = (struct kvm_msr_entry){ .index = MSR_TSC };
+      batch->count = n + 1;
+    }
+  cpr_kvm_script_add_time (script);
+}
+
+static bool
+take_batches (CprKvmVcpu *vcpu, const CprKvmScript *script)
+{
+  for (uint32_t at = 0, n, i = 0; at < vcpu->msrs.count; at += n, i++)
+    {
+      const CprKvmCall *call = cpr_kvm_script_find (script, KVM_GET_MSRS, i);
+      const CprKvmMsrs *batch;
+
+      n = MIN (vcpu->msrs.count - at, BATCH - 1);
+      if (call == NULL || (uint32_t) call->result < n)
+        return false;
+      batch = cpr_kvm_script_get (script, call);
+      memcpy (&vcpu->msrs.entries[at], batch->entries, n * sizeof batch->entries[0]);
+      vcpu->tsc = batch->entries[n].data;
+    }
+  return true;
+}
+
+bool
+cpr_kvm_msrs_take (CprKvmVcpu *vcpu, const CprKvmScript *script, GError **error)
+{
+  if (!vcpu->knows_msrs || !take_batches (vcpu, script))
+    return cpr_kvm_msrs_get (vcpu, error);
+  cpr_kvm_script_copy (script, 0, &vcpu->tsc_taken_ns, sizeof vcpu->tsc_taken_ns);
+  vcpu->tsc_at_ns = vcpu->tsc_taken_ns;
   return true;
 }
 

@@ -41,15 +41,36 @@ read_tsc (const CprKvmVcpu *vcpu, uint64_t *tsc, GError **error)
   return cpr_kvm_msr_read (vcpu, MSR_TSC, tsc, &there, error);
 }
 
-/* The TSC itself was read with the MSRs just now. */
 bool
-cpr_kvm_tsc_get (CprKvmVcpu *vcpu, GError **error)
+cpr_kvm_tsc_get_khz (CprKvmVcpu *vcpu, GError **error)
 {
-  vcpu->tsc_taken_ns = vcpu->tsc_at_ns = cpr_now_ns ();
-  vcpu->has_tsc_offset = vcpu->vm->can.has_tsc_offset;
-  vcpu->tsc_offset = 0;
-  return (vcpu->knows_config || get_khz (vcpu, &vcpu->tsc_khz, error)) &&
-         (!vcpu->has_tsc_offset || get_offset (vcpu, &vcpu->tsc_offset, error));
+  return get_khz (vcpu, &vcpu->tsc_khz, error);
+}
+
+typedef struct
+{
+  struct kvm_device_attr attribute;
+  uint64_t offset;
+} OffsetCall;
+
+void
+cpr_kvm_tsc_add (const CprKvmVcpu *vcpu, CprKvmScript *script)
+{
+  OffsetCall *call;
+
+  if (!vcpu->vm->can.has_tsc_offset)
+    return;
+  call = cpr_kvm_script_add (script, KVM_GET_DEVICE_ATTR, "KVM_GET_DEVICE_ATTR of the TSC offset", sizeof *call);
+  call->attribute = attribute_for (&call->offset);
+}
+
+void
+cpr_kvm_tsc_take (CprKvmVcpu *vcpu, const CprKvmScript *script)
+{
+  const CprKvmCall *call = cpr_kvm_script_find (script, KVM_GET_DEVICE_ATTR, 0);
+
+  vcpu->has_tsc_offset = call != NULL;
+  vcpu->tsc_offset = call != NULL ? ((const OffsetCall *) cpr_kvm_script_get (script, call))->offset : 0;
 }
 
 static bool

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The order in which a vCPU's state is read from KVM and given back to it. Called as pre_save and
- * post_load of its device type, and beforehand by vm.c. */
+/* The order in which a vCPU's state is given to KVM. Called as post_load of its device type, and
+ * beforehand by vm.c. */
 #include <string.h>
 
 #include "kvm/vm.h"
@@ -8,61 +8,7 @@
 
 #define XSTATE_BV_AT 512 /* in the area of XSAVE: which components there are */
 
-/* Linux 6.18, asm/kvm.h: a register that is no MSR. */
-#define REG_SSP (KVM_REG_X86 | KVM_REG_SIZE_U64 | 3ULL << 32)
-
-/* ---- Reading. */
-
-static bool
-get_cpuid (CprKvmVcpu *vcpu, GError **error)
-{
-  if (vcpu->knows_config)
-    return true;
-  vcpu->cpuid.count = CPR_KVM_CPUID_MAX;
-  return cpr_kvm_vcpu_call (vcpu, KVM_GET_CPUID2, &vcpu->cpuid, error);
-}
-
-static bool
-get_sregs (CprKvmVcpu *vcpu, GError **error)
-{
-  struct kvm_sregs sregs;
-
-  if (vcpu->vm->can.has_sregs2)
-    return cpr_kvm_vcpu_call (vcpu, KVM_GET_SREGS2, &vcpu->sregs, error);
-  if (!cpr_kvm_vcpu_call (vcpu, KVM_GET_SREGS, &sregs, error))
-    return false;
-  /* They begin alike; the interrupt that ends the shorter one is among the events, too. */
-  G_STATIC_ASSERT (offsetof (struct kvm_sregs, interrupt_bitmap) == offsetof (struct kvm_sregs2, flags));
-  memset (&vcpu->sregs, 0, sizeof vcpu->sregs);
-  memcpy (&vcpu->sregs, &sregs, offsetof (struct kvm_sregs, interrupt_bitmap));
-  return true;
-}
-
-static void
-resize (uint8_t **bytes, uint32_t *size, uint32_t wanted)
-{
-  if (*size == wanted && *bytes != NULL)
-    return;
-  g_free (*bytes);
-  *bytes = wanted > 0 ? g_malloc0 (wanted) : NULL;
-  *size = wanted;
-}
-
-static bool
-get_fpu (CprKvmVcpu *vcpu, GError **error)
-{
-  const CprKvmAbilities *can = &vcpu->vm->can;
-
-  resize (&vcpu->xsave, &vcpu->xsave_size, can->xsave_size);
-  memset (&vcpu->fpu, 0, sizeof vcpu->fpu);
-  if (can->has_xcrs && !cpr_kvm_vcpu_call (vcpu, KVM_GET_XCRS, &vcpu->xcrs, error))
-    return false;
-  if (can->has_xsave2)
-    return cpr_kvm_vcpu_call (vcpu, KVM_GET_XSAVE2, vcpu->xsave, error);
-  if (can->xsave_size > 0)
-    return cpr_kvm_vcpu_call (vcpu, KVM_GET_XSAVE, vcpu->xsave, error);
-  return cpr_kvm_vcpu_call (vcpu, KVM_GET_FPU, &vcpu->fpu, error);
-}
+/* ---- Asking for a part. */
 
 /* EINVAL says that the interrupt controller isn't in the kernel. */
 static bool
@@ -80,81 +26,6 @@ cpr_kvm_vcpu_lacks_lapic (const CprKvmVcpu *vcpu)
   bool there = false;
 
   return read_lapic (vcpu, &lapic, &there, NULL) && !there;
-}
-
-static bool
-get_lapic (CprKvmVcpu *vcpu, GError **error)
-{
-  bool there = false;
-
-  if (vcpu->knows_config && !vcpu->has_lapic)
-    return true;
-  if (!read_lapic (vcpu, &vcpu->lapic, &there, error))
-    return false;
-  if (vcpu->knows_config && !there)
-    return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_LAPIC", error);
-  vcpu->has_lapic = there;
-  return true;
-}
-
-static bool
-get_nested (CprKvmVcpu *vcpu, GError **error)
-{
-  struct kvm_nested_state *nested;
-
-  resize (&vcpu->nested, &vcpu->nested_size, vcpu->vm->can.nested_size);
-  if (vcpu->nested_size == 0)
-    return true;
-  nested = (struct kvm_nested_state *) (void *) vcpu->nested;
-  memset (nested, 0, sizeof *nested);
-  nested->size = vcpu->nested_size;
-  if (!cpr_kvm_vcpu_call (vcpu, KVM_GET_NESTED_STATE, nested, error))
-    return false;
-  vcpu->nested_size = MIN (vcpu->nested_size, nested->size); /* most often the header */
-  return true;
-}
-
-/* EINVAL says that the guest's CPU hasn't got it. */
-static bool
-get_ssp (CprKvmVcpu *vcpu, GError **error)
-{
-  struct kvm_one_reg reg = { .id = REG_SSP, .addr = (uintptr_t) &vcpu->ssp };
-  bool may_have = vcpu->knows_config ? vcpu->has_ssp : vcpu->vm->can.has_one_reg, there;
-
-  vcpu->ssp = 0;
-  there = may_have && cpr_sys->ioctl (vcpu->fd, KVM_GET_ONE_REG, &reg) >= 0;
-  if (may_have && !there && (vcpu->knows_config || (errno != EINVAL && errno != ENOENT)))
-    return cpr_kvm_vcpu_throw (vcpu, errno, "KVM_GET_ONE_REG", error);
-  vcpu->has_ssp = there;
-  return true;
-}
-
-bool
-cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered)
-{
-  vcpu->knows_config = false;
-  if (!get_cpuid (vcpu, NULL))
-    return false;
-  cpr_kvm_cpuid_note_backed (vcpu, offered);
-  return get_lapic (vcpu, NULL) && get_fpu (vcpu, NULL) && get_nested (vcpu, NULL) && cpr_kvm_msrs_get (vcpu, NULL) &&
-         get_ssp (vcpu, NULL) && cpr_kvm_tsc_get (vcpu, NULL);
-}
-
-/* KVM_GET_MP_STATE first: it takes pending INITs and SIPIs in, which changes all the rest. Then the
- * events: what a pending exception does to CR2 and DR6 is done when they are read. Interrupts that
- * come from now on wait in their eventfds: after the LAPIC was read they would be lost. */
-bool
-cpr_kvm_vcpu_get (void *data, GError **error)
-{
-  CprKvmVcpu *vcpu = data;
-
-  return cpr_kvm_vm_put_irqfds_off (vcpu->vm, error) && cpr_kvm_vm_learn (vcpu->vm, error) && get_cpuid (vcpu, error) &&
-         cpr_kvm_vcpu_call (vcpu, KVM_GET_MP_STATE, &vcpu->mp_state, error) &&
-         cpr_kvm_vcpu_call (vcpu, KVM_GET_VCPU_EVENTS, &vcpu->events, error) &&
-         cpr_kvm_vcpu_call (vcpu, KVM_GET_REGS, &vcpu->regs, error) && get_sregs (vcpu, error) &&
-         cpr_kvm_vcpu_call (vcpu, KVM_GET_DEBUGREGS, &vcpu->debugregs, error) && get_fpu (vcpu, error) &&
-         get_lapic (vcpu, error) && get_nested (vcpu, error) && cpr_kvm_msrs_get (vcpu, error) &&
-         get_ssp (vcpu, error) && cpr_kvm_tsc_get (vcpu, error);
 }
 
 /* ---- Setting. A value that the kernel has already isn't set: on some machines a call on a vCPU
@@ -300,7 +171,7 @@ check_no_lapic (const CprKvmVcpu *vcpu, GError **error)
 static bool
 set_ssp (CprKvmVcpu *vcpu, GError **error)
 {
-  struct kvm_one_reg reg = { .id = REG_SSP, .addr = (uintptr_t) &vcpu->ssp };
+  struct kvm_one_reg reg = { .id = CPR_KVM_REG_SSP, .addr = (uintptr_t) &vcpu->ssp };
 
   return !vcpu->has_ssp || IS_KNOWN (vcpu, ssp) || cpr_kvm_vcpu_call (vcpu, KVM_SET_ONE_REG, &reg, error);
 }

@@ -4,8 +4,12 @@
 
 #include "kvm/host.h"
 #include "kvm/ioctl.h"
+#include "kvm/x86/script.h"
 
 /* Shared by the files of this room. */
+
+/* Linux 6.18, asm/kvm.h: a register that is no MSR. */
+#define CPR_KVM_REG_SSP (KVM_REG_X86 | KVM_REG_SIZE_U64 | 3ULL << 32)
 
 /* Asks the kernel for what doesn't change in a running vCPU, for a preflight and, where that is
  * kept, for cpr_kvm_vcpu_get(). @offered: see cpr_kvm_cpuid_get_offered(). Failure leaves out the
@@ -37,8 +41,13 @@ bool cpr_kvm_cpuid_check (const CprKvmVcpu *vcpu, GError **error);
 GArray *cpr_kvm_msrs_list (int kvm_fd, bool has_tsc_offset, GError **error);
 /* Whether it is of a machine check bank. Those aren't listed. */
 bool cpr_kvm_msr_is_of_bank (const CprKvmVcpu *vcpu, uint32_t index);
-/* Also reads the TSC. */
+/* Reads them, with the TSC, and finds out which can be read. */
 bool cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error);
+/* The same in a script, if it is known which can be read. Else, and where one can't be read any
+ * more, cpr_kvm_msrs_take() reads them all. */
+uint32_t cpr_kvm_msrs_get_room (const CprKvmVcpu *vcpu);
+void cpr_kvm_msrs_add (const CprKvmVcpu *vcpu, CprKvmScript *script);
+bool cpr_kvm_msrs_take (CprKvmVcpu *vcpu, const CprKvmScript *script, GError **error);
 /* Those that say what the CPU is, which have to be set before all else, and the others. */
 bool cpr_kvm_msrs_set_early (CprKvmVcpu *vcpu, GError **error);
 bool cpr_kvm_msrs_set (CprKvmVcpu *vcpu, GError **error);
@@ -47,7 +56,10 @@ bool cpr_kvm_msrs_have_clock (const CprKvmVcpu *vcpu);
 /* One MSR; *there: whether it can be read. */
 bool cpr_kvm_msr_read (const CprKvmVcpu *vcpu, uint32_t index, uint64_t *data, bool *there, GError **error);
 
-bool cpr_kvm_tsc_get (CprKvmVcpu *vcpu, GError **error);
+bool cpr_kvm_tsc_get_khz (CprKvmVcpu *vcpu, GError **error);
+/* Its offset, in a script. */
+void cpr_kvm_tsc_add (const CprKvmVcpu *vcpu, CprKvmScript *script);
+void cpr_kvm_tsc_take (CprKvmVcpu *vcpu, const CprKvmScript *script);
 bool cpr_kvm_tsc_set (CprKvmVcpu *vcpu, GError **error);
 
 #endif
