@@ -142,6 +142,7 @@ static const Option table[] = {
   { "name", "NAME", "the VM's name (minivmm)", set_text, MEMBER (name) },
   { "no-guardian", NULL, "update without a guardian", set_true, MEMBER (no_guardian) },
   { "no-preflight", NULL, "update without asking the new program first", set_true, MEMBER (no_preflight) },
+  { "run-through", NULL, "the guest runs on while the new program starts", set_true, MEMBER (run_through) },
   { "no-way-back", NULL, "update also where there would be no way back", set_true, MEMBER (no_way_back) },
   { "preflight-timeout", "MS", "how long a program may take to answer (10000)", set_number,
     MEMBER (preflight_timeout_ms), RANGE (1, G_MAXINT) },

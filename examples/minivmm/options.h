@@ -28,6 +28,7 @@ typedef struct
   const char *stay; /* after a transfer: another monitor's path; NULL: end */
   bool no_guardian;
   bool no_preflight;
+  bool run_through;
   bool no_way_back; /* there needn't be one */
   unsigned preflight_timeout_ms;
   unsigned deadline_ms;     /* 0: the library's */

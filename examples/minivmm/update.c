@@ -88,7 +88,8 @@ make_update (const Machine *machine, char **argv, const char *uri)
     .mode = machine->update.mode,
     .flags = (options->no_guardian ? CPR_UPDATE_NO_GUARDIAN : 0) |
              (options->no_preflight ? CPR_UPDATE_NO_PREFLIGHT : 0) |
-             (options->no_way_back ? CPR_UPDATE_NO_WAY_BACK : 0),
+             (options->no_way_back ? CPR_UPDATE_NO_WAY_BACK : 0) |
+             (options->run_through ? CPR_UPDATE_RUN_THROUGH : 0),
     .argv = argv,
     .program = argv ? NULL : "/proc/self/exe", /* this very program, even when its file was replaced */
     .uri = uri,

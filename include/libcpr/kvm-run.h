@@ -102,6 +102,30 @@ CPR_API bool cpr_kvm_vcpu_run (
     CprKvmVm *vm, unsigned index, int signal, CprKvmExitFunc handle_exit, void *user_data, GError **error);
 
 /**
+ * cpr_kvm_vcpu_handle_parked:
+ * @vm: a VM
+ * @index: the number that the vCPU was added with
+ * @handle_exit: handles each exit
+ * @user_data: passed to @handle_exit
+ * @error: where an error goes, or %NULL
+ *
+ * After an update with %CPR_UPDATE_RUN_THROUGH: handles the exits at which the vCPU was parked while
+ * no program had the guest. They have been completed: what @handle_exit changes in its struct
+ * kvm_run goes nowhere. For a VMM with a loop of its own, which calls this at the beginning of each
+ * round, before KVM_RUN; cpr_kvm_vcpu_run() does by itself. Most often there is nothing.
+ *
+ * Errors: %CPR_ERROR_NOT_FOUND (no such vCPU), the error of @handle_exit or %CPR_ERROR_CALLBACK.
+ *
+ * Threads: the vCPU's own. Permitted states: all.
+ *
+ * Returns: %TRUE on success
+ *
+ * Since: 0.1
+ */
+CPR_API bool cpr_kvm_vcpu_handle_parked (
+    CprKvmVm *vm, unsigned index, CprKvmExitFunc handle_exit, void *user_data, GError **error);
+
+/**
  * cpr_kvm_complete:
  * @vcpu_fd: a vCPU
  * @run: its `struct kvm_run`, as mapped

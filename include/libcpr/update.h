@@ -239,6 +239,10 @@ typedef enum
  *     which have to survive and must not be touched until the state is taken up. All other blocks
  *     are copied. Without this flag every block is copied. A block whose path is neither a file nor
  *     a DAX device is refused with %CPR_ERROR_INVALID
+ * @CPR_UPDATE_RUN_THROUGH: exec mode: the guest runs on while the new program is executed and
+ *     starts, in a process that keeps the old VM, and stands still twice for a moment. For a guest of
+ *     KVM on x86-64 whose devices' backends stand still with their VMM; a log line says why where it
+ *     can't be done, and then the guest stands still as ever
  *
  * Flags of an update. A mode ignores the other modes' flags.
  *
@@ -250,7 +254,8 @@ typedef enum
   CPR_UPDATE_NO_PREFLIGHT = 1 << 1,
   CPR_UPDATE_NO_WAY_BACK = 1 << 2,
   CPR_UPDATE_NO_RESCUE = 1 << 3,
-  CPR_UPDATE_RAM_IN_PLACE = 1 << 4
+  CPR_UPDATE_RAM_IN_PLACE = 1 << 4,
+  CPR_UPDATE_RUN_THROUGH = 1 << 5
 } CprUpdateFlags;
 
 /**

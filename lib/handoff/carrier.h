@@ -4,6 +4,7 @@
 
 #include "ask/answer.h"
 #include "handoff/baton.h"
+#include "kvm/vm.h"
 #include "state/manifest.h"
 
 /* A carrier takes the fds and the stream to the new program. It is one table of functions for
@@ -30,6 +31,7 @@ typedef struct
   uint64_t timeout_ns;                    /* from the offer to the commit */
   uint64_t ask_timeout_ns;                /* for the answer to a question */
   uint64_t pause_budget_ns;               /* from the stop to the commit; 0: none */
+  CprKvmVm *run_through;                  /* its guest runs on meanwhile; NULL: it stands still */
   int cancel_fd;                          /* readable: each wait of the carrier ends with an error; or -1 */
 } CprCarrierPlan;
 

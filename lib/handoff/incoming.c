@@ -85,7 +85,7 @@ incoming_new (const CprCarrierType *carrier)
   CprIncoming *incoming = g_new0 (CprIncoming, 1);
 
   incoming->carrier = carrier;
-  incoming->state_fd = incoming->baton.fd = -1;
+  incoming->state_fd = incoming->baton.fd = incoming->late_fd = incoming->ask = -1;
   cpr_manifest_init (&incoming->manifest);
   /* The manifest's fd table knows each fd by the place that the carrier gave it. */
   incoming->manifest.find_fd = carrier->take_fd;
@@ -151,6 +151,8 @@ cpr_incoming_free (CprIncoming *incoming)
     incoming->carrier->clear (incoming);
   cpr_manifest_clear (&incoming->manifest);
   cpr_baton_clear (&incoming->baton);
+  cpr_fd_clear (&incoming->late_fd);
+  cpr_fd_clear (&incoming->ask);
   cpr_reader_clear (&incoming->reader);
   g_free (incoming->spare);
   cpr_fd_clear (&incoming->state_fd);

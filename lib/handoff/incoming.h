@@ -19,6 +19,8 @@ struct _CprIncoming
   CprReader reader;
   CprManifest manifest; /* the session takes its tables over */
   CprBaton baton;
+  struct CprLateArea *late; /* the guest runs meanwhile; NULL: it stands */
+  int late_fd, ask;         /* of that, or -1 */
   unsigned attempt; /* 1: the way there; above 1: a way back */
 };
 

@@ -95,6 +95,7 @@ struct _CprKvmVm
   char *name;
   int kvm_fd, fd;
   unsigned flags;
+  bool is_deferred; /* loading only notes the state: the late one is set over it */
   GPtrArray *vcpus;   /* CprKvmVcpu */
   GArray *device_fds; /* int: of KVM devices that are parts of the VM; the VMM's */
   CprKvmAbilities can;
@@ -143,6 +144,7 @@ struct _CprKvmVcpu
   unsigned index;
   int fd;
   char *name;        /* of the device */
+  void *parked;      /* CprLateVcpu: what it did while no program had the guest, for its exits' handler; or NULL */
   CprKvmVcpu *known; /* what the kernel has already; NULL: that isn't known */
 
   /* The fields. */

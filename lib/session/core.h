@@ -44,6 +44,7 @@ struct _CprSession
   CprRehearsal *rehearsal; /* NULL: it is none */
   CprIncoming *incoming;   /* from the take-up to the commit */
   CprStartUp *start_up;    /* from the take-up on */
+  uint64_t asked_ns, stopped_ns, saved_ns, loaded_ns, first_stand_ns; /* of a guest that ran through the execve */
   CprFinish *finish;       /* from the commit on */
 };
 

@@ -18,4 +18,6 @@ bool cpr_session_check_kvm_without (const CprSession *session, const CprVfioDevi
 /* The same as cpr_session_connect_kvm() for one VM. */
 void cpr_session_connect_kvm_vm (CprSession *session, CprKvmVm *vm);
 
+bool cpr_session_handle_parked (CprKvmVcpu *vcpu, CprKvmExitFunc handle_exit, void *user_data, GError **error);
+
 #endif

@@ -14,6 +14,7 @@
 #include "session/kvm.h"
 #include "session/parts/config.h"
 #include "session/parts/run-state.h"
+#include "session/through.h"
 #include "session/vfio.h"
 #include "vfio/container.h"
 
@@ -214,6 +215,8 @@ load (CprSession *session, GError **error)
       cpr_vfio_table_prepare (&session->vfio);
       cpr_session_prepare_kvm (session);
     }
+  if (!cpr_session_defer_kvm (session, error))
+    return false;
   return cpr_incoming_await_state (incoming, &session->ram, error) &&
          cpr_timeline_check_pause (&session->timeline, CPR_STEP_CLAIM, error) &&
          load_devices (session, load, &codec, error) &&
@@ -258,7 +261,8 @@ commit (CprSession *session, GError **error)
 {
   GError *reason = NULL;
 
-  if (!cpr_timeline_check_pause (&session->timeline, CPR_STEP_COMMIT, &reason) ||
+  if (!cpr_session_load_late (session, &reason) ||
+      !cpr_timeline_check_pause (&session->timeline, CPR_STEP_COMMIT, &reason) ||
       !cpr_ram_table_unprotect (&session->ram, &reason))
     return cpr_session_give_back (session, reason, error);
   cpr_start_up_end (session->start_up);
@@ -338,13 +342,17 @@ finish (CprSession *session)
 bool
 cpr_session_take_guest (CprSession *session, GError **error)
 {
+  uint64_t started_ns;
+
   if (session->incoming == NULL)
     cpr_session_probe_kvm (session);
   else if (!commit (session, error))
     return false;
   session->state = CPR_SESSION_STATE_ACTIVE;
   cpr_session_connect_kvm (session);
-  cpr_timeline_stamp_at (&session->timeline, CPR_STEP_FINISH, start_guest (session));
+  started_ns = start_guest (session);
+  cpr_session_log_through (session, started_ns);
+  cpr_timeline_stamp_at (&session->timeline, CPR_STEP_FINISH, started_ns);
   if (session->incoming != NULL)
     finish (session);
   return true;

@@ -14,6 +14,7 @@
 #include "session/parts/mode.h"
 #include "session/parts/request.h"
 #include "session/parts/run-state.h"
+#include "session/through.h"
 #include "session/vfio.h"
 
 #define NS_PER_MS UINT64_C (1000000)
@@ -182,6 +183,7 @@ prepare_and_launch (CprSession *session, const CprUpdate *update, GError **error
     .ram_done = &session->timeline.ram_done,
     .ram_total = &session->timeline.ram_total,
     .held = session->held,
+    .run_through = cpr_session_choose_through (session, update),
     .cancel_fd = session->cancel_fd,
     .ask_timeout_ns = cpr_request_get_answer_ms (update) * NS_PER_MS,
     .timeout_ns = cpr_request_get_deadline_ns (update),

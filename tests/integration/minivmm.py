@@ -257,7 +257,7 @@ class MiniVmm:
     def __init__(self, accel, *options, binary=BUILD_1, prefix=(), environment=None, pass_fds=(), preexec=None):
         self.directory = tempfile.mkdtemp(prefix="cpr-")
         self.socket_path = os.path.join(self.directory, "m")
-        self.options = [*(["--accel", accel] if accel else []), "--monitor", self.socket_path, *options]
+        self.options = [*(["--accel", accel] if accel else []), "--monitor", self.socket_path, *os.environ.get("CPR_TEST_OPTIONS", "").split(), *options]
         self.clients = []
         self.ended = False  # the test has seen to its end itself
         # Not a file: a test may limit the size of files.

@@ -182,11 +182,24 @@ handle_exit (Kvm *kvm, const KvmVcpu *vcpu, GError **error)
  * access only in the next KVM_RUN, and the registers aren't right before that. It has to be done
  * here on the vCPU's own thread: KVM_RUN on another one costs a grace period. */
 static bool
+handle_parked (struct kvm_run *run, void *user_data, GError **error)
+{
+  Kvm *kvm = user_data;
+  if (kvm_arch_handle_exit (kvm, run))
+    return true;
+  if (run->exit_reason == KVM_EXIT_MMIO)
+    return handle_mmio (kvm, run, error);
+  return throw_error (error, "unexpected KVM exit %u", run->exit_reason);
+}
+
+static bool
 kvm_run (void *data, unsigned index, GError **error)
 {
   Kvm *kvm = data;
   const KvmVcpu *vcpu = &kvm->vcpus[index];
 
+  if (!cpr_kvm_vcpu_handle_parked (kvm->vm, index, handle_parked, kvm, error))
+    return false;
   for (;;)
     if (ioctl (vcpu->fd, KVM_RUN, 0) == 0)
       {

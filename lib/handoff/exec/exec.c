@@ -19,6 +19,7 @@
 #include "handoff/exec/image.h"
 #include "handoff/exec/notify.h"
 #include "handoff/exec/take-up.h"
+#include "handoff/exec/through.h"
 #include "state/seal.h"
 
 static GArray *
@@ -54,7 +55,7 @@ add_own (CprExecve *exec, const CprProgram *self, GError **error)
 static void
 remove_own (CprExecve *exec)
 {
-  static const char *const names[] = { CPR_FD_BATON, CPR_FD_RELEASE, CPR_FD_EXECUTABLE };
+  static const char *const names[] = { CPR_FD_BATON, CPR_FD_RELEASE, CPR_FD_EXECUTABLE, CPR_FD_LATE, CPR_FD_ASK };
 
   for (size_t i = 0; i < G_N_ELEMENTS (names); i++)
     {
@@ -122,7 +123,8 @@ prepare (CprExecve *exec, const CprCarrierPlan *plan, GError **error)
 
   exec->path = cpr_program_find (update->program, error);
   if (exec->path == NULL || !cpr_fd_table_verify (exec->fds, 0, error) || !open_own (exec, error) ||
-      !add_own (exec, plan->self, error))
+      !add_own (exec, plan->self, error) ||
+      (plan->run_through != NULL && !cpr_through_open (&exec->through, plan->run_through, exec->fds, error)))
     return false;
   exec->base.stream_fd = exec->state_fd;
   fill_page (exec, plan);
@@ -130,8 +132,12 @@ prepare (CprExecve *exec, const CprCarrierPlan *plan, GError **error)
   exec->envp = cpr_program_make_envp (update->envp != NULL ? update->envp : environ, exec->state_fd);
   exec->carried = cpr_image_collect_fds (exec->fds, exec->state_fd, NULL);
   exec->inheritable = list_inheritable (error);
+  if (exec->through != NULL)
+    exec->base.page->pause_budget_ns = 0; /* it doesn't stand for that long */
   return exec->inheritable != NULL &&
-         ((update->flags & CPR_UPDATE_NO_GUARDIAN) != 0 || make_guardian (exec, plan, error));
+         ((update->flags & CPR_UPDATE_NO_GUARDIAN) != 0 || make_guardian (exec, plan, error)) &&
+         (exec->through == NULL || cpr_through_prepare (exec->through, exec->baton.page, exec->release_fd, exec->fds,
+                                                        exec->state_fd, plan->held, error));
 }
 
 /* ---- The carrier's functions. */
@@ -149,6 +155,7 @@ exec_close (CprCarrier *carrier)
 {
   CprExecve *exec = (CprExecve *) carrier;
 
+  g_clear_pointer (&exec->through, cpr_through_free);
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
   remove_own (exec);
   if (carrier->lost)
@@ -189,7 +196,8 @@ exec_launch (CprCarrier *carrier, GError **error)
   if (exec->guardian == NULL)
     return true;
   cpr_signals_block_all (&old); /* the guardian inherits the mask: the VMM's handlers mustn't run there */
-  ok = cpr_guardian_launch (exec->guardian, error);
+  ok = cpr_guardian_launch (exec->guardian, error) &&
+       (exec->through == NULL || cpr_through_launch (exec->through, error));
   cpr_signals_restore (&old);
   return ok;
 }
@@ -246,7 +254,11 @@ exec_go (CprCarrier *carrier, GError **error)
   cpr_signals_block_all (&old);
   ok = go_blocked (exec, error);
   if (exec->base.lost)
-    exec->guardian = NULL; /* left alone: it ends this process and then takes the guest */
+    {
+      exec->guardian = NULL; /* left alone: it ends this process and then takes the guest */
+      exec->through = NULL;
+    }
+  g_clear_pointer (&exec->through, cpr_through_free); /* before the guest runs here again */
   g_clear_pointer (&exec->guardian, cpr_guardian_free);
   cpr_signals_restore (&old);
   return ok;

@@ -18,6 +18,7 @@ typedef struct
   int state_fd;
   int release_fd;
   CprBaton baton;
+  struct _CprThrough *through; /* NULL: the guest stands still */
   CprGuardian *guardian; /* NULL: the update does without one */
   GArray *carried;       /* int, ascending: the fds that the new program gets */
   GArray *inheritable;   /* int: the fds that weren't close-on-exec, and aren't again after a failure */

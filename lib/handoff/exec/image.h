@@ -10,6 +10,8 @@
 #define CPR_FD_BATON      CPR_FD_INTERNAL "baton"
 #define CPR_FD_RELEASE    CPR_FD_INTERNAL "release"
 #define CPR_FD_EXECUTABLE CPR_FD_INTERNAL "executable"
+#define CPR_FD_LATE       CPR_FD_INTERNAL "late"
+#define CPR_FD_ASK        CPR_FD_INTERNAL "ask"
 
 /* Exchanges the process image, for the way there and the way back. The fds in @carried lose
  * close-on-exec, and all others get it. Then @path is executed, or @exe_fd if @path is NULL.

@@ -4,14 +4,18 @@
 #include "handoff/exec/take-up.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/signals.h"
+#include "base/sys.h"
 #include "base/uapi.h"
 #include "handoff/exec/image.h"
+#include "handoff/exec/runner.h"
 #include "state/executable.h"
 #include "state/seal.h"
 
@@ -77,6 +81,28 @@ take_own (CprIncoming *incoming, const char *name, int *fd, GError **error)
   return true;
 }
 
+/* The guest runs meanwhile: the area through which it is asked for. */
+static bool
+take_late (CprIncoming *incoming, GError **error)
+{
+  struct stat st;
+  void *area;
+
+  if (cpr_fd_table_find (&incoming->manifest.fds, CPR_FD_LATE, 0) == NULL)
+    return true;
+  if (!take_own (incoming, CPR_FD_LATE, &incoming->late_fd, error) ||
+      !take_own (incoming, CPR_FD_ASK, &incoming->ask, error))
+    return false;
+  if (cpr_sys->fstat (incoming->late_fd, &st) < 0 || (size_t) st.st_size < sizeof (CprLateArea))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "late state: its area is too small");
+  area = cpr_sys->mmap (NULL, (size_t) st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, incoming->late_fd, 0);
+  if (area == MAP_FAILED)
+    return cpr_throw_errno (error, errno, "late state: mmap");
+  incoming->late = area; /* stays mapped */
+  return (incoming->late->magic == CPR_LATE_MAGIC && incoming->late->size == st.st_size) ||
+         cpr_throw (error, CPR_ERROR_CORRUPT, "late state: its area says that it has %u bytes", incoming->late->size);
+}
+
 /* A failure after this can go back: the baton and the old executable are known. */
 static bool
 take_baton (CprIncoming *incoming, GError **error)
@@ -93,7 +119,7 @@ take_baton (CprIncoming *incoming, GError **error)
   if (word.state == CPR_BATON_OWNED)
     return cpr_throw (error, CPR_ERROR_MISMATCH, "state: process %d took it up before", word.pid);
   incoming->attempt = word.attempt;
-  return cpr_incoming_check_owner (incoming, error);
+  return take_late (incoming, error) && cpr_incoming_check_owner (incoming, error);
 }
 
 /* On the way there this has to be the program that the preflight asked. Only that one has said
@@ -198,6 +224,11 @@ arm (CprIncoming *incoming)
   g_array_append_val (carried, incoming->baton.fd);
   g_array_append_val (carried, taken->release_fd);
   g_array_append_val (carried, manifest->program.exe_fd);
+  if (incoming->late != NULL)
+    {
+      g_array_append_val (carried, incoming->late_fd);
+      g_array_append_val (carried, incoming->ask);
+    }
   cpr_fd_sort (carried);
   if (with_guardian)
     {

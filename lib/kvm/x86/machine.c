@@ -139,13 +139,39 @@ take_chips (CprKvmVm *vm, const CprKvmScript *script)
   vm->has_irqchip = true;
   for (uint32_t i = 0; i < CPR_KVM_N_IRQCHIPS; i++)
     {
-      const CprKvmCall *call = cpr_kvm_script_find (script, KVM_GET_IRQCHIP, i);
+      const struct kvm_irqchip *chip = cpr_kvm_script_get_sized (script, KVM_GET_IRQCHIP, i, sizeof *chip);
 
-      if (call != NULL)
-        memcpy (&vm->irqchips[i], cpr_kvm_script_get (script, call), sizeof vm->irqchips[i]);
-      vm->has_irqchip = vm->has_irqchip && call != NULL;
+      if (chip != NULL)
+        vm->irqchips[i] = *chip;
+      vm->has_irqchip = vm->has_irqchip && chip != NULL;
     }
   vm->has_pit = cpr_kvm_script_copy (script, KVM_GET_PIT2, &vm->pit, sizeof vm->pit);
+}
+
+void
+cpr_kvm_vm_write_script (const CprKvmVm *vm, CprKvmScript *script)
+{
+  cpr_kvm_script_init (script, vm->fd, ROOM);
+  add_clock (script);
+  for (uint32_t i = 0; vm->has_irqchip && i < CPR_KVM_N_IRQCHIPS; i++)
+    {
+      struct kvm_irqchip *chip = cpr_kvm_script_add (script, KVM_GET_IRQCHIP, "KVM_GET_IRQCHIP", sizeof *chip);
+
+      chip->chip_id = i;
+    }
+  if (vm->has_pit)
+    cpr_kvm_script_add (script, KVM_GET_PIT2, "KVM_GET_PIT2", sizeof (struct kvm_pit_state2));
+}
+
+bool
+cpr_kvm_vm_take_late (CprKvmVm *vm, const CprKvmScript *script, GError **error)
+{
+  bool had_irqchip = vm->has_irqchip, had_pit = vm->has_pit;
+
+  take_clock (vm, script);
+  take_chips (vm, script);
+  return (vm->has_irqchip == had_irqchip && vm->has_pit == had_pit) ||
+         cpr_throw (error, CPR_ERROR_CORRUPT, "KVM VM '%s': its late state has other parts", vm->name);
 }
 
 /* @with_clock: else only what doesn't come and go. */
@@ -237,6 +263,8 @@ cpr_kvm_vm_set (void *data, uint32_t version G_GNUC_UNUSED, GError **error)
 {
   CprKvmVm *vm = data;
 
+  if (vm->is_deferred)
+    return true;
   vm->has_tsc_shift = false; /* of this load */
   return cpr_kvm_vm_learn (vm, error) && cpr_kvm_vm_set_routes (vm, error) && set_irqchip (vm, error) &&
          set_pit (vm, error) && set_clock (vm, error);

@@ -267,12 +267,25 @@ take_batches (CprKvmVcpu *vcpu, const CprKvmScript *script)
       const CprKvmMsrs *batch;
 
       n = MIN (vcpu->msrs.count - at, BATCH - 1);
-      if (call == NULL || (uint32_t) call->result < n)
+      if (call == NULL || call->size != get_batch_size (n + 1) || (uint32_t) call->result < n)
         return false;
       batch = cpr_kvm_script_get (script, call);
+      for (uint32_t k = 0; k < n; k++)
+        if (batch->entries[k].index != vcpu->msrs.entries[at + k].index)
+          return false;
       memcpy (&vcpu->msrs.entries[at], batch->entries, n * sizeof batch->entries[0]);
       vcpu->tsc = batch->entries[n].data;
     }
+  return true;
+}
+
+bool
+cpr_kvm_msrs_take_late (CprKvmVcpu *vcpu, const CprKvmScript *script, GError **error)
+{
+  if (!take_batches (vcpu, script) || !cpr_kvm_script_copy (script, 0, &vcpu->tsc_taken_ns, sizeof vcpu->tsc_taken_ns))
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "KVM VM '%s': vCPU %u: its late state has other MSRs", vcpu->vm->name,
+                      vcpu->index);
+  vcpu->tsc_at_ns = vcpu->tsc_taken_ns;
   return true;
 }
 

@@ -89,8 +89,8 @@ begin (const CprKvmVcpu *vcpu, CprKvmScript *script)
 
 /* KVM_GET_MP_STATE first: it takes pending INITs and SIPIs in, which changes all the rest. Then the
  * events: what a pending exception does to CR2 and DR6 is done when they are read. */
-static void
-write_script (const CprKvmVcpu *vcpu, CprKvmScript *script)
+void
+cpr_kvm_vcpu_write_script (const CprKvmVcpu *vcpu, CprKvmScript *script)
 {
   begin (vcpu, script);
   ADD (script, KVM_GET_MP_STATE, struct kvm_mp_state);
@@ -166,10 +166,10 @@ take_nested (CprKvmVcpu *vcpu, const CprKvmScript *script)
 static void
 take_ssp (CprKvmVcpu *vcpu, const CprKvmScript *script)
 {
-  const CprKvmCall *call = cpr_kvm_script_find (script, KVM_GET_ONE_REG, 0);
+  const SspCall *call = cpr_kvm_script_get_sized (script, KVM_GET_ONE_REG, 0, sizeof *call);
 
   vcpu->has_ssp = call != NULL;
-  vcpu->ssp = call != NULL ? ((const SspCall *) cpr_kvm_script_get (script, call))->value : 0;
+  vcpu->ssp = call != NULL ? call->value : 0;
 }
 
 static void
@@ -195,6 +195,21 @@ run (CprKvmVcpu *vcpu, CprKvmScript *script, GError **error)
   if (failed == NULL)
     take_all (vcpu, script);
   return failed == NULL || cpr_kvm_vcpu_throw (vcpu, -failed->result, failed->name, error);
+}
+
+bool
+cpr_kvm_vcpu_take_late (CprKvmVcpu *vcpu, const CprKvmScript *script, GError **error)
+{
+  const CprKvmCall *xsave = cpr_kvm_script_find (script, KVM_GET_XSAVE2, 0),
+                   *nested = cpr_kvm_script_find (script, KVM_GET_NESTED_STATE, 0);
+
+  if ((xsave != NULL && (xsave->size < CPR_KVM_XSAVE_MIN || xsave->size > CPR_KVM_XSAVE_MAX)) ||
+      (nested != NULL && (nested->size < sizeof (struct kvm_nested_state) || nested->size > CPR_KVM_NESTED_MAX)) ||
+      cpr_kvm_script_get_sized (script, KVM_GET_REGS, 0, sizeof vcpu->regs) == NULL)
+    return cpr_throw (error, CPR_ERROR_CORRUPT, "KVM VM '%s': vCPU %u: its late state has parts of other sizes",
+                      vcpu->vm->name, vcpu->index);
+  take_all (vcpu, script);
+  return cpr_kvm_msrs_take_late (vcpu, script, error);
 }
 
 /* ---- A vCPU is read. */
@@ -241,7 +256,7 @@ cpr_kvm_vcpu_get (void *data, GError **error)
 
   if (!cpr_kvm_vm_put_irqfds_off (vcpu->vm, error) || !cpr_kvm_vm_learn (vcpu->vm, error) || !get_config (vcpu, error))
     return false;
-  write_script (vcpu, &script);
+  cpr_kvm_vcpu_write_script (vcpu, &script);
   done = run (vcpu, &script, error) && cpr_kvm_msrs_take (vcpu, &script, error);
   cpr_kvm_script_clear (&script);
   return done;

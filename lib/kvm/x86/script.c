@@ -103,6 +103,14 @@ cpr_kvm_script_get (const CprKvmScript *script, const CprKvmCall *call)
   return script->memory + call->offset;
 }
 
+const void *
+cpr_kvm_script_get_sized (const CprKvmScript *script, unsigned long request, unsigned n, uint32_t size)
+{
+  const CprKvmCall *call = cpr_kvm_script_find (script, request, n);
+
+  return call != NULL && call->size == size ? cpr_kvm_script_get (script, call) : NULL;
+}
+
 bool
 cpr_kvm_script_copy (const CprKvmScript *script, unsigned long request, void *to, uint32_t size)
 {

@@ -52,6 +52,8 @@ const CprKvmCall *cpr_kvm_script_run (CprKvmScript *script);
 
 /* The @n-th call of that request, from 0, if it was made and the part is there; else NULL. */
 const CprKvmCall *cpr_kvm_script_find (const CprKvmScript *script, unsigned long request, unsigned n);
+/* The same if it has that size. Scripts that another process wrote are input. */
+const void *cpr_kvm_script_get_sized (const CprKvmScript *script, unsigned long request, unsigned n, uint32_t size);
 /* Its argument. */
 const void *cpr_kvm_script_get (const CprKvmScript *script, const CprKvmCall *call);
 /* Copies the argument of the first call of that request to @to, which has its size. False if there

@@ -67,10 +67,10 @@ cpr_kvm_tsc_add (const CprKvmVcpu *vcpu, CprKvmScript *script)
 void
 cpr_kvm_tsc_take (CprKvmVcpu *vcpu, const CprKvmScript *script)
 {
-  const CprKvmCall *call = cpr_kvm_script_find (script, KVM_GET_DEVICE_ATTR, 0);
+  const OffsetCall *call = cpr_kvm_script_get_sized (script, KVM_GET_DEVICE_ATTR, 0, sizeof *call);
 
   vcpu->has_tsc_offset = call != NULL;
-  vcpu->tsc_offset = call != NULL ? ((const OffsetCall *) cpr_kvm_script_get (script, call))->offset : 0;
+  vcpu->tsc_offset = call != NULL ? call->offset : 0;
 }
 
 static bool

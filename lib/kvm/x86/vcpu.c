@@ -215,6 +215,8 @@ cpr_kvm_vcpu_set (void *data, uint32_t version G_GNUC_UNUSED, GError **error)
   CprKvmVcpu *vcpu = data;
   bool is_same_host = cpr_kvm_clock_is_same (vcpu->tsc_taken_ns, vcpu->tsc_at_ns), done;
 
+  if (vcpu->vm->is_deferred)
+    return true;
   vcpu->knows_msrs = false;
   vcpu->knows_config = is_same_host;
   if (!is_same_host)

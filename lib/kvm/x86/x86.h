@@ -18,6 +18,13 @@ bool cpr_kvm_vcpu_probe (CprKvmVcpu *vcpu, const CprKvmCpuid *offered);
 /* The same for a VM. */
 void cpr_kvm_machine_probe (CprKvmVm *vm);
 
+/* The script that reads it. What doesn't change must be known. */
+void cpr_kvm_vcpu_write_script (const CprKvmVcpu *vcpu, CprKvmScript *script);
+void cpr_kvm_vm_write_script (const CprKvmVm *vm, CprKvmScript *script);
+/* Takes in what such a script has told another process, over a state that was read before. */
+bool cpr_kvm_vcpu_take_late (CprKvmVcpu *vcpu, const CprKvmScript *script, GError **error);
+bool cpr_kvm_vm_take_late (CprKvmVm *vm, const CprKvmScript *script, GError **error);
+
 /* Whether the VMM made the VM, or the vCPU, without such a part. */
 bool cpr_kvm_vcpu_lacks_lapic (const CprKvmVcpu *vcpu);
 bool cpr_kvm_vm_lacks_irqchip (const CprKvmVm *vm);
@@ -47,6 +54,7 @@ bool cpr_kvm_msrs_get (CprKvmVcpu *vcpu, GError **error);
  * more, cpr_kvm_msrs_take() reads them all. */
 uint32_t cpr_kvm_msrs_get_room (const CprKvmVcpu *vcpu);
 void cpr_kvm_msrs_add (const CprKvmVcpu *vcpu, CprKvmScript *script);
+bool cpr_kvm_msrs_take_late (CprKvmVcpu *vcpu, const CprKvmScript *script, GError **error);
 bool cpr_kvm_msrs_take (CprKvmVcpu *vcpu, const CprKvmScript *script, GError **error);
 /* Those that say what the CPU is, which have to be set before all else, and the others. */
 bool cpr_kvm_msrs_set_early (CprKvmVcpu *vcpu, GError **error);

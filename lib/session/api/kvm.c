@@ -205,6 +205,18 @@ cpr_kvm_vcpu_run (CprKvmVm *vm, unsigned index, int signal, CprKvmExitFunc handl
 }
 
 bool
+cpr_kvm_vcpu_handle_parked (
+    CprKvmVm *vm, unsigned index, CprKvmExitFunc handle_exit, void *user_data, GError **error)
+{
+  CprKvmVcpu *vcpu;
+
+  g_return_val_if_fail (vm != NULL && handle_exit != NULL, false);
+
+  vcpu = cpr_kvm_vm_find_vcpu (vm, index, error);
+  return vcpu != NULL && cpr_session_handle_parked (vcpu, handle_exit, user_data, error);
+}
+
+bool
 cpr_kvm_vm_set_gsi_routing (CprKvmVm *vm, const struct kvm_irq_routing *routing, GError **error)
 {
   g_return_val_if_fail (vm != NULL && routing != NULL, false);

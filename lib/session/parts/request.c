@@ -10,7 +10,7 @@
 
 #define ALL_FLAGS                                                                                                \
   ((unsigned) CPR_UPDATE_NO_GUARDIAN | CPR_UPDATE_NO_PREFLIGHT | CPR_UPDATE_NO_WAY_BACK | CPR_UPDATE_NO_RESCUE | \
-   CPR_UPDATE_RAM_IN_PLACE)
+   CPR_UPDATE_RAM_IN_PLACE | CPR_UPDATE_RUN_THROUGH)
 
 /* The public header promises these. */
 #define DEFAULT_ANSWER_MS   10000
