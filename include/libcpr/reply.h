@@ -74,6 +74,9 @@ CPR_API int cpr_session_take_reply_fd (CprSession *session, CprUpdateStatus *sta
  * - `failed: REASON`, where the update failed in this program;
  * - `rolled-back: REASON` and `rescued: REASON`, after the new program failed.
  *
+ * A guest that no program could take is parked, and nobody answers until one has taken it. So the
+ * peer should wait for a limited time.
+ *
  * Whoever asked may have hung up by now: the function raises no SIGPIPE. A peer that doesn't read
  * is waited for, 1 s at most.
  *
