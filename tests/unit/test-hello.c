@@ -2,6 +2,8 @@
 /* The greeting of transfer mode: who may speak, in which version, on which clocks, for which VM. */
 #include "channel-ends.h"
 
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- HELLO. */
@@ -55,6 +57,27 @@ START_TEST (a_greeting_that_cannot_be_right_is_refused)
   assert_refused (empty, sizeof good, CPR_ERROR_CORRUPT, "its greeting has no name of a VM");
   for (size_t len = 0; len < sizeof good; len++)
     assert_refused (good, len, CPR_ERROR_CORRUPT, "it");
+}
+END_TEST
+
+START_TEST (a_greeting_waits_for_another_process_only)
+{
+  const uint32_t header[] = { CPR_MESSAGE_HELLO, sizeof good };
+  int ends[2], status;
+  pid_t child;
+
+  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  ck_assert (!cpr_hello_is_waiting (ends[1]));
+  ck_assert_int_eq (write (ends[0], header, sizeof header), sizeof header);
+  ck_assert_int_eq (write (ends[0], &good, sizeof good), sizeof good);
+  ck_assert (!cpr_hello_is_waiting (ends[1]));
+  child = fork ();
+  if (child == 0)
+    _exit (cpr_hello_is_waiting (ends[1]) && cpr_hello_is_waiting (ends[1]) ? 0 : 1);
+  ck_assert_int_eq (waitpid (child, &status, 0), child);
+  ck_assert_int_eq (status, 0);
+  close (ends[0]);
+  close (ends[1]);
 }
 END_TEST
 
@@ -149,6 +172,7 @@ main (void)
 
   tcase_add_test (tests, a_greeting_says_who_it_is);
   tcase_add_test (tests, a_greeting_that_cannot_be_right_is_refused);
+  tcase_add_test (tests, a_greeting_waits_for_another_process_only);
   tcase_add_test (tests, a_newer_one_that_still_speaks_this_version_is_taken);
   tcase_add_test (tests, a_greeting_on_other_clocks_is_refused);
   tcase_add_test (tests, a_greeting_on_the_same_clocks_or_on_none_is_taken);

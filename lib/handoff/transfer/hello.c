@@ -66,6 +66,16 @@ cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error)
   return true;
 }
 
+/* Whether both ends are this process's, which isn't its own successor. */
+static bool
+is_own (int fd)
+{
+  struct ucred peer;
+  socklen_t len = sizeof peer;
+
+  return cpr_sys->getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == getpid ();
+}
+
 bool
 cpr_hello_is_waiting (int fd)
 {
@@ -75,7 +85,7 @@ cpr_hello_is_waiting (int fd)
   struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
   struct stat st;
 
-  if (cpr_sys->fstat (fd, &st) < 0 || !S_ISSOCK (st.st_mode) ||
+  if (cpr_sys->fstat (fd, &st) < 0 || !S_ISSOCK (st.st_mode) || is_own (fd) ||
       cpr_sys->recvmsg (fd, &header, MSG_PEEK | MSG_DONTWAIT) != sizeof bytes)
     return false;
   return cpr_cursor_get_u32 (&cursor) == CPR_MESSAGE_HELLO && cpr_cursor_get_u32 (&cursor) > 0 &&

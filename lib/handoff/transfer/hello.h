@@ -32,7 +32,8 @@ bool cpr_channel_send_hello (CprChannel *channel, const char *vm_name, GError **
  * @asked: this process's clocks before it sent the HELLO that this one answers, or NULL. If not
  * NULL, the other clocks must have been read between @asked and now. */
 bool cpr_channel_receive_hello (CprChannel *channel, const char *vm_name, const CprClocks *asked, GError **error);
-/* Whether @fd is a connected socket with a HELLO that nobody has read yet. It stays there. */
+/* Whether @fd is a connected socket with another process's HELLO that nobody has read yet. It stays
+ * there. */
 bool cpr_hello_is_waiting (int fd);
 /* Parses the bytes of a HELLO; the caller frees vm_name, which is NULL after a failure. */
 bool cpr_hello_parse (CprHello *hello, const void *data, size_t len, GError **error);
