@@ -25,14 +25,14 @@ compare (Diff *diff)
 InspectStatus
 inspect_diff (char **files)
 {
-  Diff diff = { .differ = false };
+  g_autofree Diff *diff = g_new0 (Diff, 1); /* too large for the stack */
   InspectStatus status = INSPECT_TROUBLE;
-  bool both = inspect_state_open (&diff.a, files[0], "cpr-inspect: ") == INSPECT_YES;
+  bool both = inspect_state_open (&diff->a, files[0], "cpr-inspect: ") == INSPECT_YES;
 
-  both = inspect_state_open (&diff.b, files[1], "cpr-inspect: ") == INSPECT_YES && both;
-  if (both && compare (&diff))
-    status = diff.differ ? INSPECT_NO : INSPECT_YES;
-  inspect_state_close (&diff.a);
-  inspect_state_close (&diff.b);
+  both = inspect_state_open (&diff->b, files[1], "cpr-inspect: ") == INSPECT_YES && both;
+  if (both && compare (diff))
+    status = diff->differ ? INSPECT_NO : INSPECT_YES;
+  inspect_state_close (&diff->a);
+  inspect_state_close (&diff->b);
   return status;
 }
