@@ -157,7 +157,8 @@ START_TEST (an_update_without_a_limit_stays_without_one)
   Successor successor;
 
   successor_init (&successor, &guest, 1);
-  successor.page->timeout_ns = successor.page->deadline_ns = 0;
+  successor.page->timeout_ns = 0;
+  successor.page->deadline_ns = 0;
   ck_assert (cpr_session_defer (successor.session, true, &error));
   ck_assert (cpr_session_defer (successor.session, false, &error));
   ck_assert_uint_eq (successor.page->deadline_ns, 0);
