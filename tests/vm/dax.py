@@ -168,9 +168,17 @@ def a_guest_on_a_dax_file_system_is_saved_for_the_next_boot(accel):
         quit_saved(vm)
 
 
+def tsc_words():
+    """Real hardware has the same TSC at each boot. Here the next kernel would measure another rate than this one did."""
+    said = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
+    rates = re.findall(r"tsc: (?:Detected|Refined TSC clocksource calibration:) ([0-9.]+) MHz", said)
+    return f"tsc_early_khz={round(float(rates[-1]) * 1000)} " if rates else ""
+
+
 def the_next_kernel_boots(accel):
     claim(complaints() == [], f"{complaints()}")
-    kexec(DISK + "/boot/vmlinuz", DISK + "/boot/initrd.img", read("/proc/cmdline").decode().strip() + ",CPR_TEST_BOOT=2")
+    words = tsc_words() + read("/proc/cmdline").decode().strip()
+    kexec(DISK + "/boot/vmlinuz", DISK + "/boot/initrd.img", words + ",CPR_TEST_BOOT=2")
 
 
 # ---- The second boot ----

@@ -245,9 +245,15 @@ static void
 reserve_again (CprRamBlock *block, size_t from)
 {
   uint8_t *at = (uint8_t *) block->vaddr + from, *end = (uint8_t *) block->vaddr + block->reserved;
+  void *got = reserve (at, block->size - from, MAP_FIXED_NOREPLACE);
 
-  if (reserve (at, block->size - from, MAP_FIXED_NOREPLACE) == at || errno == EEXIST)
+  if (got == at || (got == MAP_FAILED && errno == EEXIST))
     return;
+  if (got != MAP_FAILED) /* valgrind takes the flag for a hint: the addresses are still reserved */
+    {
+      cpr_sys->munmap (got, block->size - from);
+      return;
+    }
   if (end > (uint8_t *) block->vaddr + block->size)
     cpr_sys->munmap ((uint8_t *) block->vaddr + block->size, (size_t) (end - (uint8_t *) block->vaddr) - block->size);
   block->reserved = block->max_size = from;
