@@ -5,7 +5,19 @@
 
 #include "support/error.h"
 
-const CprDeviceType qmp_type = { .size = sizeof (CprDeviceType), .name = "qmp", .version = 1, .minimum_version = 1 };
+/* A list of device types may have it, but there is never such a device here. */
+typedef struct
+{
+  uint32_t nothing;
+} NoQmp;
+
+static const CprField no_qmp_fields[] = { CPR_FIELD (NoQmp, nothing), CPR_FIELD_END };
+
+const CprDeviceType qmp_type = { .size = sizeof (CprDeviceType),
+                                 .name = "qmp",
+                                 .version = 1,
+                                 .minimum_version = 1,
+                                 .state = { "NoQmp", sizeof (NoQmp), no_qmp_fields } };
 
 Qmp *
 qmp_new (Machine *machine, const char *path, GError **error)
