@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -438,4 +439,18 @@ cpr_fd_read_all (int fd, void *data, size_t len, size_t *got)
   else if (done < len)
     errno = EIO;
   return got != NULL || done == len;
+}
+
+void
+cpr_fd_remove_stale_socket (const struct sockaddr_un *address)
+{
+  struct stat st;
+  int probe = -1;
+
+  if (cpr_sys->stat (address->sun_path, &st) == 0 && S_ISSOCK (st.st_mode))
+    probe = cpr_fd_above_std (cpr_sys->socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (probe >= 0 && cpr_sys->connect (probe, (const struct sockaddr *) address, sizeof *address) < 0 &&
+      errno == ECONNREFUSED)
+    cpr_sys->unlink (address->sun_path);
+  cpr_fd_clear (&probe);
 }

@@ -75,4 +75,8 @@ bool cpr_fd_read_all (int fd, void *data, size_t len, size_t *got);
 /* pread() of all of it; EIO where the file is shorter. */
 bool cpr_fd_read_at (int fd, void *data, size_t len, uint64_t offset);
 
+struct sockaddr_un;
+/* Removes a socket that nobody listens at: its program is dead. Any other file stays. */
+void cpr_fd_remove_stale_socket (const struct sockaddr_un *address);
+
 #endif

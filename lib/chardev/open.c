@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -80,20 +81,6 @@ hurry (const CprChardevSpec *spec, int fd)
   errno = errnum;
 }
 
-/* Removes a socket that nobody listens at: its program is dead. */
-static void
-remove_stale (const CprChardevSpec *spec)
-{
-  struct stat st;
-  int probe = -1;
-
-  if (cpr_sys->stat (spec->path, &st) == 0 && S_ISSOCK (st.st_mode))
-    probe = open_socket (spec);
-  if (probe >= 0 && cpr_sys->connect (probe, get_address (spec), spec->address_len) < 0 && errno == ECONNREFUSED)
-    cpr_sys->unlink (spec->path);
-  cpr_fd_clear (&probe);
-}
-
 static bool
 listen_at (int fd, const CprChardevSpec *spec)
 {
@@ -110,7 +97,7 @@ cpr_chardev_open_listener (const CprChardevSpec *spec, const char *name, GError 
   int fd;
 
   if (spec->path != NULL)
-    remove_stale (spec);
+    cpr_fd_remove_stale_socket ((const struct sockaddr_un *) &spec->address);
   fd = open_socket (spec);
   if (fd >= 0 && !listen_at (fd, spec))
     cpr_fd_clear (&fd);

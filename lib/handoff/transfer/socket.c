@@ -86,21 +86,6 @@ cpr_channel_connect (const char *path, uint64_t deadline_ns, int cancel_fd, GErr
   return -1;
 }
 
-/* Removes a socket that nobody listens at: its program is dead. */
-static void
-remove_stale (const char *path, const struct sockaddr_un *address)
-{
-  struct stat st;
-  int probe = -1;
-
-  if (cpr_sys->stat (path, &st) == 0 && S_ISSOCK (st.st_mode))
-    probe = open_socket (SOCK_NONBLOCK);
-  if (probe >= 0 && cpr_sys->connect (probe, (const struct sockaddr *) address, sizeof *address) < 0 &&
-      errno == ECONNREFUSED)
-    cpr_sys->unlink (path);
-  cpr_fd_clear (&probe);
-}
-
 /* Sets the mode before bind(), which gives it to the file: so there is no instant in which other
  * users may connect. */
 static bool
@@ -128,8 +113,8 @@ cpr_channel_listen (const char *path, int backlog, GError **error)
     }
   if (!make_address (path, &address, error) || !make_address (made, &first, error))
     return -1;
-  remove_stale (path, &address);
-  remove_stale (made, &first);
+  cpr_fd_remove_stale_socket (&address);
+  cpr_fd_remove_stale_socket (&first);
   fd = open_socket (0);
   if (fd >= 0 && listen_at (fd, &first, backlog) && cpr_sys->link (made, path) == 0)
     {
