@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "support/send.h"
+
 const CprField client_fields[] = {
   CPR_FIELD_COUNTED (Client, input, input_len),
   CPR_FIELD_COUNTED (Client, output, output_len),
@@ -30,16 +32,8 @@ client_receive (Client *client)
 void
 client_flush (Client *client)
 {
-  if (client->fd < 0 || client->drop || !client->output_len)
-    return;
-  ssize_t sent = send (client->fd, client->output, client->output_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0)
-    {
-      client->drop = errno != EAGAIN && errno != EINTR;
-      return;
-    }
-  client->output_len -= (uint32_t) sent;
-  memmove (client->output, client->output + sent, client->output_len);
+  if (client->fd >= 0 && !client->drop && client->output_len)
+    client->drop = !send_some (client->fd, client->output, &client->output_len);
 }
 
 void

@@ -7,6 +7,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "support/send.h"
+
 const CprField qmp_client_fields[] = {
   CPR_FIELD (QmpClient, drop),
   CPR_FIELD (QmpClient, negotiated),
@@ -130,14 +132,6 @@ qmp_client_put (QmpClient *client, const json_t *message)
 void
 qmp_client_flush (QmpClient *client)
 {
-  if (client->fd < 0 || client->drop || !client->output_len)
-    return;
-  ssize_t sent = send (client->fd, client->output, client->output_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0)
-    {
-      client->drop = errno != EAGAIN && errno != EINTR;
-      return;
-    }
-  client->output_len -= (uint32_t) sent;
-  memmove (client->output, client->output + sent, client->output_len);
+  if (client->fd >= 0 && !client->drop && client->output_len)
+    client->drop = !send_some (client->fd, client->output, &client->output_len);
 }
